@@ -1,0 +1,31 @@
+"""What is best left to the machine: the defaults by backend and kind of network, measured, in one place."""
+
+import dataclasses
+
+import jax
+
+
+@dataclasses.dataclass(frozen=True)
+class Defaults:
+    """How to run a network on a backend.
+
+    Attributes:
+      population: most members in one program.
+      steps_per_dispatch: training steps in one call.
+      evaluation_batch: examples in one evaluation call, over all devices.
+    """
+
+    population: int
+    steps_per_dispatch: int
+    evaluation_batch: int
+
+
+def defaults(convolutional: bool) -> Defaults:
+    """The defaults for this process's backend. BUILD_NOTES.md, "Measurements", has the figures behind them."""
+    if jax.default_backend() == "cpu":
+        if convolutional:
+            # Mapped over members a convolution becomes a grouped one, which XLA's CPU backend runs slowly, and
+            # its gradient inside a loop is slower still: one model at a time, one step a call.
+            return Defaults(population=1, steps_per_dispatch=1, evaluation_batch=512)
+        return Defaults(population=64, steps_per_dispatch=50, evaluation_batch=2048)
+    return Defaults(population=16, steps_per_dispatch=100, evaluation_batch=4096)

@@ -1,0 +1,117 @@
+"""Data sets: source, cache, subset, label noise."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+from distill_jax.data import digits, idx, npz, subset, tfds_source, tiny_imagenet
+from distill_jax.data.arrays import block_mean, mean_and_std
+from distill_jax.data.dataset import Dataset, Split
+from distill_jax.data.noise import corrupt_labels
+from distill_jax.data.source import Raw
+from distill_jax.errors import InputError
+from distill_jax.setting import DataSetting
+
+__all__ = ["Dataset", "Split", "load_dataset"]
+
+_SOURCES: dict[str, Callable[[DataSetting], Raw]] = {
+    "digits": digits.read,
+    "fashion-mnist": idx.read,
+    "tiny-imagenet": tiny_imagenet.read,
+} | dict.fromkeys(tfds_source.NAMES, tfds_source.read)
+
+
+def load_dataset(setting: DataSetting) -> Dataset:
+    """Loads a data set, as much of it as is asked for, with label noise on its training split.
+
+    The first load of one that has to be decoded takes a while; later ones map the cached arrays.
+
+    Args:
+      setting: what to load. All fields count but `augment`.
+
+    Returns:
+      Both splits, the same on every load and in every process. Images are uint8 where the source's are.
+
+    Raises:
+      InputError: the setting or the data are wrong; one line that names the option, its value and the remedy.
+      RunError: the cache cannot be written, as on a full disk.
+    """
+    _check(setting)
+    raw = _source(setting)(setting)
+    train, test, num_classes = _select(setting, raw)
+    if setting.image_size is not None:
+        train, test = (_shrink(setting.image_size, split) for split in (train, test))
+    if setting.label_noise:
+        noisy = corrupt_labels(train.label, setting.label_noise, num_classes, setting.noise_seed)
+        train = dataclasses.replace(train, label=noisy)
+    return Dataset(Path(setting.dataset).name, train, test, num_classes, *mean_and_std(train.x))
+
+
+def _check(setting: DataSetting) -> None:
+    """What can be checked before the data are read."""
+
+    def require(holds: bool, option: str, value: object, right: str) -> None:
+        if not holds:
+            raise InputError(f"{option} {value}: must be {right}")
+
+    require(0 <= setting.label_noise < 1, "--label-noise", setting.label_noise, "a share in [0, 1)")
+    require(setting.noise_seed >= 0, "--noise-seed", setting.noise_seed, "0 or more")
+    require(setting.classes is None or setting.classes >= 2, "--classes", setting.classes, "2 or more")
+    size, count = setting.image_size, setting.train_examples
+    require(size is None or size >= 1, "--image-size", size, "1 or more pixels")
+    require(count is None or count >= 1, "--train-examples", count, "1 or more")
+
+
+def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
+    name = setting.dataset
+    if name == "mnist" and setting.data_dir and idx.present(Path(setting.data_dir).expanduser()):
+        return idx.read
+    if name in _SOURCES:
+        return _SOURCES[name]
+    if Path(name).suffix == ".npz":
+        return npz.read
+    close = difflib.get_close_matches(name.lower().replace("_", "-"), _SOURCES, n=1)
+    guess = f" (did you mean {close[0]}?)" if close else ""
+    known = ", ".join(sorted(_SOURCES))
+    raise InputError(
+        f"--dataset {name}: is not known{guess}; must be one of {known}, or the path of a .npz file"
+    )
+
+
+def _select(setting: DataSetting, raw: Raw) -> tuple[Split, Split, int]:
+    train, test, num_classes = raw.train, raw.test, raw.num_classes
+    if setting.classes is not None:
+        if setting.classes > num_classes:
+            raise InputError(
+                f"--classes {setting.classes}: must be at most {num_classes}, all of {setting.dataset}"
+            )
+        if setting.classes < num_classes:
+            num_classes = setting.classes
+            train, test = (s.take((s.label < num_classes).nonzero()[0]) for s in (train, test))
+            for name, split in (("training", train), ("test", test)):
+                if not len(split.label):
+                    raise InputError(f"--classes {num_classes}: no {name} example is of these; must be more")
+    count, available = setting.train_examples, len(train.label)
+    if count is not None:
+        if not num_classes <= count <= available:
+            raise InputError(
+                f"--train-examples {count}: must be at least {num_classes}, the number of classes, and "
+                f"at most {available}, the training examples there are"
+            )
+        if count < available:
+            train = train.take(subset.stratified(train.label, count, setting.noise_seed))
+    return train, test, num_classes
+
+
+def _shrink(size: int, split: Split) -> Split:
+    if split.x.ndim != 4:
+        raise InputError(f"--image-size {size}: must not be given, the data are flat features and no images")
+    height, width = split.x.shape[1:3]
+    if height != width:
+        raise InputError(
+            f"--image-size {size}: must not be given, the images are {width}x{height}, not square"
+        )
+    if height % size:
+        raise InputError(f"--image-size {size}: must divide {height}, the side of the images")
+    return split if size == height else dataclasses.replace(split, x=block_mean(split.x, size))

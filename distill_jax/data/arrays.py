@@ -1,0 +1,63 @@
+"""Passes over arrays that may be too large to convert at once."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+_CHUNK = 2**18  # elements: 2 MiB as float64, which stays in the processor's cache
+
+
+def chunks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Consecutive parts of x [N, ...] along its first axis."""
+    rows = max(1, _CHUNK // max(1, int(np.prod(x.shape[1:]))))
+    for start in range(0, len(x), rows):
+        yield x[start : start + rows]
+
+
+def mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and population standard deviation over all axes but the last.
+
+    Args:
+      x: [N, ..., C] of any real dtype, N >= 1.
+
+    Returns:
+      float32 [C] each. A standard deviation of 0, or too small beside the mean for float32, is given as 1.
+    """
+
+    def average(center: np.ndarray | None) -> np.ndarray:
+        """Of x, or of its squared distance from a center."""
+        # Examples are summed whole, since that runs along memory, and only then their positions.
+        total = np.zeros(x.shape[1:])
+        for chunk in chunks(x):
+            values = chunk.astype(np.float64)
+            if center is not None:
+                values -= center
+                values *= values
+            total += values.sum(axis=0)
+        return (total / len(x)).reshape(-1, x.shape[-1]).mean(axis=0)
+
+    mean = average(None)
+    std = np.sqrt(average(np.broadcast_to(mean, x.shape[1:]).copy()))
+    std[std <= np.finfo(np.float32).eps * np.abs(mean)] = 1
+    return mean.astype(np.float32), std.astype(np.float32)
+
+
+def block_mean(x: np.ndarray, size: int) -> np.ndarray:
+    """Images averaged over square blocks.
+
+    Args:
+      x: uint8 or float32 [N, S, S, C].
+      size: pixels a side of the result; divides S.
+
+    Returns:
+      [N, size, size, C] of x's dtype; uint8 is rounded to nearest.
+    """
+    block = x.shape[1] // size
+    result = np.empty((len(x), size, size, x.shape[3]), x.dtype)
+    done = 0
+    for chunk in chunks(x):
+        blocks = chunk.reshape(len(chunk), size, block, size, block, -1)
+        mean = blocks.mean(axis=(2, 4), dtype=np.float32)
+        result[done : done + len(chunk)] = np.rint(mean) if x.dtype == np.uint8 else mean
+        done += len(chunk)
+    return result

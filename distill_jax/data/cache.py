@@ -1,0 +1,134 @@
+"""Decoded arrays, kept as memory-mapped .npy files from the first use on.
+
+An entry is a folder with a file for each array and a manifest of their shapes, dtypes and sizes. It is
+written beside its place and renamed into it, so that it is never seen half written: several processes may
+build the same entry at once, and any may be killed. Entries are never changed, and may be deleted.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from distill_jax.data.source import one_line
+from distill_jax.errors import InputError, RunError
+
+_FORMAT = 1  # to be raised when sources come to decode differently
+_MANIFEST = "manifest.json"
+_ABANDONED_SECONDS = 24 * 3600
+
+Arrays = dict[str, np.ndarray]
+
+
+def cached(
+    cache_dir: Path | None, name: str, location: Path, files: Iterable[Path], build: Callable[[], Arrays]
+) -> Arrays:
+    """Arrays by name, read-only and memory-mapped; built where the cache has none that fit the files.
+
+    Args:
+      cache_dir: folder of all entries; None is ~/.cache/distill-jax.
+      name: source and version.
+      location: folder the files lie in.
+      files: what the arrays are made from; their paths, sizes and times of change are part of the key.
+      build: decodes the files.
+
+    Raises:
+      InputError: the cache's folder cannot be made or written, or a file cannot be read.
+      RunError: the entry cannot be written, as on a full disk.
+    """
+    folder = Path(cache_dir or "~/.cache/distill-jax").expanduser()
+    try:
+        stamps = sorted((str(file).removeprefix(str(location)), file.stat()) for file in files)
+    except OSError as error:
+        raise InputError(f"--data-dir {location}: cannot be read: {one_line(error)}") from error
+    key = [_FORMAT, name, str(location.resolve()), [(f, s.st_size, s.st_mtime_ns) for f, s in stamps]]
+    entry = folder / f"{name}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"
+    arrays = _open(entry)
+    if arrays is not None:
+        return arrays
+    partial = folder / f".{entry.name}.{uuid.uuid4().hex}"
+    try:
+        partial.mkdir(parents=True)  # before the work of decoding, to fail early
+    except OSError as error:
+        raise InputError(
+            f"--cache-dir {folder}: cannot be written: {one_line(error)}; name a folder that can"
+        ) from error
+    try:
+        built = build()
+        try:
+            return _publish(built, partial, entry)
+        except OSError as error:
+            raise RunError(
+                f"--cache-dir {folder}: cannot be written: {one_line(error)}; free space or name another"
+            ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        _remove_abandoned(entry)
+
+
+def _write(folder: Path, arrays: Arrays) -> None:
+    manifest = {}
+    for name, array in arrays.items():
+        path = folder / f"{name}.npy"
+        np.save(path, array, allow_pickle=False)
+        manifest[name] = {
+            "shape": list(array.shape),
+            "dtype": array.dtype.str,
+            "bytes": path.stat().st_size,
+        }
+    (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _open(folder: Path) -> Arrays | None:
+    """The entry's arrays; None where it is absent or does not agree with its manifest."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+        arrays = {}
+        for name, expected in manifest.items():
+            path = folder / f"{name}.npy"
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            found = {"shape": list(array.shape), "dtype": array.dtype.str, "bytes": path.stat().st_size}
+            if found != expected:
+                return None
+            arrays[name] = array
+    except (OSError, ValueError, AttributeError, EOFError):
+        return None
+    return arrays
+
+
+def _publish(built: Arrays, partial: Path, entry: Path) -> Arrays:
+    """Writes the arrays and moves them to their place; returns them memory-mapped."""
+    _write(partial, built)
+    # Mapped before the folder moves: the maps stay good whatever other processes do to the folder.
+    arrays = _open(partial)
+    if arrays is None:
+        raise OSError("what was written cannot be read back")
+    while True:
+        try:
+            partial.rename(entry)
+            return arrays
+        except OSError:
+            if not entry.exists():
+                raise
+        if _open(entry) is not None:
+            return arrays  # another process was faster
+        # Moved aside under a name of its own first: removing in place could take another process's new entry.
+        aside = partial.with_name(f".{entry.name}.{uuid.uuid4().hex}")
+        with contextlib.suppress(FileNotFoundError):
+            entry.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove_abandoned(entry: Path) -> None:
+    """Removes what killed processes left of this entry."""
+    for path in entry.parent.glob(f".{entry.name}.*"):
+        with contextlib.suppress(OSError):
+            if time.time() - os.stat(path).st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)

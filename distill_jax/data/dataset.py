@@ -1,0 +1,67 @@
+"""What every data set is, once loaded."""
+
+import dataclasses
+import functools
+import hashlib
+
+import numpy as np
+
+from distill_jax.data.arrays import chunks
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """N examples, in an order that is the same on every load.
+
+    Attributes:
+      x: uint8 or float32, images [N, H, W, C] or flat features [N, D]; read-only where memory-mapped.
+      label: int32 [N], in [0, num_classes), as training sees it.
+      true_label: int32 [N], before label noise; equal to `label` where there is none.
+      id: int64 [N], unique within the split; names an example whatever the subset, noise or image size.
+    """
+
+    x: np.ndarray
+    label: np.ndarray
+    true_label: np.ndarray
+    id: np.ndarray
+
+    def take(self, index: np.ndarray) -> "Split":
+        """The examples at these positions, int [n], in this order."""
+        return Split(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a test split.
+
+    Attributes:
+      name: the data set as the user named it; of a user's own file its file name.
+      train, test: the splits, with inputs of the same shape and dtype.
+      num_classes: at least 2.
+      mean, std: float32 [C] for images, [D] for flat features, in the units of `x`, of the training split as
+        used. Where the standard deviation is 0, `std` is 1.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    num_classes: int
+    mean: np.ndarray
+    std: np.ndarray
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example: (H, W, C) or (D,)."""
+        return self.train.x.shape[1:]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits, a digest of every number in both splits and of nothing else."""
+        digest = hashlib.blake2b(str(self.num_classes).encode(), digest_size=8)
+        for split in (self.train, self.test):
+            for field in dataclasses.fields(split):
+                array = getattr(split, field.name)
+                digest.update(f"{field.name} {array.dtype.str} {array.shape}".encode())
+                for chunk in chunks(array):
+                    digest.update(np.ascontiguousarray(chunk))
+        return digest.hexdigest()

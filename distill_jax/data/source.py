@@ -1,0 +1,51 @@
+"""What the sources of data have in common."""
+
+import dataclasses
+from pathlib import Path
+
+from distill_jax.data.dataset import Split
+from distill_jax.errors import InputError
+from distill_jax.setting import DataSetting
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Raw:
+    """A data set as its source has it: whole, and without noise (`true_label` is `label`)."""
+
+    train: Split
+    test: Split
+    num_classes: int
+
+
+def data_folder(setting: DataSetting, content: str) -> Path:
+    """The existing folder that --data-dir names.
+
+    Args:
+      setting: names the folder.
+      content: what it should hold, for the message.
+
+    Raises:
+      InputError: it is not given or is no folder.
+    """
+    if setting.data_dir is None:
+        raise InputError(f"--data-dir: must be given for --dataset {setting.dataset}: {content}")
+    folder = Path(setting.data_dir).expanduser()
+    if not folder.is_dir():
+        state = "is not a folder" if folder.exists() else "does not exist"
+        raise InputError(f"--data-dir {folder}: {state}; must be {content}")
+    return folder
+
+
+def check_label(setting: DataSetting, known: list[str]) -> None:
+    """Checks --label against the labels that the data set has.
+
+    Raises:
+      InputError: it has no such label.
+    """
+    if setting.label not in known:
+        raise InputError(f"--label {setting.label}: must be {' or '.join(known)} for {setting.dataset}")
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message without line breaks, or its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

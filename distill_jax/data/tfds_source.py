@@ -1,0 +1,143 @@
+"""MNIST, CIFAR-10 and CIFAR-100 as TensorFlow Datasets prepares them; read without TensorFlow."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distill_jax.data.cache import Arrays, cached
+from distill_jax.data.dataset import Split
+from distill_jax.data.source import Raw, check_label, data_folder, one_line
+from distill_jax.errors import InputError
+from distill_jax.setting import DataSetting
+
+NAMES = ("mnist", "cifar10", "cifar100")
+_BATCH = 1000
+
+
+def read(setting: DataSetting) -> Raw:
+    """Images uint8 [N, H, W, C] in TFDS's order.
+
+    id is the original index, which the data set's `id` feature ends with, or the index in the prepared split
+    where there is no such feature. --label may name any class label of the data set.
+
+    Raises:
+      InputError: --data-dir or --label is wrong, or the data set is not prepared there, or not wholly.
+    """
+    name = setting.dataset
+    folder = data_folder(setting, "a TFDS data_dir: " + _how_to_prepare(name, setting.data_dir or "..."))
+    version = _version(name, folder)
+    source = _open(name, folder, version)
+    features = source["train"].dataset_info.features
+    labels = {key: f.num_classes for key, f in features.items() if hasattr(f, "num_classes")}
+    check_label(setting, sorted(labels, key=lambda key: (key != "label", key)))
+    prepared = folder / name / version
+    arrays = cached(
+        setting.cache_dir,
+        f"{name}-{version}",
+        prepared,
+        [path for path in prepared.iterdir() if path.is_file()],
+        lambda: _decode(name, folder, source, [*labels]),
+    )
+    splits = []
+    for split in ("train", "test"):
+        label = arrays[f"{split}.{setting.label}"]
+        splits.append(Split(arrays[f"{split}.x"], label, label, arrays[f"{split}.id"]))
+    return Raw(*splits, num_classes=labels[setting.label])
+
+
+def _how_to_prepare(name: str, folder: Path | str) -> str:
+    return (
+        'prepare it with `pip install tensorflow tensorflow-datasets` and `python -c "import '
+        f"tensorflow_datasets as tfds; tfds.builder('{name}', data_dir='{folder}', file_format='array_record')"
+        '.download_and_prepare()"`'
+    )
+
+
+def _damaged(name: str, folder: Path, version: str, what: str) -> InputError:
+    return InputError(
+        f"--data-dir {folder}: {name} is not whole there: {what}; delete {folder / name / version} and "
+        + _how_to_prepare(name, folder)
+    )
+
+
+def _version(name: str, folder: Path) -> str:
+    """The newest version prepared."""
+    try:
+        found = [path.name for path in (folder / name).iterdir() if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
+    except OSError:
+        found = []
+    if not found:
+        raise InputError(
+            f"--data-dir {folder}: {name} is not prepared there; " + _how_to_prepare(name, folder)
+        )
+    version = max(found, key=lambda text: [int(part) for part in text.split(".")])
+    if not (folder / name / version / "dataset_info.json").is_file():
+        raise _damaged(name, folder, version, "dataset_info.json is absent")
+    return version
+
+
+def _open(name: str, folder: Path, version: str) -> dict[str, Any]:
+    """TFDS's random-access sources by split; no record is read yet."""
+    try:
+        import tensorflow_datasets as tfds
+
+        # Images are decoded here, since TFDS would log a recommendation of OpenCV.
+        source = tfds.data_source(
+            f"{name}:{version}",
+            data_dir=folder,
+            download=False,
+            decoders={"image": tfds.decode.SkipDecoding()},
+        )
+    except ImportError as error:
+        raise InputError(
+            f"--dataset {name}: {one_line(error)}; pip install tensorflow-datasets array_record"
+        ) from error
+    except NotImplementedError as error:
+        raise InputError(
+            f"--data-dir {folder}: {name} is prepared there in a format that cannot be read without "
+            f"TensorFlow; in another folder {_how_to_prepare(name, '...')}"
+        ) from error
+    except Exception as error:  # of many types, as the damage has it
+        raise _damaged(name, folder, version, one_line(error)) from error
+    for split in ("train", "test"):
+        if split not in source:
+            raise _damaged(name, folder, version, f"it has no {split} split")
+        for path in source[split].dataset_info.splits[split].filepaths:
+            if not Path(path).is_file():
+                raise _damaged(name, folder, version, f"{Path(path).name} is absent")
+    return source
+
+
+def _decode(name: str, folder: Path, source: dict[str, Any], labels: list[str]) -> Arrays:
+    version = str(source["train"].dataset_info.version)
+    arrays: Arrays = {}
+    for split in ("train", "test"):
+        try:
+            arrays |= _decode_split(split, source[split], labels)
+        except Exception as error:  # of many types, as the damage has it
+            raise _damaged(
+                name, folder, version, f"the {split} split cannot be read ({one_line(error)})"
+            ) from error
+    return arrays
+
+
+def _decode_split(split: str, source: Any, labels: list[str]) -> Arrays:
+    from PIL import Image
+
+    shape = source.dataset_info.features["image"].shape
+    x = np.empty((len(source), *shape), np.uint8)
+    columns = {key: np.empty(len(source), np.int32) for key in labels}
+    identifier = np.arange(len(source), dtype=np.int64)
+    for start in range(0, len(source), _BATCH):
+        rows = range(start, min(start + _BATCH, len(source)))
+        for row, example in zip(rows, source.__getitems__(list(rows)), strict=True):
+            with Image.open(io.BytesIO(example["image"])) as image:
+                x[row] = np.asarray(image).reshape(shape)
+            for key, column in columns.items():
+                column[row] = example[key]
+            if "id" in example:  # such as b"train_16399"
+                identifier[row] = int(re.search(rb"\d+$", example["id"]).group())
+    return {f"{split}.x": x, f"{split}.id": identifier} | {f"{split}.{k}": v for k, v in columns.items()}

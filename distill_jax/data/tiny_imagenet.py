@@ -1,0 +1,152 @@
+"""Tiny-ImageNet in its original layout, or a part of its classes in the same layout."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from distill_jax.data.cache import Arrays, cached
+from distill_jax.data.dataset import Split
+from distill_jax.data.source import Raw, check_label, data_folder, one_line
+from distill_jax.errors import InputError
+from distill_jax.setting import DataSetting
+
+_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+_CONTENT = f"the unpacked folder of {_URL}, with train/<wnid>/images and val/"
+_Item = tuple[Path, int, int]  # file, label, id
+
+
+def read(setting: DataSetting) -> Raw:
+    """Images uint8 [N, H, W, 3], greyscale ones repeated; the validation images are the test split.
+
+    Classes are those of wnids.txt in its order, or else the folders in train/ in alphabetical order. Training
+    images are ordered by class and number, with id = digits of the wnid * 1000 + number; validation images by
+    number, which is their id. They lie in val/images with val/val_annotations.txt, or in val/<wnid>/images;
+    those of other classes are left out.
+
+    Raises:
+      InputError: --data-dir or --label is wrong, or an image or a folder is absent or damaged.
+    """
+    folder = data_folder(setting, _CONTENT)
+    check_label(setting, ["label"])
+    try:
+        classes = _classes(folder)
+        train = _train_items(folder, classes)
+        test = _test_items(folder, classes)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--data-dir {folder}: {one_line(error)}; must be {_CONTENT}") from error
+    for name, items in (("train", train), ("val", test)):
+        if len({identifier for _, _, identifier in items}) < len(items):
+            raise InputError(
+                f"--data-dir {folder}: two images in {name}/ have one number; must be {_CONTENT}"
+            )
+    # The order of classes decides the labels, so that wnids.txt is part of the key with the images.
+    files = [path for path, _, _ in train + test]
+    files += [
+        path for path in (folder / "wnids.txt", folder / "val" / "val_annotations.txt") if path.is_file()
+    ]
+    arrays = cached(
+        setting.cache_dir,
+        "tiny-imagenet",
+        folder,
+        files,
+        lambda: _decode(folder, train, "train") | _decode(folder, test, "test"),
+    )
+    splits = []
+    for name in ("train", "test"):
+        label = arrays[f"{name}.label"]
+        splits.append(Split(arrays[f"{name}.x"], label, label, arrays[f"{name}.id"]))
+    if splits[0].x.shape[1:] != splits[1].x.shape[1:]:
+        raise InputError(f"--data-dir {folder}: images of train/ and val/ differ in size; must be {_CONTENT}")
+    return Raw(*splits, num_classes=len(classes))
+
+
+def _classes(folder: Path) -> list[str]:
+    listed = folder / "wnids.txt"
+    if listed.is_file():
+        classes = list(dict.fromkeys(listed.read_text().split()))
+    elif (folder / "train").is_dir():
+        classes = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
+    else:
+        classes = []
+    if len(classes) < 2:
+        raise InputError(f"--data-dir {folder}: has fewer than 2 classes; must be {_CONTENT}")
+    for wnid in classes:
+        if not re.fullmatch(r"n\d+", wnid):
+            raise InputError(
+                f"--data-dir {folder}: {wnid!r} is no wnid such as n02124075; must be {_CONTENT}"
+            )
+        if not (folder / "train" / wnid).is_dir():
+            raise InputError(f"--data-dir {folder}: has no train/{wnid}; unpack it again: must be {_CONTENT}")
+    return classes
+
+
+def _images(folder: Path) -> list[tuple[int, Path]]:
+    """Number, which ends its name, and path of each image of a class, by number."""
+    if (folder / "images").is_dir():
+        folder = folder / "images"
+    found = []
+    for path in folder.iterdir():
+        if path.suffix.lower() in (".jpeg", ".jpg"):
+            number = re.search(r"\d+$", path.stem)
+            if number is None:
+                raise InputError(f"--data-dir {folder}: {path.name} has no number; must be {_CONTENT}")
+            found.append((int(number.group()), path))
+    if not found:
+        raise InputError(f"--data-dir {folder}: has no images; must be {_CONTENT}")
+    return sorted(found)
+
+
+def _train_items(folder: Path, classes: list[str]) -> list[_Item]:
+    return [
+        (path, label, int(wnid[1:]) * 1000 + number)
+        for label, wnid in enumerate(classes)
+        for number, path in _images(folder / "train" / wnid)
+    ]
+
+
+def _test_items(folder: Path, classes: list[str]) -> list[_Item]:
+    val = folder / "val"
+    if all((val / wnid).is_dir() for wnid in classes):
+        items = [(p, label, n) for label, wnid in enumerate(classes) for n, p in _images(val / wnid)]
+    else:
+        number = {path.name: n for n, path in _images(val)}
+        label_of = {wnid: label for label, wnid in enumerate(classes)}
+        items = []
+        for line in (val / "val_annotations.txt").read_text().splitlines():
+            name, wnid = [*line.split(), "", ""][:2]
+            if wnid in label_of:
+                if name not in number:
+                    raise InputError(f"--data-dir {folder}: has no val/images/{name}; unpack it again")
+                items.append((val / "images" / name, label_of[wnid], number[name]))
+    if not items:
+        raise InputError(f"--data-dir {folder}: val/ has no image of these classes; must be {_CONTENT}")
+    return sorted(items, key=lambda item: item[2])
+
+
+def _decode(folder: Path, items: list[_Item], name: str) -> Arrays:
+    from PIL import Image
+
+    x = np.empty((0,))
+    for row, (path, _, _) in enumerate(items):
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise InputError(
+                f"--data-dir {folder}: {path.relative_to(folder)} cannot be decoded: {one_line(error)}; "
+                "unpack it again"
+            ) from error
+        if row == 0:
+            x = np.empty((len(items), *pixels.shape), np.uint8)
+        if pixels.shape != x.shape[1:]:
+            raise InputError(
+                f"--data-dir {folder}: {path.relative_to(folder)} has {pixels.shape[1]}x{pixels.shape[0]} "
+                f"pixels and others {x.shape[2]}x{x.shape[1]}; must be the same"
+            )
+        x[row] = pixels
+    return {
+        f"{name}.x": x,
+        f"{name}.label": np.array([label for _, label, _ in items], np.int32),
+        f"{name}.id": np.array([identifier for _, _, identifier in items], np.int64),
+    }

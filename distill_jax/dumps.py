@@ -1,0 +1,169 @@
+"""Per-example logits on disk: the boundary between training and everything that reads its results.
+
+One dump is one zarr v3 group at ``dumps/<model>/seed-<k>/step-<n>/<split>`` that holds
+
+    logits      float32 [N, K]   the model's logits, in evaluation mode, without augmentation
+    label       int32 [N]        the label training sees (with its noise)
+    true_label  int32 [N]        the label before noise; equal to ``label`` where there is none
+    id          int64 [N]        the example's stable id in its split
+
+and the attributes ``model``, ``seed``, ``step``, ``split``, ``num_classes`` and ``setting`` (the run's hash).
+Arrays are sharded along the examples; a shard is written whole by one process. A dump is written beside its
+place and renamed when all of it is on disk, so that it is there as a whole or not at all.
+"""
+
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+
+from distill_jax import processes
+from distill_jax.errors import InputError
+
+SHARD_EXAMPLES = 4096  # rows in one file
+CHUNK_EXAMPLES = 1024  # rows read at once
+_DTYPES = {"logits": "float32", "label": "int32", "true_label": "int32", "id": "int64"}
+_PLACE = re.compile(r"(?P<model>[^/]+)/seed-(?P<seed>\d+)/step-(?P<step>\d+)/(?P<split>train|test)$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dump:
+    """One model's outputs on one split.
+
+    Attributes:
+      logits: float32 [N, K].
+      label: int32 [N], as training saw them.
+      true_label: int32 [N], before noise.
+      id: int64 [N].
+      attributes: model, seed, step, split, num_classes, setting.
+    """
+
+    logits: np.ndarray
+    label: np.ndarray
+    true_label: np.ndarray
+    id: np.ndarray
+    attributes: dict[str, Any]
+
+
+def dump_path(workdir: Path, model: str, seed: int, step: int, split: str) -> Path:
+    """Where a dump is kept."""
+    return workdir / "dumps" / model / f"seed-{seed}" / f"step-{step}" / split
+
+
+def find_dumps(workdir: Path) -> dict[tuple[str, int, int, str], Path]:
+    """All complete dumps below a work directory, by (model, seed, step, split)."""
+    root = workdir / "dumps"
+    found = {}
+    for path in sorted(root.glob("*/seed-*/step-*/*")):
+        match = _PLACE.fullmatch(path.relative_to(root).as_posix())
+        if match:
+            found[match["model"], int(match["seed"]), int(match["step"]), match["split"]] = path
+    return found
+
+
+def _spec(path: Path, name: str, shape: Sequence[int]) -> dict[str, Any]:
+    little = {"name": "bytes", "configuration": {"endian": "little"}}
+    inner = {
+        "chunk_shape": [CHUNK_EXAMPLES, *shape[1:]],
+        "codecs": [little, {"name": "zstd", "configuration": {"level": 1}}, {"name": "crc32c"}],
+        "index_codecs": [little, {"name": "crc32c"}],
+    }
+    return {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": str(path / name)},
+        "store_data_equal_to_fill_value": True,  # so that a shard that is not there is one that was lost
+        "metadata": {
+            "shape": list(shape),
+            "data_type": _DTYPES[name],
+            "chunk_grid": {
+                "name": "regular",
+                "configuration": {"chunk_shape": [SHARD_EXAMPLES, *shape[1:]]},
+            },
+            "codecs": [{"name": "sharding_indexed", "configuration": inner}],
+            "dimension_names": ["example", "class"][: len(shape)],
+            "fill_value": 0,
+        },
+    }
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
+def write_dumps(
+    items: Sequence[tuple[Path, np.ndarray, dict[str, Any]]],
+    label: np.ndarray,
+    true_label: np.ndarray,
+    id: np.ndarray,
+    first_row: int = 0,
+) -> None:
+    """Writes the dumps of several models on one split; every process calls it with its own rows.
+
+    Args:
+      items: a triple for each model: its path, logits float32 [n, K] of this process's rows, and attributes.
+      label, true_label, id: [N] of the whole split; the same in every process.
+      first_row: number of the first of this process's rows; a multiple of `SHARD_EXAMPLES`.
+
+    Raises:
+      ValueError: rows that do not begin at a shard, which two processes would then write at once.
+    """
+    if first_row % SHARD_EXAMPLES:
+        raise ValueError(f"first_row {first_row} is not a multiple of {SHARD_EXAMPLES}")
+    columns = {"label": label, "true_label": true_label, "id": id}
+    if processes.is_first():
+        for path, logits, attributes in items:
+            shutil.rmtree(_partial(path), ignore_errors=True)
+            _partial(path).mkdir(parents=True)
+            group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+            (_partial(path) / "zarr.json").write_text(json.dumps(group, indent=1))
+            shapes = {"logits": (len(label), logits.shape[1])} | {name: (len(label),) for name in columns}
+            for opened in [ts.open(_spec(_partial(path), n, s), create=True) for n, s in shapes.items()]:
+                opened.result()
+    processes.barrier("dump-created")
+    writes = []
+    for path, logits, _ in items:
+        rows = slice(first_row, first_row + len(logits))
+        if len(logits):
+            local = {"logits": logits.astype(np.float32)} | {n: a[rows] for n, a in columns.items()}
+            for name, array in local.items():
+                shape = (len(label), *array.shape[1:])
+                writes.append(ts.open(_spec(_partial(path), name, shape)).result()[rows].write(array))
+    for write in writes:
+        write.result()
+    processes.barrier("dump-written")
+    if processes.is_first():
+        for path, _, _ in items:
+            _partial(path).rename(path)
+    processes.barrier("dump-renamed")
+
+
+def read_dump(path: Path) -> Dump:
+    """Reads one dump.
+
+    Raises:
+      InputError: there is no dump at `path`, or it is damaged.
+    """
+    path = Path(path)
+    try:
+        attributes = json.loads((path / "zarr.json").read_text())["attributes"]
+        opened = {
+            name: ts.open({"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path / name)}})
+            for name in _DTYPES
+        }
+        arrays = {name: future.result().read().result() for name, future in opened.items()}
+        shards = -(-len(arrays["id"]) // SHARD_EXAMPLES)
+        for name in _DTYPES:  # zarr reads a missing shard as zeros
+            if sum(file.is_file() for file in (path / name / "c").rglob("*")) != shards:
+                raise ValueError(f"a shard of {name} is not there")
+    except (OSError, ValueError, KeyError) as error:
+        what = "is not there" if not path.exists() else "is damaged: " + " ".join(str(error).split())[:120]
+        raise InputError(
+            f"dump {path} {what}; remove that folder and run the same command to write it again"
+        ) from error
+    return Dump(**arrays, attributes=attributes)

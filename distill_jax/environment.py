@@ -1,0 +1,54 @@
+"""On what a result was made: hardware, versions, command and commit."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+def environment(command: str) -> dict[str, Any]:
+    """What a reader must know to make a result again, as JSON values.
+
+    Args:
+      command: the exact command line.
+    """
+    devices = jax.devices()
+    return {
+        "command": command,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")},
+        "backend": jax.default_backend(),
+        "device": devices[0].device_kind if jax.default_backend() != "cpu" else _cpu(),
+        "devices": len(devices),
+        "processes": jax.process_count(),
+        "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit this code is at, with '+' where files differ from it; None outside a git checkout."""
+
+    def git(*arguments: str) -> str:
+        at = Path(__file__).resolve().parent
+        done = subprocess.run(["git", *arguments], cwd=at, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,16 @@
+"""The two ways a command of this project ends badly, each reported as one line without a traceback."""
+
+
+class InputError(Exception):
+    """The user asked for something that cannot be done: exit status 2, nothing written.
+
+    The message is one line that names the option, the value it had, and what would be right.
+    """
+
+    exit_status = 2
+
+
+class RunError(Exception):
+    """A run that was well asked for has failed (NaN loss, full disk): exit status 1, earlier work kept."""
+
+    exit_status = 1

@@ -1,0 +1,132 @@
+"""The paper's claims as plain sentences, each with a verdict by the paired 95% interval of one number.
+
+The number that decides each claim is fixed here, before any data are seen. An interval wholly on the claimed
+side of zero supports the claim, one wholly on the other side contradicts it, one that includes zero does not
+support it. A claim is undecided with one seed, where there is no interval over seeds; where what it takes for
+granted (that distillation gains anything) is not there; and where gap and share contradict each other.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from distill_jax.statistics import quote
+
+VERDICTS = ("supported", "not supported", "contradicted", "undecided")
+
+
+def verdict(difference: Mapping[str, Any], claimed: int) -> str:
+    """The verdict by a paired difference whose sign is claimed to be +1 or -1."""
+    low, high = difference["low"], difference["high"]
+    # Equal differences in all seeds have an interval of no width: the t-interval is then no evidence.
+    if difference["n"] < 2 or difference["level"] != "seeds" or low is None or high - low < 1e-12:
+        return "undecided"
+    if low <= 0 <= high:
+        return "not supported"
+    return "supported" if (low > 0) == (claimed > 0) else "contradicted"
+
+
+def findings(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The findings of a study: id, claim, verdict, evidence, paper (where the claim is made).
+
+    Args:
+      summary: as from `report.summarise`, without its findings.
+    """
+    result = [_hard(summary, split) for split in ("train", "test")]
+    if summary["study"]["train_mislabelled"]:
+        result.append(_mislabelled(summary))
+    accuracy = summary["accuracy"]["test_accuracy"]
+    gain = accuracy["paired"]["kd_minus_one_hot"]
+    result.append(
+        {
+            "id": "kd_beats_one_hot",
+            "claim": "Distillation beats one-hot training on the test set.",
+            "verdict": verdict(gain, 1),
+            "evidence": f"Test accuracy {_points(accuracy['models']['kd'], sign=False)}% distilled against "
+            f"{_points(accuracy['models']['one_hot'], sign=False)}% one-hot: {_points(gain)} points.",
+            "paper": "Table 2",
+        }
+    )
+    late = "Switching from one-hot to distillation late in training recovers most of distillation's gain."
+    undo = "Switching from distillation to one-hot late in training undoes most of distillation's gain."
+    result.append(
+        _switched(accuracy, "late_distillation", "one_hot_to_kd", late, 1, "Section 3.2, Figures 1b and 4")
+    )
+    result.append(
+        _switched(accuracy, "late_one_hot", "kd_to_one_hot", undo, -1, "Section 3.2, Figures 1b and 16")
+    )
+    if summary["study"]["seeds"] == 1:
+        for finding in result:
+            finding["evidence"] += (
+                " One seed: the interval is over examples and says nothing of another seed."
+            )
+    return result
+
+
+def _hard(summary: Mapping[str, Any], split: str) -> dict[str, str]:
+    kd, control = (summary["deviations"][model][split] for model in ("kd", "one_hot"))
+    where = {"train": "training", "test": "test"}[split]
+    gap, share = kd["mean_gap_hard"], kd["underfit_fraction_hard"]
+    control_gap, control_share = control["mean_gap_hard"], control["underfit_fraction_hard"]
+    evidence = (
+        f"Mean gap {quote(gap, sign=True)} distilled, {quote(control_gap, sign=True)} control: "
+        f"{quote(gap['minus_control'], sign=True)} paired. Share underfit "
+        f"{_points(share, 0, sign=False)}% against {_points(control_share, 0, sign=False)}%: "
+        f"{_points(share['minus_control'], 0)} points paired."
+    )
+    decided, by_share = verdict(gap["minus_control"], -1), verdict(share["minus_control"], 1)
+    if {decided, by_share} == {"supported", "contradicted"}:
+        evidence += f" By the gap the claim is {decided}, by the share {by_share}: it depends on the measure."
+        decided = "undecided"
+    elif by_share != decided:
+        evidence += f" The verdict is by the gap; by the share it would be {by_share}."
+    if gap["mean"] >= 0:
+        evidence += " The student does not underfit them in itself, only relative to the control."
+    return {
+        "id": f"underfits_hard_{split}",
+        "claim": f"The distilled student underfits the hard {where} points, more than the control does.",
+        "verdict": decided,
+        "evidence": evidence,
+        "paper": "Section 3.1, Figures 1a and 2",
+    }
+
+
+def _mislabelled(summary: Mapping[str, Any]) -> dict[str, str]:
+    kd, control = (summary["deviations"][model]["train"] for model in ("kd", "one_hot"))
+    gap = kd["mean_gap_mislabelled"]
+    return {
+        "id": "underfits_mislabelled",
+        "claim": "The distilled student underfits the mislabelled points, more than the control does.",
+        "verdict": verdict(gap["minus_control"], -1),
+        "evidence": f"Mean gap {quote(gap, sign=True)} distilled, "
+        f"{quote(control['mean_gap_mislabelled'], sign=True)} control: "
+        f"{quote(gap['minus_control'], sign=True)} paired. It reproduces "
+        f"{_points(kd['mislabelled_fitted'], 0, sign=False)}% of the wrong labels, the control "
+        f"{_points(control['mislabelled_fitted'], 0, sign=False)}%.",
+        "paper": "Section 3.1, Figure 1a",
+    }
+
+
+def _switched(
+    accuracy: Mapping[str, Any], name: str, student: str, claim: str, claimed: int, paper: str
+) -> dict[str, str]:
+    """Most of the gain: the student is above (or below) the middle between control and distilled."""
+    middle = accuracy["paired"][f"{student}_minus_middle"]
+    recovered = accuracy["gain_recovered"][student]
+    against = {"one_hot_to_kd": "one_hot", "kd_to_one_hot": "kd"}[student]
+    change = accuracy["paired"][f"{student}_minus_{against}"]
+    than = {"one_hot": "one-hot training throughout", "kd": "distillation throughout"}[against]
+    evidence = (
+        f"Test accuracy {_points(accuracy['models'][student], sign=False)}%, "
+        f"{_points(change)} points against {than}"
+    )
+    decided = verdict(middle, claimed)
+    if verdict(accuracy["paired"]["kd_minus_one_hot"], 1) in ("not supported", "contradicted"):
+        decided = "undecided"
+        evidence += "; these data show no gain of distillation to begin with."
+    elif recovered["mean"] is not None:
+        evidence += f"; it ends with {quote(recovered, 0, scale=100)}% of the gain."
+    return {"id": name, "claim": claim, "verdict": decided, "evidence": evidence, "paper": paper}
+
+
+def _points(value: Mapping[str, Any], digits: int = 2, sign: bool = True) -> str:
+    return quote(value, digits, sign, 100)

@@ -1,0 +1,45 @@
+"""Being asked to stop: SIGTERM (preemption) and Ctrl-C end a training at the next dispatch, after a checkpoint."""
+
+import signal
+from types import FrameType
+
+import jax
+from jax.experimental import multihost_utils
+
+
+class Interrupted(Exception):
+    """Training stopped as it was asked to, its state saved; the same command goes on from there."""
+
+    def __init__(self, signal_number: int, message: str):
+        super().__init__(message)
+        self.exit_status = 128 + signal_number
+
+
+class Interruption:
+    """Remembers a request to stop while it is entered, in place of the signals' usual effect.
+
+    A second Ctrl-C is not held back: it raises KeyboardInterrupt at once.
+    """
+
+    def __init__(self):
+        self.signal: int | None = None
+
+    def __enter__(self) -> "Interruption":
+        self._before = {s: signal.signal(s, self._remember) for s in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def requested(self, step: int) -> int | None:
+        """The signal to stop for after `step`, None to go on; the same answer in every process."""
+        if jax.process_count() > 1:
+            # JAX's coordination service tells all processes of one's SIGTERM and agrees on a step.
+            return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(step) else None
+        return self.signal

@@ -1,0 +1,76 @@
+"""Networks as Flax modules: `model.apply(variables, x, train)` -> float32 logits [B, K].
+
+x is [B, H, W, C] or [B, D], normalised. Variables are float32, in the collections 'params' (trained),
+'batch_stats' (where there is batch normalisation: updated in training) and 'constants' (random features:
+fixed). None has dropout, so that applying a model needs no random numbers."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from distill_jax.errors import InputError
+from distill_jax.models.mlp import MLP, Linear, RandomFeatures
+from distill_jax.models.mobilenet import MobileNetV2
+from distill_jax.models.resnet import ResNet18, ResNet50, ResNetCIFAR
+from distill_jax.setting import ModelSetting
+
+CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
+
+
+def build_model(
+    setting: ModelSetting,
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    precision: str = "float32",
+    option: str = "--model",
+) -> nn.Module:
+    """The network that a setting asks for.
+
+    Args:
+      setting: which network.
+      num_classes: number of logits K.
+      input_shape: of one example, (H, W, C) or (D,).
+      precision: 'float32' or 'bfloat16', of activations and products; see `layers`.
+      option: prefix of the command-line options that `setting` came from, to be named in an error.
+
+    Raises:
+      InputError: there is no such network, or not for such inputs.
+    """
+    name, dtype = setting.name, jnp.dtype(precision)
+    if name in CONVOLUTIONAL and len(input_shape) != 3:
+        raise InputError(
+            f"{option}.name {name}: needs images of shape (height, width, channels), but an example has "
+            f"shape {input_shape}; use mlp, linear or random-features"
+        )
+    match name:
+        case "resnet-cifar":
+            return ResNetCIFAR(setting.depth, setting.block, setting.width, num_classes, dtype, option)
+        case "resnet18":
+            return ResNet18(num_classes, dtype=dtype)
+        case "resnet50":
+            return ResNet50(num_classes, dtype=dtype)
+        case "mobilenet-v2":
+            if not 0 < setting.multiplier < math.inf:
+                raise InputError(f"{option}.multiplier {setting.multiplier}: must be positive and finite")
+            return MobileNetV2(num_classes, setting.multiplier, setting.strides, dtype)
+        case "mlp":
+            if min(setting.hidden, default=1) <= 0:
+                sizes = " ".join(map(str, setting.hidden))
+                raise InputError(f"{option}.hidden {sizes}: every layer must have at least 1 unit")
+            return MLP(num_classes, tuple(setting.hidden), dtype)
+        case "linear":
+            return Linear(num_classes, dtype)
+        case "random-features":
+            if setting.features <= 0:
+                raise InputError(f"{option}.features {setting.features}: must be at least 1")
+            return RandomFeatures(num_classes, setting.features, dtype)
+    names = ", ".join([*CONVOLUTIONAL, "mlp", "linear", "random-features"])
+    raise InputError(f"{option}.name {name}: must be one of {names}")
+
+
+def count_parameters(params: Any) -> int:
+    """Number of scalars in a tree of arrays or of their shapes."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

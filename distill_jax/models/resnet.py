@@ -1,0 +1,173 @@
+"""ResNet-v2: pre-activation networks (He et al. 2016, "Identity Mappings in Deep Residual Networks").
+
+Every residual unit is x + f(x), f = (BN, ReLU, convolution) two or three times (figure 1b and section 4.1 of
+that paper). Where the shape changes, the shortcut is a 1x1 convolution of the unit's first activation, as in
+He's code. As the paper's implementation details have it, the first unit of the network takes its first
+activation right after the first convolution and before the paths split, and one more BN and ReLU follow the
+last unit. A bottleneck has its stride on the 3x3 convolution, which sees every position (He's CIFAR code has
+it on the first 1x1 one, which drops three in four; parameters and later implementations are the same).
+
+Parameters, running statistics not counted, for images of 3 channels:
+
+    network                                  10 classes   100 classes   1000 classes
+    resnet-cifar, basic, depth 20               272,282       278,132
+    resnet-cifar, basic, depth 32               466,714       472,564
+    resnet-cifar, basic, depth 44               661,146       666,996
+    resnet-cifar, basic, depth 56               855,578       861,428
+    resnet-cifar, basic, depth 110            1,730,522     1,736,372
+    resnet-cifar, bottleneck, depth 164       1,703,258     1,726,388
+    resnet-cifar, bottleneck, depth 1001     10,327,706    10,350,836
+    resnet18, stem 'small'                   11,172,170    11,218,340     11,680,040
+    resnet18, stem 'imagenet'                11,179,850    11,226,020     11,687,720
+    resnet50, stem 'small'                   23,513,162    23,697,572     25,541,672
+    resnet50, stem 'imagenet'                23,520,842    23,705,252     25,549,352
+"""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from distill_jax.errors import InputError
+from distill_jax.models.layers import batch_norm, conv, head, mean_over_positions
+
+_LAYERS_A_BLOCK = {"basic": 2, "bottleneck": 3}
+
+
+class ResidualUnit(nn.Module):
+    """One pre-activation residual unit, [B, H, W, C] -> [B, H / stride, W / stride, C'].
+
+    Attributes:
+      block: 'basic', two 3x3 convolutions and C' = width; or 'bottleneck', 1x1, 3x3, 1x1 and C' = 4 width.
+      width: channels within the unit.
+      stride: of the (first) 3x3 convolution.
+      activated: the input has been normalised and rectified already (the first unit of a network).
+      dtype: of the activations.
+    """
+
+    block: Literal["basic", "bottleneck"]
+    width: int
+    stride: int = 1
+    activated: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """The unit's output, of type `dtype`."""
+
+        def activate(y: jax.Array, name: str) -> jax.Array:
+            return nn.relu(batch_norm(train, dtype=self.dtype, name=name)(y))
+
+        y = first = x if self.activated else activate(x, "norm1")
+        if self.block == "basic":
+            features = self.width
+            y = conv(self.width, 3, self.stride, dtype=self.dtype, name="conv1")(y)
+            y = conv(features, 3, dtype=self.dtype, name="conv2")(activate(y, "norm2"))
+        else:
+            features = 4 * self.width
+            y = conv(self.width, 1, dtype=self.dtype, name="conv1")(y)
+            y = conv(self.width, 3, self.stride, dtype=self.dtype, name="conv2")(activate(y, "norm2"))
+            y = conv(features, 1, dtype=self.dtype, name="conv3")(activate(y, "norm3"))
+        if x.shape[-1] != features or self.stride != 1:
+            x = conv(features, 1, self.stride, dtype=self.dtype, name="shortcut")(first)
+        return x + y
+
+
+class ResNet(nn.Module):
+    """A pre-activation residual network, [B, H, W, C] -> float32 logits [B, num_classes].
+
+    Stage s = 0, 1, ... has units of width `width` * 2^s; its first unit has stride 1 in the first stage, 2
+    in others.
+
+    Attributes:
+      num_classes: number of logits.
+      stage_sizes: number of residual units of each stage.
+      block: see `ResidualUnit`.
+      width: of the first stage; also the channels of the stem.
+      stem: 'small' is a 3x3 convolution of stride 1, for images of up to about 64 pixels a side; 'imagenet'
+      is
+        a 7x7 convolution of stride 2 and a 3x3 maximum of stride 2, for 224.
+      dtype: of the activations.
+    """
+
+    num_classes: int
+    stage_sizes: tuple[int, ...]
+    block: Literal["basic", "bottleneck"]
+    width: int
+    stem: Literal["small", "imagenet"] = "small"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Logits of normalised images."""
+        kernel, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
+        x = conv(self.width, kernel, stride, dtype=self.dtype, name="stem_conv")(x)
+        x = nn.relu(batch_norm(train, dtype=self.dtype, name="stem_norm")(x))
+        if self.stem == "imagenet":
+            x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+        for stage, size in enumerate(self.stage_sizes):
+            for unit in range(size):
+                x = ResidualUnit(
+                    self.block,
+                    self.width * 2**stage,
+                    stride=2 if stage > 0 and unit == 0 else 1,
+                    activated=stage == 0 and unit == 0,
+                    dtype=self.dtype,
+                    name=f"stage{stage + 1}_unit{unit + 1}",
+                )(x, train)
+        x = nn.relu(batch_norm(train, dtype=self.dtype, name="final_norm")(x))
+        return head(self.num_classes)(mean_over_positions(x))
+
+
+def ResNetCIFAR(
+    depth: int,
+    block: Literal["basic", "bottleneck"],
+    width: int,
+    num_classes: int,
+    dtype: Any = jnp.float32,
+    option: str = "--model",
+) -> ResNet:
+    """The three-stage family for small images (He et al. 2016, section 4; He et al. 2015, section 4.2).
+
+    Args:
+      depth: layers with weights on the longest path: 6n + 2 with basic blocks, 9n + 2 with bottlenecks.
+      block: 'basic', stages of 16, 32, 64 channels; or 'bottleneck', 64, 128, 256, for width 16.
+      width: of the first stage, 16 in the paper.
+      num_classes: number of logits.
+      dtype: of the activations.
+      option: prefix of the command-line options to be named in an error.
+
+    Raises:
+      InputError: depth does not fit the block, or the width is not positive.
+    """
+    if width <= 0:
+        raise InputError(f"{option}.width {width}: must be at least 1")
+    layers = 3 * _LAYERS_A_BLOCK[block]  # with one unit in each stage
+    units, rest = divmod(depth - 2, layers)
+    if units < 1 or rest:
+        below, above = layers * units + 2, layers * (units + 1) + 2
+        right = f"{below} and {above}" if units >= 1 else f"{layers + 2} and {2 * layers + 2}"
+        raise InputError(
+            f"{option}.depth {depth}: with {block} blocks the depth is {layers}n+2; the nearest are {right}"
+        )
+    return ResNet(num_classes, (units,) * 3, block, width, dtype=dtype)
+
+
+def ResNet18(
+    num_classes: int, stem: Literal["small", "imagenet"] = "small", dtype: Any = jnp.float32
+) -> ResNet:
+    """Four stages of two basic units (He et al. 2015, table 1), pre-activation; stem as in `ResNet50`."""
+    return ResNet(num_classes, (2, 2, 2, 2), "basic", 64, stem, dtype)
+
+
+def ResNet50(
+    num_classes: int, stem: Literal["small", "imagenet"] = "small", dtype: Any = jnp.float32
+) -> ResNet:
+    """Four stages of 3, 4, 6, 3 bottlenecks (He et al. 2015, table 1), pre-activation.
+
+    The stem is 'small' by default: a 64x64 image then ends at 8x8 positions, as a 224x224 one ends at 7x7
+    after the 'imagenet' stem, with which it would end at 2x2 and be 16x16 already in the first stage. It
+    costs 16 times the arithmetic of the 'imagenet' stem on the same image.
+    """
+    return ResNet(num_classes, (3, 4, 6, 3), "bottleneck", 64, stem, dtype)

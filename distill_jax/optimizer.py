@@ -1,0 +1,58 @@
+"""Update rules and learning-rate schedules: Table 1 of the paper for images, its appendix C.1 for text."""
+
+import jax
+import optax
+
+from distill_jax.setting import OptimizerSetting
+
+
+def learning_rate_schedule(
+    setting: OptimizerSetting, total_steps: int, steps_per_epoch: int
+) -> optax.Schedule:
+    """The learning rate over steps: linear warm-up, then the chosen decay.
+
+    Decay epochs are counted from the start of training, warm-up included, as Table 1 of the paper does.
+    """
+    peak = setting.learning_rate
+    warmup = setting.warmup_steps + round(setting.warmup_epochs * steps_per_epoch)
+    rest = max(total_steps - warmup, 1)
+    if setting.decay == "step":
+        falls = {round(e * steps_per_epoch) - warmup: setting.decay_factor for e in setting.decay_epochs}
+        after = optax.piecewise_constant_schedule(peak, falls)
+    elif setting.decay == "linear":
+        after = optax.linear_schedule(peak, 0.0, rest)
+    elif setting.decay == "cosine":
+        after = optax.cosine_decay_schedule(peak, rest)
+    else:
+        after = optax.constant_schedule(peak)
+    if warmup == 0:
+        return after
+    # The first step has the rate peak / warmup, not 0, which would waste it.
+    return optax.join_schedules([optax.linear_schedule(peak / warmup, peak, max(warmup - 1, 1)), after], [warmup])
+
+
+def _decayed(params: optax.Params) -> optax.Params:
+    """True for kernels; False for biases and for scales of normalisation, which have one axis."""
+    return jax.tree.map(lambda p: p.ndim > 1, params)
+
+
+def make_optimizer(
+    setting: OptimizerSetting, total_steps: int, steps_per_epoch: int
+) -> optax.GradientTransformation:
+    """The update rule.
+
+    Weight decay is coupled for sgd and adam: weight_decay * params is added to the gradient before momentum or
+    normalisation, as an L2 term of the loss would (Table 1). adamw decouples it.
+    """
+    rate = learning_rate_schedule(setting, total_steps, steps_per_epoch)
+    mask = None if setting.decay_norm_and_bias else _decayed
+    if setting.optimizer == "adamw":
+        return optax.adamw(rate, weight_decay=setting.weight_decay, mask=mask)
+    rule = (
+        optax.sgd(rate, momentum=setting.momentum, nesterov=True)
+        if setting.optimizer == "sgd"
+        else optax.adam(rate)
+    )
+    if setting.weight_decay == 0:
+        return rule
+    return optax.chain(optax.add_decayed_weights(setting.weight_decay, mask), rule)

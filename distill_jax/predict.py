@@ -1,0 +1,72 @@
+"""Logits of a whole split, without augmentation, in evaluation mode, for every member of a population."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from distill_jax.data.augment import normalise
+from distill_jax.dumps import SHARD_EXAMPLES
+from distill_jax.placement import BATCH, MEMBER, on_host, place
+from distill_jax.population import over_members
+
+
+def process_rows(examples: int, process: int, processes: int) -> slice:
+    """The rows a process answers for: whole shards of a dump, contiguous, as even as whole shards allow."""
+    shards = -(-examples // SHARD_EXAMPLES)
+    each = -(-shards // processes) * SHARD_EXAMPLES
+    return slice(min(process * each, examples), min((process + 1) * each, examples))
+
+
+class Predictor:
+    """The compiled forward pass over a split."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        mesh: Mesh,
+        members: int,
+        *,
+        mean: np.ndarray,
+        std: np.ndarray,
+        dtype: Any,
+        batch: int,
+    ):
+        across = mesh.shape[BATCH]
+        self._mesh, self._batch = mesh, -(-batch // across) * across
+
+        def forward(variables: Any, x: jax.Array, chosen: jax.Array) -> jax.Array:
+            split = NamedSharding(mesh, PartitionSpec(BATCH))
+            inputs = normalise(x[chosen], mean, std, dtype)
+            return model.apply(variables, jax.lax.with_sharding_constraint(inputs, split), train=False)
+
+        mapped: Callable[..., jax.Array] = over_members(forward, (0, None, None), members)
+        self._forward = jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
+
+    def __call__(self, variables: Any, x: jax.Array) -> tuple[np.ndarray, int]:
+        """Logits of this process's rows.
+
+        Args:
+          variables: the models', with a leading member axis.
+          x: [N, ...] raw inputs on every device.
+
+        Returns:
+          float32 [P, n, K] on the host, and the number of the first row.
+        """
+        processes = jax.process_count()
+        rows = [process_rows(len(x), p, processes) for p in range(processes)]
+        most = max(r.stop - r.start for r in rows)
+        # No larger than the split, so that a small one is not padded to a large batch.
+        across = self._mesh.shape[BATCH] // processes
+        local = min(self._batch // processes, -(-most // across) * across)
+        mine = rows[jax.process_index()]
+        parts = []
+        for start in range(0, most, local):
+            # Past its last row a process repeats it: all must take part in every call.
+            chosen = [np.minimum(r.start + start + np.arange(local), len(x) - 1) for r in rows]
+            placed = place(self._mesh, np.concatenate(chosen).astype(np.int32), BATCH)
+            parts.append(on_host(self._forward(variables, x, placed)))
+        return np.concatenate(parts, axis=1)[:, : mine.stop - mine.start], mine.start

@@ -1,0 +1,28 @@
+"""What one process of several must know: whether it is the first, and how to wait for the others."""
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+
+def connect(coordinator: str | None, processes: int | None, process_id: int | None) -> None:
+    """Joins this process to the others. None: found from the cluster's environment (TPU, SLURM, ...)."""
+    jax.distributed.initialize(coordinator, processes, process_id)
+
+
+def is_first() -> bool:
+    """Whether this process is the one that prints and writes what is written once."""
+    return jax.process_index() == 0
+
+
+def barrier(name: str) -> None:
+    """Waits until every process is here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def from_first(value: int) -> int:
+    """The first process's value, in every process."""
+    if jax.process_count() == 1:
+        return value
+    return int(multihost_utils.broadcast_one_to_all(np.int32(value)))

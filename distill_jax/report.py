@@ -1,0 +1,302 @@
+"""From the dumps of a study to its numbers, its findings and a report a person can read.
+
+`summarise` reads dumps and gives one dictionary with every number; `write_report` writes it as
+`summary.json`, draws the figures and puts both into `report.html`. Neither needs an accelerator or a
+checkpoint. But for `timing` and `environment`, which are passed through, the same dumps give the same bytes.
+"""
+
+import base64
+import io
+import itertools
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from distill_jax import deviations, dumps, findings, plots, statistics
+from distill_jax.errors import InputError, RunError
+
+STUDENTS = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
+MODELS = ("teacher", *STUDENTS)
+SPLITS = ("train", "test")
+PAIRS = (  # accuracy differences reported, first minus second
+    ("kd", "one_hot"),
+    ("one_hot_to_kd", "one_hot"),
+    ("one_hot_to_kd", "kd"),
+    ("kd_to_one_hot", "kd"),
+    ("kd_to_one_hot", "one_hot"),
+    ("kd", "teacher"),
+)
+SNAPSHOTS_SHOWN = 5  # columns of the evolution figure
+
+Statistic = Callable[[int, np.ndarray | None], dict[str, float]]  # (seed, rows) -> named values
+
+
+def summarise(
+    workdir: Path,
+    setting: dict[str, Any],
+    environment: dict[str, Any],
+    timing: dict[str, Any],
+    seeds: int,
+    total_steps: int,
+    switch_step: int,
+) -> dict[str, Any]:
+    """Every number of a finished study, as JSON-able data.
+
+    Args:
+      workdir: folder with the dumps of the five models, of seeds 0..seeds-1, at `total_steps` and before.
+      setting: the study's setting; quoted, and `data`, `teacher`, `student` name what was run.
+      environment: quoted; the report's heading shows `device`, and `command` is printed to be repeated.
+      timing: quoted; the report's heading shows `total_seconds`.
+      seeds: number of seeds.
+      total_steps: the last step, whose dumps are the result.
+      switch_step: the step at which the switched students begin to change their loss.
+
+    Returns:
+      setting, environment, timing as given; study (seeds, steps, models, sizes of the data); models (accuracy
+      in [0, 1], one per seed); deviations[student][split][statistic] with mean, low, high, n, level, per_seed
+      and, but for the control, minus_control, paired by seed (sections 3.1, 3.2); gap_by_decile; accuracy
+      with intervals, paired differences and the share of distillation's gain recovered; trajectories of
+      accuracy; findings.
+
+    Raises:
+      InputError: a dump is missing or damaged.
+    """
+    found = {k: p for k, p in dumps.find_dumps(workdir).items() if k[1] < seeds and k[2] <= total_steps}
+    for model, seed, split in itertools.product(MODELS, range(seeds), SPLITS):
+        path = dumps.dump_path(workdir, model, seed, total_steps, split)
+        if (model, seed, total_steps, split) not in found:
+            raise InputError(f"dump {path} is not there; run the same command again to write it")
+    hits, sizes = _hits(found, seeds)
+    comparison: dict[str, Any] = {student: {} for student in STUDENTS}
+    by_decile: dict[str, Any] = {student: {} for student in STUDENTS}
+    for split in SPLITS:
+        examples = sizes[f"{split}_examples"]
+        for key, value in _over(_deviation(found, seeds, total_steps, split), seeds, examples).items():
+            kind, student, name = key.split("/")
+            if kind == "statistic":
+                comparison[student].setdefault(split, {})[name] = value
+            elif kind == "decile":
+                by_decile[student].setdefault(split, []).append(value)
+            else:  # after the statistic itself, by the order of _deviation
+                comparison[student][split][name]["minus_control"] = value
+    accuracy, models = _accuracy(hits, seeds, total_steps)
+    quoted = {"setting": setting, "environment": environment, "timing": timing}
+    summary: dict[str, Any] = {
+        **json.loads(json.dumps(quoted, default=str)),  # paths and tuples as JSON has them
+        "study": {"seeds": seeds, "total_steps": total_steps, "switch_step": switch_step, **sizes},
+        "models": models,
+        "deviations": comparison,
+        "gap_by_decile": by_decile,
+        "accuracy": accuracy,
+        "trajectories": _trajectories(hits, seeds),
+    }
+    summary["findings"] = findings.findings(summary)
+    return summary
+
+
+def _hits(found: dict, seeds: int) -> tuple[dict, dict[str, int]]:
+    """Which examples each dump has right, {(measure, model, step): [bool [N] for each seed]}, and sizes."""
+    hits: dict[tuple[str, str, int], list[np.ndarray]] = {}
+    sizes: dict[str, int] = {}
+    for (model, seed, step, split), path in sorted(found.items(), key=lambda item: item[0]):
+        if any((model, k, step, split) not in found for k in range(seeds)):
+            continue  # a snapshot that not all seeds have would compare different seeds
+        dump = dumps.read_dump(path)
+        guess, noisy = dump.logits.argmax(axis=1), dump.label != dump.true_label
+        label = dump.label if split == "train" else dump.true_label
+        hits.setdefault((f"{split}_accuracy", model, step), []).append(guess == label)
+        if noisy.any() and split == "train":
+            hits.setdefault(("train_accuracy_true", model, step), []).append(guess == dump.true_label)
+        if not seed:
+            sizes |= {f"{split}_examples": len(guess), "classes": dump.logits.shape[1]}
+            sizes |= {f"{split}_mislabelled": int(noisy.sum())}
+    return hits, sizes
+
+
+def _deviation(found: dict, seeds: int, step: int, split: str) -> Statistic:
+    """All deviation statistics of all students on one split, and their differences from the control's."""
+    compared = []
+    for seed in range(seeds):
+        teacher = dumps.read_dump(found["teacher", seed, step, split])
+        compared.append(
+            {
+                s: deviations.per_example(teacher, dumps.read_dump(found[s, seed, step, split]))
+                for s in STUDENTS
+            }
+        )
+
+    def statistic(seed: int, rows: np.ndarray | None) -> dict[str, float]:
+        values = {s: deviations.summarise(e, rows) for s, e in compared[seed].items()}
+        result = {f"statistic/{s}/{k}": v for s in STUDENTS for k, v in values[s].items()}
+        for s, e in compared[seed].items():
+            result |= {f"decile/{s}/{i}": v for i, v in enumerate(deviations.gap_by_decile(e, rows))}
+            if s != "one_hot":
+                result |= {f"difference/{s}/{k}": v - values["one_hot"][k] for k, v in values[s].items()}
+        return result
+
+    return statistic
+
+
+def _over(statistic: Statistic, seeds: int, examples: int) -> dict[str, dict[str, Any]]:
+    """Intervals of named values: over seeds, or over the examples of the one seed."""
+    per_seed = [statistic(seed, None) for seed in range(seeds)]
+    if seeds > 1:
+        intervals = {k: statistics.over_seeds([values[k] for values in per_seed]) for k in per_seed[0]}
+    else:
+        intervals = statistics.over_examples(lambda rows: statistic(0, rows), examples)
+    return {
+        k: v.as_dict() | {"per_seed": [s[k] if math.isfinite(s[k]) else None for s in per_seed]}
+        for k, v in intervals.items()
+    }
+
+
+def _accuracy(hits: dict, seeds: int, last: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    accuracy: dict[str, Any] = {}
+    models: dict[str, Any] = {model: {} for model in MODELS}
+    for measure in sorted({measure for measure, _, _ in hits}):
+
+        def statistic(seed: int, rows: np.ndarray | None, measure: str = measure) -> dict[str, float]:
+            rows = slice(None) if rows is None else rows
+            mean = {model: float(hits[measure, model, last][seed][rows].mean()) for model in MODELS}
+            middle = (mean["one_hot"] + mean["kd"]) / 2  # half of distillation's gain
+            mean |= {f"{s}_minus_middle": mean[s] - middle for s in STUDENTS if "_to_" in s}
+            return mean | {f"{a}_minus_{b}": mean[a] - mean[b] for a, b in PAIRS}
+
+        values = _over(statistic, seeds, len(hits[measure, "teacher", last][0]))
+        for model in MODELS:
+            models[model][measure] = values[model]["per_seed"]
+        accuracy[measure] = {
+            "models": {model: values[model] for model in MODELS},
+            "paired": {name: value for name, value in values.items() if "_minus_" in name},
+            "gain_recovered": {
+                student: _recovered(values[f"{student}_minus_one_hot"], values["kd_minus_one_hot"])
+                for student in ("one_hot_to_kd", "kd_to_one_hot")
+            },
+        }
+    return accuracy, models
+
+
+def _recovered(part: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
+    """Share of distillation's gain over the control that a switched student has, 0 the control and 1 kd."""
+    return statistics.ratio_of_means(part["per_seed"], whole["per_seed"]).as_dict()
+
+
+def _trajectories(hits: dict, seeds: int) -> dict[str, Any]:
+    result: dict[str, Any] = {model: {} for model in MODELS}
+    for (measure, model, step), correct in sorted(hits.items(), key=lambda item: item[0]):
+        value = statistics.over_seeds([float(seed.mean()) for seed in correct]).as_dict()
+        line = result[model].setdefault(measure, {"n": seeds, "step": [], "mean": [], "low": [], "high": []})
+        for name, entry in {"step": step, **{k: value[k] for k in ("mean", "low", "high")}}.items():
+            line[name].append(entry)
+    return result
+
+
+def draw(workdir: Path, summary: dict[str, Any]) -> dict[str, Figure]:
+    """The figures of the report, by name; those of single examples show seed 0.
+
+    Raises:
+      InputError: a dump is missing or damaged.
+    """
+    last, switch = summary["study"]["total_steps"], summary["study"]["switch_step"]
+
+    def read(model: str, step: int, split: str) -> dumps.Dump:
+        return dumps.read_dump(dumps.dump_path(workdir, model, 0, step, split))
+
+    teachers = [read("teacher", last, split) for split in SPLITS]
+    final = {m: [read(m, last, split) for split in SPLITS] for m in STUDENTS}
+    steps = {m: t["train_accuracy"]["step"] for m, t in summary["trajectories"].items()}
+    shown = _spread(steps["kd"], switch)
+    order = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
+    snapshots = [read(m, step, "train") for m in order for step in shown if step in steps[m]]
+    statistic = summary["deviations"]
+    figures = {
+        "scatter": plots.scatter(teachers, final["one_hot"] + final["kd"], statistic),
+        "scatter_switched": plots.scatter(
+            teachers, final["one_hot_to_kd"] + final["kd_to_one_hot"], statistic
+        ),
+        "underfitting": plots.underfitting(summary["gap_by_decile"]),
+        "evolution": plots.evolution(teachers[0], snapshots, switch),
+        "accuracy": plots.accuracy(summary["trajectories"], switch),
+    }
+    if summary["study"]["train_mislabelled"]:
+        figures["mislabelled"] = plots.mislabelled(statistic)
+    return figures
+
+
+def _spread(steps: list[int], switch_step: int) -> list[int]:
+    """At most SNAPSHOTS_SHOWN steps: the first, the last before the switch, the last, and some between."""
+    if len(steps) <= SNAPSHOTS_SHOWN:
+        return steps
+    at = max((i for i, step in enumerate(steps) if step <= switch_step), default=0)
+    before = np.linspace(0, at, SNAPSHOTS_SHOWN // 2 + 1).round().astype(int)
+    after = np.linspace(at, len(steps) - 1, SNAPSHOTS_SHOWN // 2 + 1).round().astype(int)
+    return [steps[i] for i in sorted({*before.tolist(), *after.tolist()})]
+
+
+def write_report(workdir: Path, summary: dict[str, Any]) -> Path:
+    """Writes `summary.json`, `figures/*.png` and `*.svg`, and `report.html`, each whole or not at all.
+
+    Args:
+      workdir: folder with the study's dumps.
+      summary: from `summarise`.
+
+    Returns:
+      The path of report.html: one file that loads nothing from elsewhere.
+
+    Raises:
+      InputError: a dump is missing or damaged.
+      RunError: a file cannot be written.
+    """
+    images = {}
+    for name, figure in draw(workdir, summary).items():
+        for suffix in ("svg", "png"):
+            buffer = io.BytesIO()
+            metadata = {"Date": None} if suffix == "svg" else {}
+            with matplotlib.rc_context({"svg.hashsalt": name}):  # so that a figure's bytes can be compared
+                figure.savefig(buffer, format=suffix, metadata=metadata)
+            _write(workdir / "figures" / f"{name}.{suffix}", buffer.getvalue())
+        images[name] = base64.b64encode(buffer.getvalue()).decode()
+    text = json.dumps(summary, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    _write(workdir / "summary.json", (text + "\n").encode())
+    path = workdir / "report.html"
+    _write(path, render(summary, images).encode())
+    return path
+
+
+def render(summary: dict[str, Any], images: dict[str, str]) -> str:
+    """The report as HTML, from a summary and PNG figures in base64, by name."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"quote": statistics.quote, "number": statistics.number, "duration": _duration}
+    template = environment.from_string(Path(__file__).with_name("report.html.jinja").read_text("utf-8"))
+    return template.render(
+        s=summary, images=images, labels=plots.LABELS, models=MODELS, pairs=PAIRS, splits=plots.SPLITS
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        remedy = "free the disk or choose another workdir"
+        raise RunError(f"{path} cannot be written: {error.strerror}; {remedy}") from error

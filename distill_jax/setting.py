@@ -1,0 +1,277 @@
+"""Everything a user may choose, as typed and documented data; the run's name is a hash of it."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from distill_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSetting:
+    """What is learned from."""
+
+    dataset: str = "digits"
+    """digits | mnist | fashion-mnist | cifar10 | cifar100 | tiny-imagenet | path of your own .npz
+    (x_train, y_train, x_test, y_test)."""
+    data_dir: Path | None = None
+    """Folder that holds the prepared data: a TFDS data_dir (mnist, cifar10, cifar100), the folder of Tiny-ImageNet
+    or that of Fashion-MNIST's idx files. Not needed for digits and .npz."""
+    cache_dir: Path | None = None
+    """Folder for the decoded arrays [default: ~/.cache/distill-jax]."""
+    label: str = "label"
+    """Which label of the data set to learn: cifar100 has 'label' (100 classes) and 'coarse_label' (20)."""
+    classes: int | None = None
+    """Keep only the first so many classes [default: all]."""
+    train_examples: int | None = None
+    """Keep only so many training examples, the same number of each class as nearly as can be, drawn by
+    noise_seed [default: all]."""
+    image_size: int | None = None
+    """Average images down to this many pixels a side; must divide the original [default: as they are]."""
+    label_noise: float = 0.0
+    """Share of training labels, in [0, 1), that are replaced by another class drawn uniformly. The true labels
+    are kept for measurement. Test labels are never touched."""
+    noise_seed: int = 0
+    """Seed of the subset and of the label noise: the same for all models and seeds of a run."""
+    augment: Literal["none", "crop", "crop-flip"] = "none"
+    """On-device augmentation: zero-pad by an eighth of the side and crop at random; crop-flip also mirrors."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSetting:
+    """A network. Fields that the named network does not have are ignored."""
+
+    name: Literal[
+        "resnet-cifar", "resnet18", "resnet50", "mobilenet-v2", "mlp", "linear", "random-features"
+    ] = "mlp"
+    """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for 64x64."""
+    depth: int = 56
+    """resnet-cifar: layers; 6n+2 with basic blocks, 9n+2 with bottleneck blocks."""
+    block: Literal["basic", "bottleneck"] = "basic"
+    """resnet-cifar: residual block."""
+    width: int = 16
+    """resnet-cifar: channels of the first stage."""
+    multiplier: float = 1.0
+    """mobilenet-v2: width multiplier."""
+    strides: Literal["imagenet", "cifar"] = "imagenet"
+    """mobilenet-v2: 'imagenet' reduces by 32; 'cifar' by 8 (stem and first reduction at stride 1)."""
+    hidden: tuple[int, ...] = (256,)
+    """mlp: units of each hidden layer."""
+    features: int = 5000
+    """random-features: number of ReLU random features."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveSetting:
+    """The loss: (1 - w) one-hot cross-entropy + w distillation cross-entropy, w a schedule over steps."""
+
+    temperature: float = 4.0
+    """Temperature T > 0 of teacher and student softmax in the distillation term."""
+    distillation_scale: Literal["T^2", "1"] = "T^2"
+    """Factor of the distillation term: T^2 keeps its gradients as large as the one-hot term's (Hinton et al.
+    2015, section 2); 1 is the paper's equation (2) to the letter."""
+    distillation_weight: float = 1.0
+    """Weight w of the distillation term, in [0, 1], where distillation is on."""
+    switch_step: int | None = None
+    """Step at which the two switched students begin to change their loss [default: half way]."""
+    switch_window: int = 0
+    """Steps over which the weight moves linearly from one loss to the other; 0 switches at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSetting:
+    """Update rule and learning-rate schedule."""
+
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """sgd has Nesterov momentum."""
+    learning_rate: float = 0.1
+    """Peak learning rate."""
+    momentum: float = 0.9
+    """sgd: Nesterov momentum."""
+    warmup_steps: int = 0
+    """Steps of linear warm-up from 0 to the peak."""
+    warmup_epochs: float = 0.0
+    """The same in epochs, added to warmup_steps."""
+    decay: Literal["none", "step", "linear", "cosine"] = "none"
+    """After warm-up: constant, by decay_factor at each of decay_epochs, or to zero at the end of training."""
+    decay_factor: float = 0.1
+    """step decay: factor at each of decay_epochs."""
+    decay_epochs: tuple[float, ...] = ()
+    """step decay: epochs, from the start of training, after which the rate falls."""
+    weight_decay: float = 0.0
+    """Weight decay. Coupled (an L2 term in the gradient) for sgd and adam, decoupled for adamw."""
+    decay_norm_and_bias: bool = True
+    """Whether weight decay covers normalisation parameters and biases too."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSetting:
+    """How long, in what portions and at what precision."""
+
+    epochs: float = 100
+    """Passes over the training data; the last incomplete batch of a pass is dropped."""
+    batch_size: int = 128
+    """Examples a step, over all devices together."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of activations and convolutions. Parameters, losses and batch statistics are float32."""
+    snapshots: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
+    """Moments, as shares of training, at which the probabilities of both splits are dumped. The end always is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSetting:
+    """How the work is carried out. Nothing here changes what is computed, but for floating-point rounding."""
+
+    workdir: Path = Path("work")
+    """Folder for checkpoints, dumps, figures and the report."""
+    seeds: int = 3
+    """How many independent repetitions (initialisation, data order, augmentation), each with its own teacher."""
+    population: int | None = None
+    """Most models trained at once in one program [default: by the backend and the model]."""
+    steps_per_dispatch: int | None = None
+    """Training steps in one call of the compiled program [default: by the backend and the model]."""
+    checkpoint_seconds: float = 60.0
+    """Least time between two checkpoints, in seconds; 0 writes one after every dispatch."""
+    keep_checkpoints: int = 2
+    """Checkpoints kept of each training."""
+    tensorboard: bool = False
+    """Write scalars for TensorBoard too (extra: tensorboard)."""
+    distributed: bool = False
+    """Join other processes with jax.distributed. On a TPU slice or under SLURM the three fields below are found
+    by themselves."""
+    coordinator: str | None = None
+    """distributed: address:port of process 0."""
+    processes: int | None = None
+    """distributed: number of processes."""
+    process_id: int | None = None
+    """distributed: number of this process, from 0."""
+
+
+_Flat = tyro.conf.arg(name="")  # the group's fields stand on the command line without its name
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One study: a teacher, a one-hot student (the control), a distilled student and two switched ones."""
+
+    data: Annotated[DataSetting, _Flat] = dataclasses.field(default_factory=DataSetting)
+    teacher: ModelSetting = dataclasses.field(default_factory=ModelSetting)
+    student: ModelSetting = dataclasses.field(default_factory=ModelSetting)
+    objective: Annotated[ObjectiveSetting, _Flat] = dataclasses.field(default_factory=ObjectiveSetting)
+    optimizer: Annotated[OptimizerSetting, _Flat] = dataclasses.field(default_factory=OptimizerSetting)
+    train: Annotated[TrainSetting, _Flat] = dataclasses.field(default_factory=TrainSetting)
+    run: Annotated[RunSetting, _Flat] = dataclasses.field(default_factory=RunSetting)
+
+
+def identity(setting: Setting) -> dict[str, Any]:
+    """What names a study: every field that changes what is computed, as JSON values.
+
+    Where data lie and how the work is carried out are not part of it; what the data are is added by their
+    fingerprint.
+    """
+    fields = dataclasses.asdict(setting)
+    del fields["run"]
+    data = fields["data"]
+    del data["data_dir"], data["cache_dir"]
+    data["dataset"] = Path(data["dataset"]).name
+    return json.loads(json.dumps(fields))
+
+
+def digest(value: Any) -> str:
+    """A short name for a JSON value: 12 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def run_digest(setting: Setting, model: str, seed: int, data_fingerprint: str) -> str:
+    """The name of one model's run; a teacher's does not depend on its students."""
+    fields = identity(setting) | {"model": model, "seed": seed, "fingerprint": data_fingerprint}
+    if model == "teacher":
+        del fields["student"], fields["objective"]
+    return digest(fields)
+
+
+def differences(mine: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
+    """Fields in which two identities differ, each as 'group.field: other value, not this one'."""
+    found = []
+    for name in sorted(mine.keys() | other.keys()):
+        a, b = mine.get(name), other.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            found.append(f"{prefix}{name} is {b!r} there and {a!r} here")
+    return found
+
+
+def validate(setting: Setting) -> None:
+    """Checks all that can be checked before the data are read.
+
+    Raises:
+      InputError: a value that cannot be right; one line that names the option, the value and what would be.
+    """
+
+    def require(holds: bool, option: str, value: Any, right: str) -> None:
+        if not holds:
+            raise InputError(f"{option} {value}: must be {right}")
+
+    data, objective, optimizer = setting.data, setting.objective, setting.optimizer
+    train, run = setting.train, setting.run
+    require(0 <= data.label_noise < 1, "--label-noise", data.label_noise, "a share in [0, 1)")
+    require(0 < objective.temperature < float("inf"), "--temperature", objective.temperature, "positive")
+    weight = objective.distillation_weight
+    require(0 <= weight <= 1, "--distillation-weight", weight, "in [0, 1]")
+    require(objective.switch_window >= 0, "--switch-window", objective.switch_window, "0 or more steps")
+    rate = optimizer.learning_rate
+    require(0 < rate < float("inf"), "--learning-rate", rate, "positive")
+    require(0 <= optimizer.momentum < 1, "--momentum", optimizer.momentum, "in [0, 1)")
+    require(optimizer.warmup_steps >= 0, "--warmup-steps", optimizer.warmup_steps, "0 or more")
+    require(optimizer.warmup_epochs >= 0, "--warmup-epochs", optimizer.warmup_epochs, "0 or more")
+    require(optimizer.decay_factor > 0, "--decay-factor", optimizer.decay_factor, "positive")
+    falls = optimizer.decay_epochs
+    require(
+        list(falls) == sorted(set(falls)) and all(e > optimizer.warmup_epochs for e in falls),
+        "--decay-epochs",
+        " ".join(map(str, falls)),
+        "ascending, and later than the warm-up",
+    )
+    require(optimizer.weight_decay >= 0, "--weight-decay", optimizer.weight_decay, "0 or more")
+    require(0 < train.epochs < float("inf"), "--epochs", train.epochs, "positive")
+    require(train.batch_size >= 1, "--batch-size", train.batch_size, "1 or more")
+    shares = " ".join(map(str, train.snapshots))
+    require(all(0 < s <= 1 for s in train.snapshots), "--snapshots", shares, "shares of training in (0, 1]")
+    require(run.seeds >= 1, "--seeds", run.seeds, "1 or more")
+    require(run.population is None or run.population >= 1, "--population", run.population, "1 or more")
+    per_call = run.steps_per_dispatch
+    require(per_call is None or per_call >= 1, "--steps-per-dispatch", per_call, "1 or more")
+    require(run.checkpoint_seconds >= 0, "--checkpoint-seconds", run.checkpoint_seconds, "0 or more")
+    require(run.keep_checkpoints >= 1, "--keep-checkpoints", run.keep_checkpoints, "1 or more")
+    require(
+        run.distributed or (run.coordinator is None and run.processes is None and run.process_id is None),
+        "--coordinator, --processes, --process-id",
+        "given",
+        "given together with --distributed True",
+    )
+
+
+def validate_on_data(setting: Setting, examples: int, total_steps: int) -> None:
+    """Checks what depends on the number of training examples.
+
+    Raises:
+      InputError: as `validate`.
+    """
+    batch, switch = setting.train.batch_size, setting.objective.switch_step
+    if batch > examples:
+        raise InputError(f"--batch-size {batch}: must be at most {examples}, the number of training examples")
+    if switch is not None and not 0 <= switch < total_steps:
+        raise InputError(
+            f"--switch-step {switch}: must be in [0, {total_steps}), the steps of this run "
+            f"({setting.train.epochs} epochs of {examples // batch})"
+        )
+    end = (total_steps // 2 if switch is None else switch) + setting.objective.switch_window
+    if end > total_steps:
+        raise InputError(
+            f"--switch-window {setting.objective.switch_window}: must end within the run's {total_steps} steps, not at {end}"
+        )

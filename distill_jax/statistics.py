@@ -1,0 +1,139 @@
+"""Means with intervals one can trust: over seeds where there are several, over examples where there is one.
+
+Over seeds the interval is Student's t. A bootstrap of three seeds would be far too narrow: it draws from
+three values and knows nothing of how uncertain their spread is. Over examples there are hundreds of draws and
+the statistics are not means, so there the bootstrap is right; but it says only how the measure varies with
+the examples, nothing about another seed, and is therefore labelled.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A mean with its 95% interval, in the unit of the values.
+
+    Attributes:
+      mean: the mean over seeds, or the value of the one seed.
+      low, high: ends of the interval; NaN where there is none.
+      n: number of seeds.
+      level: what the interval ranges over, "seeds" or "examples".
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    level: Literal["seeds", "examples"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON: mean, low, high, n, level; null for what is not finite."""
+        fields = dataclasses.asdict(self)
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in fields.items()}
+
+
+def over_seeds(values: Sequence[float]) -> Interval:
+    """Mean and Student-t 95% interval of one value per seed, [n]. One seed has a mean and no interval.
+
+    Raises:
+      ValueError: no values.
+    """
+    array = np.asarray(values, np.float64)
+    if not array.size:
+        raise ValueError("no values to take an interval of")
+    mean, half = float(array.mean()), math.nan
+    if array.size > 1:
+        quantile = stats.t.ppf((1 + CONFIDENCE) / 2, array.size - 1)
+        half = float(quantile * array.std(ddof=1) / math.sqrt(array.size))
+    return Interval(mean, mean - half, mean + half, array.size, "seeds")
+
+
+def paired(a: Sequence[float], b: Sequence[float]) -> Interval:
+    """Mean and 95% interval of a - b, paired by seed, [n] each.
+
+    Raises:
+      ValueError: no values, or not as many of the one as of the other.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"pairs need as many of each: {len(a)} and {len(b)}")
+    return over_seeds(np.asarray(a, np.float64) - np.asarray(b, np.float64))
+
+
+def ratio_of_means(a: Sequence[float], b: Sequence[float]) -> Interval:
+    """mean(a) / mean(b) for values paired by seed, [n] each, with Fieller's 95% interval.
+
+    There is no interval, and none is given, where the interval of mean(b) includes zero: any ratio would do.
+
+    Raises:
+      ValueError: as `paired`.
+    """
+    paired(a, b)
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    n, mean_a, mean_b = a.size, a.mean(), b.mean()
+    if mean_b == 0:
+        return Interval(math.nan, math.nan, math.nan, n, "seeds")
+    low = high = math.nan
+    if n > 1:
+        # The ratios r for which the t-interval of a - r b includes zero: a quadratic in r.
+        factor = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) ** 2 / n
+        cov = np.cov(a, b) * factor
+        two, one, zero = mean_b**2 - cov[1, 1], mean_a * mean_b - cov[0, 1], mean_a**2 - cov[0, 0]
+        if two > 0:
+            root = math.sqrt(max(one**2 - two * zero, 0.0))
+            low, high = (one - root) / two, (one + root) / two
+    return Interval(float(mean_a / mean_b), low, high, n, "seeds")
+
+
+def over_examples(
+    statistic: Callable[[np.ndarray | None], dict[str, float]],
+    examples: int,
+    resamples: int = 400,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Bootstrap over examples: bias-corrected percentile 95% intervals (Efron 1981) for a study of one seed.
+
+    The bias correction matters for the calibration error, which resampling raises.
+
+    Args:
+      statistic: from row numbers, int [examples], or None for all rows once, to named values.
+      examples: number of rows.
+      resamples: bootstrap draws; all named values share each draw, so that differences among them are paired.
+      seed: of the draws; the same seed gives the same intervals.
+    """
+    rng = np.random.default_rng(seed)
+    estimate = statistic(None)
+    draws = [statistic(rng.integers(examples, size=examples)) for _ in range(resamples)]
+    return {k: _bias_corrected(v, np.array([d[k] for d in draws])) for k, v in estimate.items()}
+
+
+def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
+    """A number for a reader: a true minus sign, and a dash where there is none."""
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def quote(value: Mapping[str, Any], digits: int = 2, sign: bool = False, scale: float = 1.0) -> str:
+    """A mean with its interval, as in "0.71 [0.65, 0.77]"; the bare mean where there is no interval."""
+    mean, low, high = (None if value[k] is None else value[k] * scale for k in ("mean", "low", "high"))
+    text = number(mean, digits, sign)
+    return text if low is None else f"{text} [{number(low, digits, sign)}, {number(high, digits, sign)}]"
+
+
+def _bias_corrected(estimate: float, draws: np.ndarray) -> Interval:
+    draws = draws[np.isfinite(draws)]  # a draw may hold no point of a rare kind
+    if not draws.size or not math.isfinite(estimate):
+        return Interval(estimate, math.nan, math.nan, 1, "examples")
+    below = (np.mean(draws < estimate) + np.mean(draws <= estimate)) / 2
+    shift = 2 * stats.norm.ppf(np.clip(below, 1 / draws.size, 1 - 1 / draws.size))
+    z = stats.norm.ppf((1 + CONFIDENCE) / 2)
+    low, high = np.quantile(draws, stats.norm.cdf([shift - z, shift + z]))
+    return Interval(estimate, float(min(low, estimate)), float(max(high, estimate)), 1, "examples")

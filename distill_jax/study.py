@@ -1,0 +1,161 @@
+"""A whole study: teachers, then their students, population by population; what is finished is not done again."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from distill_jax import backend, processes, workdir
+from distill_jax.checkpoint import Checkpoints
+from distill_jax.data import load_dataset
+from distill_jax.dumps import dump_path
+from distill_jax.models import build_model
+from distill_jax.objective import STUDENTS, switch_step
+from distill_jax.placement import on_host
+from distill_jax.population import Member, split
+from distill_jax.setting import Setting, identity, validate, validate_on_data
+from distill_jax.train import Length, Trainer, check_batch, convolutional, train
+from distill_jax.workdir import Population
+
+
+class Study:
+    """A study in its work directory.
+
+    Args:
+      setting: what to study.
+      console: for what a person should see.
+
+    Raises:
+      InputError: the setting, the data or the work directory is not right; nothing was written then.
+    """
+
+    def __init__(self, setting: Setting, console: Console):
+        validate(setting)
+        self.setting, self._console = setting, console
+        self.dataset = load_dataset(setting.data)
+        examples = len(self.dataset.train.label)
+        self.length = Length.of(setting, examples)
+        validate_on_data(setting, examples, self.length.total_steps)
+        for role in ("teacher", "student"):
+            network = getattr(setting, role)
+            precision = setting.train.precision
+            build_model(
+                network, self.dataset.num_classes, self.dataset.input_shape, precision, option=f"--{role}"
+            )
+            for population in split(self._members(role), self._most(role)):
+                check_batch(setting.train.batch_size, len(population))
+        self.switch_step = switch_step(setting.objective, self.length.total_steps)
+        self.identity = identity(setting) | {"fingerprint": self.dataset.fingerprint}
+        if processes.is_first():
+            self._lock = workdir.claim(setting.run.workdir, self.identity)
+        processes.barrier("workdir")
+
+    def train(self) -> None:
+        """Trains what is not yet trained.
+
+        Raises:
+          RunError, InputError, Interrupted: as `train.train`.
+        """
+        precision = "highest" if self.setting.train.precision == "float32" else "default"
+        with jax.default_matmul_precision(precision):
+            for role in ("teacher", "student"):
+                self._train(role)
+
+    def _members(self, role: str) -> list[Member]:
+        # Seed by seed, so that a study stopped early has whole comparisons.
+        models = ("teacher",) if role == "teacher" else STUDENTS
+        return [Member(model, seed) for seed in range(self.setting.run.seeds) for model in models]
+
+    def _most(self, role: str) -> int:
+        network = getattr(self.setting, role).name
+        return self.setting.run.population or backend.defaults(convolutional(network)).population
+
+    def _finished(self) -> dict[Member, Population]:
+        """The members whose dumps and last checkpoint are all on disk."""
+        total = self.length.total_steps
+        found = {}
+        for population in workdir.finished(self.setting.run.workdir):
+            dumps = [
+                dump_path(self.setting.run.workdir, m.model, m.seed, step, part)
+                for m in population.members
+                for step in self.length.snapshot_steps
+                for part in ("train", "test")
+            ]
+            if all(d.exists() for d in [*dumps, population.folder / "checkpoints" / str(total)]):
+                found |= dict.fromkeys(population.members, population)
+        return found
+
+    def _train(self, role: str) -> None:
+        members, finished = self._members(role), self._finished()
+        todo = [m for m in members if m not in finished]
+        most = self._most(role)
+        if todo and len(todo) > most > 1:
+            self._console.print(
+                f"{len(todo)} {role}s are more than --population {most}: they are trained in portions"
+            )
+        trainers: dict[int, Trainer] = {}
+        teachers = self._teachers([m.seed for m in todo], finished) if role == "student" and todo else None
+        total = self.length.total_steps
+        for number, portion in enumerate(portions := split(todo, most) if todo else []):
+            if len(portion) not in trainers:
+                trainers[len(portion)] = Trainer(self.setting, self.dataset, role, len(portion))
+            population = Population.of(self.setting.run.workdir, portion)
+            of_each = None
+            if teachers is not None:
+                of_each = jax.tree.map(lambda *a: np.stack(a), *[teachers[m.seed] for m in portion])
+            name = _name(portion) + (f" ({number + 1} of {len(portions)})" if len(portions) > 1 else "")
+            timing = train(trainers[len(portion)], portion, of_each, population.folder, name, self._console)
+            examples = total * self.setting.train.batch_size * len(portion)
+            facts = {
+                "training_seconds": timing.training,
+                "compilation_seconds": timing.compilation,
+                "dump_seconds": timing.dumps,
+                "training_examples": examples,
+            }
+            if processes.is_first():
+                population.finish(facts)
+                speed = examples / max(timing.training, 1e-9)
+                self._console.print(
+                    f"{name}: {total} steps in {timing.training:.1f} s, {speed:,.0f} examples/s "
+                    f"(compilation {timing.compilation:.1f} s, dumps {timing.dumps:.1f} s)",
+                    soft_wrap=True,
+                )
+            processes.barrier("finished")
+        if processes.is_first() and len(todo) < len(members):
+            self._console.print(f"{len(members) - len(todo)} of {len(members)} {role}s were there already")
+
+    def _teachers(self, seeds: Sequence[int], finished: dict[Member, Population]) -> dict[int, Any]:
+        """The trained teachers' variables by seed, host arrays."""
+        variables, trainers = {}, {}
+        for population in {finished[Member("teacher", seed)] for seed in seeds}:
+            size = len(population.members)
+            if size not in trainers:
+                trainers[size] = Trainer(self.setting, self.dataset, "teacher", size)
+            with Checkpoints(population.folder / "checkpoints", self.setting.run.keep_checkpoints) as saved:
+                restored = saved.restore(self.length.total_steps, trainers[size].state_like())
+            host = jax.tree.map(on_host, restored.state.variables)
+            for i, member in enumerate(population.members):
+                variables[member.seed] = jax.tree.map(lambda a, i=i: a[i], host)
+        return variables
+
+    def facts(self) -> dict[str, dict[str, float]]:
+        """What the training of teachers and students took, summed over populations."""
+        sums: dict[str, dict[str, float]] = {"teacher": {}, "student": {}}
+        for population in set(self._finished().values()):
+            of_role = sums["teacher" if population.members[0].model == "teacher" else "student"]
+            for name, value in population.facts().items():
+                if name != "members":
+                    of_role[name] = of_role.get(name, 0) + value
+        for of_role in sums.values():
+            of_role["examples_per_second"] = of_role["training_examples"] / max(of_role["training_seconds"], 1e-9)
+        return sums
+
+
+def _name(members: Sequence[Member]) -> str:
+    models = list(dict.fromkeys(m.model for m in members))
+    seeds = sorted({m.seed for m in members})
+    plural = "teachers" if models == ["teacher"] else "students"
+    what = f"{len(members)} {plural}" if len(members) > 1 else models[0]
+    return f"{what}, " + (f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}-{seeds[-1]}")

@@ -1,0 +1,98 @@
+"""One study's folder: whose it is, that one command at a time works in it, and what in it is finished."""
+
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distill_jax.errors import InputError
+from distill_jax.population import Member
+from distill_jax.setting import differences, digest
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all."""
+    beside = path.with_name(path.name + ".partial")
+    with beside.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def claim(workdir: Path, identity: dict[str, Any]) -> Any:
+    """Takes a work directory for a study, new or the one it already holds, until the process ends.
+
+    Returns:
+      The lock; keep it.
+
+    Raises:
+      InputError: it cannot be written, holds another study, or another process is at work in it.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = (workdir / ".lock").open("a")
+    except OSError as error:
+        raise InputError(
+            f"--workdir {workdir} cannot be written ({error.strerror}); choose a folder that can"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise InputError(
+            f"--workdir {workdir} is in use by another process; wait for it or choose another folder"
+        ) from error
+    place = workdir / "setting.json"
+    if place.exists():
+        try:
+            held = json.loads(place.read_text())
+        except ValueError as error:
+            raise InputError(
+                f"--workdir {workdir}: its setting.json is damaged; choose another folder"
+            ) from error
+        if held != identity:
+            raise InputError(
+                f"--workdir {workdir} holds another setting ({differences(identity, held)[0]}); choose another folder"
+            )
+    else:
+        write_text(place, json.dumps(identity, indent=1))
+    return lock
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+    """A population's folder."""
+
+    folder: Path
+    members: tuple[Member, ...]
+
+    @classmethod
+    def of(cls, workdir: Path, members: Sequence[Member]) -> "Population":
+        """The folder, new or begun, of these members trained together."""
+        models = list(dict.fromkeys(m.model for m in members))
+        seeds = sorted({m.seed for m in members})
+        name = models[0] if len(models) == 1 else "students"
+        span = f"seed-{seeds[0]}" if len(seeds) == 1 else f"seeds-{seeds[0]}-{seeds[-1]}"
+        code = digest([[m.model, m.seed] for m in members])[:6]
+        return cls(workdir / "runs" / f"{name}-{span}-{code}", tuple(members))
+
+    def finish(self, facts: dict[str, Any]) -> None:
+        """Marks that all of the population's dumps and its last checkpoint are on disk."""
+        members = [[m.model, m.seed] for m in self.members]
+        write_text(self.folder / "done.json", json.dumps({"members": members} | facts, indent=1))
+
+    def facts(self) -> dict[str, Any]:
+        """What `finish` was told."""
+        return json.loads((self.folder / "done.json").read_text())
+
+
+def finished(workdir: Path) -> list[Population]:
+    """The populations that are finished."""
+    found = []
+    for place in sorted((workdir / "runs").glob("*/done.json")):
+        members = json.loads(place.read_text())["members"]
+        found.append(Population(place.parent, tuple(Member(model, seed) for model, seed in members)))
+    return found

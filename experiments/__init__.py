@@ -1,0 +1,1 @@
+"""Scripts that run studies: `python -m experiments.distill` is the main job."""

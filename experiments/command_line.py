@@ -1,0 +1,80 @@
+"""What all commands of this project do alike: parse typed settings, and end badly in one line."""
+
+import contextlib
+import errno
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import tyro
+
+from distill_jax.errors import InputError, RunError
+from distill_jax.interruption import Interrupted
+
+_T = TypeVar("_T")
+
+
+def parse(default: _T, prog: str, arguments: Sequence[str]) -> _T:
+    """A setting (a nested dataclass) from command-line arguments, over a default.
+
+    Raises:
+      InputError: arguments that do not fit.
+      SystemExit: --help was asked for and has been printed.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                type(default),
+                default=default,
+                prog=prog,
+                args=list(arguments),
+                config=(tyro.conf.FlagConversionOff,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise InputError(_one_line(said.getvalue(), prog)) from None
+
+
+def _one_line(box: str, prog: str) -> str:
+    """tyro's boxed message as one line: what is wrong, the nearest option there is, where to look."""
+    lines = [re.sub(r"^[│╭╰]\s?|\s*[│╮╯]$", "", line).strip() for line in box.splitlines()[1:]]
+    sections = re.split(r"─{5,}", "\n".join(lines))
+    message = " ".join(sections[0].split()).rstrip(".")
+    near = re.search(r"Perhaps you meant:\s+(--[\w.-]+)", box.replace("│", " "))
+    hint = f"; did you mean {near[1]}?" if near else ""
+    return f"{message}{hint} (all options: {prog} --help)"
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+    """Runs a command and exits: 0; 2 for wrong input, 1 for a run that failed, 128 + signal when stopped."""
+    status = 0
+    try:
+        main(sys.argv[1:])
+    except (InputError, RunError, Interrupted) as error:
+        print(f"{'' if isinstance(error, Interrupted) else 'error: '}{error}", file=sys.stderr)
+        status = error.exit_status
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        status = 130
+    except Exception as error:
+        if not _disk_is_full(error):
+            raise
+        print("error: the disk of --workdir is full; free some space and run the same command", file=sys.stderr)
+        status = 1
+    sys.stdout.flush()
+    sys.exit(status)
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    # TensorStore and Orbax wrap the operating system's error in their own, sometimes as text only.
+    seen: BaseException | None = error
+    while seen is not None:
+        full = isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or "No space left on device" in str(seen) or "Disk quota exceeded" in str(seen):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

@@ -1,0 +1,88 @@
+"""The main job: train a teacher and its students, dump their probabilities, and report how they deviate.
+
+    python -m experiments.distill [PRESET] [--field value ...]
+
+--list shows the presets, --help every field. The same command resumes what was interrupted and returns at once
+what is finished.
+"""
+
+import difflib
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from distill_jax import processes
+from distill_jax.errors import InputError
+from distill_jax.setting import Setting
+from experiments import command_line
+from experiments.presets import PRESETS
+
+PROG = "python -m experiments.distill"
+
+
+def setting_from(arguments: Sequence[str]) -> Setting:
+    """The setting that a command line names: a preset, 'digits' if none is named, with fields replaced.
+
+    Raises:
+      InputError: an unknown preset or field, or a value of the wrong type.
+    """
+    name, rest = "digits", list(arguments)
+    if rest and not rest[0].startswith("-"):
+        name = rest.pop(0)
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, 1)
+        raise InputError(
+            f"preset {name!r} is not known" + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(PRESETS)}")
+        )
+    return command_line.parse(PRESETS[name].setting, f"{PROG} {name}", rest)
+
+
+def print_presets(console: Console) -> None:
+    """A table of the presets."""
+    table = Table("preset", "what it is for", "expected cost", box=None, pad_edge=False)
+    for name, preset in PRESETS.items():
+        table.add_row(name, preset.purpose, preset.cost)
+    console.print(table)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    if "--list" in arguments:
+        print_presets(Console())
+        return
+    setting = setting_from(arguments)
+    started = time.monotonic()
+    run = setting.run
+    if run.distributed:
+        processes.connect(run.coordinator, run.processes, run.process_id)
+
+    from distill_jax.environment import environment
+    from distill_jax.progress import require_tensorboard
+    from distill_jax.report import summarise, write_report
+    from distill_jax.study import Study
+
+    if run.tensorboard:
+        require_tensorboard()
+    console = Console(quiet=not processes.is_first())
+    study = Study(setting, console)
+    study.train()
+    if not processes.is_first():
+        return
+    timing = study.facts() | {"total_seconds": time.monotonic() - started}
+    summary = summarise(
+        run.workdir,
+        setting=study.identity,
+        environment=environment(f"{PROG} {' '.join(arguments)}".strip()),
+        timing=timing,
+        seeds=run.seeds,
+        total_steps=study.length.total_steps,
+        switch_step=study.switch_step,
+    )
+    report = write_report(run.workdir, summary)
+    console.print(f"report: {report}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,118 @@
+"""Named settings of the main job, each with what it is for, what it costs and on which hardware."""
+
+import dataclasses
+
+from distill_jax.setting import (
+    DataSetting,
+    ModelSetting,
+    ObjectiveSetting,
+    OptimizerSetting,
+    RunSetting,
+    Setting,
+    TrainSetting,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A setting with a name.
+
+    Attributes:
+      purpose: one line.
+      cost: expected time and the hardware it is expected on.
+      setting: the setting itself.
+    """
+
+    purpose: str
+    cost: str
+    setting: Setting
+
+
+_MLP = ModelSetting(name="mlp", hidden=(256,))
+_SMALL_MLP_STUDY = Setting(
+    data=DataSetting(dataset="digits", label_noise=0.2),
+    teacher=_MLP,
+    student=_MLP,
+    objective=ObjectiveSetting(temperature=4.0),
+    optimizer=OptimizerSetting(optimizer="sgd", learning_rate=0.1, weight_decay=1e-4, decay="cosine", warmup_epochs=2),
+    train=TrainSetting(epochs=100, batch_size=128),
+    run=RunSetting(seeds=8),
+)
+
+
+def _changed(setting: Setting, **groups: dict) -> Setting:
+    """A setting with some fields of some groups replaced."""
+    return dataclasses.replace(
+        setting, **{g: dataclasses.replace(getattr(setting, g), **fields) for g, fields in groups.items()}
+    )
+
+
+_RESNET56 = ModelSetting(name="resnet-cifar", depth=56)
+_TABLE_1_CIFAR = Setting(
+    data=DataSetting(dataset="cifar100", augment="crop-flip"),
+    teacher=_RESNET56,
+    student=_RESNET56,
+    objective=ObjectiveSetting(temperature=4.0, distillation_weight=1.0, switch_window=1000),
+    optimizer=OptimizerSetting(
+        optimizer="sgd",
+        learning_rate=1.0,
+        momentum=0.9,
+        warmup_epochs=15,
+        decay="step",
+        decay_factor=0.1,
+        decay_epochs=(200, 300, 400),
+        weight_decay=1e-4,
+    ),
+    train=TrainSetting(epochs=450, batch_size=1024, precision="bfloat16"),
+    run=RunSetting(seeds=3),
+)
+
+PRESETS = {
+    "digits": Preset(
+        "the whole method on scikit-learn's digits, 20% of the training labels wrong, 8 seeds",
+        "2 minutes on 2 CPU cores",
+        _SMALL_MLP_STUDY,
+    ),
+    "mnist": Preset(
+        "a two-layer network on MNIST, 20% of the training labels wrong",
+        "10 minutes on 2 CPU cores",
+        _changed(
+            _SMALL_MLP_STUDY,
+            data={"dataset": "mnist", "train_examples": 10_000},
+            train={"epochs": 40},
+            run={"seeds": 4},
+        ),
+    ),
+    "fashion-mnist": Preset(
+        "a two-layer network on Fashion-MNIST, its labels as they are",
+        "10 minutes on 2 CPU cores",
+        _changed(
+            _SMALL_MLP_STUDY,
+            data={"dataset": "fashion-mnist", "train_examples": 10_000, "label_noise": 0.0},
+            train={"epochs": 40},
+            run={"seeds": 4},
+        ),
+    ),
+    "cifar100-small": Preset(
+        "a small residual network on part of CIFAR-100 (20 coarse classes)",
+        "15 minutes on 2 CPU cores",
+        Setting(
+            data=DataSetting(
+                dataset="cifar100", label="coarse_label", train_examples=4000, image_size=16, augment="crop-flip"
+            ),
+            teacher=ModelSetting(name="resnet-cifar", depth=8),
+            student=ModelSetting(name="resnet-cifar", depth=8),
+            objective=ObjectiveSetting(temperature=4.0),
+            optimizer=OptimizerSetting(
+                learning_rate=0.2, weight_decay=5e-4, decay="cosine", warmup_epochs=2
+            ),
+            train=TrainSetting(epochs=20, batch_size=128),
+            run=RunSetting(seeds=3),
+        ),
+    ),
+    "cifar100-resnet56-self": Preset(
+        "the paper's main setting: CIFAR-100, ResNet-56 to ResNet-56, recipe of Table 1 (21,600 steps)",
+        "not yet measured; meant for one to eight GPUs or a TPU slice",
+        _TABLE_1_CIFAR,
+    ),
+}

@@ -1,0 +1,328 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from distill_jax.errors import InputError
+from distill_jax.models import (
+    MLP,
+    Linear,
+    MobileNetV2,
+    RandomFeatures,
+    ResNet18,
+    ResNet50,
+    ResNetCIFAR,
+    build_model,
+    count_parameters,
+)
+from distill_jax.models.mobilenet import divisible_by_8
+from distill_jax.setting import ModelSetting
+
+SMALL = {
+    "resnet-basic": (ResNetCIFAR(8, "basic", 4, 10), (8, 8, 3)),
+    "resnet-bottleneck": (ResNetCIFAR(11, "bottleneck", 4, 10), (8, 8, 3)),
+    "mobilenet-v2": (MobileNetV2(10, 0.25, "cifar"), (8, 8, 3)),
+    "mlp": (MLP(10, (16, 12)), (5, 4, 1)),
+    "linear": (Linear(10), (20,)),
+    "random-features": (RandomFeatures(10, 40), (20,)),
+}
+
+
+def shapes(model, input_shape=(32, 32, 3)):
+    return jax.eval_shape(
+        lambda key, x: model.init(key, x, train=False), jax.random.key(0), jnp.zeros((2, *input_shape))
+    )
+
+
+def init(model, input_shape, seed=0):
+    return jax.jit(lambda key, x: model.init(key, x, train=False))(
+        jax.random.key(seed), jnp.zeros((2, *input_shape))
+    )
+
+
+def inputs(shape, batch=8, seed=1):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(batch, *shape)), jnp.float32)
+
+
+def flat(tree):
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def without_norms(params):
+    return sum(math.prod(leaf.shape) for path, leaf in flat(params).items() if "norm" not in path)
+
+
+@pytest.mark.parametrize(
+    ("depth", "block", "published", "digits", "exact"),
+    [
+        # He et al. 2015, table 6 and He et al. 2016, table 4 count convolutions and the dense layer. The
+        # exact counts, normalisation included, are those of the pytorchcv zoo for PreResNet on CIFAR-10,
+        # where it has one.
+        (20, "basic", 0.27, 2, 272_282),
+        (32, "basic", 0.46, 2, None),
+        (44, "basic", 0.66, 2, None),
+        (56, "basic", 0.85, 2, 855_578),
+        (110, "basic", 1.7, 1, 1_730_522),
+        (164, "bottleneck", 1.7, 1, 1_703_258),
+        (1001, "bottleneck", 10.2, 1, 10_327_706),
+    ],
+)
+def test_resnet_cifar_parameters_are_the_published_ones(depth, block, published, digits, exact):
+    params = shapes(ResNetCIFAR(depth, block, 16, 10))["params"]
+    assert round(without_norms(params) / 1e6, digits) == published
+    if exact:
+        assert count_parameters(params) == exact
+
+
+@pytest.mark.parametrize(
+    ("network", "version_1", "projections"),
+    [
+        (ResNet18, 11_689_512, (128, 256, 512)),
+        (ResNet50, 25_557_032, (256, 512, 1024, 2048)),
+    ],
+)
+def test_resnet_imagenet_parameters_are_the_published_ones(network, version_1, projections):
+    # torchvision's counts are of version 1, which differs in one thing only: its projections are normalised.
+    # (The norms of all other convolutions move from their outputs to their inputs, which telescopes.)
+    params = shapes(network(1000, "imagenet"), (64, 64, 3))["params"]
+    assert count_parameters(params) == version_1 - 2 * sum(projections)
+    # The small stem replaces a 7x7 kernel by a 3x3 one.
+    small = shapes(network(1000), (64, 64, 3))["params"]
+    assert count_parameters(params) - count_parameters(small) == (49 - 9) * 3 * 64
+
+
+@pytest.mark.parametrize("strides", ["imagenet", "cifar"])
+def test_mobilenet_parameters_are_the_published_ones(strides):
+    assert count_parameters(shapes(MobileNetV2(1000, strides=strides))["params"]) == 3_504_872
+
+
+def test_mobilenet_channels_are_rounded_as_published():
+    rounded = {11.2: 16, 8.4: 8, 12: 16, 24: 24, 33.6: 32, 22.4: 24, 44.8: 48, 4: 8}
+    assert {channels: divisible_by_8(channels) for channels in rounded} == rounded
+    narrow = shapes(MobileNetV2(10, 0.35))["params"]
+    wide = shapes(MobileNetV2(10, 1.4))["params"]
+    assert narrow["last_conv"]["kernel"].shape[-1] == 1280
+    assert wide["last_conv"]["kernel"].shape[-1] == 1792
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "layer", "expected"),
+    [
+        (MobileNetV2(10), 32, "last_conv", 1),
+        (MobileNetV2(10), 64, "last_conv", 2),
+        (MobileNetV2(10, strides="cifar"), 32, "last_conv", 4),
+        (ResNetCIFAR(8, "basic", 16, 10), 32, "final_norm", 8),
+        (ResNet18(10), 64, "final_norm", 8),
+        (ResNet50(10, "imagenet"), 64, "final_norm", 2),
+        (ResNet50(10, "imagenet"), 224, "final_norm", 7),
+    ],
+)
+def test_positions_at_the_end(model, size, layer, expected):
+    def features(x):
+        _, state = model.init_with_output(
+            jax.random.key(0), x, train=False, capture_intermediates=True, mutable=True
+        )
+        return state["intermediates"][layer]["__call__"][0]
+
+    assert jax.eval_shape(features, jnp.zeros((2, size, size, 3))).shape[1:3] == (expected, expected)
+
+
+def test_dense_counts():
+    assert count_parameters(shapes(MLP(10, (256,)), (784,))["params"]) == 785 * 256 + 257 * 10
+    assert count_parameters(shapes(MLP(10, (30, 20)), (4, 4, 3))["params"]) == 49 * 30 + 31 * 20 + 21 * 10
+    assert count_parameters(shapes(Linear(10), (784,))["params"]) == 7850
+    assert count_parameters(shapes(RandomFeatures(10), (784,))["params"]) == 50_010
+
+
+def test_convolutions_start_with_he_fan_out():
+    params = init(MobileNetV2(10), (8, 8, 3))["params"]
+    unit = params["stage6_unit2"]
+    for name, variance in (("expand_conv", 2 / 960), ("depthwise_conv", 2 / 9), ("project_conv", 2 / 160)):
+        assert np.var(unit[name]["kernel"]) == pytest.approx(variance, rel=0.1)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_bfloat16_keeps_float32_variables_and_close_logits(name):
+    model, shape = SMALL[name]
+    variables = init(model, shape)
+    x = inputs(shape, batch=32)
+    low = model.clone(dtype=jnp.bfloat16)
+    assert jax.tree.all(jax.tree.map(lambda leaf: leaf.dtype == jnp.float32, init(low, shape)))
+
+    def run(m):
+        return jax.jit(lambda v: m.apply(v, x, train=True, mutable=["batch_stats"]))(variables)
+
+    logits, updated = run(model)
+    low_logits, low_updated = run(low)
+    assert logits.shape == (32, 10)
+    assert logits.dtype == low_logits.dtype == jnp.float32
+    assert jax.tree.all(jax.tree.map(lambda leaf: leaf.dtype == jnp.float32, low_updated))
+    assert np.std(low_logits - logits) < 0.05 * np.std(logits)
+    if name not in ("linear",):  # all of a linear model is its float32 head
+        assert np.any(low_logits != logits)
+    assert updated.keys() == low_updated.keys()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_float32_products_are_computed_in_float32(name):
+    # A CPU does so whatever is asked; GPUs and TPUs do not.
+    model, shape = SMALL[name]
+    variables = shapes(model, shape)
+    jaxpr = jax.make_jaxpr(lambda v, x: model.apply(v, x, train=False))(variables, inputs(shape))
+
+    def products(jaxpr):
+        for equation in jaxpr.eqns:
+            if equation.primitive.name in ("conv_general_dilated", "dot_general"):
+                yield equation.params["precision"]
+            for inner in jax.core.jaxprs_in_params(equation.params):
+                yield from products(inner)
+
+    found = list(products(jaxpr.jaxpr))
+    highest = jax.lax.Precision.HIGHEST
+    assert found
+    assert all(precision in (highest, (highest, highest)) for precision in found)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_mapped_over_seeds_equals_solo(name):
+    model, shape = SMALL[name]
+    x = inputs(shape)
+
+    def run(seed):
+        variables = dict(model.init(jax.random.key(seed), x, train=False))
+        params = variables.pop("params")
+
+        def loss(params):
+            logits, updated = model.apply(
+                {"params": params, **variables}, x, train=True, mutable=["batch_stats"]
+            )
+            return jnp.mean(jax.nn.logsumexp(logits, -1) - logits[:, 0]), (logits, updated)
+
+        grads, aux = jax.grad(loss, has_aux=True)(params)
+        return grads, aux, variables
+
+    together = jax.jit(jax.vmap(run))(jnp.arange(2))
+    alone = jax.jit(run)
+    for seed in range(2):
+        mapped = flat(jax.tree.map(lambda leaf, seed=seed: leaf[seed], together))
+        for path, expected in flat(alone(seed)).items():
+            np.testing.assert_allclose(mapped[path], expected, rtol=1e-3, atol=2e-5, err_msg=path)
+
+
+def test_batch_statistics_are_of_the_whole_batch_on_many_devices():
+    devices = jax.devices()
+    if len(devices) < 2:
+        pytest.skip("needs two devices")
+    model, shape = SMALL["resnet-basic"]
+    variables = init(model, shape)
+    x = inputs(shape, batch=4 * len(devices)) * jnp.linspace(0.1, 3, 4 * len(devices))[:, None, None, None]
+    mesh = jax.make_mesh((len(devices),), ("batch",), axis_types=(AxisType.Auto,))
+    run = jax.jit(lambda v, x: model.apply(v, x, train=True, mutable=["batch_stats"]))
+    expected = flat(run(variables, x))
+    for path, leaf in flat(
+        run(variables, jax.device_put(x, NamedSharding(mesh, PartitionSpec("batch"))))
+    ).items():
+        np.testing.assert_allclose(leaf, expected[path], rtol=1e-4, atol=1e-5, err_msg=path)
+
+
+def test_mlp_and_its_gradient_against_finite_differences():
+    model = MLP(3, (7, 5))
+    params = init(model, (4, 2, 1))["params"]
+    params = jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(3), leaf.shape), params)
+    x, weight = inputs((4, 2, 1), batch=6), np.random.default_rng(2).normal(size=(6, 3))
+
+    def reference(params):  # in float64
+        y = np.asarray(x, np.float64).reshape(6, 8)
+        for name in ("hidden1", "hidden2"):
+            y = np.maximum(y @ params[name]["kernel"] + params[name]["bias"], 0)
+        return y @ params["head"]["kernel"] + params["head"]["bias"]
+
+    wide = jax.tree.map(lambda leaf: np.array(leaf, np.float64), params)
+    logits = model.apply({"params": params}, x, train=True)
+    np.testing.assert_allclose(logits, reference(wide), rtol=1e-5, atol=1e-6)
+
+    grads = jax.grad(lambda p: jnp.sum(model.apply({"params": p}, x, train=True) * weight))(params)
+    for layer, leaves in wide.items():
+        for name, leaf in leaves.items():
+            numeric = np.empty_like(leaf)
+            for index in np.ndindex(leaf.shape):
+                kept, step = leaf[index], 1e-6
+                leaf[index] = kept + step
+                above = np.sum(reference(wide) * weight)
+                leaf[index] = kept - step
+                numeric[index] = (above - np.sum(reference(wide) * weight)) / (2 * step)
+                leaf[index] = kept
+            np.testing.assert_allclose(grads[layer][name], numeric, rtol=1e-4, atol=1e-5)
+
+
+def test_random_features_are_fixed_saved_and_differ_by_seed():
+    model, shape = RandomFeatures(10, 4000), (6, 5, 2)
+    variables = init(model, shape)
+    kernel = np.asarray(variables["constants"]["kernel"], np.float64)
+    assert set(variables) == {"params", "constants"}
+    assert kernel.shape == (60, 4000)
+    assert set(variables["params"]) == {"head"}
+    assert np.all(kernel != init(model, shape, seed=1)["constants"]["kernel"])
+    assert np.std(kernel) == pytest.approx(1, rel=0.01)
+
+    x = inputs(shape)
+    features = np.maximum(np.asarray(x, np.float64).reshape(8, 60) @ kernel / math.sqrt(60), 0)
+    features *= math.sqrt(2 / 4000)
+    head = variables["params"]["head"]
+    logits, updated = model.apply(variables, x, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(logits, features @ head["kernel"] + head["bias"], rtol=1e-4, atol=1e-5)
+    assert not updated
+    length = np.sum(features**2, axis=1)
+    np.testing.assert_allclose(length, np.mean(np.square(x), axis=(1, 2, 3)), rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "network"),
+    [
+        (ModelSetting("resnet-cifar", depth=20), ResNetCIFAR(20, "basic", 16, 7)),
+        (
+            ModelSetting("resnet-cifar", depth=11, block="bottleneck", width=8),
+            ResNetCIFAR(11, "bottleneck", 8, 7),
+        ),
+        (ModelSetting("resnet18"), ResNet18(7)),
+        (ModelSetting("resnet50"), ResNet50(7)),
+        (ModelSetting("mobilenet-v2", multiplier=0.5, strides="cifar"), MobileNetV2(7, 0.5, "cifar")),
+        (ModelSetting("mlp", hidden=(3, 4)), MLP(7, (3, 4))),
+        (ModelSetting("linear"), Linear(7)),
+        (ModelSetting("random-features", features=9), RandomFeatures(7, 9)),
+    ],
+)
+def test_build_model(setting, network):
+    built = build_model(setting, 7, (32, 32, 3))
+    assert shapes(built) == shapes(network)
+    assert build_model(setting, 7, (32, 32, 3), "bfloat16").dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (ModelSetting("resnet-cifar", depth=57), r"--teacher\.depth 57: .* 6n\+2; .* 56 and 62"),
+        (ModelSetting("resnet-cifar", depth=2), r"--teacher\.depth 2: .* 8 and 14"),
+        (ModelSetting("resnet-cifar", depth=-9), r"--teacher\.depth -9: .* 8 and 14"),
+        (ModelSetting("resnet-cifar", depth=100, block="bottleneck"), r"depth 100: .* 9n\+2; .* 92 and 101"),
+        (ModelSetting("resnet-cifar", width=0), r"--teacher\.width 0: "),
+        (ModelSetting("mobilenet-v2", multiplier=0), r"--teacher\.multiplier 0: "),
+        (ModelSetting("mobilenet-v2", multiplier=math.nan), r"--teacher\.multiplier nan: "),
+        (ModelSetting("mlp", hidden=(5, 0)), r"--teacher\.hidden 5 0: "),
+        (ModelSetting("random-features", features=-1), r"--teacher\.features -1: "),
+        (ModelSetting("vgg"), r"--teacher\.name vgg: must be one of resnet-cifar, .*, random-features"),
+    ],
+)
+def test_wrong_settings_are_named(setting, message):
+    with pytest.raises(InputError, match=message) as caught:
+        build_model(setting, 10, (32, 32, 3), option="--teacher")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["resnet-cifar", "resnet18", "resnet50", "mobilenet-v2"])
+def test_convolutions_need_images(name):
+    with pytest.raises(InputError, match=rf"--student\.name {name}: needs images .*\(64,\)"):
+        build_model(ModelSetting(name), 10, (64,), option="--student")

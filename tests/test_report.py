@@ -1,0 +1,216 @@
+import json
+import re
+
+import numpy as np
+import pytest
+
+from distill_jax import dumps, findings, report
+from distill_jax.errors import InputError, RunError
+
+STEPS, SWITCH = (10, 20, 40), 20
+CLASSES = 4
+SIZE = {"train": 200, "test": 80}
+
+
+def write_study(workdir, seeds, noise=0.2):
+    """Dumps of a study in which distillation shrinks logits, fits less noise and guesses better."""
+    for split, n in SIZE.items():
+        rng = np.random.default_rng(len(split))
+        true = rng.integers(CLASSES, size=n)
+        label = true.copy()
+        if split == "train":
+            wrong = rng.permutation(n)[: int(noise * n)]
+            label[wrong] = (true[wrong] + 1) % CLASSES
+        items = []
+        for seed in range(seeds):
+            own = {start: np.random.default_rng([seed, start]).normal(size=(n, CLASSES)) for start in (0, 1)}
+            for model in report.MODELS:
+                for step in STEPS:
+                    late = step > SWITCH
+                    kd = {"kd": 1, "one_hot_to_kd": late, "kd_to_one_hot": not late}.get(model, 0)
+                    logits = own[int(model != "teacher")] * (0.6 if kd else 0.8)
+                    logits[np.arange(n), true] += 3 * step / STEPS[-1]
+                    if split == "train":
+                        logits[np.arange(n), label] += (0.5 if kd else 5.0) * step / STEPS[-1]
+                    place = {"model": model, "seed": seed, "step": step, "split": split}
+                    path = dumps.dump_path(workdir, model, seed, step, split)
+                    items.append((path, logits, place | {"num_classes": CLASSES, "setting": "test"}))
+        dumps.write_dumps(items, label.astype(np.int32), true.astype(np.int32), np.arange(n))
+
+
+def summarise(workdir, seeds):
+    setting = {
+        "data": {"dataset": "made <up>"},
+        "train": {"snapshots": (0.5, 0.75)},
+        "run": {"workdir": workdir},
+    }
+    environment = {"device": "a laptop", "command": "python -m experiments.distill --a 'b'"}
+    return report.summarise(workdir, setting, environment, {"total_seconds": 75.0}, seeds, STEPS[-1], SWITCH)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("study")
+    write_study(workdir, 3)
+    summary = summarise(workdir, 3)
+    report.write_report(workdir, summary)
+    return workdir, summary
+
+
+@pytest.fixture(scope="module")
+def one_seed(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("one")
+    write_study(workdir, 1, noise=0)
+    summary = summarise(workdir, 1)
+    report.write_report(workdir, summary)
+    return workdir, summary
+
+
+def test_the_summary_has_the_documented_shape(study):
+    workdir, summary = study
+    assert json.loads((workdir / "summary.json").read_text()) == summary
+    assert set(summary["models"]) == {"teacher", "one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot"}
+    for model in summary["models"].values():
+        assert all(len(model[k]) == 3 for k in ("train_accuracy", "test_accuracy", "train_accuracy_true"))
+    names = ["underfit_fraction", "mean_gap"]
+    wanted = {f"{name}_{which}" for name in names for which in ("hard", "easy")} | {
+        "slope",
+        "agreement",
+        "kl",
+    }
+    for student, splits in summary["deviations"].items():
+        for split in ("train", "test"):
+            values = splits[split]
+            assert wanted <= set(values)
+            assert ("mean_gap_mislabelled" in values) == (split == "train")
+            for value in values.values():
+                assert {"mean", "low", "high", "n", "level", "per_seed"} <= set(value)
+                assert value["n"] == 3
+                assert value["low"] <= value["mean"] <= value["high"]
+                assert ("minus_control" in value) == (student != "one_hot")
+    assert set(summary["trajectories"]["kd"]["test_accuracy"]["step"]) == set(STEPS)
+    assert len(summary["gap_by_decile"]["kd"]["train"]) == 10
+
+
+def test_differences_are_paired_by_seed(study):
+    _, summary = study
+    kd, control = (summary["deviations"][m]["train"]["kl"] for m in ("kd", "one_hot"))
+    np.testing.assert_allclose(
+        kd["minus_control"]["per_seed"], np.subtract(kd["per_seed"], control["per_seed"]), atol=1e-15
+    )
+    paired = summary["accuracy"]["test_accuracy"]["paired"]["kd_minus_one_hot"]
+    a, b = (summary["models"][m]["test_accuracy"] for m in ("kd", "one_hot"))
+    np.testing.assert_allclose(paired["per_seed"], np.subtract(a, b))
+
+
+def test_accuracy_is_against_the_label_trained_on_and_the_true_one(study):
+    workdir, summary = study
+    dump = dumps.read_dump(dumps.dump_path(workdir, "kd", 1, STEPS[-1], "train"))
+    guess = dump.logits.argmax(axis=1)
+    assert summary["models"]["kd"]["train_accuracy"][1] == (guess == dump.label).mean()
+    assert summary["models"]["kd"]["train_accuracy_true"][1] == (guess == dump.true_label).mean()
+
+
+def test_the_findings_follow_the_data(study):
+    _, summary = study
+    by_id = {f["id"]: f for f in summary["findings"]}
+    assert list(by_id) == [
+        "underfits_hard_train",
+        "underfits_hard_test",
+        "underfits_mislabelled",
+        "kd_beats_one_hot",
+        "late_distillation",
+        "late_one_hot",
+    ]
+    assert by_id["underfits_mislabelled"]["verdict"] == "supported"
+    assert all(f["verdict"] in findings.VERDICTS and f["evidence"] and f["paper"] for f in by_id.values())
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "n", "level", "expected"),
+    [
+        (0.1, 0.3, 3, "seeds", "supported"),
+        (-0.3, -0.1, 3, "seeds", "contradicted"),
+        (-0.1, 0.3, 3, "seeds", "not supported"),
+        (0.1, 0.3, 1, "examples", "undecided"),
+        (None, None, 1, "seeds", "undecided"),
+        (0.2, 0.2, 3, "seeds", "undecided"),
+    ],
+)
+def test_the_verdict_is_by_the_interval(low, high, n, level, expected):
+    value = {"mean": 0.2, "low": low, "high": high, "n": n, "level": level}
+    assert findings.verdict(value, 1) == expected
+    mirrored = {"supported": "contradicted", "contradicted": "supported"}
+    assert findings.verdict(value, -1) == mirrored.get(expected, expected)
+
+
+def test_the_same_dumps_give_the_same_bytes(study):
+    workdir, summary = study
+    first = {p: p.read_bytes() for p in workdir.rglob("*.*") if "dumps" not in p.parts}
+    again = summarise(workdir, 3)
+    assert json.dumps(again) == json.dumps(summary)
+    report.write_report(workdir, again)
+    assert {p: p.read_bytes() for p in workdir.rglob("*.*") if "dumps" not in p.parts} == first
+    assert {p.name for p in first} >= {"report.html", "summary.json", "scatter.png", "scatter.svg"}
+
+
+def test_the_report_is_one_file_that_loads_nothing(study):
+    workdir, summary = study
+    html = (workdir / "report.html").read_text()
+    assert re.findall(r'(?:src|href)\s*=\s*(".{5})', html) == ['"data:'] * 6
+    assert not re.search(r"https?:|url\(|@import|<script|<link|<iframe", html)
+    images = re.findall(r"<img [^>]*>", html)
+    assert len(images) == 6
+    assert all("data:image/png;base64," in image and re.search('alt="[^"]{20}', image) for image in images)
+    assert "made &lt;up&gt;" in html
+    assert "experiments.distill --a" in html
+    for finding in summary["findings"]:
+        assert f'<span class="badge {finding["verdict"]}">' in html
+    assert "95% interval" in html
+    assert "None" not in re.sub('<details>.*?</details>|base64,[^"]*', "", html, flags=re.DOTALL)
+
+
+def test_one_seed_is_called_one_seed(one_seed):
+    workdir, summary = one_seed
+    assert {f["verdict"] for f in summary["findings"]} == {"undecided"}
+    assert all("One seed" in f["evidence"] for f in summary["findings"])
+    assert "underfits_mislabelled" not in {f["id"] for f in summary["findings"]}
+    value = summary["deviations"]["kd"]["test"]["mean_gap_hard"]
+    assert (value["n"], value["level"], value["per_seed"]) == (1, "examples", [value["mean"]])
+    assert value["low"] < value["mean"] < value["high"]
+    assert value["minus_control"]["level"] == "examples"
+    html = (workdir / "report.html").read_text()
+    assert "one seed only" in html
+    assert len(re.findall("<img ", html)) == 5
+
+
+def test_a_snapshot_that_some_seed_or_model_lacks_is_left_out(tmp_path):
+    write_study(tmp_path, 2)
+    for model, seed in (("kd", 1), ("kd_to_one_hot", 0), ("kd_to_one_hot", 1)):
+        for split in SIZE:
+            place = dumps.dump_path(tmp_path, model, seed, STEPS[0], split)
+            place.rename(tmp_path / f"{model}-{seed}-{split}")
+    summary = summarise(tmp_path, 2)
+    assert summary["trajectories"]["kd"]["train_accuracy"]["step"] == list(STEPS[1:])
+    assert summary["trajectories"]["one_hot"]["train_accuracy"]["step"] == list(STEPS)
+    evolution = report.draw(tmp_path, summary)["evolution"]
+    assert [a.get_title() for a in evolution.axes if a.get_title()] == ["step 20", "step 40"]
+
+
+def test_a_missing_dump_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"teacher/seed-0/step-40/train is not there"):
+        summarise(tmp_path, 1)
+
+
+def test_a_failed_write_keeps_what_was_there(study, monkeypatch):
+    workdir, summary = study
+    before = (workdir / "report.html").read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(RunError, match="No space left on device"):
+        report.write_report(workdir, summary)
+    assert (workdir / "report.html").read_bytes() == before
+    assert not list(workdir.rglob("*.partial"))

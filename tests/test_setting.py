@@ -1,0 +1,86 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from distill_jax.errors import InputError
+from distill_jax.setting import Setting, differences, identity, run_digest, validate, validate_on_data
+
+
+def changed(**groups):
+    setting = Setting()
+    return dataclasses.replace(
+        setting, **{g: dataclasses.replace(getattr(setting, g), **f) for g, f in groups.items()}
+    )
+
+
+def test_identity_is_what_is_computed_and_not_how():
+    same = changed(
+        run={"seeds": 9, "workdir": Path("elsewhere"), "population": 2},
+        data={"data_dir": Path("there"), "cache_dir": Path("here")},
+    )
+    assert identity(same) == identity(Setting())
+    for groups in [
+        {"data": {"label_noise": 0.1}},
+        {"teacher": {"hidden": (3,)}},
+        {"objective": {"temperature": 2.0}},
+        {"optimizer": {"learning_rate": 0.2}},
+        {"train": {"epochs": 3}},
+    ]:
+        assert identity(changed(**groups)) != identity(Setting())
+
+
+def test_a_teacher_does_not_depend_on_its_students():
+    other = changed(student={"hidden": (7,)}, objective={"temperature": 9.0})
+    assert run_digest(other, "teacher", 0, "f") == run_digest(Setting(), "teacher", 0, "f")
+    assert run_digest(other, "kd", 0, "f") != run_digest(Setting(), "kd", 0, "f")
+    names = {run_digest(Setting(), m, s, d) for m in ("teacher", "kd") for s in (0, 1) for d in ("f", "g")}
+    assert len(names) == 8
+
+
+def test_differences_are_named():
+    found = differences(identity(Setting()), identity(changed(train={"epochs": 5})))
+    assert found == ["train.epochs is 5 there and 100 here"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "option"),
+    [
+        ({"data": {"label_noise": 1.0}}, "--label-noise 1.0"),
+        ({"data": {"label_noise": -0.1}}, "--label-noise -0.1"),
+        ({"data": {"label_noise": float("nan")}}, "--label-noise nan"),
+        ({"objective": {"temperature": 0.0}}, "--temperature 0.0"),
+        ({"objective": {"temperature": float("inf")}}, "--temperature inf"),
+        ({"objective": {"distillation_weight": 1.5}}, "--distillation-weight 1.5"),
+        ({"objective": {"switch_window": -1}}, "--switch-window -1"),
+        ({"optimizer": {"learning_rate": 0.0}}, "--learning-rate 0.0"),
+        ({"optimizer": {"momentum": 1.0}}, "--momentum 1.0"),
+        ({"optimizer": {"decay_epochs": (3.0, 2.0)}}, "--decay-epochs 3.0 2.0"),
+        ({"optimizer": {"weight_decay": -1.0}}, "--weight-decay -1.0"),
+        ({"train": {"epochs": 0}}, "--epochs 0"),
+        ({"train": {"batch_size": 0}}, "--batch-size 0"),
+        ({"train": {"snapshots": (0.0, 0.5)}}, "--snapshots 0.0 0.5"),
+        ({"run": {"seeds": 0}}, "--seeds 0"),
+        ({"run": {"steps_per_dispatch": 0}}, "--steps-per-dispatch 0"),
+        ({"run": {"checkpoint_seconds": -1.0}}, "--checkpoint-seconds -1.0"),
+        ({"run": {"processes": 2}}, "--coordinator"),
+    ],
+)
+def test_values_that_cannot_be_right(groups, option):
+    with pytest.raises(InputError, match="^" + option) as raised:
+        validate(changed(**groups))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("groups", "option"),
+    [
+        ({"train": {"batch_size": 101}}, "--batch-size 101: must be at most 100"),
+        ({"objective": {"switch_step": 50}}, r"--switch-step 50: must be in \[0, 50\)"),
+        ({"objective": {"switch_step": -1}}, "--switch-step -1"),
+        ({"objective": {"switch_window": 26}}, "--switch-window 26"),
+    ],
+)
+def test_values_that_do_not_fit_the_data(groups, option):
+    with pytest.raises(InputError, match="^" + option):
+        validate_on_data(changed(**({"train": {"batch_size": 10}} | groups)), examples=100, total_steps=50)

@@ -1,0 +1,96 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from distill_jax import statistics
+
+
+def test_the_interval_over_seeds_is_students_t():
+    values = [0.1, 0.4, 0.3, 0.9]
+    result = statistics.over_seeds(values)
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert (result.mean, result.low, result.high) == pytest.approx((np.mean(values), low, high))
+    assert (result.n, result.level) == (4, "seeds")
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_the_interval_over_seeds_covers_the_truth_19_times_in_20(n):
+    draws = np.random.default_rng(n).normal(3, 2, size=(2000, n))
+    covered = [r.low <= 3 <= r.high for r in map(statistics.over_seeds, draws)]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
+
+
+def test_one_seed_has_no_interval_over_seeds():
+    result = statistics.over_seeds([0.5])
+    assert math.isnan(result.low)
+    assert json.dumps(result.as_dict()) == (
+        '{"mean": 0.5, "low": null, "high": null, "n": 1, "level": "seeds"}'
+    )
+
+
+def test_pairing_removes_what_both_share():
+    rng = np.random.default_rng(0)
+    shared = rng.normal(0, 10, size=5)
+    a, b = shared + 1 + 0.1 * rng.normal(size=5), shared
+    result = statistics.paired(a, b)
+    assert 0.5 < result.low < 1 < result.high < 1.5
+    assert statistics.over_seeds(a).high - statistics.over_seeds(a).low > 5
+
+
+@pytest.mark.parametrize(("a", "b"), [([], []), ([1.0], [1.0, 2.0])])
+def test_pairs_must_be_pairs(a, b):
+    with pytest.raises(ValueError, match=r"values|pairs"):
+        statistics.paired(a, b)
+
+
+def test_fiellers_interval_covers_the_ratio():
+    rng = np.random.default_rng(1)
+    covered = []
+    for _ in range(2000):
+        shared = rng.normal(size=4)
+        whole = 4 + 0.5 * shared + 0.2 * rng.normal(size=4)
+        part = 3 + 0.5 * shared + 0.2 * rng.normal(size=4)
+        result = statistics.ratio_of_means(part, whole)
+        covered.append(result.low <= 0.75 <= result.high)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
+
+
+def test_a_share_of_a_gain_that_may_be_none_has_no_interval():
+    result = statistics.ratio_of_means([1.0, 2.0, 1.5], [-3.0, 4.0, 0.5])
+    assert result.mean == pytest.approx(3.0)
+    assert math.isnan(result.low)
+    assert statistics.ratio_of_means([1.0, 2.0], [1.0, -1.0]).as_dict()["mean"] is None
+    assert math.isnan(statistics.ratio_of_means([1.0], [2.0]).low)
+
+
+def test_the_bootstrap_over_examples_agrees_with_theory_and_itself():
+    values = np.random.default_rng(2).exponential(size=400)
+
+    def mean(rows):
+        return {"mean": float(values[slice(None) if rows is None else rows].mean()), "one": 1.0}
+
+    result = statistics.over_examples(mean, 400)
+    assert result == statistics.over_examples(mean, 400)
+    half = 1.96 * values.std() / 20
+    assert result["mean"].mean == values.mean()
+    assert result["mean"].high - result["mean"].low == pytest.approx(2 * half, rel=0.15)
+    assert (result["mean"].n, result["mean"].level) == (1, "examples")
+    assert (result["one"].low, result["one"].high) == (1, 1)
+
+
+def test_the_bootstrap_corrects_for_bias_and_holds_the_estimate():
+    values = np.random.default_rng(3).normal(size=300)
+    largest = statistics.over_examples(lambda rows: {"max": float(np.max(values[rows]))}, 300)["max"]
+    assert largest.low <= largest.mean <= largest.high
+    missing = statistics.over_examples(lambda rows: {"nan": math.nan}, 10)["nan"]
+    assert missing.as_dict()["low"] is None
+
+
+def test_quoted_numbers_have_a_true_minus_sign_and_no_empty_brackets():
+    value = statistics.Interval(-0.5, -0.75, 0.25, 3, "seeds").as_dict()
+    assert statistics.quote(value, sign=True) == "\N{MINUS SIGN}0.50 [\N{MINUS SIGN}0.75, +0.25]"
+    assert statistics.quote(statistics.over_seeds([0.5]).as_dict(), 0, scale=100) == "50"
+    assert statistics.quote({"mean": None, "low": None, "high": None}) == "\N{EN DASH}"

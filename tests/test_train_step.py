@@ -1,0 +1,158 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_study import advance, dataset, setting
+
+from distill_jax import placement
+from distill_jax.placement import on_host
+from distill_jax.population import Member
+from distill_jax.train import Timing, Trainer
+from distill_jax.train_step import make_epoch_order
+
+TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
+
+
+def close(a, b, **tolerance):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **(tolerance or TOLERANCE)), a, b)
+
+
+def on_devices(monkeypatch, count):
+    """Makes so many of the devices visible to the mesh."""
+    devices = jax.devices()[:count]
+    monkeypatch.setattr(placement.jax, "devices", lambda: devices)
+    monkeypatch.setattr(placement.jax, "local_device_count", lambda: count)
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_every_epoch_is_another_permutation(epoch):
+    order = make_epoch_order(50, 2)
+    one, two = np.asarray(order(1, 0, epoch)), np.asarray(order(1, 0, epoch + 1))
+    for row in (*one, *two):
+        np.testing.assert_array_equal(np.sort(row), np.arange(50))
+    np.testing.assert_array_equal(one[1], two[0])
+    assert not np.array_equal(one[0], one[1])
+    assert not np.array_equal(one, np.asarray(order(0, 0, epoch)))
+    assert not np.array_equal(one, np.asarray(order(1, 1, epoch)))
+
+
+@pytest.mark.parametrize("network", ["mlp", "resnet"])
+def test_one_device_and_four_train_the_same(tmp_path, monkeypatch, network):
+    outcomes = []
+    for devices in (1, 4):
+        with monkeypatch.context() as patched:
+            on_devices(patched, devices)
+            trainer = Trainer(setting(tmp_path, network), dataset(), "teacher", 1)
+            assert trainer.mesh.size == devices
+            state, losses = advance(trainer, [Member("teacher", 0)])
+            logits, _ = trainer.predict(state.variables, trainer._x["test"])
+            outcomes.append((losses, logits, jax.tree.map(on_host, state.variables)))
+    close(*outcomes)
+
+
+@pytest.mark.parametrize("network", ["mlp", "resnet"])
+def test_a_member_of_a_population_is_its_solo_run(tmp_path, network):
+    small, data = setting(tmp_path, network), dataset()
+    teachers = [Member("teacher", s) for s in (0, 1)]
+    taught = Trainer(small, data, "teacher", 2)
+    state, _ = advance(taught, teachers)
+    variables = jax.tree.map(on_host, state.variables)
+    members = [Member("one_hot", 0), Member("kd", 0), Member("one_hot", 1), Member("kd_to_one_hot", 1)]
+    if network == "resnet":
+        members = members[1:3]
+
+    def stacked(population):
+        return jax.tree.map(lambda a: a[[m.seed for m in population]], variables)
+
+    size, steps = len(members), 20 if network == "mlp" else 4
+    together, losses = advance(Trainer(small, data, "student", size), members, stacked(members), steps=steps)
+    alone = Trainer(small, data, "student", 1)
+
+    def variables_of(state, i):
+        return jax.tree.map(lambda a: on_host(a)[i], state.variables)
+
+    for i, member in enumerate(members):
+        state, solo = advance(alone, [member], stacked([member]), steps=steps)
+        close(losses[i], solo[0])
+        close(variables_of(together, i), variables_of(state, 0))
+    assert not any(np.allclose(losses[0], other) for other in losses[1:])
+
+
+def test_many_steps_a_dispatch_are_many_dispatches(tmp_path):
+    outcomes = []
+    for size in (1, 4, 10):
+        small = setting(tmp_path, run={"steps_per_dispatch": size})
+        trainer = Trainer(small, dataset(), "teacher", 2)
+        state, losses = advance(trainer, [Member("teacher", s) for s in (0, 1)], steps=20)
+        outcomes.append((losses, jax.tree.map(on_host, state.params)))
+    close(outcomes[0], outcomes[1])
+    close(outcomes[0], outcomes[2])
+
+
+def test_no_teacher_is_evaluated_where_the_weight_is_zero(tmp_path):
+    small = setting(tmp_path, objective={"switch_step": 8})
+    trainer = Trainer(small, dataset(), "student", 1)
+    teacher = Trainer(small, dataset(), "teacher", 1).initial_state([Member("teacher", 0)])
+    variables = jax.tree.map(on_host, teacher.variables)
+    advance(trainer, [Member("one_hot_to_kd", 0)], variables, steps=8)
+    assert set(trainer._programs) == {(False, 4)}
+    advance(trainer, [Member("one_hot_to_kd", 0)], variables, steps=12)
+    assert set(trainer._programs) == {(False, 4), (True, 4)}
+
+
+def test_students_of_a_seed_are_one_until_their_losses_differ(tmp_path):
+    small = setting(tmp_path, objective={"switch_step": 8})
+    teacher = Trainer(small, dataset(), "teacher", 1).initial_state([Member("teacher", 0)])
+    variables = jax.tree.map(on_host, teacher.variables)
+    trainer = Trainer(small, dataset(), "student", 1)
+    losses = {
+        model: advance(trainer, [Member(model, 0)], variables, steps=16)[1][0]
+        for model in ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
+    }
+    np.testing.assert_array_equal(losses["one_hot"][:8], losses["one_hot_to_kd"][:8])
+    np.testing.assert_array_equal(losses["kd"][:8], losses["kd_to_one_hot"][:8])
+    assert not np.any(losses["one_hot"][9:] == losses["one_hot_to_kd"][9:])
+
+
+def test_a_step_transfers_nothing_to_the_host(tmp_path):
+    trainer = Trainer(setting(tmp_path), dataset(), "teacher", 2)
+    members = [Member("teacher", s) for s in (0, 1)]
+    runner, state = trainer.runner(members, None, Timing()), trainer.initial_state(members)
+    state, _ = runner(state, 0, 4)
+    with jax.transfer_guard_device_to_host("disallow"):
+        state, metrics = runner(state, 4, 4)
+        jax.block_until_ready(metrics)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("network", ["mlp", "resnet"])
+def test_the_step_can_be_lowered_for_cpu_cuda_and_tpu(tmp_path, monkeypatch, network, precision):
+    on_devices(monkeypatch, 1)
+    small = setting(tmp_path, network, train={"precision": precision})
+    trainer = Trainer(small, dataset(), "student", 2)
+    members = [Member("kd", s) for s in (0, 1)]
+    teachers = jax.tree.map(on_host, trainer.initial_state(members).variables)
+    runner = trainer.runner(members, teachers, Timing())
+    steps = trainer.steps_per_dispatch
+    jitted, args = trainer.lowerable(True, steps), runner.arguments(trainer.initial_state(members), 0, steps)
+    platforms = ("cpu", "cuda", "tpu")
+    exported = jax.export.export(jitted, platforms=platforms)(*args)
+    assert exported.platforms == platforms
+    assert ("convolution" if network == "resnet" else "while") in exported.mlir_module()
+
+
+def test_bfloat16_keeps_state_and_loss_in_float32(tmp_path):
+    small = setting(tmp_path, "resnet", train={"precision": "bfloat16"})
+    state, losses = advance(Trainer(small, dataset(), "teacher", 1), [Member("teacher", 0)])
+    exact_trainer = Trainer(setting(tmp_path, "resnet"), dataset(), "teacher", 1)
+    full, exact = advance(exact_trainer, [Member("teacher", 0)])
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.variables)} == {jnp.dtype("float32")}
+    assert losses.dtype == np.float32
+    np.testing.assert_allclose(losses[:, :3], exact[:, :3], rtol=0.05)
+    assert jax.tree.structure(state) == jax.tree.structure(full)
+
+
+def test_quick_learning(tmp_path):
+    small = setting(tmp_path, train={"epochs": 10})
+    _, losses = advance(Trainer(small, dataset(), "teacher", 1), [Member("teacher", 0)], steps=60)
+    assert losses[0, -10:].mean() < 0.8 * losses[0, :5].mean()
