@@ -89,9 +89,7 @@ class PerExample:
     mislabelled: np.ndarray
 
 
-def per_example(
-    teacher: Dump, student: Dump, class_from: Literal["teacher", "true"] = "teacher"
-) -> PerExample:
+def per_example(teacher: Dump, student: Dump, class_from: Literal["teacher", "true"] = "teacher") -> PerExample:
     """Compares two dumps of the same split.
 
     Args:
@@ -102,14 +100,10 @@ def per_example(
       InputError: the dumps are not of the same examples or classes, hold fewer than ten examples, or hold
         logits that are not finite.
     """
-    names = [
-        " ".join(str(d.attributes.get(k, "")) for k in ("model", "seed", "split")) for d in (teacher, student)
-    ]
+    names = [" ".join(str(d.attributes.get(k, "")) for k in ("model", "seed", "split")) for d in (teacher, student)]
     pair = f"teacher dump ({names[0]}) and student dump ({names[1]})"
     if not np.array_equal(teacher.id, student.id) or teacher.logits.shape != student.logits.shape:
-        raise InputError(
-            f"{pair} differ in their examples or classes; give two dumps of one split of one data set"
-        )
+        raise InputError(f"{pair} differ in their examples or classes; give two dumps of one split of one data set")
     if len(teacher.id) < 10:
         raise InputError(f"{pair} hold {len(teacher.id)} examples; hard and easy tenths need 10 or more")
     predicted, guess = teacher.logits.argmax(axis=1), student.logits.argmax(axis=1)
@@ -167,9 +161,7 @@ def summarise(examples: PerExample, rows: np.ndarray | None = None) -> dict[str,
     return {name: float(value) for name, value in result.items()}
 
 
-def deviations(
-    teacher: Dump, student: Dump, class_from: Literal["teacher", "true"] = "teacher"
-) -> dict[str, float]:
+def deviations(teacher: Dump, student: Dump, class_from: Literal["teacher", "true"] = "teacher") -> dict[str, float]:
     """Statistics of a student's deviations from its teacher on one split (section 3.1; `class_from`: C.2.2).
 
     Returns:

@@ -48,17 +48,11 @@ def findings(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     )
     late = "Switching from one-hot to distillation late in training recovers most of distillation's gain."
     undo = "Switching from distillation to one-hot late in training undoes most of distillation's gain."
-    result.append(
-        _switched(accuracy, "late_distillation", "one_hot_to_kd", late, 1, "Section 3.2, Figures 1b and 4")
-    )
-    result.append(
-        _switched(accuracy, "late_one_hot", "kd_to_one_hot", undo, -1, "Section 3.2, Figures 1b and 16")
-    )
+    result.append(_switched(accuracy, "late_distillation", "one_hot_to_kd", late, 1, "Section 3.2, Figures 1b and 4"))
+    result.append(_switched(accuracy, "late_one_hot", "kd_to_one_hot", undo, -1, "Section 3.2, Figures 1b and 16"))
     if summary["study"]["seeds"] == 1:
         for finding in result:
-            finding["evidence"] += (
-                " One seed: the interval is over examples and says nothing of another seed."
-            )
+            finding["evidence"] += " One seed: the interval is over examples and says nothing of another seed."
     return result
 
 
@@ -116,8 +110,7 @@ def _switched(
     change = accuracy["paired"][f"{student}_minus_{against}"]
     than = {"one_hot": "one-hot training throughout", "kd": "distillation throughout"}[against]
     evidence = (
-        f"Test accuracy {_points(accuracy['models'][student], sign=False)}%, "
-        f"{_points(change)} points against {than}"
+        f"Test accuracy {_points(accuracy['models'][student], sign=False)}%, {_points(change)} points against {than}"
     )
     decided = verdict(middle, claimed)
     if verdict(accuracy["paired"]["kd_minus_one_hot"], 1) in ("not supported", "contradicted"):

@@ -6,9 +6,7 @@ import optax
 from distill_jax.setting import OptimizerSetting
 
 
-def learning_rate_schedule(
-    setting: OptimizerSetting, total_steps: int, steps_per_epoch: int
-) -> optax.Schedule:
+def learning_rate_schedule(setting: OptimizerSetting, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
     """The learning rate over steps: linear warm-up, then the chosen decay.
 
     Decay epochs are counted from the start of training, warm-up included, as Table 1 of the paper does.
@@ -36,9 +34,7 @@ def _decayed(params: optax.Params) -> optax.Params:
     return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
-def make_optimizer(
-    setting: OptimizerSetting, total_steps: int, steps_per_epoch: int
-) -> optax.GradientTransformation:
+def make_optimizer(setting: OptimizerSetting, total_steps: int, steps_per_epoch: int) -> optax.GradientTransformation:
     """The update rule.
 
     Weight decay is coupled for sgd and adam: weight_decay * params is added to the gradient before momentum or
@@ -48,11 +44,7 @@ def make_optimizer(
     mask = None if setting.decay_norm_and_bias else _decayed
     if setting.optimizer == "adamw":
         return optax.adamw(rate, weight_decay=setting.weight_decay, mask=mask)
-    rule = (
-        optax.sgd(rate, momentum=setting.momentum, nesterov=True)
-        if setting.optimizer == "sgd"
-        else optax.adam(rate)
-    )
+    rule = optax.sgd(rate, momentum=setting.momentum, nesterov=True) if setting.optimizer == "sgd" else optax.adam(rate)
     if setting.weight_decay == 0:
         return rule
     return optax.chain(optax.add_decayed_weights(setting.weight_decay, mask), rule)

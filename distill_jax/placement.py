@@ -20,10 +20,7 @@ def make_mesh(members: int) -> Mesh:
     local = jax.local_device_count()
     across = math.gcd(members, local)
     devices = np.array(
-        [
-            [d for d in jax.devices() if d.process_index == process]
-            for process in range(jax.process_count())
-        ]
+        [[d for d in jax.devices() if d.process_index == process] for process in range(jax.process_count())]
     )
     grid = devices.reshape(jax.process_count(), across, local // across)
     grid = grid.transpose(1, 0, 2).reshape(across, -1)  # batch axis: process by process
@@ -44,10 +41,7 @@ def on_host(array: jax.Array) -> np.ndarray:
     """This process's part of an array, assembled from its devices' shards."""
     shards = array.addressable_shards
     starts = [min(s.index[d].start or 0 for s in shards) for d in range(array.ndim)]
-    stops = [
-        max(n if s.index[d].stop is None else s.index[d].stop for s in shards)
-        for d, n in enumerate(array.shape)
-    ]
+    stops = [max(n if s.index[d].stop is None else s.index[d].stop for s in shards) for d, n in enumerate(array.shape)]
     whole = np.empty([b - a for a, b in zip(starts, stops, strict=True)], array.dtype)
     for shard in shards:
         at = tuple(

@@ -43,9 +43,7 @@ _DENSITY = LinearSegmentedColormap.from_list("density", ["#7fb2dc", "#2f6fae", "
 _WRONG = "#D55E00"
 
 
-def scatter(
-    teachers: Sequence[Dump], students: Sequence[Dump], statistics: Mapping[str, Any] | None = None
-) -> Figure:
+def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Mapping[str, Any] | None = None) -> Figure:
     """Teacher against students in phi space: a row for each split, a column for each student (Figures 1, 2).
 
     Args:
@@ -102,9 +100,7 @@ def evolution(teacher: Dump, students: Sequence[Dump], switch_step: int | None =
       InputError: as `deviations.per_example`.
     """
     models, steps = _names(students, "model"), sorted({d.attributes["step"] for d in students})
-    shown = {
-        (d.attributes["model"], d.attributes["step"]): deviations.per_example(teacher, d) for d in students
-    }
+    shown = {(d.attributes["model"], d.attributes["step"]): deviations.per_example(teacher, d) for d in students}
     figure, axes = _grid(len(models), len(steps), 2.2, 2.1)
     limits = _limits(shown.values())
     for row, model in enumerate(models):
@@ -152,23 +148,17 @@ def accuracy(trajectories: Mapping[str, Any], switch_step: int | None = None) ->
         last = max(max(model[measure]["step"]) for model in trajectories.values())
         first = (switch_step or 0) * 0.9 if name == "test_zoom" else -1
         for model, values in trajectories.items():
-            steps, mean, low, high = (
-                np.array(values[measure][k], np.float64) for k in ("step", "mean", "low", "high")
-            )
+            steps, mean, low, high = (np.array(values[measure][k], np.float64) for k in ("step", "mean", "low", "high"))
             start = first
             if switch_step is not None and "_to_" in model and (steps <= switch_step).any():
                 start = max(first, steps[steps <= switch_step].max())
             keep = steps >= start
             style = STYLES.get(model, {})
-            axis.plot(
-                steps[keep], mean[keep], label=LABELS.get(model, model), markersize=4.5, lw=1.6, **style
-            )
+            axis.plot(steps[keep], mean[keep], label=LABELS.get(model, model), markersize=4.5, lw=1.6, **style)
             axis.fill_between(steps[keep], low[keep], high[keep], color=style.get("color"), alpha=0.13, lw=0)
         if switch_step is not None and switch_step < last:
             axis.axvline(switch_step, color="#666666", lw=1, ls=(0, (4, 3)), zorder=0)
-            axis.annotate(
-                "switch", (switch_step, 0), (3, 4), ("data", "axes fraction"), "offset points", fontsize=8.5
-            )
+            axis.annotate("switch", (switch_step, 0), (3, 4), ("data", "axes fraction"), "offset points", fontsize=8.5)
         axis.set_title(titles[name], fontsize=10.5)
         axis.set_xlabel("training step")
         axis.set_ylabel("accuracy")
@@ -176,9 +166,7 @@ def accuracy(trajectories: Mapping[str, Any], switch_step: int | None = None) ->
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.grid(alpha=0.25)
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9, handlelength=3
-    )
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9, handlelength=3)
     return figure
 
 
@@ -195,9 +183,7 @@ def underfitting(gap_by_decile: Mapping[str, Any], models: Sequence[str] = ("one
         axis.axhline(0, color="#666666", lw=1, ls=(0, (4, 3)))
         for place, model in enumerate(models):
             at = np.arange(1, 11) + 0.16 * (place - (len(models) - 1) / 2)
-            _bars(
-                axis, at, gap_by_decile[model][split], label=LABELS.get(model, model), **STYLES.get(model, {})
-            )
+            _bars(axis, at, gap_by_decile[model][split], label=LABELS.get(model, model), **STYLES.get(model, {}))
         axis.set_title(SPLITS.get(split, split).capitalize(), fontsize=10.5)
         axis.set_xticks(range(1, 11), ["1\nhard", *map(str, range(2, 10)), "10\neasy"])
         axis.set_xlabel("tenth of the examples, by $X$")
@@ -252,9 +238,7 @@ def _grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure,
 
 def _title(axis: Axes, title: str, lines: Sequence[str]) -> None:
     axis.set_title(title, fontsize=11, fontweight="bold", loc="left", pad=8 + 12 * len(lines))
-    axis.annotate(
-        "\n".join(lines), (0, 1), (0, 6), "axes fraction", "offset points", fontsize=9, linespacing=1.3
-    )
+    axis.annotate("\n".join(lines), (0, 1), (0, 6), "axes fraction", "offset points", fontsize=9, linespacing=1.3)
 
 
 def _limits(shown: Any) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -272,9 +256,7 @@ def _density(x: np.ndarray, y: np.ndarray, limits: tuple[Any, Any]) -> np.ndarra
     """How crowded the place of each point is, in [0, 1], on a log scale: a smoothed histogram, looked up."""
     bins = 120
     counts, *edges = np.histogram2d(x, y, bins, limits)
-    place = [
-        np.clip(np.searchsorted(e, v, "right") - 1, 0, bins - 1) for e, v in zip(edges, (x, y), strict=True)
-    ]
+    place = [np.clip(np.searchsorted(e, v, "right") - 1, 0, bins - 1) for e, v in zip(edges, (x, y), strict=True)]
     level = np.log1p(gaussian_filter(counts, 1.5)[place[0], place[1]])
     return level / max(level.max(initial=0), 1e-12)
 
@@ -301,9 +283,7 @@ def _panel(axis: Axes, e: deviations.PerExample, limits: tuple[Any, Any], small:
         lw=0,
         rasterized=True,
     )
-    axis.scatter(
-        e.x[wrong], e.y[wrong], s=size * 1.8, c=_WRONG, marker="x", lw=0.6, alpha=0.75, rasterized=True
-    )
+    axis.scatter(e.x[wrong], e.y[wrong], s=size * 1.8, c=_WRONG, marker="x", lw=0.6, alpha=0.75, rasterized=True)
     axis.axline((0, 0), slope=1, color="#222222", lw=1, ls=(0, (5, 3)))
     axis.set(xlim=limits[0], ylim=limits[1])
     for direction in (axis.xaxis, axis.yaxis):
@@ -324,9 +304,7 @@ def _scatter_legend(figure: Figure, wrong: bool) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
 
 
-def _bars(
-    axis: Axes, at: Any, values: Sequence[Mapping[str, Any]], sideways: bool = False, **style: Any
-) -> None:
+def _bars(axis: Axes, at: Any, values: Sequence[Mapping[str, Any]], sideways: bool = False, **style: Any) -> None:
     mean, low, high = (np.array([v[k] for v in values], np.float64) for k in ("mean", "low", "high"))
     error = np.nan_to_num(np.stack([mean - low, high - mean]))
     style = style | {"capsize": 3, "ms": 5.5, "elinewidth": 1.3}

@@ -43,8 +43,7 @@ def over_members(f: Callable[..., Any], in_axes: Sequence[int | None], members: 
 
     def alone(*args: Any) -> Any:
         one = [
-            arg if axis is None else jax.tree.map(lambda a: a[0], arg)
-            for arg, axis in zip(args, in_axes, strict=True)
+            arg if axis is None else jax.tree.map(lambda a: a[0], arg) for arg, axis in zip(args, in_axes, strict=True)
         ]
         return jax.tree.map(lambda a: a[None], f(*one))
 

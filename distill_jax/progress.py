@@ -76,9 +76,7 @@ def require_tensorboard() -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError as error:
-        raise InputError(
-            "--tensorboard True needs tensorboardX: pip install 'distill-jax[tensorboard]'"
-        ) from error
+        raise InputError("--tensorboard True needs tensorboardX: pip install 'distill-jax[tensorboard]'") from error
     return SummaryWriter
 
 

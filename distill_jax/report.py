@@ -127,10 +127,7 @@ def _deviation(found: dict, seeds: int, step: int, split: str) -> Statistic:
     for seed in range(seeds):
         teacher = dumps.read_dump(found["teacher", seed, step, split])
         compared.append(
-            {
-                s: deviations.per_example(teacher, dumps.read_dump(found[s, seed, step, split]))
-                for s in STUDENTS
-            }
+            {s: deviations.per_example(teacher, dumps.read_dump(found[s, seed, step, split])) for s in STUDENTS}
         )
 
     def statistic(seed: int, rows: np.ndarray | None) -> dict[str, float]:
@@ -219,9 +216,7 @@ def draw(workdir: Path, summary: dict[str, Any]) -> dict[str, Figure]:
     statistic = summary["deviations"]
     figures = {
         "scatter": plots.scatter(teachers, final["one_hot"] + final["kd"], statistic),
-        "scatter_switched": plots.scatter(
-            teachers, final["one_hot_to_kd"] + final["kd_to_one_hot"], statistic
-        ),
+        "scatter_switched": plots.scatter(teachers, final["one_hot_to_kd"] + final["kd_to_one_hot"], statistic),
         "underfitting": plots.underfitting(summary["gap_by_decile"]),
         "evolution": plots.evolution(teachers[0], snapshots, switch),
         "accuracy": plots.accuracy(summary["trajectories"], switch),

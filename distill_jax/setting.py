@@ -45,9 +45,7 @@ class DataSetting:
 class ModelSetting:
     """A network. Fields that the named network does not have are ignored."""
 
-    name: Literal[
-        "resnet-cifar", "resnet18", "resnet50", "mobilenet-v2", "mlp", "linear", "random-features"
-    ] = "mlp"
+    name: Literal["resnet-cifar", "resnet18", "resnet50", "mobilenet-v2", "mlp", "linear", "random-features"] = "mlp"
     """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for 64x64."""
     depth: int = 56
     """resnet-cifar: layers; 6n+2 with basic blocks, 9n+2 with bottleneck blocks."""

@@ -41,9 +41,7 @@ class Study:
         for role in ("teacher", "student"):
             network = getattr(setting, role)
             precision = setting.train.precision
-            build_model(
-                network, self.dataset.num_classes, self.dataset.input_shape, precision, option=f"--{role}"
-            )
+            build_model(network, self.dataset.num_classes, self.dataset.input_shape, precision, option=f"--{role}")
             for population in split(self._members(role), self._most(role)):
                 check_batch(setting.train.batch_size, len(population))
         self.switch_step = switch_step(setting.objective, self.length.total_steps)
@@ -92,9 +90,7 @@ class Study:
         todo = [m for m in members if m not in finished]
         most = self._most(role)
         if todo and len(todo) > most > 1:
-            self._console.print(
-                f"{len(todo)} {role}s are more than --population {most}: they are trained in portions"
-            )
+            self._console.print(f"{len(todo)} {role}s are more than --population {most}: they are trained in portions")
         trainers: dict[int, Trainer] = {}
         teachers = self._teachers([m.seed for m in todo], finished) if role == "student" and todo else None
         total = self.length.total_steps

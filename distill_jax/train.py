@@ -127,9 +127,7 @@ class Trainer:
         """Shapes, dtypes and shardings of the state."""
         identity = jax.ShapeDtypeStruct((self.members,), jnp.int32)
         shapes = jax.eval_shape(self._init, identity, identity)
-        return jax.tree.map(
-            lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self.by_member), shapes
-        )
+        return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self.by_member), shapes)
 
     def _identities(self, members: Sequence[Member]) -> tuple[jax.Array, jax.Array]:
         roles = np.array([m.role for m in members], np.int32)
@@ -325,7 +323,8 @@ def train(
                 if stop and not last:
                     checkpoints.wait()
                     raise Interrupted(
-                        stop, f"stopped {name} after step {end} of {length.total_steps}, saved; the same command goes on"
+                        stop,
+                        f"stopped {name} after step {end} of {length.total_steps}, saved; the same command goes on",
                     )
             checkpoints.wait()
         finally:
@@ -417,7 +416,11 @@ class _Meter:
             self._scalars.write(
                 step,
                 {"learning_rate": rate, "examples_per_s": speed},
-                {"loss": loss, "accuracy": accuracy, "distillation_weight": self._runner.weights[:, step - 1]},
+                {
+                    "loss": loss,
+                    "accuracy": accuracy,
+                    "distillation_weight": self._runner.weights[:, step - 1],
+                },
             )
         text = f"loss {loss.mean():.3f}, accuracy {accuracy.mean():.3f}, {speed:,.0f} examples/s"
         self._bar.update(step, text)

@@ -50,9 +50,7 @@ def claim(workdir: Path, identity: dict[str, Any]) -> Any:
         try:
             held = json.loads(place.read_text())
         except ValueError as error:
-            raise InputError(
-                f"--workdir {workdir}: its setting.json is damaged; choose another folder"
-            ) from error
+            raise InputError(f"--workdir {workdir}: its setting.json is damaged; choose another folder") from error
         if held != identity:
             raise InputError(
                 f"--workdir {workdir} holds another setting ({differences(identity, held)[0]}); choose another folder"

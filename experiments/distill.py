@@ -34,7 +34,8 @@ def setting_from(arguments: Sequence[str]) -> Setting:
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, 1)
         raise InputError(
-            f"preset {name!r} is not known" + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(PRESETS)}")
+            f"preset {name!r} is not known"
+            + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(PRESETS)}")
         )
     return command_line.parse(PRESETS[name].setting, f"{PROG} {name}", rest)
 

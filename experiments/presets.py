@@ -98,14 +98,16 @@ PRESETS = {
         "15 minutes on 2 CPU cores",
         Setting(
             data=DataSetting(
-                dataset="cifar100", label="coarse_label", train_examples=4000, image_size=16, augment="crop-flip"
+                dataset="cifar100",
+                label="coarse_label",
+                train_examples=4000,
+                image_size=16,
+                augment="crop-flip",
             ),
             teacher=ModelSetting(name="resnet-cifar", depth=8),
             student=ModelSetting(name="resnet-cifar", depth=8),
             objective=ObjectiveSetting(temperature=4.0),
-            optimizer=OptimizerSetting(
-                learning_rate=0.2, weight_decay=5e-4, decay="cosine", warmup_epochs=2
-            ),
+            optimizer=OptimizerSetting(learning_rate=0.2, weight_decay=5e-4, decay="cosine", warmup_epochs=2),
             train=TrainSetting(epochs=20, batch_size=128),
             run=RunSetting(seeds=3),
         ),

@@ -15,9 +15,7 @@ def dump(logits, label=None, true_label=None, id=None):
     true_label = label if true_label is None else true_label
     id = np.arange(n) if id is None else id
     attributes = {"model": "kd", "seed": 0, "step": 1, "split": "test"}
-    return Dump(
-        logits.astype(np.float32), label.astype(np.int32), true_label.astype(np.int32), id, attributes
-    )
+    return Dump(logits.astype(np.float32), label.astype(np.int32), true_label.astype(np.int32), id, attributes)
 
 
 @pytest.fixture
@@ -101,9 +99,7 @@ def test_mislabelled_points_are_told_apart(teacher):
     logits = np.zeros((500, 7))
     logits[np.arange(500), teacher.label] = 5
     logits[np.arange(40), label[:40]] = 9  # fits 40 of the 100 wrong labels
-    result = deviations.deviations(
-        dump(teacher.logits, label, teacher.label), dump(logits, label, teacher.label)
-    )
+    result = deviations.deviations(dump(teacher.logits, label, teacher.label), dump(logits, label, teacher.label))
     assert result["mislabelled_fitted"] == 0.4
     index = teacher.logits.argmax(axis=1)[:100]
     x, y = deviations.phi(teacher.logits[:100], index), deviations.phi(logits[:100], index)

@@ -26,7 +26,14 @@ def logits():
 
 
 def attributes(path):
-    return {"model": "kd", "seed": 3, "step": 10, "split": path.name, "num_classes": CLASSES, "setting": "abc"}
+    return {
+        "model": "kd",
+        "seed": 3,
+        "step": 10,
+        "split": path.name,
+        "num_classes": CLASSES,
+        "setting": "abc",
+    }
 
 
 @pytest.fixture
@@ -105,6 +112,8 @@ def _flip_a_bit(path):
 )
 def test_damage_is_one_line(dump, damage):
     damage(dump)
-    with pytest.raises(InputError, match=r"^dump .*/step-10/train is (not there|damaged).*remove that folder") as raised:
+    with pytest.raises(
+        InputError, match=r"^dump .*/step-10/train is (not there|damaged).*remove that folder"
+    ) as raised:
         read_dump(dump)
     assert "\n" not in str(raised.value)

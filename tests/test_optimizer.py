@@ -30,9 +30,7 @@ def test_table_1_is_21600_steps_and_falls_where_it_should():
 @pytest.mark.parametrize("decay", ["none", "linear", "cosine", "step"])
 def test_rate_reaches_its_peak_and_is_never_zero_before_the_end(warmup, decay):
     setting = OptimizerSetting(learning_rate=0.3, warmup_steps=warmup, decay=decay, decay_epochs=(5.0,))
-    values = np.asarray(
-        jnp.broadcast_to(learning_rate_schedule(setting, 100, 10)(jnp.arange(100)), (100,))
-    )
+    values = np.asarray(jnp.broadcast_to(learning_rate_schedule(setting, 100, 10)(jnp.arange(100)), (100,)))
     assert values.max() == pytest.approx(0.3)
     assert np.argmax(values) <= max(warmup, 0)
     assert np.all(values > 0)

@@ -9,9 +9,7 @@ from distill_jax.setting import Setting, differences, identity, run_digest, vali
 
 def changed(**groups):
     setting = Setting()
-    return dataclasses.replace(
-        setting, **{g: dataclasses.replace(getattr(setting, g), **f) for g, f in groups.items()}
-    )
+    return dataclasses.replace(setting, **{g: dataclasses.replace(getattr(setting, g), **f) for g, f in groups.items()})
 
 
 def test_identity_is_what_is_computed_and_not_how():

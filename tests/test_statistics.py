@@ -26,9 +26,7 @@ def test_the_interval_over_seeds_covers_the_truth_19_times_in_20(n):
 def test_one_seed_has_no_interval_over_seeds():
     result = statistics.over_seeds([0.5])
     assert math.isnan(result.low)
-    assert json.dumps(result.as_dict()) == (
-        '{"mean": 0.5, "low": null, "high": null, "n": 1, "level": "seeds"}'
-    )
+    assert json.dumps(result.as_dict()) == ('{"mean": 0.5, "low": null, "high": null, "n": 1, "level": "seeds"}')
 
 
 def test_pairing_removes_what_both_share():

@@ -74,18 +74,14 @@ def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
     close = difflib.get_close_matches(name.lower().replace("_", "-"), _SOURCES, n=1)
     guess = f" (did you mean {close[0]}?)" if close else ""
     known = ", ".join(sorted(_SOURCES))
-    raise InputError(
-        f"--dataset {name}: is not known{guess}; must be one of {known}, or the path of a .npz file"
-    )
+    raise InputError(f"--dataset {name}: is not known{guess}; must be one of {known}, or the path of a .npz file")
 
 
 def _select(setting: DataSetting, raw: Raw) -> tuple[Split, Split, int]:
     train, test, num_classes = raw.train, raw.test, raw.num_classes
     if setting.classes is not None:
         if setting.classes > num_classes:
-            raise InputError(
-                f"--classes {setting.classes}: must be at most {num_classes}, all of {setting.dataset}"
-            )
+            raise InputError(f"--classes {setting.classes}: must be at most {num_classes}, all of {setting.dataset}")
         if setting.classes < num_classes:
             num_classes = setting.classes
             train, test = (s.take((s.label < num_classes).nonzero()[0]) for s in (train, test))
@@ -109,9 +105,7 @@ def _shrink(size: int, split: Split) -> Split:
         raise InputError(f"--image-size {size}: must not be given, the data are flat features and no images")
     height, width = split.x.shape[1:3]
     if height != width:
-        raise InputError(
-            f"--image-size {size}: must not be given, the images are {width}x{height}, not square"
-        )
+        raise InputError(f"--image-size {size}: must not be given, the images are {width}x{height}, not square")
     if height % size:
         raise InputError(f"--image-size {size}: must divide {height}, the side of the images")
     return split if size == height else dataclasses.replace(split, x=block_mean(split.x, size))

@@ -42,9 +42,7 @@ def read(setting: DataSetting) -> Raw:
             f"--data-dir {folder}: has no {', '.join(absent)} (with or without .gz); must be the folder of "
             f"{setting.dataset}'s four idx files"
         )
-    arrays = cached(
-        setting.cache_dir, f"{setting.dataset}-idx", folder, paths.values(), lambda: _decode(folder, paths)
-    )
+    arrays = cached(setting.cache_dir, f"{setting.dataset}-idx", folder, paths.values(), lambda: _decode(folder, paths))
     return Raw(*(_split(arrays, name) for name in ("train", "test")), num_classes=_NUM_CLASSES)
 
 
@@ -71,9 +69,7 @@ def _decode(folder: Path, paths: dict[str, Path]) -> Arrays:
             )
         if not x.size or label.max() >= _NUM_CLASSES:
             fault = f"labels above {_NUM_CLASSES - 1}" if x.size else "no images"
-            raise InputError(
-                f"--data-dir {folder}: {paths[f'{split}.label'].name} has {fault}; download it again"
-            )
+            raise InputError(f"--data-dir {folder}: {paths[f'{split}.label'].name} has {fault}; download it again")
     shapes = [arrays[f"{split}.x"].shape[1:] for split in ("train", "test")]
     if shapes[0] != shapes[1]:
         raise InputError(

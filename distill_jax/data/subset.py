@@ -20,7 +20,5 @@ def stratified(label: np.ndarray, count: int, seed: int) -> np.ndarray:
     order = np.random.default_rng([seed, 0]).permutation(len(label))
     order = order[np.argsort(label[order], kind="stable")]
     grouped = label[order]
-    turn = np.arange(len(order)) - np.searchsorted(
-        grouped, grouped
-    )  # place in the class's own shuffled queue
+    turn = np.arange(len(order)) - np.searchsorted(grouped, grouped)  # place in the class's own shuffled queue
     return np.sort(order[np.lexsort((grouped, turn))[:count]])

@@ -50,8 +50,9 @@ def read(setting: DataSetting) -> Raw:
 
 def _how_to_prepare(name: str, folder: Path | str) -> str:
     return (
-        'prepare it with `pip install tensorflow tensorflow-datasets` and `python -c "import '
-        f"tensorflow_datasets as tfds; tfds.builder('{name}', data_dir='{folder}', file_format='array_record')"
+        "prepare it with `pip install tensorflow tensorflow-datasets` and "
+        '`python -c "import tensorflow_datasets as tfds; '
+        f"tfds.builder('{name}', data_dir='{folder}', file_format='array_record')"
         '.download_and_prepare()"`'
     )
 
@@ -70,9 +71,7 @@ def _version(name: str, folder: Path) -> str:
     except OSError:
         found = []
     if not found:
-        raise InputError(
-            f"--data-dir {folder}: {name} is not prepared there; " + _how_to_prepare(name, folder)
-        )
+        raise InputError(f"--data-dir {folder}: {name} is not prepared there; " + _how_to_prepare(name, folder))
     version = max(found, key=lambda text: [int(part) for part in text.split(".")])
     if not (folder / name / version / "dataset_info.json").is_file():
         raise _damaged(name, folder, version, "dataset_info.json is absent")
@@ -118,9 +117,7 @@ def _decode(name: str, folder: Path, source: dict[str, Any], labels: list[str]) 
         try:
             arrays |= _decode_split(split, source[split], labels)
         except Exception as error:  # of many types, as the damage has it
-            raise _damaged(
-                name, folder, version, f"the {split} split cannot be read ({one_line(error)})"
-            ) from error
+            raise _damaged(name, folder, version, f"the {split} split cannot be read ({one_line(error)})") from error
     return arrays
 
 

@@ -37,14 +37,10 @@ def read(setting: DataSetting) -> Raw:
         raise InputError(f"--data-dir {folder}: {one_line(error)}; must be {_CONTENT}") from error
     for name, items in (("train", train), ("val", test)):
         if len({identifier for _, _, identifier in items}) < len(items):
-            raise InputError(
-                f"--data-dir {folder}: two images in {name}/ have one number; must be {_CONTENT}"
-            )
+            raise InputError(f"--data-dir {folder}: two images in {name}/ have one number; must be {_CONTENT}")
     # The order of classes decides the labels, so that wnids.txt is part of the key with the images.
     files = [path for path, _, _ in train + test]
-    files += [
-        path for path in (folder / "wnids.txt", folder / "val" / "val_annotations.txt") if path.is_file()
-    ]
+    files += [path for path in (folder / "wnids.txt", folder / "val" / "val_annotations.txt") if path.is_file()]
     arrays = cached(
         setting.cache_dir,
         "tiny-imagenet",
@@ -73,9 +69,7 @@ def _classes(folder: Path) -> list[str]:
         raise InputError(f"--data-dir {folder}: has fewer than 2 classes; must be {_CONTENT}")
     for wnid in classes:
         if not re.fullmatch(r"n\d+", wnid):
-            raise InputError(
-                f"--data-dir {folder}: {wnid!r} is no wnid such as n02124075; must be {_CONTENT}"
-            )
+            raise InputError(f"--data-dir {folder}: {wnid!r} is no wnid such as n02124075; must be {_CONTENT}")
         if not (folder / "train" / wnid).is_dir():
             raise InputError(f"--data-dir {folder}: has no train/{wnid}; unpack it again: must be {_CONTENT}")
     return classes
@@ -134,8 +128,7 @@ def _decode(folder: Path, items: list[_Item], name: str) -> Arrays:
                 pixels = np.asarray(image.convert("RGB"))
         except (OSError, ValueError, SyntaxError) as error:
             raise InputError(
-                f"--data-dir {folder}: {path.relative_to(folder)} cannot be decoded: {one_line(error)}; "
-                "unpack it again"
+                f"--data-dir {folder}: {path.relative_to(folder)} cannot be decoded: {one_line(error)}; unpack it again"
             ) from error
         if row == 0:
             x = np.empty((len(items), *pixels.shape), np.uint8)

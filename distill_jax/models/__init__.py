@@ -2,7 +2,8 @@
 
 x is [B, H, W, C] or [B, D], normalised. Variables are float32, in the collections 'params' (trained),
 'batch_stats' (where there is batch normalisation: updated in training) and 'constants' (random features:
-fixed). None has dropout, so that applying a model needs no random numbers."""
+fixed). None has dropout, so that applying a model needs no random numbers.
+"""
 
 import math
 from typing import Any

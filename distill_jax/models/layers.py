@@ -4,7 +4,8 @@ Precision. `dtype` is that of activations, convolutions and matrix products; par
 the mean over positions and the logits are float32 whatever it is. Where `dtype` is float32, products are
 computed in float32 (Precision.HIGHEST): by default a GPU would round their factors to TF32 and a TPU to
 bfloat16. Logits are always computed so: in bfloat16 a logit near 10 would be a multiple of 1/16, and this
-project measures deviations of logits."""
+project measures deviations of logits.
+"""
 
 from typing import Any
 

@@ -80,9 +80,7 @@ class MobileNetV2(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Logits of normalised images."""
         whole = self.strides == "imagenet"
-        x = conv(
-            divisible_by_8(32 * self.multiplier), 3, 2 if whole else 1, dtype=self.dtype, name="stem_conv"
-        )(x)
+        x = conv(divisible_by_8(32 * self.multiplier), 3, 2 if whole else 1, dtype=self.dtype, name="stem_conv")(x)
         x = nn.relu6(batch_norm(train, dtype=self.dtype, name="stem_norm")(x))
         for stage, (expansion, channels, units, stride) in enumerate(_STAGES):
             if stage == 1 and not whole:

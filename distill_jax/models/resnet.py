@@ -86,8 +86,7 @@ class ResNet(nn.Module):
       block: see `ResidualUnit`.
       width: of the first stage; also the channels of the stem.
       stem: 'small' is a 3x3 convolution of stride 1, for images of up to about 64 pixels a side; 'imagenet'
-      is
-        a 7x7 convolution of stride 2 and a 3x3 maximum of stride 2, for 224.
+        is a 7x7 convolution of stride 2 and a 3x3 maximum of stride 2, for 224.
       dtype: of the activations.
     """
 
@@ -154,16 +153,12 @@ def ResNetCIFAR(
     return ResNet(num_classes, (units,) * 3, block, width, dtype=dtype)
 
 
-def ResNet18(
-    num_classes: int, stem: Literal["small", "imagenet"] = "small", dtype: Any = jnp.float32
-) -> ResNet:
+def ResNet18(num_classes: int, stem: Literal["small", "imagenet"] = "small", dtype: Any = jnp.float32) -> ResNet:
     """Four stages of two basic units (He et al. 2015, table 1), pre-activation; stem as in `ResNet50`."""
     return ResNet(num_classes, (2, 2, 2, 2), "basic", 64, stem, dtype)
 
 
-def ResNet50(
-    num_classes: int, stem: Literal["small", "imagenet"] = "small", dtype: Any = jnp.float32
-) -> ResNet:
+def ResNet50(num_classes: int, stem: Literal["small", "imagenet"] = "small", dtype: Any = jnp.float32) -> ResNet:
     """Four stages of 3, 4, 6, 3 bottlenecks (He et al. 2015, table 1), pre-activation.
 
     The stem is 'small' by default: a 64x64 image then ends at 8x8 positions, as a 224x224 one ends at 7x7

@@ -37,9 +37,7 @@ def test_every_result_is_a_crop_of_its_own_image(shape, kind, dtype):
     assert result.shape == x.shape
     assert result.dtype == dtype
     for before, after in zip(x, result, strict=True):
-        matches = [
-            crop for crop in candidates(before, kind == "crop-flip").values() if np.array_equal(crop, after)
-        ]
+        matches = [crop for crop in candidates(before, kind == "crop-flip").values() if np.array_equal(crop, after)]
         assert len(matches) == 1
 
 

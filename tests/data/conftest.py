@@ -1,0 +1,58 @@
+"""The real data sets, found as a user would name them; tests that need one skip where it is absent."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder with tfds/ and tiny-imagenet-200-subset/."""
+    named = os.environ.get("DISTILL_JAX_TEST_DATA")
+    root = Path(named) if named else Path(__file__).parents[2].parent / "shared" / "data"
+    if not root.is_dir():
+        pytest.skip(f"no test data at {root}; set DISTILL_JAX_TEST_DATA")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tfds_dir(data_root) -> Path:
+    folder = data_root / "tfds"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_dir(data_root) -> Path:
+    folder = data_root / "tiny-imagenet-200-subset"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory) -> Path:
+    """One cache for all tests that do not damage it: decoding takes seconds."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def fails():
+    """Loads with a setting that must be refused; gives the message, which is one line about the option."""
+    from distill_jax.data import load_dataset
+    from distill_jax.errors import InputError
+    from distill_jax.setting import DataSetting
+
+    def load(option: str, *parts: str, **fields) -> str:
+        with pytest.raises(InputError) as caught:
+            load_dataset(DataSetting(**fields))
+        message = str(caught.value)
+        assert message.startswith(option)
+        assert len(message.splitlines()) == 1
+        for part in parts:
+            assert part in message
+        return message
+
+    return load
