@@ -14,8 +14,8 @@ import orbax.checkpoint as ocp
 
 from distill_jax.errors import InputError
 
-# Orbax and absl tell of every save on standard error; what matters reaches the user as an exception.
-logging.getLogger("absl").setLevel(logging.ERROR)
+# Orbax tells of every save, and of an error in a stack trace of its own; what matters is raised and told in one line.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,15 +1,5 @@
 """How a student's probabilities deviate from its teacher's, example by example and summed up (section 3.1).
 
-From two dumps to the numbers and the figure::
-
-    from distill_jax import deviations, dumps, plots
-
-    teacher = dumps.read_dump("work/dumps/teacher/seed-0/step-1100/test")
-    student = dumps.read_dump("work/dumps/kd/seed-0/step-1100/test")
-    control = dumps.read_dump("work/dumps/one_hot/seed-0/step-1100/test")
-    deviations.deviations(teacher, student)["mean_gap_hard"]
-    plots.scatter([teacher], [control, student]).savefig("scatter.png")
-
 All of it is in phi space, phi(u) = log(u / (1 - u)). X is phi of the teacher's probability of one class, Y is
 phi of the student's probability of that same class; the class is the one the teacher predicts, as in section
 3.1, or the true one, as in section C.2.2. Hard examples are the tenth with the lowest X, easy ones the tenth

@@ -113,7 +113,7 @@ def write_dumps(
     Raises:
       ValueError: rows that do not begin at a shard, which two processes would then write at once.
     """
-    if first_row % SHARD_EXAMPLES:
+    if first_row % SHARD_EXAMPLES and any(len(logits) for _, logits, _ in items):
         raise ValueError(f"first_row {first_row} is not a multiple of {SHARD_EXAMPLES}")
     columns = {"label": label, "true_label": true_label, "id": id}
     if processes.is_first():

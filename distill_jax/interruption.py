@@ -1,10 +1,13 @@
 """Being asked to stop: SIGTERM (preemption) and Ctrl-C end a training at the next dispatch, after a checkpoint."""
 
+import itertools
 import signal
 from types import FrameType
 
 import jax
 from jax.experimental import multihost_utils
+
+_CALLS = itertools.count(1)
 
 
 class Interrupted(Exception):
@@ -18,14 +21,16 @@ class Interrupted(Exception):
 class Interruption:
     """Remembers a request to stop while it is entered, in place of the signals' usual effect.
 
-    A second Ctrl-C is not held back: it raises KeyboardInterrupt at once.
+    A second Ctrl-C is not held back: it raises KeyboardInterrupt at once. Where there are several processes
+    the signals are left to JAX, whose handler tells all processes of one's SIGTERM.
     """
 
     def __init__(self):
         self.signal: int | None = None
 
     def __enter__(self) -> "Interruption":
-        self._before = {s: signal.signal(s, self._remember) for s in (signal.SIGTERM, signal.SIGINT)}
+        ours = (signal.SIGTERM, signal.SIGINT) if jax.process_count() == 1 else ()
+        self._before = {s: signal.signal(s, self._remember) for s in ours}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -37,9 +42,9 @@ class Interruption:
             raise KeyboardInterrupt
         self.signal = number
 
-    def requested(self, step: int) -> int | None:
-        """The signal to stop for after `step`, None to go on; the same answer in every process."""
+    def requested(self) -> int | None:
+        """The signal to stop for, None to go on; the n-th call has the same answer in every process."""
         if jax.process_count() > 1:
-            # JAX's coordination service tells all processes of one's SIGTERM and agrees on a step.
-            return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(step) else None
+            # The processes agree on a call that all have yet to make. JAX counts on numbers that rise by one.
+            return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(next(_CALLS)) else None
         return self.signal

@@ -13,8 +13,6 @@ import optax
 
 from distill_jax.setting import ObjectiveSetting
 
-STUDENTS = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
-
 
 def cross_entropy(
     logits: jax.Array,
@@ -56,7 +54,7 @@ def switch_step(setting: ObjectiveSetting, total_steps: int) -> int:
 
 
 def weight_schedule(student: str, setting: ObjectiveSetting, total_steps: int) -> optax.Schedule:
-    """The distillation weight w over steps of one of `STUDENTS`, or of the teacher, who has none.
+    """The distillation weight w over steps of one of `setting.MODELS`; the teacher's is 0.
 
     A switch begins at step s with window n: w is the old value at every step <= s for n > 0, moves linearly, and
     is the new value from step s + n on; for n = 0 step s is the first with the new value.

@@ -14,7 +14,7 @@ class Member:
     """One model of a study.
 
     Attributes:
-      model: 'teacher' or one of `objective.STUDENTS`.
+      model: 'teacher' or one of `setting.STUDENTS`.
       seed: number of the repetition; with the role it decides initialisation, data order and augmentation.
     """
 

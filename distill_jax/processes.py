@@ -1,8 +1,15 @@
 """What one process of several must know: whether it is the first, and how to wait for the others."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+
+from distill_jax.errors import InputError
+
+_T = TypeVar("_T")
 
 
 def connect(coordinator: str | None, processes: int | None, process_id: int | None) -> None:
@@ -26,3 +33,20 @@ def from_first(value: int) -> int:
     if jax.process_count() == 1:
         return value
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
+
+
+def by_first(f: Callable[[], _T]) -> _T | None:
+    """What `f` gives in the first process, None in the others.
+
+    Raises:
+      InputError: the first process's own; the others raise one that refers to it, and none waits for another.
+    """
+    result, error = None, None
+    if is_first():
+        try:
+            result = f()
+        except InputError as raised:
+            error = raised
+    if from_first(error is not None):
+        raise error or InputError("process 0 was given wrong input; its message says what")
+    return result

@@ -22,9 +22,8 @@ from matplotlib.figure import Figure
 
 from distill_jax import deviations, dumps, findings, plots, statistics
 from distill_jax.errors import InputError, RunError
+from distill_jax.setting import MODELS, STUDENTS
 
-STUDENTS = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
-MODELS = ("teacher", *STUDENTS)
 SPLITS = ("train", "test")
 PAIRS = (  # accuracy differences reported, first minus second
     ("kd", "one_hot"),

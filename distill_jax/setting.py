@@ -10,6 +10,9 @@ import tyro
 
 from distill_jax.errors import InputError
 
+STUDENTS = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
+MODELS = ("teacher", *STUDENTS)
+
 
 @dataclasses.dataclass(frozen=True)
 class DataSetting:
@@ -205,7 +208,7 @@ def differences(mine: dict[str, Any], other: dict[str, Any], prefix: str = "") -
 
 
 def validate(setting: Setting) -> None:
-    """Checks all that can be checked before the data are read.
+    """Checks all that can be checked without the data; `data.load_dataset` checks their own group.
 
     Raises:
       InputError: a value that cannot be right; one line that names the option, the value and what would be.
@@ -215,9 +218,7 @@ def validate(setting: Setting) -> None:
         if not holds:
             raise InputError(f"{option} {value}: must be {right}")
 
-    data, objective, optimizer = setting.data, setting.objective, setting.optimizer
-    train, run = setting.train, setting.run
-    require(0 <= data.label_noise < 1, "--label-noise", data.label_noise, "a share in [0, 1)")
+    objective, optimizer, train, run = setting.objective, setting.optimizer, setting.train, setting.run
     require(0 < objective.temperature < float("inf"), "--temperature", objective.temperature, "positive")
     weight = objective.distillation_weight
     require(0 <= weight <= 1, "--distillation-weight", weight, "in [0, 1]")
@@ -271,5 +272,6 @@ def validate_on_data(setting: Setting, examples: int, total_steps: int) -> None:
     end = (total_steps // 2 if switch is None else switch) + setting.objective.switch_window
     if end > total_steps:
         raise InputError(
-            f"--switch-window {setting.objective.switch_window}: must end within the run's {total_steps} steps, not at {end}"
+            f"--switch-window {setting.objective.switch_window}: must end within the run's {total_steps} steps, "
+            f"not at {end}"
         )

@@ -118,7 +118,8 @@ def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
     """A number for a reader: a true minus sign, and a dash where there is none."""
     if value is None:
         return "\N{EN DASH}"
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    # Rounded first and 0 added, so that what rounds to zero has no minus sign
+    return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def quote(value: Mapping[str, Any], digits: int = 2, sign: bool = False, scale: float = 1.0) -> str:

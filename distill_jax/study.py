@@ -1,5 +1,6 @@
 """A whole study: teachers, then their students, population by population; what is finished is not done again."""
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,12 +12,14 @@ from distill_jax import backend, processes, workdir
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
 from distill_jax.dumps import dump_path
-from distill_jax.models import build_model
-from distill_jax.objective import STUDENTS, switch_step
+from distill_jax.length import Length
+from distill_jax.models import CONVOLUTIONAL, build_model
+from distill_jax.objective import switch_step
 from distill_jax.placement import on_host
 from distill_jax.population import Member, split
-from distill_jax.setting import Setting, identity, validate, validate_on_data
-from distill_jax.train import Length, Trainer, check_batch, convolutional, train
+from distill_jax.setting import STUDENTS, Setting, identity, validate, validate_on_data
+from distill_jax.train import train
+from distill_jax.trainer import Trainer, check_batch
 from distill_jax.workdir import Population
 
 
@@ -46,9 +49,9 @@ class Study:
                 check_batch(setting.train.batch_size, len(population))
         self.switch_step = switch_step(setting.objective, self.length.total_steps)
         self.identity = identity(setting) | {"fingerprint": self.dataset.fingerprint}
-        if processes.is_first():
-            self._lock = workdir.claim(setting.run.workdir, self.identity)
-        processes.barrier("workdir")
+        lock = processes.by_first(lambda: workdir.claim(setting.run.workdir, self.identity))
+        if lock is not None:
+            weakref.finalize(self, lock.close)
 
     def train(self) -> None:
         """Trains what is not yet trained.
@@ -68,7 +71,7 @@ class Study:
 
     def _most(self, role: str) -> int:
         network = getattr(self.setting, role).name
-        return self.setting.run.population or backend.defaults(convolutional(network)).population
+        return self.setting.run.population or backend.defaults(network in CONVOLUTIONAL).population
 
     def _finished(self) -> dict[Member, Population]:
         """The members whose dumps and last checkpoint are all on disk."""

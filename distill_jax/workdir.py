@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from distill_jax.errors import InputError
 from distill_jax.population import Member
@@ -23,11 +23,11 @@ def write_text(path: Path, text: str) -> None:
     os.replace(beside, path)
 
 
-def claim(workdir: Path, identity: dict[str, Any]) -> Any:
-    """Takes a work directory for a study, new or the one it already holds, until the process ends.
+def claim(workdir: Path, identity: dict[str, Any]) -> IO[str]:
+    """Takes a work directory for a study, new or the one it already holds.
 
     Returns:
-      The lock; keep it.
+      The lock, a file to keep open; it is free again when that is closed or the process ends.
 
     Raises:
       InputError: it cannot be written, holds another study, or another process is at work in it.
@@ -41,23 +41,32 @@ def claim(workdir: Path, identity: dict[str, Any]) -> Any:
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+        _hold(workdir, identity)
+    except BlockingIOError as error:
+        lock.close()
         raise InputError(
             f"--workdir {workdir} is in use by another process; wait for it or choose another folder"
         ) from error
-    place = workdir / "setting.json"
-    if place.exists():
-        try:
-            held = json.loads(place.read_text())
-        except ValueError as error:
-            raise InputError(f"--workdir {workdir}: its setting.json is damaged; choose another folder") from error
-        if held != identity:
-            raise InputError(
-                f"--workdir {workdir} holds another setting ({differences(identity, held)[0]}); choose another folder"
-            )
-    else:
-        write_text(place, json.dumps(identity, indent=1))
+    except BaseException:
+        lock.close()
+        raise
     return lock
+
+
+def _hold(workdir: Path, identity: dict[str, Any]) -> None:
+    """Makes the folder this study's, or sees that it is."""
+    place = workdir / "setting.json"
+    if not place.exists():
+        write_text(place, json.dumps(identity, indent=1))
+        return
+    try:
+        held = json.loads(place.read_text())
+    except ValueError as error:
+        raise InputError(f"--workdir {workdir}: its setting.json is damaged; choose another folder") from error
+    if held != identity:
+        raise InputError(
+            f"--workdir {workdir} holds another setting ({differences(identity, held)[0]}); choose another folder"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,7 @@ _SMALL_MLP_STUDY = Setting(
     objective=ObjectiveSetting(temperature=4.0),
     optimizer=OptimizerSetting(optimizer="sgd", learning_rate=0.1, weight_decay=1e-4, decay="cosine", warmup_epochs=2),
     train=TrainSetting(epochs=100, batch_size=128),
-    run=RunSetting(seeds=8),
+    run=RunSetting(seeds=24, checkpoint_seconds=5),
 )
 
 
@@ -69,7 +69,7 @@ _TABLE_1_CIFAR = Setting(
 
 PRESETS = {
     "digits": Preset(
-        "the whole method on scikit-learn's digits, 20% of the training labels wrong, 8 seeds",
+        "the whole method on scikit-learn's digits, 20% of the training labels wrong, 24 seeds",
         "2 minutes on 2 CPU cores",
         _SMALL_MLP_STUDY,
     ),
@@ -94,16 +94,12 @@ PRESETS = {
         ),
     ),
     "cifar100-small": Preset(
-        "a small residual network on part of CIFAR-100 (20 coarse classes)",
-        "15 minutes on 2 CPU cores",
+        "a small residual network on part of CIFAR-100 (20 coarse classes), which the teacher fits as in the paper",
+        "10 minutes on 2 CPU cores",
         Setting(
-            data=DataSetting(
-                dataset="cifar100",
-                label="coarse_label",
-                train_examples=4000,
-                image_size=16,
-                augment="crop-flip",
-            ),
+            # Without augmentation: a run this short would not fit augmented images, and a teacher that has not
+            # fit its training set is not the paper's (Table 2: 99.97% training accuracy).
+            data=DataSetting(dataset="cifar100", label="coarse_label", train_examples=4000, image_size=16),
             teacher=ModelSetting(name="resnet-cifar", depth=8),
             student=ModelSetting(name="resnet-cifar", depth=8),
             objective=ObjectiveSetting(temperature=4.0),

@@ -15,7 +15,7 @@ from distill_jax.setting import (
     Setting,
     TrainSetting,
 )
-from distill_jax.train import Trainer
+from distill_jax.trainer import Timing, Trainer
 
 QUIET = Console(quiet=True)
 
@@ -57,8 +57,6 @@ def setting(workdir, network="mlp", **groups) -> Setting:
 
 def advance(trainer: Trainer, members: list[Member], teachers=None, first=0, steps=8, state=None):
     """The state and the losses [P, steps] after some steps from the beginning or a state."""
-    from distill_jax.train import Timing
-
     runner = trainer.runner(members, teachers, Timing())
     state = trainer.initial_state(members) if state is None else state
     losses, size = [], trainer.steps_per_dispatch

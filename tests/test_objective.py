@@ -5,8 +5,8 @@ import optax
 import pytest
 from jax.test_util import check_grads
 
-from distill_jax.objective import STUDENTS, cross_entropy, switch_step, weights
-from distill_jax.setting import ObjectiveSetting
+from distill_jax.objective import cross_entropy, switch_step, weights
+from distill_jax.setting import MODELS, ObjectiveSetting
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_scale_keeps_the_size_of_the_gradient_at_high_temperature(batch):
     np.testing.assert_allclose(gradient(7.0, "1") * 49, gradient(7.0, "T^2"), rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("student", [*STUDENTS, "teacher"])
+@pytest.mark.parametrize("student", MODELS)
 @pytest.mark.parametrize(("step", "window"), [(None, 0), (30, 0), (0, 10), (30, 20), (99, 1)])
 def test_weights_move_from_one_loss_to_the_other(student, step, window):
     setting = ObjectiveSetting(switch_step=step, switch_window=window, distillation_weight=0.8)

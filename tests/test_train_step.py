@@ -7,8 +7,8 @@ from small_study import advance, dataset, setting
 from distill_jax import placement
 from distill_jax.placement import on_host
 from distill_jax.population import Member
-from distill_jax.train import Timing, Trainer
 from distill_jax.train_step import make_epoch_order
+from distill_jax.trainer import Timing, Trainer
 
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
 
@@ -45,7 +45,7 @@ def test_one_device_and_four_train_the_same(tmp_path, monkeypatch, network):
             trainer = Trainer(setting(tmp_path, network), dataset(), "teacher", 1)
             assert trainer.mesh.size == devices
             state, losses = advance(trainer, [Member("teacher", 0)])
-            logits, _ = trainer.predict(state.variables, trainer._x["test"])
+            logits, _ = trainer.predict(state.variables, trainer.inputs["test"])
             outcomes.append((losses, logits, jax.tree.map(on_host, state.variables)))
     close(*outcomes)
 
@@ -95,9 +95,9 @@ def test_no_teacher_is_evaluated_where_the_weight_is_zero(tmp_path):
     teacher = Trainer(small, dataset(), "teacher", 1).initial_state([Member("teacher", 0)])
     variables = jax.tree.map(on_host, teacher.variables)
     advance(trainer, [Member("one_hot_to_kd", 0)], variables, steps=8)
-    assert set(trainer._programs) == {(False, 4)}
+    assert set(trainer.programs) == {(False, 4)}
     advance(trainer, [Member("one_hot_to_kd", 0)], variables, steps=12)
-    assert set(trainer._programs) == {(False, 4), (True, 4)}
+    assert set(trainer.programs) == {(False, 4), (True, 4)}
 
 
 def test_students_of_a_seed_are_one_until_their_losses_differ(tmp_path):

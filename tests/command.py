@@ -1,0 +1,55 @@
+"""The main job as a user runs it: a process of its own, on a small data set of the user's own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from small_study import dataset
+
+ROOT = Path(__file__).parents[1]
+SMALL = [
+    *("--teacher.hidden", "16", "--student.hidden", "16", "--label-noise", "0.1", "--augment", "crop-flip"),
+    *("--epochs", "6", "--batch-size", "8", "--warmup-epochs", "1", "--snapshots", "0.3", "0.6"),
+    *("--seeds", "2", "--population", "4", "--steps-per-dispatch", "4", "--checkpoint-seconds", "0"),
+]
+
+
+def write_npz(path: Path) -> Path:
+    """A file as a user would bring it: x_train, y_train, x_test, y_test."""
+    data = dataset()
+    arrays = {
+        f"{k}_{s}": getattr(getattr(data, s), f) for s in ("train", "test") for k, f in (("x", "x"), ("y", "label"))
+    }
+    np.savez(path, **arrays)
+    return path
+
+
+def start(arguments: list[str], devices: int = 4, prefix: tuple[str, ...] = ()) -> subprocess.Popen:
+    """Starts `python -m experiments.distill` with so many virtual devices."""
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "PYTHONWARNINGS": "default",
+    }
+    command = [*prefix, sys.executable, "-m", "experiments.distill", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+
+
+def run(arguments: list[str], devices: int = 4, status: int = 0, prefix: tuple[str, ...] = ()) -> str:
+    """Runs the command to its end; gives what it said on standard error, which is all it said where it failed."""
+    process = start(arguments, devices, prefix)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == status, f"status {process.returncode}\n{out}\n{err}"
+    return err
+
+
+def results(workdir: Path) -> dict[str, bytes]:
+    """All that a study has computed: every file of every dump, and the summary but for timing and environment."""
+    found = {str(p.relative_to(workdir)): p.read_bytes() for p in (workdir / "dumps").rglob("*") if p.is_file()}
+    summary = json.loads((workdir / "summary.json").read_text())
+    del summary["timing"], summary["environment"]
+    return found | {"summary": json.dumps(summary, sort_keys=True).encode()}

@@ -1,0 +1,138 @@
+"""What the command says of itself, and how it ends on wrong input: one line, status 2, nothing written."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from command import SMALL, run, start, write_npz
+
+from distill_jax.errors import InputError
+from experiments import distill
+from experiments.presets import PRESETS
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory):
+    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["digit"], ["preset 'digit'", "did you mean digits"]),
+        (["--label-nois", "0.1"], ["--label-nois", "did you mean --label-noise"]),
+        (["--seeds", "many"], ["--seeds", "many"]),
+        (["--student.name", "resnet"], ["--student.name", "resnet"]),
+        (["--precision", "float16"], ["--precision", "float16", "bfloat16"]),
+        (["--dataset", "digitz"], ["--dataset digitz", "did you mean digits"]),
+        (["--dataset", "absent.npz"], ["--dataset absent.npz", "x_train"]),
+        (["mnist"], ["--data-dir", "must be given", "download_and_prepare"]),
+        (["mnist", "--data-dir", "/nowhere"], ["--data-dir /nowhere", "does not exist"]),
+        (["--batch-size", "5000"], ["--batch-size 5000", "1437"]),
+        (["--batch-size", "30", "--population", "1"], ["--batch-size 30", "multiple of 4"]),
+        (["--switch-step", "1100"], ["--switch-step 1100", "[0, 1100)"]),
+        (["--switch-window", "551"], ["--switch-window 551", "1100"]),
+        (["--temperature", "0"], ["--temperature 0.0", "positive"]),
+        (["--label-noise", "1"], ["--label-noise 1.0", "[0, 1)"]),
+        (["--student.name", "resnet-cifar", "--student.depth", "9"], ["--student.depth 9"]),
+        (["--teacher.hidden", "0"], ["--teacher.hidden 0"]),
+        (["--augment", "flip"], ["--augment", "flip"]),
+    ],
+)
+def test_wrong_input_is_one_line(arguments, parts, tmp_path):
+    with pytest.raises(InputError) as caught:
+        distill.main([*arguments, "--workdir", str(tmp_path / "work")])
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    for part in parts:
+        assert part in message
+    assert not (tmp_path / "work").exists()
+
+
+def test_wrong_input_ends_with_status_2_and_no_traceback(tmp_path):
+    err = run(["--temperature", "-1", "--workdir", tmp_path / "work"], status=2)
+    assert err == "error: --temperature -1.0: must be positive\n"
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_work_directory_of_another_setting_is_left_alone(npz, tmp_path):
+    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, "--seeds", "1", "--epochs", "1", "--snapshots", "1"]
+    run(arguments)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    err = run([*arguments, "--temperature", "2"], status=2)
+    assert len(err.splitlines()) == 1
+    assert "holds another setting (objective.temperature is 4.0 there and 2.0 here)" in err
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_work_directory_that_is_a_file_or_in_use(npz, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"^--workdir .*file cannot be written"):
+        distill.main(["--workdir", str(tmp_path / "file")])
+    process = start(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL])
+    while process.poll() is None and not (tmp_path / "work" / "setting.json").exists():
+        pass
+    err = run(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL], status=2)
+    assert "is in use by another process" in err
+    process.kill()
+    process.communicate()
+
+
+def test_a_loss_that_diverges_is_a_failed_run(npz, tmp_path):
+    err = run(["--dataset", npz, "--workdir", tmp_path, *SMALL, "--learning-rate", "1e30"], status=1)
+    assert err.startswith("error: the loss of teacher, seed ")
+    assert "--learning-rate" in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.glob("**/done.json"))
+
+
+def test_a_full_disk_is_a_failed_run_that_goes_on_when_there_is_room(npz, tmp_path):
+    mount, grow = f"mount -t tmpfs -o size=200k none {tmp_path}", f"mount -o remount,size=100m {tmp_path}"
+    space = ("unshare", "--mount", "--map-root-user", "sh", "-c")
+    if not shutil.which("unshare") or subprocess.run([*space, f"{mount} && {grow}"], capture_output=True).returncode:
+        pytest.skip("needs a file system of its own, which this machine does not let a user mount")
+    script = f'{mount}; "$@"; echo status $? >&2; {grow}; "$@"'
+    err = run(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL], prefix=(*space, script, "sh"))
+    assert err.splitlines() == [
+        "error: the disk of --workdir is full; free some space and run the same command",
+        "status 1",
+    ]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_resolves_and_states_its_cost(name):
+    assert distill.setting_from([name]) == PRESETS[name].setting
+    assert PRESETS[name].purpose
+    assert PRESETS[name].cost
+
+
+def test_the_paper_s_recipe_is_table_1():
+    setting = distill.setting_from(["cifar100-resnet56-self"])
+    optimizer, train = setting.optimizer, setting.train
+    assert (optimizer.weight_decay, train.batch_size, train.epochs, optimizer.learning_rate) == (1e-4, 1024, 450, 1.0)
+    assert (optimizer.warmup_epochs, optimizer.decay_factor, optimizer.decay_epochs) == (15, 0.1, (200, 300, 400))
+    objective = setting.objective
+    assert (optimizer.momentum, objective.distillation_weight, objective.temperature) == (0.9, 1.0, 4.0)
+    assert objective.switch_window == 1000
+
+
+def test_list_and_help(capsys):
+    distill.main(["--list"])
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in PRESETS)
+    with pytest.raises(SystemExit) as stopped:
+        distill.main(["--help"])
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    for option in ("--dataset", "--teacher.depth", "--temperature", "--decay-epochs", "--snapshots", "--seeds"):
+        assert option in said
+
+
+def test_the_readme_commands_are_the_ones_that_exist():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    for line in readme.splitlines():
+        if "experiments.distill" in line and "--" in line and "pip" not in line and line.startswith("python"):
+            words = line.split("experiments.distill")[1].split("#")[0].split()
+            if "--help" not in words and "--list" not in words:
+                distill.setting_from(words)

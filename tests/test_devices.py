@@ -1,0 +1,102 @@
+"""One device against four, one process against two: the same study."""
+
+import json
+import signal
+import socket
+
+import numpy as np
+import pytest
+from command import SMALL, run, start, write_npz
+
+from distill_jax.dumps import find_dumps, read_dump
+
+RESNET = [
+    *("--teacher.name", "resnet-cifar", "--teacher.depth", "8", "--teacher.width", "4"),
+    *("--student.name", "resnet-cifar", "--student.depth", "8", "--student.width", "4"),
+    *("--epochs", "2", "--snapshots", "1", "--population", "1", "--seeds", "1", "--steps-per-dispatch", "1"),
+]
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory):
+    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
+
+
+def losses(workdir):
+    rows = [json.loads(line) for path in workdir.glob("runs/*/scalars.jsonl") for line in path.read_text().splitlines()]
+    return {(r["model"], r["seed"], r["step"]): r["loss"] for r in rows}
+
+
+def assert_same(a, b):
+    assert losses(a).keys() == losses(b).keys()
+    for key, loss in losses(a).items():
+        assert losses(b)[key] == pytest.approx(loss, rel=1e-3, abs=1e-4), key
+    ours, theirs = find_dumps(a), find_dumps(b)
+    assert ours.keys() == theirs.keys()
+    assert ours
+    for key, path in ours.items():
+        x, y = read_dump(path), read_dump(theirs[key])
+        assert x.attributes == y.attributes
+        for name in ("label", "true_label", "id"):
+            np.testing.assert_array_equal(getattr(x, name), getattr(y, name))
+        np.testing.assert_allclose(x.logits, y.logits, rtol=2e-3, atol=2e-3, err_msg=str(key))
+
+
+def start_two(arguments):
+    """Two processes with two devices each, joined on this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    joined = ["--distributed", "True", "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
+    return [start([*arguments, *joined, "--process-id", i], devices=2) for i in range(2)]
+
+
+def end(processes):
+    said = [p.communicate(timeout=240) for p in processes]
+    return [p.returncode for p in processes], said
+
+
+@pytest.mark.parametrize("network", ["mlp", pytest.param("resnet", marks=pytest.mark.slow)])
+def test_one_device_four_devices_and_two_processes(npz, tmp_path, network):
+    arguments = ["--dataset", npz, *SMALL, *(RESNET if network == "resnet" else ())]
+    run([*arguments, "--workdir", tmp_path / "one"], devices=1)
+    run([*arguments, "--workdir", tmp_path / "four"], devices=4)
+    statuses, said = end(start_two([*arguments, "--workdir", tmp_path / "two"]))
+    assert statuses == [0, 0], said
+    assert "report:" in said[0][0]
+    assert "report:" not in said[1][0]  # only the first process speaks
+    assert_same(tmp_path / "one", tmp_path / "four")
+    assert_same(tmp_path / "four", tmp_path / "two")
+
+
+def test_two_processes_stop_together_and_go_on(npz, tmp_path):
+    arguments = [
+        "--dataset",
+        npz,
+        *SMALL,
+        "--epochs",
+        "300",
+        "--learning-rate",
+        "0.01",
+        "--snapshots",
+        "1",
+        "--checkpoint-seconds",
+        "1000",
+    ]
+    arguments += ["--seeds", "1", "--workdir", tmp_path]
+    both = start_two(arguments)
+    while all(p.poll() is None for p in both) and not list(tmp_path.glob("runs/teacher*/scalars.jsonl")):
+        pass
+    both[1].send_signal(signal.SIGTERM)
+    statuses, said = end(both)
+    assert statuses == [143, 143], said
+    assert list(tmp_path.glob("runs/teacher*/checkpoints/*"))
+    statuses, said = end(start_two(arguments))
+    assert statuses == [0, 0], said
+
+
+def test_wrong_input_ends_both_processes(npz, tmp_path):
+    (tmp_path / "setting.json").write_text("{}")
+    statuses, said = end(start_two(["--dataset", npz, *SMALL, "--workdir", tmp_path]))
+    assert statuses == [2, 2], said
+    assert "holds another setting" in said[0][1]

@@ -1,0 +1,113 @@
+"""A study that is killed, stopped or damaged, and then asked for again, ends as the one that was left alone."""
+
+import random
+import shutil
+import signal
+import time
+
+import pytest
+from command import SMALL, results, run, start, write_npz
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory):
+    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(npz, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("undisturbed")
+    run(["--dataset", npz, "--workdir", workdir, *SMALL])
+    return workdir
+
+
+def kill_at_random(arguments, workdir, kills: int, seconds: float, rng: random.Random) -> None:
+    """Kills the command so many times, each a random while after it began to work."""
+    for _ in range(kills):
+        before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")} if workdir.exists() else {}
+        process = start(arguments)
+        while process.poll() is None:
+            now = {p: p.stat().st_mtime_ns for p in workdir.rglob("*") if p.exists()} if workdir.exists() else {}
+            if now != before:
+                break
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, seconds))
+        process.kill()
+        process.communicate()
+
+
+def test_killed_and_resumed_is_uninterrupted(npz, undisturbed, tmp_path):
+    workdir = tmp_path / "work"
+    arguments = ["--dataset", npz, "--workdir", workdir, *SMALL]
+    kill_at_random(arguments, workdir, kills=4, seconds=5.0, rng=random.Random(0))
+    run(arguments)
+    assert results(workdir) == results(undisturbed)
+    assert not list(workdir.rglob("*.partial"))
+
+
+@pytest.mark.slow
+def test_the_main_job_killed_twenty_times_is_uninterrupted(tmp_path):
+    run(["digits", "--workdir", tmp_path / "whole"])
+    arguments = ["digits", "--workdir", tmp_path / "killed"]
+    kill_at_random(arguments, tmp_path / "killed", kills=20, seconds=25.0, rng=random.Random(1))
+    run(arguments)
+    assert results(tmp_path / "killed") == results(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_saves_and_goes_on(npz, undisturbed, tmp_path, number):
+    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, "--checkpoint-seconds", "1000"]
+    process = start(arguments)
+    while process.poll() is None and not list(tmp_path.glob("dumps/kd/*/*/train")):
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate()
+    assert process.returncode == 128 + number, err
+    assert "saved; the same command goes on" in err.splitlines()[-1]
+    assert not (tmp_path / "summary.json").exists()
+    run(arguments)
+    assert results(tmp_path) == results(undisturbed)
+
+
+def test_what_is_finished_is_not_done_again(npz, undisturbed, tmp_path):
+    arguments = ["--dataset", npz, "--workdir", undisturbed, *SMALL]
+    before = {p: p.stat().st_mtime_ns for p in undisturbed.glob("dumps/**/*")}
+    expected = results(undisturbed)
+    run(arguments)
+    assert {p: p.stat().st_mtime_ns for p in undisturbed.glob("dumps/**/*")} == before
+    assert results(undisturbed) == expected
+
+
+def test_another_seed_adds_to_what_is_there(npz, undisturbed, tmp_path):
+    shutil.copytree(undisturbed, tmp_path / "work")
+    run(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL, "--seeds", "3"])
+    more, fewer = results(tmp_path / "work"), results(undisturbed)
+    assert all(more[name] == content for name, content in fewer.items() if name != "summary")
+    assert any("seed-2" in name for name in more)
+
+
+def test_damaged_dump_and_checkpoint_are_named_and_can_be_removed(npz, undisturbed, tmp_path):
+    workdir = tmp_path / "work"
+    shutil.copytree(undisturbed, workdir)
+    arguments = ["--dataset", npz, "--workdir", workdir, *SMALL]
+    dump = workdir / "dumps/kd/seed-0/step-72/test"
+    shard = next(p for p in (dump / "logits").rglob("*") if p.is_file() and p.name != "zarr.json")
+    shard.write_bytes(shard.read_bytes()[:-30])
+    err = run(arguments, status=2)
+    assert err.startswith(f"error: dump {dump} is damaged")
+    assert len(err.splitlines()) == 1
+    shutil.rmtree(dump)
+    run(arguments)  # from the last checkpoint
+    assert results(workdir) == results(undisturbed)
+
+    shutil.rmtree(dump)
+    checkpoint = max(workdir.glob("runs/students-seed-0-*/checkpoints/*"))
+    for file in [p for p in checkpoint.rglob("*") if p.is_file()]:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    err = run(arguments, status=2)
+    assert err.startswith("error: checkpoint ")
+    assert len(err.splitlines()) == 1
+    folder = err.split()[2]
+    shutil.rmtree(folder)
+    run(arguments)
+    assert results(workdir) == results(undisturbed)
