@@ -86,7 +86,7 @@ class Meter:
         seconds = self._timing.training - self._logged_seconds
         examples = (step - self._logged_step) * trainer.setting.train.batch_size * len(self._members)
         speed = examples / max(seconds, 1e-9)
-        rate = float(trainer.learning_rate(step - 1))
+        rate = float(trainer.learning_rates[step - 1])
         if self._scalars is not None:
             self._scalars.write(
                 step,

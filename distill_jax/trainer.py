@@ -47,7 +47,7 @@ class Trainer:
         self.length = Length.of(setting, len(dataset.train.label))
         self.mesh = make_mesh(members)
         precision = setting.train.precision
-        self._dtype = jnp.dtype(precision)
+        self.dtype = jnp.dtype(precision)
         build = [dataset.num_classes, dataset.input_shape, precision]
         self.teacher = None if role == "teacher" else build_model(setting.teacher, *build, option="--teacher")
         own = setting.teacher if role == "teacher" else setting.student
@@ -56,7 +56,9 @@ class Trainer:
         self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
         optimizer_length = (self.length.total_steps, self.length.steps_per_epoch)
         self.optimizer = make_optimizer(setting.optimizer, *optimizer_length)
-        self.learning_rate = learning_rate_schedule(setting.optimizer, *optimizer_length)
+        # As a table, since a schedule called on the host for every line of the log would cost as much as a step.
+        rates = learning_rate_schedule(setting.optimizer, *optimizer_length)(jnp.arange(self.length.total_steps))
+        self.learning_rates = np.broadcast_to(np.asarray(rates), self.length.total_steps)
         self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
         check_batch(setting.train.batch_size, members)
         examples = len(dataset.train.label)
@@ -71,7 +73,7 @@ class Trainer:
             members,
             mean=dataset.mean,
             std=dataset.std,
-            dtype=self._dtype,
+            dtype=self.dtype,
             batch=standard.evaluation_batch,
         )
         self.inputs = {s: place(self.mesh, getattr(dataset, s).x) for s in ("train", "test")}
@@ -107,7 +109,7 @@ class Trainer:
             mean=self.dataset.mean,
             std=self.dataset.std,
             augmentation=self.setting.data.augment,
-            dtype=self._dtype,
+            dtype=self.dtype,
             distillation_scale=self.setting.objective.distillation_scale,
             batch_size=self.setting.train.batch_size,
             steps_per_epoch=self.length.steps_per_epoch,

@@ -8,12 +8,11 @@ import pytest
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """The folder with tfds/ and tiny-imagenet-200-subset/."""
+    """The folder with tfds/ and tiny-imagenet-200-subset/, which DISTILL_JAX_TEST_DATA names."""
     named = os.environ.get("DISTILL_JAX_TEST_DATA")
-    root = Path(named) if named else Path(__file__).parents[2].parent / "shared" / "data"
-    if not root.is_dir():
-        pytest.skip(f"no test data at {root}; set DISTILL_JAX_TEST_DATA")
-    return root
+    if not named:
+        pytest.skip("DISTILL_JAX_TEST_DATA is not set: the folder that holds tfds/")
+    return Path(named)
 
 
 @pytest.fixture(scope="session")

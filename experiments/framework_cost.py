@@ -1,0 +1,120 @@
+"""What the training loop costs beside the compiled step: the real loop against the bare step on a fixed batch.
+
+    python -m experiments.framework_cost [PRESET] [--field value ...]
+
+The bare step is the model's loss, gradient and update alone, on one batch that lies on the device, called in a
+row. The real loop adds what a study needs: shuffling, gathering, augmenting and normalising each batch, metrics,
+their check for NaN, scalars on disk, the progress line, SIGTERM. Both run in turn, round after round, so that a
+machine that drifts drifts for both; compilation and dumps are left out. One number is given for a one-hot
+student and one for a distilled student, whose step has the teacher in it.
+"""
+
+import dataclasses
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from rich.console import Console
+from rich.table import Table
+
+from distill_jax.data import load_dataset
+from distill_jax.data.augment import normalise
+from distill_jax.environment import environment
+from distill_jax.objective import cross_entropy
+from distill_jax.placement import on_host
+from distill_jax.population import Member
+from distill_jax.setting import Setting
+from distill_jax.train import train
+from distill_jax.train_step import TrainState
+from distill_jax.trainer import Timing, Trainer
+from experiments import command_line
+from experiments.distill import setting_from
+
+ROUNDS = 7
+PROG = "python -m experiments.framework_cost"
+
+
+def bare_step(trainer: Trainer, taught: bool, temperature: float) -> Any:
+    """The step of one model without anything around it: (state, teacher, x, label) -> (state, loss)."""
+
+    def step(state: TrainState, teacher_variables: Any, x: jax.Array, label: jax.Array) -> tuple[TrainState, jax.Array]:
+        teacher_logits = trainer.teacher.apply(teacher_variables, x, train=False) if taught else None
+
+        def loss_of(params: Any) -> tuple[jax.Array, Any]:
+            variables = {"params": params, **state.collections}
+            logits, updated = trainer.model.apply(variables, x, train=True, mutable=["batch_stats"])
+            return cross_entropy(logits, label, teacher_logits, float(taught), temperature), updated
+
+        (loss, updated), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        updates, opt_state = trainer.optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(params, {**state.collections, **updated}, opt_state), loss
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def measure(trainer: Trainer, member: Member, teacher: Any, rounds: int) -> dict[str, Any]:
+    """Seconds a step of the real loop and of the bare step, in turn, and the ratio of each pair."""
+    setting, length, dataset = trainer.setting, trainer.length, trainer.dataset
+    taught = member.model == "kd"
+    step = bare_step(trainer, taught, setting.objective.temperature)
+    x = normalise(jnp.asarray(dataset.train.x[: setting.train.batch_size]), dataset.mean, dataset.std, trainer.dtype)
+    label = jnp.asarray(dataset.train.label[: setting.train.batch_size])
+    teacher_variables = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), teacher) if taught else {}
+    pairs = []
+    for round_number in range(rounds + 1):  # the first compiles and warms up
+        state = jax.tree.map(lambda leaf: leaf[0], trainer.initial_state([member]))
+        state, loss = jax.block_until_ready(step(state, teacher_variables, x, label))
+        started = time.monotonic()
+        for _ in range(length.total_steps):
+            state, loss = step(state, teacher_variables, x, label)
+        jax.block_until_ready((state, loss))
+        bare = (time.monotonic() - started) / length.total_steps
+        with tempfile.TemporaryDirectory() as folder:
+            run = dataclasses.replace(setting.run, workdir=Path(folder))
+            trainer.setting = dataclasses.replace(setting, run=run)
+            timing: Timing = train(trainer, [member], teacher, Path(folder) / "run", member.model, Console(quiet=True))
+        trainer.setting = setting
+        if round_number:
+            pairs.append((timing.training / length.total_steps, bare))
+    ratios = [loop / bare for loop, bare in pairs]
+    return {
+        "loop_seconds_a_step": statistics.median(loop for loop, _ in pairs),
+        "bare_seconds_a_step": statistics.median(bare for _, bare in pairs),
+        "ratio": statistics.median(ratios),
+        "ratios": ratios,
+        "steps_a_round": length.total_steps,
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    words = list(arguments) if arguments and not arguments[0].startswith("-") else ["cifar100-small", *arguments]
+    setting: Setting = setting_from(words)
+    setting = dataclasses.replace(setting, train=dataclasses.replace(setting.train, epochs=4, snapshots=()))
+    dataset = load_dataset(setting.data)
+    console, rows = Console(), {}
+    trainer = Trainer(setting, dataset, "student", 1)
+    teacher = jax.tree.map(on_host, trainer.initial_state([Member("teacher", 0)]).variables)
+    for model in ("one_hot", "kd"):
+        rows[model] = measure(trainer, Member(model, 0), teacher, ROUNDS)
+    table = Table("student", "real loop, ms", "bare step, ms", "ratio (median)", "lowest", "highest", box=None)
+    for model, row in rows.items():
+        seconds = [f"{1000 * row[f'{kind}_seconds_a_step']:.2f}" for kind in ("loop", "bare")]
+        table.add_row(model, *seconds, *(f"{f(row['ratios']):.3f}" for f in (np.median, min, max)))
+    console.print(table)
+    said = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "rows": rows}
+    print(json.dumps(said), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    command_line.run(main)
