@@ -23,6 +23,14 @@ From dumps to the statistics and the figure, with no accelerator::
     distill_jax.plots.scatter([dump("teacher")], [dump("one_hot"), dump("kd")]).savefig("scatter.png")
 """
 
-from distill_jax import deviations, dumps, plots, statistics
+import importlib
+from types import ModuleType
 
 __all__ = ["deviations", "dumps", "plots", "statistics"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """The modules above, imported when first used: data can be loaded without JAX, and dumps without Flax."""
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,8 +11,8 @@ class Defaults:
 
     Attributes:
       population: most members in one program.
-      steps_per_dispatch: training steps in one call.
-      evaluation_batch: examples in one evaluation call, over all devices.
+      steps_per_dispatch: training steps in one call; a request to stop waits for the call under way and the next.
+      evaluation_batch: examples in one evaluation call, over all members and devices.
     """
 
     population: int
@@ -21,11 +21,14 @@ class Defaults:
 
 
 def defaults(convolutional: bool) -> Defaults:
-    """The defaults for this process's backend. BUILD_NOTES.md, "Measurements", has the figures behind them."""
+    """The defaults for this process's backend: on CPUs measured (BUILD_NOTES.md, "Measurements"), elsewhere not yet."""
     if jax.default_backend() == "cpu":
         if convolutional:
             # Mapped over members a convolution becomes a grouped one, which XLA's CPU backend runs slowly, and
             # its gradient inside a loop is slower still: one model at a time, one step a call.
             return Defaults(population=1, steps_per_dispatch=1, evaluation_batch=512)
-        return Defaults(population=64, steps_per_dispatch=50, evaluation_batch=2048)
-    return Defaults(population=16, steps_per_dispatch=100, evaluation_batch=4096)
+        return Defaults(population=64, steps_per_dispatch=50, evaluation_batch=65536)
+    if convolutional:
+        # Chosen to fit: ResNet-56 at batch 1024 keeps up to 7 GB for each member's gradient.
+        return Defaults(population=4, steps_per_dispatch=20, evaluation_batch=4096)
+    return Defaults(population=64, steps_per_dispatch=100, evaluation_batch=65536)

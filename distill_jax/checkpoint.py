@@ -5,6 +5,7 @@ This is the only module that knows Orbax.
 
 import dataclasses
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,32 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from distill_jax.errors import InputError
+from distill_jax.errors import InputError, RunError
 
 # Orbax tells of every save, and of an error in a stack trace of its own; what matters is raised and told in one line.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
 
+_OVERHEAD = 2**20  # bytes of a checkpoint beside its arrays, and some to spare
+
+
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, but for one thing.
+
+    Orbax asks JAX whether it is time to stop, with the training step for a number. JAX remembers the last number
+    anyone asked with, and `interruption` counts calls: the two together would miss the agreed moment.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        return False
+
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """What a checkpoint held: the state, the step it was taken after, and seconds of training spent until then."""
+    """What a checkpoint held: the state, the step it was taken after, and the seconds spent until then by kind."""
 
     state: Any
     step: int
-    seconds: float
+    seconds: dict[str, float]
 
 
 class Checkpoints:
@@ -34,7 +48,7 @@ class Checkpoints:
         self._folder = Path(folder).absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._manager = _Manager(self._folder, options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -46,15 +60,25 @@ class Checkpoints:
         """Steps of which there is a complete checkpoint, ascending."""
         return sorted(self._manager.all_steps())
 
-    def save(self, step: int, state: Any, seconds: float) -> None:
-        """Begins to write a checkpoint; returns before it is on disk."""
+    def save(self, step: int, state: Any, seconds: dict[str, float]) -> None:
+        """Begins to write a checkpoint; returns before it is on disk.
+
+        Raises:
+          RunError: there is no room for it.
+        """
+        # Looked at beforehand, since on a disk that fills up while they write, Orbax's threads print stack traces.
+        free = shutil.disk_usage(self._folder).free
+        need = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _OVERHEAD
+        if free < need:
+            raise RunError(
+                f"the disk of --workdir is full: {free / 2**20:.1f} MiB are free and a checkpoint needs "
+                f"{need / 2**20:.1f}; free some space and run the same command"
+            )
         # The next training step is given this state's buffers, and on a CPU Orbax would still be reading them.
         state = jax.tree.map(jnp.copy, state)
         self._manager.save(
             step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave({"seconds": seconds})
-            ),
+            args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(seconds)),
         )
 
     def wait(self) -> None:
@@ -85,4 +109,4 @@ class Checkpoints:
                 f"checkpoint {self._folder / str(step)} is damaged ({type(error).__name__}: {what}); remove that "
                 "folder and run the same command to go on from an earlier one"
             ) from error
-        return Restored(items["state"], step, items["progress"]["seconds"])
+        return Restored(items["state"], step, items["progress"])

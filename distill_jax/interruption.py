@@ -44,7 +44,9 @@ class Interruption:
 
     def requested(self) -> int | None:
         """The signal to stop for, None to go on; the n-th call has the same answer in every process."""
-        if jax.process_count() > 1:
-            # The processes agree on a call that all have yet to make. JAX counts on numbers that rise by one.
-            return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(next(_CALLS)) else None
+        if jax.process_count() == 1 or self.signal is not None:
+            return self.signal
+        # The processes agree on a call that all have yet to make. JAX counts on numbers that rise by one.
+        if multihost_utils.reached_preemption_sync_point(next(_CALLS)):
+            self.signal = signal.SIGTERM
         return self.signal

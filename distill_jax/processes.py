@@ -1,6 +1,6 @@
 """What one process of several must know: whether it is the first, and how to wait for the others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import jax
@@ -10,11 +10,13 @@ from jax.experimental import multihost_utils
 from distill_jax.errors import InputError
 
 _T = TypeVar("_T")
+_SHUTDOWN_SECONDS = 4 * 3600
 
 
 def connect(coordinator: str | None, processes: int | None, process_id: int | None) -> None:
     """Joins this process to the others. None: found from the cluster's environment (TPU, SLURM, ...)."""
-    jax.distributed.initialize(coordinator, processes, process_id)
+    # At the end the others wait for the first, who may be at the report of a large study for a while.
+    jax.distributed.initialize(coordinator, processes, process_id, shutdown_timeout_seconds=_SHUTDOWN_SECONDS)
 
 
 def is_first() -> bool:
@@ -28,11 +30,10 @@ def barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def from_first(value: int) -> int:
-    """The first process's value, in every process."""
-    if jax.process_count() == 1:
-        return value
-    return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
+def from_first(value: int | Sequence[int]) -> np.ndarray:
+    """The first process's value, int32 of the same shape in all of them, in every process."""
+    array = np.asarray(value, np.int32)
+    return array if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(array)
 
 
 def by_first(f: Callable[[], _T]) -> _T | None:
@@ -47,6 +48,6 @@ def by_first(f: Callable[[], _T]) -> _T | None:
             result = f()
         except InputError as raised:
             error = raised
-    if from_first(error is not None):
+    if from_first(int(error is not None)):
         raise error or InputError("process 0 was given wrong input; its message says what")
     return result

@@ -245,7 +245,8 @@ def validate(setting: Setting) -> None:
     require(run.population is None or run.population >= 1, "--population", run.population, "1 or more")
     per_call = run.steps_per_dispatch
     require(per_call is None or per_call >= 1, "--steps-per-dispatch", per_call, "1 or more")
-    require(run.checkpoint_seconds >= 0, "--checkpoint-seconds", run.checkpoint_seconds, "0 or more")
+    seconds = run.checkpoint_seconds
+    require(0 <= seconds < float("inf"), "--checkpoint-seconds", seconds, "0 or more, and finite")
     require(run.keep_checkpoints >= 1, "--keep-checkpoints", run.keep_checkpoints, "1 or more")
     require(
         run.distributed or (run.coordinator is None and run.processes is None and run.process_id is None),
@@ -255,13 +256,19 @@ def validate(setting: Setting) -> None:
     )
 
 
-def validate_on_data(setting: Setting, examples: int, total_steps: int) -> None:
-    """Checks what depends on the number of training examples.
+def validate_on_data(setting: Setting, examples: int, test_examples: int, total_steps: int) -> None:
+    """Checks what depends on the numbers of training and test examples.
 
     Raises:
       InputError: as `validate`.
     """
     batch, switch = setting.train.batch_size, setting.objective.switch_step
+    fewest = min(examples, test_examples)
+    if fewest < 10:
+        raise InputError(
+            f"--dataset {setting.data.dataset}: has a split of {fewest} examples; must have 10 or more, of which a "
+            "tenth are the hard and a tenth the easy ones"
+        )
     if batch > examples:
         raise InputError(f"--batch-size {batch}: must be at most {examples}, the number of training examples")
     if switch is not None and not 0 <= switch < total_steps:

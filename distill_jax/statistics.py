@@ -111,7 +111,7 @@ def over_examples(
     rng = np.random.default_rng(seed)
     estimate = statistic(None)
     draws = [statistic(rng.integers(examples, size=examples)) for _ in range(resamples)]
-    return {k: _bias_corrected(v, np.array([d[k] for d in draws])) for k, v in estimate.items()}
+    return {k: _bias_corrected(v, np.array([d.get(k, math.nan) for d in draws])) for k, v in estimate.items()}
 
 
 def number(value: float | None, digits: int = 2, sign: bool = False) -> str:

@@ -1,5 +1,6 @@
 """A whole study: teachers, then their students, population by population; what is finished is not done again."""
 
+import dataclasses
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -40,7 +41,7 @@ class Study:
         self.dataset = load_dataset(setting.data)
         examples = len(self.dataset.train.label)
         self.length = Length.of(setting, examples)
-        validate_on_data(setting, examples, self.length.total_steps)
+        validate_on_data(setting, examples, len(self.dataset.test.label), self.length.total_steps)
         for role in ("teacher", "student"):
             network = getattr(setting, role)
             precision = setting.train.precision
@@ -77,44 +78,58 @@ class Study:
         """The members whose dumps and last checkpoint are all on disk."""
         total = self.length.total_steps
         found = {}
-        for population in workdir.finished(self.setting.run.workdir):
+        for population in workdir.populations(self.setting.run.workdir):
             dumps = [
                 dump_path(self.setting.run.workdir, m.model, m.seed, step, part)
                 for m in population.members
                 for step in self.length.snapshot_steps
                 for part in ("train", "test")
             ]
-            if all(d.exists() for d in [*dumps, population.folder / "checkpoints" / str(total)]):
+            if population.is_finished and population.checkpoint(total) and all(d.exists() for d in dumps):
                 found |= dict.fromkeys(population.members, population)
         return found
 
-    def _train(self, role: str) -> None:
+    def _portions(self, role: str) -> list[list[Member]]:
+        """The members still to be trained, as populations: those that were begun as they are, then the others."""
         members, finished = self._members(role), self._finished()
-        todo = [m for m in members if m not in finished]
-        most = self._most(role)
-        if todo and len(todo) > most > 1:
-            self._console.print(f"{len(todo)} {role}s are more than --population {most}: they are trained in portions")
+        todo, most = [m for m in members if m not in finished], self._most(role)
+        portions: list[list[Member]] = []
+        for begun in workdir.populations(self.setting.run.workdir):
+            free = set(todo) - {m for portion in portions for m in portion}
+            if begun.checkpoint() and len(begun.members) <= most and free.issuperset(begun.members):
+                portions.append(list(begun.members))
+        rest = [m for m in todo if not any(m in portion for portion in portions)]
+        portions += split(rest, most) if rest else []
+        # The first process has seen the folder as it is; -1 is a member that is finished.
+        at = {m: number for number, portion in enumerate(portions) for m in portion}
+        numbers = processes.from_first([at.get(m, -1) for m in members])
+        return [[m for m, k in zip(members, numbers, strict=True) if k == n] for n in range(numbers.max() + 1)]
+
+    def _train(self, role: str) -> None:
+        portions, most = self._portions(role), self._most(role)
+        todo, everyone = sum(map(len, portions)), len(self._members(role))
+        if todo > most > 1:
+            self._console.print(f"{todo} {role}s are more than --population {most}: they are trained in portions")
         trainers: dict[int, Trainer] = {}
-        teachers = self._teachers([m.seed for m in todo], finished) if role == "student" and todo else None
+        teachers = None
+        if role == "student" and todo:
+            teachers = self._teachers([m.seed for portion in portions for m in portion])
         total = self.length.total_steps
-        for number, portion in enumerate(portions := split(todo, most) if todo else []):
+        for number, portion in enumerate(portions):
             if len(portion) not in trainers:
                 trainers[len(portion)] = Trainer(self.setting, self.dataset, role, len(portion))
             population = Population.of(self.setting.run.workdir, portion)
+            if processes.is_first():
+                population.begin()
             of_each = None
             if teachers is not None:
                 of_each = jax.tree.map(lambda *a: np.stack(a), *[teachers[m.seed] for m in portion])
             name = _name(portion) + (f" ({number + 1} of {len(portions)})" if len(portions) > 1 else "")
             timing = train(trainers[len(portion)], portion, of_each, population.folder, name, self._console)
             examples = total * self.setting.train.batch_size * len(portion)
-            facts = {
-                "training_seconds": timing.training,
-                "compilation_seconds": timing.compilation,
-                "dump_seconds": timing.dumps,
-                "training_examples": examples,
-            }
             if processes.is_first():
-                population.finish(facts)
+                seconds = {f"{kind}_seconds": spent for kind, spent in dataclasses.asdict(timing).items()}
+                population.finish(seconds | {"training_examples": examples})
                 speed = examples / max(timing.training, 1e-9)
                 self._console.print(
                     f"{name}: {total} steps in {timing.training:.1f} s, {speed:,.0f} examples/s "
@@ -122,13 +137,13 @@ class Study:
                     soft_wrap=True,
                 )
             processes.barrier("finished")
-        if processes.is_first() and len(todo) < len(members):
-            self._console.print(f"{len(members) - len(todo)} of {len(members)} {role}s were there already")
+        if processes.is_first() and todo < everyone:
+            self._console.print(f"{everyone - todo} of {everyone} {role}s were there already")
 
-    def _teachers(self, seeds: Sequence[int], finished: dict[Member, Population]) -> dict[int, Any]:
+    def _teachers(self, seeds: Sequence[int]) -> dict[int, Any]:
         """The trained teachers' variables by seed, host arrays."""
-        variables, trainers = {}, {}
-        for population in {finished[Member("teacher", seed)] for seed in seeds}:
+        variables, trainers, finished = {}, {}, self._finished()
+        for population in dict.fromkeys(finished[Member("teacher", seed)] for seed in seeds):
             size = len(population.members)
             if size not in trainers:
                 trainers[size] = Trainer(self.setting, self.dataset, "teacher", size)
@@ -139,17 +154,17 @@ class Study:
                 variables[member.seed] = jax.tree.map(lambda a, i=i: a[i], host)
         return variables
 
-    def facts(self) -> dict[str, dict[str, float]]:
-        """What the training of teachers and students took, summed over populations."""
+    def facts(self) -> dict[str, Any]:
+        """What teachers and students took, in seconds of every kind, over all calls that worked on them."""
         sums: dict[str, dict[str, float]] = {"teacher": {}, "student": {}}
-        for population in set(self._finished().values()):
+        for population in dict.fromkeys(self._finished().values()):
             of_role = sums["teacher" if population.members[0].model == "teacher" else "student"]
             for name, value in population.facts().items():
-                if name != "members":
-                    of_role[name] = of_role.get(name, 0) + value
+                of_role[name] = of_role.get(name, 0) + value
         for of_role in sums.values():
             of_role["examples_per_second"] = of_role["training_examples"] / max(of_role["training_seconds"], 1e-9)
-        return sums
+        total = sum(v for of_role in sums.values() for name, v in of_role.items() if name.endswith("_seconds"))
+        return sums | {"total_seconds": total}
 
 
 def _name(members: Sequence[Member]) -> str:

@@ -1,5 +1,7 @@
 """Training of one population from its first step, or its newest checkpoint, to its last, with dumps on the way."""
 
+import dataclasses
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,9 +53,12 @@ def train(
     timing = Timing()
     digests = [run_digest(setting, m.model, m.seed, trainer.dataset.fingerprint) for m in members]
 
+    def paths(step: int, split: str) -> list[Path]:
+        return [dump_path(workdir, m.model, m.seed, step, split) for m in members]
+
     def missing(step: int) -> list[str]:
-        paths = {s: [dump_path(workdir, m.model, m.seed, step, s) for m in members] for s in trainer.inputs}
-        return [s for s, of_members in paths.items() if not all(p.exists() for p in of_members)]
+        # As the first process sees it: the others' view of a shared folder may be older.
+        return [s for s in trainer.inputs if processes.from_first(int(not all(p.exists() for p in paths(step, s))))]
 
     def dump(state: TrainState, step: int) -> None:
         started = time.monotonic()
@@ -84,11 +89,16 @@ def train(
         if usable:
             checkpoints.delete_after(usable[-1])
             restored = checkpoints.restore(usable[-1], trainer.state_like())
-            state, first, timing.training = restored.state, restored.step, restored.seconds
+            state, first, timing = restored.state, restored.step, Timing(**restored.seconds)
             if first in length.snapshot_steps:
                 dump(state, first)
         else:
             checkpoints.delete_after(-1)
+            # Dumps that are there are another training's: equal to this one's to rounding, but not to the bit.
+            if processes.is_first():
+                for path in [p for step in length.snapshot_steps for s in trainer.inputs for p in paths(step, s)]:
+                    shutil.rmtree(path, ignore_errors=True)
+            processes.barrier("dumps-removed")
             state, first = trainer.initial_state(members), 0
         runner = trainer.runner(members, teachers, timing)
         scalars = bar = None
@@ -98,7 +108,7 @@ def train(
         bar = Bar(console, name, length.total_steps, first)
         try:
             meter = Meter(trainer, runner, members, scalars, bar, timing, first)
-            next_checkpoint = None
+            next_checkpoint, end = None, first
             for start, steps in dispatches(first, length, trainer.steps_per_dispatch):
                 state, metrics = runner(state, start, steps)
                 meter.add(start, metrics)
@@ -114,16 +124,18 @@ def train(
                     meter.restart()
                 if stop or last or due or run.checkpoint_seconds == 0:
                     meter.drain()
-                    checkpoints.save(end, state, timing.training)
+                    checkpoints.save(end, state, dataclasses.asdict(timing))
                     next_checkpoint = _next_checkpoint(end, meter.seconds_a_step(), run.checkpoint_seconds)
                     meter.restart()
-                if stop and not last:
-                    checkpoints.wait()
-                    raise Interrupted(
-                        stop,
-                        f"stopped {name} after step {end} of {length.total_steps}, saved; the same command goes on",
-                    )
+                if stop:
+                    break
             checkpoints.wait()
+            stop = interruption.requested()
+            if stop:
+                raise Interrupted(
+                    stop,
+                    f"stopped {name} after step {end} of {length.total_steps}, saved; the same command goes on",
+                )
         finally:
             bar.close()
             if scalars is not None:
@@ -133,4 +145,5 @@ def train(
 
 def _next_checkpoint(step: int, seconds_a_step: float, interval: float) -> int:
     """The step of the next checkpoint; agreed on by all processes, whose clocks differ."""
-    return step + processes.from_first(max(round(interval / max(seconds_a_step, 1e-6)), 1))
+    steps = round(interval / max(seconds_a_step, 1e-6))
+    return step + int(processes.from_first(min(max(steps, 1), 2**30)))

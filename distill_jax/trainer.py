@@ -74,7 +74,7 @@ class Trainer:
             mean=dataset.mean,
             std=dataset.std,
             dtype=self.dtype,
-            batch=standard.evaluation_batch,
+            batch=max(standard.evaluation_batch // members, 1),
         )
         self.inputs = {s: place(self.mesh, getattr(dataset, s).x) for s in ("train", "test")}
         self.label = place(self.mesh, dataset.train.label)

@@ -86,20 +86,33 @@ class Population:
         code = digest([[m.model, m.seed] for m in members])[:6]
         return cls(workdir / "runs" / f"{name}-{span}-{code}", tuple(members))
 
-    def finish(self, facts: dict[str, Any]) -> None:
-        """Marks that all of the population's dumps and its last checkpoint are on disk."""
-        members = [[m.model, m.seed] for m in self.members]
-        write_text(self.folder / "done.json", json.dumps({"members": members} | facts, indent=1))
+    def begin(self) -> None:
+        """Makes the folder, and says in it who is trained."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text(self.folder / "members.json", json.dumps([[m.model, m.seed] for m in self.members]))
 
-    def facts(self) -> dict[str, Any]:
+    def finish(self, facts: dict[str, float]) -> None:
+        """Marks that all of the population's dumps and its last checkpoint are on disk."""
+        write_text(self.folder / "done.json", json.dumps(facts, indent=1))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is marked so."""
+        return (self.folder / "done.json").exists()
+
+    def facts(self) -> dict[str, float]:
         """What `finish` was told."""
         return json.loads((self.folder / "done.json").read_text())
 
+    def checkpoint(self, step: int | None = None) -> bool:
+        """Whether there is a checkpoint, of a given step or of any."""
+        return any((self.folder / "checkpoints").glob(str(step) if step is not None else "[0-9]*"))
 
-def finished(workdir: Path) -> list[Population]:
-    """The populations that are finished."""
+
+def populations(workdir: Path) -> list[Population]:
+    """The populations that were ever begun."""
     found = []
-    for place in sorted((workdir / "runs").glob("*/done.json")):
-        members = json.loads(place.read_text())["members"]
+    for place in sorted((workdir / "runs").glob("*/members.json")):
+        members = json.loads(place.read_text())
         found.append(Population(place.parent, tuple(Member(model, seed) for model, seed in members)))
     return found

@@ -7,7 +7,6 @@ what is finished.
 """
 
 import difflib
-import time
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -54,7 +53,6 @@ def main(arguments: Sequence[str]) -> None:
         print_presets(Console())
         return
     setting = setting_from(arguments)
-    started = time.monotonic()
     run = setting.run
     if run.distributed:
         processes.connect(run.coordinator, run.processes, run.process_id)
@@ -71,12 +69,11 @@ def main(arguments: Sequence[str]) -> None:
     study.train()
     if not processes.is_first():
         return
-    timing = study.facts() | {"total_seconds": time.monotonic() - started}
     summary = summarise(
         run.workdir,
         setting=study.identity,
         environment=environment(f"{PROG} {' '.join(arguments)}".strip()),
-        timing=timing,
+        timing=study.facts(),
         seeds=run.seeds,
         total_steps=study.length.total_steps,
         switch_step=study.switch_step,

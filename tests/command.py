@@ -4,16 +4,18 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from small_study import dataset
 
+_COMPILED = tempfile.TemporaryDirectory()
 ROOT = Path(__file__).parents[1]
 SMALL = [
     *("--teacher.hidden", "16", "--student.hidden", "16", "--label-noise", "0.1", "--augment", "crop-flip"),
-    *("--epochs", "6", "--batch-size", "8", "--warmup-epochs", "1", "--snapshots", "0.3", "0.6"),
-    *("--seeds", "2", "--population", "4", "--steps-per-dispatch", "4", "--checkpoint-seconds", "0"),
+    *("--epochs", "6", "--batch-size", "8", "--warmup-epochs", "1", "--snapshots", "0.5"),
+    *("--seeds", "2", "--population", "4", "--steps-per-dispatch", "6", "--checkpoint-seconds", "0"),
 ]
 
 
@@ -33,6 +35,10 @@ def start(arguments: list[str], devices: int = 4, prefix: tuple[str, ...] = ()) 
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "PYTHONWARNINGS": "default",
+        # The tests start the same programs again and again.
+        "JAX_COMPILATION_CACHE_DIR": _COMPILED.name,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     command = [*prefix, sys.executable, "-m", "experiments.distill", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -88,16 +88,15 @@ def test_a_loss_that_diverges_is_a_failed_run(npz, tmp_path):
 
 
 def test_a_full_disk_is_a_failed_run_that_goes_on_when_there_is_room(npz, tmp_path):
-    mount, grow = f"mount -t tmpfs -o size=200k none {tmp_path}", f"mount -o remount,size=100m {tmp_path}"
+    mount, grow = f"mount -t tmpfs -o size=2m none {tmp_path}", f"mount -o remount,size=100m {tmp_path}"
     space = ("unshare", "--mount", "--map-root-user", "sh", "-c")
     if not shutil.which("unshare") or subprocess.run([*space, f"{mount} && {grow}"], capture_output=True).returncode:
         pytest.skip("needs a file system of its own, which this machine does not let a user mount")
     script = f'{mount}; "$@"; echo status $? >&2; {grow}; "$@"'
     err = run(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL], prefix=(*space, script, "sh"))
-    assert err.splitlines() == [
-        "error: the disk of --workdir is full; free some space and run the same command",
-        "status 1",
-    ]
+    said, status = err.splitlines()
+    assert said.startswith("error: the disk of --workdir is full: ")
+    assert status == "status 1"
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -184,6 +184,12 @@ def test_one_seed_is_called_one_seed(one_seed):
     assert len(re.findall("<img ", html)) == 5
 
 
+def test_a_kind_so_rare_that_resampling_misses_it_is_reported(tmp_path):
+    write_study(tmp_path, 1, noise=0.005)  # one mislabelled example: a third of the draws hold none
+    gap = summarise(tmp_path, 1)["deviations"]["kd"]["train"]["mean_gap_mislabelled"]
+    assert gap["mean"] == gap["low"] == gap["high"]
+
+
 def test_a_snapshot_that_some_seed_or_model_lacks_is_left_out(tmp_path):
     write_study(tmp_path, 2)
     for model, seed in (("kd", 1), ("kd_to_one_hot", 0), ("kd_to_one_hot", 1)):

@@ -54,17 +54,21 @@ def test_the_main_job_killed_twenty_times_is_uninterrupted(tmp_path):
     assert results(tmp_path / "killed") == results(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop_it_saves_and_goes_on(npz, undisturbed, tmp_path, number):
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [(signal.SIGTERM, "dumps/kd/*/*/train"), (signal.SIGINT, "dumps/teacher/seed-0/step-72/train*")],
+)
+def test_asked_to_stop_it_saves_and_goes_on(npz, undisturbed, tmp_path, number, moment):
     arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, "--checkpoint-seconds", "1000"]
     process = start(arguments)
-    while process.poll() is None and not list(tmp_path.glob("dumps/kd/*/*/train")):
+    while process.poll() is None and not list(tmp_path.glob(moment)):
         time.sleep(0.01)
     process.send_signal(number)
     _, err = process.communicate()
     assert process.returncode == 128 + number, err
     assert "saved; the same command goes on" in err.splitlines()[-1]
     assert not (tmp_path / "summary.json").exists()
+    assert len(list(tmp_path.glob("runs/*"))) == (1 if "teacher" in moment else 2)
     run(arguments)
     assert results(tmp_path) == results(undisturbed)
 
@@ -84,6 +88,20 @@ def test_another_seed_adds_to_what_is_there(npz, undisturbed, tmp_path):
     more, fewer = results(tmp_path / "work"), results(undisturbed)
     assert all(more[name] == content for name, content in fewer.items() if name != "summary")
     assert any("seed-2" in name for name in more)
+
+
+def test_interrupted_and_asked_for_more_it_goes_on_with_what_was_begun(npz, undisturbed, tmp_path):
+    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL]
+    process = start(arguments)
+    while process.poll() is None and not list(tmp_path.glob("dumps/kd/seed-0/*/train")):
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    first = min(tmp_path.glob("dumps/kd/seed-0/*/train/zarr.json")).stat().st_mtime_ns
+    run([*arguments, "--seeds", "3"])
+    assert min(tmp_path.glob("dumps/kd/seed-0/*/train/zarr.json")).stat().st_mtime_ns == first
+    more, fewer = results(tmp_path), results(undisturbed)
+    assert all(more[name] == content for name, content in fewer.items() if name != "summary")
 
 
 def test_damaged_dump_and_checkpoint_are_named_and_can_be_removed(npz, undisturbed, tmp_path):

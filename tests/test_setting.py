@@ -44,9 +44,6 @@ def test_differences_are_named():
 @pytest.mark.parametrize(
     ("groups", "option"),
     [
-        ({"data": {"label_noise": 1.0}}, "--label-noise 1.0"),
-        ({"data": {"label_noise": -0.1}}, "--label-noise -0.1"),
-        ({"data": {"label_noise": float("nan")}}, "--label-noise nan"),
         ({"objective": {"temperature": 0.0}}, "--temperature 0.0"),
         ({"objective": {"temperature": float("inf")}}, "--temperature inf"),
         ({"objective": {"distillation_weight": 1.5}}, "--distillation-weight 1.5"),
@@ -61,6 +58,7 @@ def test_differences_are_named():
         ({"run": {"seeds": 0}}, "--seeds 0"),
         ({"run": {"steps_per_dispatch": 0}}, "--steps-per-dispatch 0"),
         ({"run": {"checkpoint_seconds": -1.0}}, "--checkpoint-seconds -1.0"),
+        ({"run": {"checkpoint_seconds": float("inf")}}, "--checkpoint-seconds inf"),
         ({"run": {"processes": 2}}, "--coordinator"),
     ],
 )
@@ -68,6 +66,11 @@ def test_values_that_cannot_be_right(groups, option):
     with pytest.raises(InputError, match="^" + option) as raised:
         validate(changed(**groups))
     assert "\n" not in str(raised.value)
+
+
+def test_a_split_needs_a_tenth():
+    with pytest.raises(InputError, match=r"^--dataset digits: has a split of 9 examples"):
+        validate_on_data(Setting(), examples=100, test_examples=9, total_steps=50)
 
 
 @pytest.mark.parametrize(
@@ -81,4 +84,6 @@ def test_values_that_cannot_be_right(groups, option):
 )
 def test_values_that_do_not_fit_the_data(groups, option):
     with pytest.raises(InputError, match="^" + option):
-        validate_on_data(changed(**({"train": {"batch_size": 10}} | groups)), examples=100, total_steps=50)
+        validate_on_data(
+            changed(**({"train": {"batch_size": 10}} | groups)), examples=100, test_examples=10, total_steps=50
+        )
