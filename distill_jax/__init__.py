@@ -9,15 +9,14 @@ Train a study from Python; everything it computes is then in the dumps of its wo
     from distill_jax.setting import RunSetting, Setting
     from distill_jax.study import Study
 
-    study = Study(Setting(run=RunSetting(workdir=Path("work"), seeds=2)), Console())
-    study.train()
+    Study(Setting(run=RunSetting(workdir=Path("work/mine"), seeds=2)), Console()).train()
 
 From dumps to the statistics and the figure, with no accelerator::
 
     import distill_jax
 
     def dump(model):
-        return distill_jax.dumps.read_dump(f"work/dumps/{model}/seed-0/step-1100/test")
+        return distill_jax.dumps.read_dump(f"work/digits/dumps/{model}/seed-0/step-1100/test")
 
     distill_jax.deviations.deviations(dump("teacher"), dump("kd"))["mean_gap_hard"]
     distill_jax.plots.scatter([dump("teacher")], [dump("one_hot"), dump("kd")]).savefig("scatter.png")

@@ -25,8 +25,10 @@ def verdict(difference: Mapping[str, Any], claimed: int) -> str:
     return "supported" if (low > 0) == (claimed > 0) else "contradicted"
 
 
-def findings(summary: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The findings of a study: id, claim, verdict, evidence, paper (where the claim is made).
+def findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The findings of a study: id, claim, verdict, difference, evidence, paper (where the claim is made).
+
+    difference is the paired interval that decides: in phi space for the gaps, of accuracies in [0, 1] for the rest.
 
     Args:
       summary: as from `report.summarise`, without its findings.
@@ -41,6 +43,7 @@ def findings(summary: Mapping[str, Any]) -> list[dict[str, str]]:
             "id": "kd_beats_one_hot",
             "claim": "Distillation beats one-hot training on the test set.",
             "verdict": verdict(gain, 1),
+            "difference": gain,
             "evidence": f"Test accuracy {_points(accuracy['models']['kd'], sign=False)}% distilled against "
             f"{_points(accuracy['models']['one_hot'], sign=False)}% one-hot: {_points(gain)} points.",
             "paper": "Table 2",
@@ -56,7 +59,7 @@ def findings(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     return result
 
 
-def _hard(summary: Mapping[str, Any], split: str) -> dict[str, str]:
+def _hard(summary: Mapping[str, Any], split: str) -> dict[str, Any]:
     kd, control = (summary["deviations"][model][split] for model in ("kd", "one_hot"))
     where = {"train": "training", "test": "test"}[split]
     gap, share = kd["mean_gap_hard"], kd["underfit_fraction_hard"]
@@ -79,18 +82,20 @@ def _hard(summary: Mapping[str, Any], split: str) -> dict[str, str]:
         "id": f"underfits_hard_{split}",
         "claim": f"The distilled student underfits the hard {where} points, more than the control does.",
         "verdict": decided,
+        "difference": gap["minus_control"],
         "evidence": evidence,
         "paper": "Section 3.1, Figures 1a and 2",
     }
 
 
-def _mislabelled(summary: Mapping[str, Any]) -> dict[str, str]:
+def _mislabelled(summary: Mapping[str, Any]) -> dict[str, Any]:
     kd, control = (summary["deviations"][model]["train"] for model in ("kd", "one_hot"))
     gap = kd["mean_gap_mislabelled"]
     return {
         "id": "underfits_mislabelled",
         "claim": "The distilled student underfits the mislabelled points, more than the control does.",
         "verdict": verdict(gap["minus_control"], -1),
+        "difference": gap["minus_control"],
         "evidence": f"Mean gap {quote(gap, sign=True)} distilled, "
         f"{quote(control['mean_gap_mislabelled'], sign=True)} control: "
         f"{quote(gap['minus_control'], sign=True)} paired. It reproduces "
@@ -102,7 +107,7 @@ def _mislabelled(summary: Mapping[str, Any]) -> dict[str, str]:
 
 def _switched(
     accuracy: Mapping[str, Any], name: str, student: str, claim: str, claimed: int, paper: str
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Most of the gain: the student is above (or below) the middle between control and distilled."""
     middle = accuracy["paired"][f"{student}_minus_middle"]
     recovered = accuracy["gain_recovered"][student]
@@ -118,7 +123,8 @@ def _switched(
         evidence += "; these data show no gain of distillation to begin with."
     elif recovered["mean"] is not None:
         evidence += f"; it ends with {quote(recovered, 0, scale=100)}% of the gain."
-    return {"id": name, "claim": claim, "verdict": decided, "evidence": evidence, "paper": paper}
+    result = {"id": name, "claim": claim, "verdict": decided, "difference": middle}
+    return result | {"evidence": evidence, "paper": paper}
 
 
 def _points(value: Mapping[str, Any], digits: int = 2, sign: bool = True) -> str:

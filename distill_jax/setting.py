@@ -128,7 +128,7 @@ class RunSetting:
     """How the work is carried out. Nothing here changes what is computed, but for floating-point rounding."""
 
     workdir: Path = Path("work")
-    """Folder for checkpoints, dumps, figures and the report."""
+    """Folder for checkpoints, dumps, figures and the report; holds one setting."""
     seeds: int = 3
     """How many independent repetitions (initialisation, data order, augmentation), each with its own teacher."""
     population: int | None = None

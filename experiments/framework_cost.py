@@ -1,6 +1,6 @@
 """What the training loop costs beside the compiled step: the real loop against the bare step on a fixed batch.
 
-    python -m experiments.framework_cost [PRESET] [--field value ...]
+    python -m experiments.framework_cost [PRESET] [--json FILE] [--field value ...]
 
 The bare step is the model's loss, gradient and update alone, on one batch that lies on the device, called in a
 row. The real loop adds what a study needs: shuffling, gathering, augmenting and normalising each batch, metrics,
@@ -12,7 +12,6 @@ student and one for a distilled student, whose step has the teacher in it.
 import dataclasses
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from rich.table import Table
 from distill_jax.data import load_dataset
 from distill_jax.data.augment import normalise
 from distill_jax.environment import environment
+from distill_jax.errors import InputError
 from distill_jax.objective import cross_entropy
 from distill_jax.placement import on_host
 from distill_jax.population import Member
@@ -36,6 +36,7 @@ from distill_jax.setting import Setting
 from distill_jax.train import train
 from distill_jax.train_step import TrainState
 from distill_jax.trainer import Timing, Trainer
+from distill_jax.workdir import write_text
 from experiments import command_line
 from experiments.distill import setting_from
 
@@ -98,22 +99,29 @@ def measure(trainer: Trainer, member: Member, teacher: Any, rounds: int) -> dict
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
-    words = list(arguments) if arguments and not arguments[0].startswith("-") else ["cifar100-small", *arguments]
+    words, file = list(arguments), None
+    if "--json" in words:
+        at = words.index("--json")
+        if at + 1 == len(words):
+            raise InputError("--json: must be followed by the name of the file to write")
+        file = Path(words[at + 1])
+        del words[at : at + 2]
+    if not words or words[0].startswith("-"):
+        words = ["cifar100-small", *words]
     setting: Setting = setting_from(words)
     setting = dataclasses.replace(setting, train=dataclasses.replace(setting.train, epochs=4, snapshots=()))
     dataset = load_dataset(setting.data)
-    console, rows = Console(), {}
     trainer = Trainer(setting, dataset, "student", 1)
     teacher = jax.tree.map(on_host, trainer.initial_state([Member("teacher", 0)]).variables)
-    for model in ("one_hot", "kd"):
-        rows[model] = measure(trainer, Member(model, 0), teacher, ROUNDS)
+    rows = {model: measure(trainer, Member(model, 0), teacher, ROUNDS) for model in ("one_hot", "kd")}
     table = Table("student", "real loop, ms", "bare step, ms", "ratio (median)", "lowest", "highest", box=None)
     for model, row in rows.items():
         seconds = [f"{1000 * row[f'{kind}_seconds_a_step']:.2f}" for kind in ("loop", "bare")]
         table.add_row(model, *seconds, *(f"{f(row['ratios']):.3f}" for f in (np.median, min, max)))
-    console.print(table)
-    said = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "rows": rows}
-    print(json.dumps(said), file=sys.stderr)
+    Console().print(table)
+    if file is not None:
+        said = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "rows": rows}
+        write_text(file, json.dumps(said, indent=1) + "\n")
 
 
 if __name__ == "__main__":
