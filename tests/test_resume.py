@@ -1,5 +1,6 @@
 """A study that is killed, stopped or damaged, and then asked for again, ends as the one that was left alone."""
 
+import json
 import random
 import shutil
 import signal
@@ -7,6 +8,8 @@ import time
 
 import pytest
 from command import SMALL, results, run, start, write_npz
+
+from distill_jax.setting import MODELS
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +20,21 @@ def npz(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(npz, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("undisturbed")
-    run(["--dataset", npz, "--workdir", workdir, *SMALL])
+    run(["--dataset", npz, "--workdir", workdir, *SMALL, "--tensorboard", "True"])
     return workdir
+
+
+def test_scalars_are_json_lines_and_tensorboard_events(undisturbed):
+    rows = [json.loads(line) for p in undisturbed.glob("runs/*/scalars.jsonl") for line in p.read_text().splitlines()]
+    assert {(r["model"], r["seed"]) for r in rows} == {(m, s) for m in MODELS for s in (0, 1)}
+    for row in rows:
+        assert row["loss"] > 0
+        assert 0 <= row["accuracy"] <= 1
+        assert row["examples_per_s"] > 0
+    weights = {(r["model"], r["step"] <= 36): r["distillation_weight"] for r in rows}
+    assert weights["one_hot_to_kd", True] == weights["kd_to_one_hot", False] == 0
+    assert weights["one_hot_to_kd", False] == weights["kd_to_one_hot", True] == weights["kd", True] == 1
+    assert len(list(undisturbed.glob("tensorboard/*/seed-*/events*"))) == 10
 
 
 def kill_at_random(arguments, workdir, kills: int, seconds: float, rng: random.Random) -> None:
