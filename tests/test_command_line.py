@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,12 @@ def test_wrong_input_ends_with_status_2_and_no_traceback(tmp_path):
 
 
 def test_a_work_directory_of_another_setting_is_left_alone(npz, tmp_path):
-    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, "--seeds", "1", "--epochs", "1", "--snapshots", "1"]
-    run(arguments)
+    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL]
+    process = start(arguments)
+    while process.poll() is None and not list(tmp_path.glob("runs/*/checkpoints/[0-9]*")):
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     err = run([*arguments, "--temperature", "2"], status=2)
     assert len(err.splitlines()) == 1
@@ -72,7 +77,7 @@ def test_a_work_directory_that_is_a_file_or_in_use(npz, tmp_path):
         distill.main(["--workdir", str(tmp_path / "file")])
     process = start(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL])
     while process.poll() is None and not (tmp_path / "work" / "setting.json").exists():
-        pass
+        time.sleep(0.01)
     err = run(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL], status=2)
     assert "is in use by another process" in err
     process.kill()

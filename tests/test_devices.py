@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import time
 
 import numpy as np
 import pytest
@@ -70,23 +71,11 @@ def test_one_device_four_devices_and_two_processes(npz, tmp_path, network):
 
 
 def test_two_processes_stop_together_and_go_on(npz, tmp_path):
-    arguments = [
-        "--dataset",
-        npz,
-        *SMALL,
-        "--epochs",
-        "300",
-        "--learning-rate",
-        "0.01",
-        "--snapshots",
-        "1",
-        "--checkpoint-seconds",
-        "1000",
-    ]
-    arguments += ["--seeds", "1", "--workdir", tmp_path]
+    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, "--epochs", "100", "--learning-rate", "0.01"]
+    arguments += ["--snapshots", "1", "--checkpoint-seconds", "1000", "--seeds", "1"]
     both = start_two(arguments)
     while all(p.poll() is None for p in both) and not list(tmp_path.glob("runs/teacher*/scalars.jsonl")):
-        pass
+        time.sleep(0.01)
     both[1].send_signal(signal.SIGTERM)
     statuses, said = end(both)
     assert statuses == [143, 143], said
