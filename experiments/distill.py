@@ -22,12 +22,15 @@ PROG = "python -m experiments.distill"
 
 
 def setting_from(arguments: Sequence[str]) -> Setting:
-    """The setting that a command line names: a preset, 'digits' if none is named, with fields replaced.
+    """The setting that a command line names: a preset with fields replaced.
+
+    Where no preset is named it is 'own-data' for an .npz file, else 'digits'.
 
     Raises:
       InputError: an unknown preset or field, or a value of the wrong type.
     """
-    name, rest = "digits", list(arguments)
+    rest = list(arguments)
+    name = "own-data" if any(word.endswith(".npz") for word in rest) else "digits"
     if rest and not rest[0].startswith("-"):
         name = rest.pop(0)
     if name not in PRESETS:

@@ -13,6 +13,7 @@ from small_study import dataset
 _COMPILED = tempfile.TemporaryDirectory()
 ROOT = Path(__file__).parents[1]
 SMALL = [
+    *("--optimizer", "sgd", "--learning-rate", "0.1", "--weight-decay", "1e-4"),
     *("--teacher.hidden", "16", "--student.hidden", "16", "--label-noise", "0.1", "--augment", "crop-flip"),
     *("--epochs", "6", "--batch-size", "8", "--warmup-epochs", "1", "--snapshots", "0.5"),
     *("--seeds", "2", "--population", "4", "--steps-per-dispatch", "6", "--checkpoint-seconds", "0"),

@@ -111,6 +111,12 @@ def test_every_preset_resolves_and_states_its_cost(name):
     assert PRESETS[name].cost
 
 
+def test_one_s_own_data_keep_their_labels():
+    setting = distill.setting_from(["--dataset", "my.npz", "--seeds", "2"])
+    assert (setting.data.dataset, setting.data.label_noise, setting.run.seeds) == ("my.npz", 0.0, 2)
+    assert distill.setting_from(["digits", "--dataset", "my.npz"]).data.label_noise == 0.2
+
+
 def test_the_paper_s_recipe_is_table_1():
     setting = distill.setting_from(["cifar100-resnet56-self"])
     optimizer, train = setting.optimizer, setting.train
