@@ -131,3 +131,13 @@ def test_theory_imports_nothing_of_the_rest():
         "sys.exit(any(m.split('.')[0] in ('distill_jax', 'experiments') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_what_is_written_about_the_record_agrees_with_it():
+    rows = [line.split(" | ") for line in (ROOT / "theory" / "README.md").read_text("utf-8").splitlines()]
+    written = {row[0].strip("|` "): row[3] for row in rows if row[0].startswith("| `") and len(row) == 5}
+    kept = json.loads((ROOT / "theory" / "results" / "statements.json").read_text("utf-8"))
+    recorded = {s.id: s.recorded for s in STATEMENTS}
+    assert written == recorded
+    assert {row["id"]: row["as_printed"] for row in kept["statements"]} == recorded
+    assert kept["as_recorded"] is True
