@@ -1,0 +1,148 @@
+"""The record: each statement's verdict, and each counterexample from its parameters alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from theory import eigenspace, eigenspace_certificates, grid
+from theory.intervals import Certificate
+from theory.registry import Result, Verdict, evaluate
+from theory.statements import STATEMENTS
+
+RECORDED = {
+    "eq-3": ("holds", "grid", None),
+    "eq-4": ("misprint", "grid", "grid"),
+    "thm-4.1": ("holds", "certified", None),
+    "eq-9": ("holds", "certified", None),
+    "eq-12": ("holds", "grid", None),
+    "eq-13": ("misprint", "grid", "certified"),
+    "eq-14": ("holds", "grid", None),
+    "eq-15": ("holds", "grid", None),
+    "eq-16": ("fails", "grid", "certified"),
+}
+BY_ID = {statement.id: statement for statement in STATEMENTS}
+
+
+@pytest.fixture(scope="module")
+def results():
+    return {statement.id: evaluate(statement) for statement in STATEMENTS}
+
+
+def test_every_statement_is_there_once():
+    assert [statement.id for statement in STATEMENTS] == list(RECORDED)
+
+
+def test_verdicts(results):
+    for name, (as_printed, evidence, corrected_evidence) in RECORDED.items():
+        result = results[name]
+        assert result.as_printed == as_printed, name
+        assert result.as_recorded, name
+        assert result.verdict.evidence == evidence, name
+        assert (result.corrected_verdict and result.corrected_verdict.evidence) == corrected_evidence, name
+        assert (result.verdict.counterexample is None) == (as_printed == "holds"), name
+        for verdict in filter(None, (result.verdict, result.corrected_verdict)):
+            assert verdict.points >= (100_000 if verdict.evidence == "grid" else 100), name
+
+
+def test_counterexamples_follow_from_their_parameters(results):
+    for name, result in results.items():
+        found = result.verdict.counterexample
+        if found is None:
+            continue
+        terms = [float(value) for value in BY_ID[name].values(**found.parameters)]
+        links = zip(terms, BY_ID[name].relations, terms[1:], strict=False)
+        broken = [(left, right) for left, relation, right in links if not grid.holds(left, relation, right)]
+        assert broken[0] == pytest.approx((found.lhs, found.rhs), abs=1e-14), name
+        assert abs(found.lhs - found.rhs) > 0.1, name  # nothing that rounding could have done
+
+
+def test_counterexample_of_eq_4_from_the_weights(results):
+    p = results["eq-4"].verdict.counterexample.parameters
+    x, y = np.array([[p["x"]]]), np.array([p["y"]])
+    teacher = np.asarray(eigenspace.weights(x, y, p["t_teacher"]))
+    student = eigenspace.weights(x, x @ teacher, p["t_student"])
+    printed = eigenspace.student_weights(x, y, p["t"], p["t_teacher"])
+    assert float(student[0]) == pytest.approx((1 - np.exp(-1)) ** 2)
+    assert float(printed[0]) == pytest.approx((1 - np.exp(-2)) * (1 - np.exp(-1)))
+
+
+def test_counterexample_of_eq_13_by_hand(results):
+    found = results["eq-13"].verdict.counterexample
+    assert found.parameters == {"alpha_star": 0.25, "kappa": 0.5, "t": 1.0}
+    assert 1 - np.exp(-1) >= 0.25  # t = 1 is admissible
+    student = (1 - np.sqrt(0.5)) ** 2
+    assert found.lhs == pytest.approx(1 - np.exp(-0.5) - student)
+    assert found.rhs == pytest.approx(1 - np.sqrt(0.75) - student)
+
+
+def test_eq_13_is_an_equality_at_the_extremal_time():
+    for alpha_star, kappa in ((0.1, 0.2), (0.7, 0.9)):
+        t = float(eigenspace.time_to_fit(1.0, alpha_star))
+        left, right = map(float, BY_ID["eq-13"].values(alpha_star, kappa, t))
+        assert left == pytest.approx(right, abs=1e-14)
+
+
+def test_eq_16_fails_in_its_last_link_everywhere_and_not_in_its_first(results):
+    alpha_star, kappa = np.meshgrid(grid.unit(200), grid.unit(200))
+    before, middle, zero = (np.asarray(value) for value in BY_ID["eq-16"].values(alpha_star, kappa))
+    assert (before <= middle).all()
+    assert (middle > zero).all()
+    found = results["eq-16"].verdict.counterexample
+    assert (found.lhs, found.rhs) == (2, 0)
+
+
+def test_power_mean_inequality_below_eq_16_with_the_printed_exponent_and_with_its_own():
+    s, kappa = np.meshgrid(np.linspace(0.001, 0.999, 300), np.linspace(0.001, 0.999, 300))
+    mean = ((1 - s) ** kappa + (1 + s) ** kappa) / 2
+    assert (mean**kappa <= 1).all()
+    assert (mean ** (1 / kappa) <= 1).all()
+
+
+def test_theorem_fails_at_eigenvalue_0_and_between_equal_eigenvalues():
+    for kappa in (0.0, 1.0):
+        t = float(eigenspace.time_to_fit(1.0, 0.5))
+        student, teacher = map(float, BY_ID["thm-4.1"].values(0.5, kappa, t))
+        assert student == pytest.approx(teacher, abs=1e-15)
+
+
+def test_a_certificate_that_does_not_come_out_is_not_as_recorded(monkeypatch):
+    monkeypatch.setattr(eigenspace_certificates, "theorem", lambda: Certificate(False, 7, (0.5, 0.5)))
+    for name in ("thm-4.1", "eq-16"):
+        assert not evaluate(BY_ID[name]).as_recorded, name
+
+
+def test_a_misprint_whose_correction_fails_is_a_failure():
+    result = Result(BY_ID["eq-13"], Verdict(False, "grid", 1), Verdict(False, "grid", 1))
+    assert result.as_printed == "fails"
+    assert not result.as_recorded
+
+
+def test_a_correction_that_fails_is_not_as_recorded():
+    assert not Result(BY_ID["eq-16"], Verdict(False, "grid", 1), Verdict(False, "grid", 1)).as_recorded
+
+
+def test_grid_prefers_a_plain_counterexample_and_sees_nan():
+    def values(a):
+        return a, np.where(a == 0.3, np.nan, 0.5)
+
+    verdict = grid.check(values, ("<=",), {"a": np.linspace(0, 1, 1001)}, {"a": [0.25, 0.75]})
+    assert verdict.counterexample.parameters == {"a": 0.75}
+    verdict = grid.check(values, (">=",), {"a": np.array([0.6, 0.3])}, {"a": [0.75]})
+    assert verdict.counterexample.parameters == {"a": 0.3}
+    assert verdict.points == 3
+    assert not verdict.holds
+
+
+def test_grids_reach_both_ends():
+    for points in (70, 400):
+        axis = grid.unit(points)
+        assert len(axis) == points
+        assert (axis[0], axis[-1]) == (0, 1)
+        assert axis[1] < 1e-6
+        np.testing.assert_array_equal(np.sqrt(axis**2), axis)
+
+
+def test_statements_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        STATEMENTS[0].recorded = "fails"

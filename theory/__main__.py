@@ -1,0 +1,142 @@
+"""Checks every statement that is covered and prints what was found.
+
+    python -m theory [--json FILE] [--figures DIR]
+
+Exit status: 0 if every verdict is the recorded one, 1 if one is not, 2 for wrong input.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from theory.registry import Result, Verdict, evaluate
+
+PROG = "python -m theory"
+
+
+class InputError(Exception):
+    """The command was given something it cannot do: one line, exit status 2, nothing written."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (all options: {PROG} --help)")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; gives its exit status.
+
+    Raises:
+      InputError: arguments that do not fit, or a file or folder that cannot be written.
+    """
+    options = _options(arguments)
+    try:
+        from theory.statements import STATEMENTS
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is not installed; pip install 'distill-jax[theory]'") from None
+    started = time.monotonic()
+    results = [evaluate(statement) for statement in STATEMENTS]
+    seconds = time.monotonic() - started
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe: wide enough to read
+        console.width = 140
+    console.print(table(results))
+    differing = [r.statement.id for r in results if not r.as_recorded]
+    said = f"not as recorded: {', '.join(differing)}" if differing else "all as recorded"
+    console.print(f"{len(results)} statements in {seconds:.0f} s; {said}")
+    try:
+        _write(options, summary(results, seconds))
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be written: {error.strerror}") from None
+    return int(bool(differing))
+
+
+def table(results: Sequence[Result]) -> Table:
+    """Results as a table, a row a statement."""
+    shown = Table(show_lines=True)
+    shown.add_column("id", no_wrap=True)
+    shown.add_column("what it says, as printed, and where it was checked", ratio=4)
+    shown.add_column("as printed, evidence", ratio=2)
+    shown.add_column("counterexample, and what holds", ratio=4)
+    for result in results:
+        s, found = result.statement, result.verdict.counterexample
+        said = []
+        if found is not None:
+            parameters = ", ".join(f"{name} = {value:.4g}" for name, value in found.parameters.items())
+            said.append(f"{parameters}: left {found.lhs:.4g}, right {found.rhs:.4g}")
+        if s.corrected is not None:
+            said.append(s.corrected)
+        if result.corrected_verdict is not None:
+            verdict = result.corrected_verdict
+            said.append(f"{'holds' if verdict.holds else 'DOES NOT HOLD'}: {_evidence(verdict)}")
+        record = "" if result.as_recorded else f" (recorded: {s.recorded}, and any correction holds)"
+        shown.add_row(
+            s.id,
+            f"{s.says}\n{s.printed}\nfor {s.domain}",
+            f"[bold]{result.as_printed}[/bold]{record}\n{_evidence(result.verdict)}",
+            "\n".join(said),
+        )
+    return shown
+
+
+def summary(results: Sequence[Result], seconds: float) -> dict[str, Any]:
+    """Results as JSON, with the versions they were found with. `points` of what is certified are boxes."""
+    return {
+        "statements": [result.as_dict() for result in results],
+        "as_recorded": all(result.as_recorded for result in results),
+        "seconds": round(seconds, 1),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("jax", "numpy", "python-flint")},
+        },
+    }
+
+
+def _evidence(verdict: Verdict) -> str:
+    return f"{verdict.evidence}, {verdict.points:,} {'boxes' if verdict.evidence == 'certified' else 'points'}"
+
+
+def _write(options: argparse.Namespace, found: dict[str, Any]) -> None:
+    if options.json is not None:
+        text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+        options.json.write_text(text + "\n", encoding="utf-8")
+    if options.figures is not None:
+        from theory.figures import FIGURES
+
+        options.figures.mkdir(exist_ok=True)
+        for name, draw in FIGURES.items():
+            draw().savefig(options.figures / f"{name}.png")
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(prog=PROG, description="Checks the paper's numbered statements.", allow_abbrev=False)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found to this file")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="write the figures to this folder")
+    options = parser.parse_args(arguments)
+    if options.json is not None and (options.json.is_dir() or not options.json.absolute().parent.is_dir()):
+        raise InputError(f"--json {options.json}: must be a file in a folder that is there")
+    if options.figures is not None:
+        folder = options.figures.absolute()
+        if not folder.parent.is_dir() or (folder.exists() and not folder.is_dir()):
+            raise InputError(f"--figures {options.figures}: must be a folder, or a new one in a folder that is there")
+    return options
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # small arrays in float64: nothing for an accelerator
+    try:
+        status = main(sys.argv[1:])
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    sys.exit(status)
