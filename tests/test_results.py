@@ -38,3 +38,9 @@ def test_a_result_says_how_and_on_what_it_was_made(path):
     assert re.fullmatch("[0-9a-f]{40}", environment["commit"]), "made from files that differ from their commit"
     assert environment["device"]
     assert environment["versions"]["jax"]
+
+
+def test_the_readme_quotes_the_framework_cost():
+    rows = json.loads((RESULTS / "framework_cost.json").read_text())["rows"]
+    said = "takes {one_hot:.2f} (one-hot) and {kd:.2f} times (distilled)"
+    assert said.format(**{model: row["ratio"] for model, row in rows.items()}) in (ROOT / "README.md").read_text()
