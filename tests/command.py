@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,15 @@ def run(arguments: list[str], devices: int = 4, status: int = 0, prefix: tuple[s
     out, err = process.communicate(timeout=300)
     assert process.returncode == status, f"status {process.returncode}\n{out}\n{err}"
     return err
+
+
+def kill_when_there(arguments: list[str], workdir: Path, pattern: str) -> None:
+    """Runs the command until something in `workdir` fits the pattern, and kills it."""
+    process = start(arguments)
+    while process.poll() is None and not list(workdir.glob(pattern)):
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
 
 
 def results(workdir: Path) -> dict[str, bytes]:

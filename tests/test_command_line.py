@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command import SMALL, run, start, write_npz
+from command import SMALL, kill_when_there, run, start, write_npz
 
 from distill_jax.errors import InputError
 from experiments import distill
@@ -59,11 +59,7 @@ def test_wrong_input_ends_with_status_2_and_no_traceback(tmp_path):
 
 def test_a_work_directory_of_another_setting_is_left_alone(npz, tmp_path):
     arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL]
-    process = start(arguments)
-    while process.poll() is None and not list(tmp_path.glob("runs/*/checkpoints/[0-9]*")):
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
+    kill_when_there(arguments, tmp_path, "runs/*/checkpoints/[0-9]*")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     err = run([*arguments, "--temperature", "2"], status=2)
     assert len(err.splitlines()) == 1

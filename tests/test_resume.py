@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from command import SMALL, results, run, start, write_npz
+from command import SMALL, kill_when_there, results, run, start, write_npz
 
 from distill_jax.setting import MODELS
 
@@ -108,11 +108,7 @@ def test_another_seed_adds_to_what_is_there(npz, undisturbed, tmp_path):
 
 def test_interrupted_and_asked_for_more_it_goes_on_with_what_was_begun(npz, undisturbed, tmp_path):
     arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL]
-    process = start(arguments)
-    while process.poll() is None and not list(tmp_path.glob("dumps/kd/seed-0/*/train")):
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
+    kill_when_there(arguments, tmp_path, "dumps/kd/seed-0/*/train")
     first = min(tmp_path.glob("dumps/kd/seed-0/*/train/zarr.json")).stat().st_mtime_ns
     run([*arguments, "--seeds", "3"])
     assert min(tmp_path.glob("dumps/kd/seed-0/*/train/zarr.json")).stat().st_mtime_ns == first

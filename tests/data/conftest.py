@@ -15,20 +15,21 @@ def data_root() -> Path:
     return Path(named)
 
 
-@pytest.fixture(scope="session")
-def tfds_dir(data_root) -> Path:
-    folder = data_root / "tfds"
+def existing(folder: Path) -> Path:
+    """The folder; skips where it is not there."""
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tfds_dir(data_root) -> Path:
+    return existing(data_root / "tfds")
 
 
 @pytest.fixture(scope="session")
 def tiny_dir(data_root) -> Path:
-    folder = data_root / "tiny-imagenet-200-subset"
-    if not folder.is_dir():
-        pytest.skip(f"no {folder}")
-    return folder
+    return existing(data_root / "tiny-imagenet-200-subset")
 
 
 @pytest.fixture(scope="session")
