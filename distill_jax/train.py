@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from distill_jax import processes
@@ -56,18 +57,19 @@ def train(
     def paths(step: int, split: str) -> list[Path]:
         return [dump_path(workdir, m.model, m.seed, step, split) for m in members]
 
-    def missing(step: int) -> list[str]:
+    def missing(step: int) -> dict[str, np.ndarray]:
         # As the first process sees it: the others' view of a shared folder may be older.
-        return [s for s in trainer.inputs if processes.from_first(int(not all(p.exists() for p in paths(step, s))))]
+        absent = {s: processes.from_first([not p.exists() for p in paths(step, s)]) for s in trainer.inputs}
+        return {s: of_members for s, of_members in absent.items() if of_members.any()}
 
     def dump(state: TrainState, step: int) -> None:
         started = time.monotonic()
-        for split_name in missing(step):
+        for split_name, absent in missing(step).items():
             split = getattr(trainer.dataset, split_name)
             logits, first_row = trainer.predict(state.variables, trainer.inputs[split_name])
             items = []
-            for member, of_member, digest in zip(members, logits, digests, strict=True):
-                path = dump_path(workdir, member.model, member.seed, step, split_name)
+            of_each = zip(members, paths(step, split_name), logits, digests, absent, strict=True)
+            for member, path, of_member, digest, is_absent in of_each:
                 attributes = {
                     "model": member.model,
                     "seed": member.seed,
@@ -76,7 +78,7 @@ def train(
                     "num_classes": trainer.dataset.num_classes,
                     "setting": digest,
                 }
-                if not path.exists():
+                if is_absent:
                     items.append((path, of_member, attributes))
             write_dumps(items, split.label, split.true_label, split.id, first_row)
         timing.dumps += time.monotonic() - started
