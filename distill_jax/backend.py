@@ -1,6 +1,7 @@
 """What is best left to the machine: the defaults by backend and kind of network, measured, in one place."""
 
 import dataclasses
+import os
 
 import jax
 
@@ -32,3 +33,20 @@ def defaults(convolutional: bool) -> Defaults:
         # Chosen to fit: ResNet-56 at batch 1024 keeps up to 7 GB for each member's gradient.
         return Defaults(population=4, steps_per_dispatch=20, evaluation_batch=4096)
     return Defaults(population=64, steps_per_dispatch=100, evaluation_batch=65536)
+
+
+def memory_limit(gib: float | None = None) -> float:
+    """Bytes of a device's memory that programs may take.
+
+    Args:
+      gib: what the user allows, in GiB [default: what the device reports; of a CPU the machine's memory, shared by
+        its virtual devices].
+    """
+    if gib is not None:
+        return gib * 2**30
+    reported = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if reported:
+        return reported
+    if jax.default_backend() != "cpu":
+        return float("inf")
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / jax.local_device_count()

@@ -107,7 +107,8 @@ def write_dumps(
 
     Args:
       items: a triple for each model: its path, logits float32 [n, K] of this process's rows, and attributes.
-      label, true_label, id: [N] of the whole split; the same in every process.
+      label: int32 [N] of the whole split, or [M, N] where the M models saw different ones.
+      true_label, id: [N] of the whole split; like `label` the same in every process.
       first_row: number of the first of this process's rows; a multiple of `SHARD_EXAMPLES`.
 
     Raises:
@@ -115,24 +116,26 @@ def write_dumps(
     """
     if first_row % SHARD_EXAMPLES and any(len(logits) for _, logits, _ in items):
         raise ValueError(f"first_row {first_row} is not a multiple of {SHARD_EXAMPLES}")
-    columns = {"label": label, "true_label": true_label, "id": id}
+    columns = {"true_label": true_label, "id": id}
+    labels = np.broadcast_to(label, (len(items), len(id)))
     if processes.is_first():
         for path, logits, attributes in items:
             shutil.rmtree(_partial(path), ignore_errors=True)
             _partial(path).mkdir(parents=True)
             group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
             (_partial(path) / "zarr.json").write_text(json.dumps(group, indent=1))
-            shapes = {"logits": (len(label), logits.shape[1])} | {name: (len(label),) for name in columns}
+            shapes = {"logits": (len(id), logits.shape[1])} | {name: (len(id),) for name in ("label", *columns)}
             for opened in [ts.open(_spec(_partial(path), n, s), create=True) for n, s in shapes.items()]:
                 opened.result()
     processes.barrier("dump-created")
     writes = []
-    for path, logits, _ in items:
+    for (path, logits, _), label_of_it in zip(items, labels, strict=True):
         rows = slice(first_row, first_row + len(logits))
         if len(logits):
-            local = {"logits": logits.astype(np.float32)} | {n: a[rows] for n, a in columns.items()}
+            local = {"logits": logits.astype(np.float32), "label": label_of_it[rows]}
+            local |= {n: a[rows] for n, a in columns.items()}
             for name, array in local.items():
-                shape = (len(label), *array.shape[1:])
+                shape = (len(id), *array.shape[1:])
                 writes.append(ts.open(_spec(_partial(path), name, shape)).result()[rows].write(array))
     for write in writes:
         write.result()

@@ -70,8 +70,9 @@ class Meter:
         if len(bad):
             member, step = self._members[bad[0][0]], start + int(bad[0][1])
             raise RunError(
-                f"the loss of {member.model}, seed {member.seed}, is {loss[tuple(bad[0])]} at step {step}; try a lower "
-                f"--learning-rate than {self._trainer.setting.optimizer.learning_rate} (earlier checkpoints are kept)"
+                f"the loss of {member.name}, seed {member.seed}, is {loss[tuple(bad[0])]} at step {step}; try a lower "
+                f"--learning-rate than {member.applied(self._trainer.setting).optimizer.learning_rate:g} "
+                "(earlier checkpoints are kept)"
             )
         self._losses.append(loss)
         self._accuracies.append(accuracy)
@@ -86,14 +87,14 @@ class Meter:
         seconds = self._timing.training - self._logged_seconds
         examples = (step - self._logged_step) * trainer.setting.train.batch_size * len(self._members)
         speed = examples / max(seconds, 1e-9)
-        rate = float(trainer.learning_rates[step - 1])
         if self._scalars is not None:
             self._scalars.write(
                 step,
-                {"learning_rate": rate, "examples_per_s": speed},
+                {"examples_per_s": speed},
                 {
                     "loss": loss,
                     "accuracy": accuracy,
+                    "learning_rate": self._runner.rates[:, step - 1],
                     "distillation_weight": self._runner.weights[:, step - 1],
                 },
             )

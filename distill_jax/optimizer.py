@@ -1,6 +1,8 @@
 """Update rules and learning-rate schedules: Table 1 of the paper for images, its appendix C.1 for text."""
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
 from distill_jax.setting import OptimizerSetting
@@ -29,22 +31,27 @@ def learning_rate_schedule(setting: OptimizerSetting, total_steps: int, steps_pe
     return optax.join_schedules([optax.linear_schedule(peak / warmup, peak, max(warmup - 1, 1)), after], [warmup])
 
 
+def learning_rates(setting: OptimizerSetting, total_steps: int, steps_per_epoch: int) -> np.ndarray:
+    """The learning rate at every step, float32 [total_steps]."""
+    rates = learning_rate_schedule(setting, total_steps, steps_per_epoch)(jnp.arange(total_steps))
+    return np.broadcast_to(np.asarray(rates, np.float32), (total_steps,)).copy()
+
+
 def _decayed(params: optax.Params) -> optax.Params:
     """True for kernels; False for biases and for scales of normalisation, which have one axis."""
     return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
-def make_optimizer(setting: OptimizerSetting, total_steps: int, steps_per_epoch: int) -> optax.GradientTransformation:
-    """The update rule.
+def make_rule(setting: OptimizerSetting) -> optax.GradientTransformation:
+    """The update rule without its learning rate: parameters move by minus the rate times what it gives.
+
+    The rate of every step is a table that the step is given, so that members of a population may differ in it.
 
     Weight decay is coupled for sgd and adam: weight_decay * params is added to the gradient before momentum or
     normalisation, as an L2 term of the loss would (Table 1). adamw decouples it.
     """
-    rate = learning_rate_schedule(setting, total_steps, steps_per_epoch)
-    mask = None if setting.decay_norm_and_bias else _decayed
-    if setting.optimizer == "adamw":
-        return optax.adamw(rate, weight_decay=setting.weight_decay, mask=mask)
-    rule = optax.sgd(rate, momentum=setting.momentum, nesterov=True) if setting.optimizer == "sgd" else optax.adam(rate)
+    rule = optax.trace(setting.momentum, nesterov=True) if setting.optimizer == "sgd" else optax.scale_by_adam()
     if setting.weight_decay == 0:
         return rule
-    return optax.chain(optax.add_decayed_weights(setting.weight_decay, mask), rule)
+    decay = optax.add_decayed_weights(setting.weight_decay, None if setting.decay_norm_and_bias else _decayed)
+    return optax.chain(rule, decay) if setting.optimizer == "adamw" else optax.chain(decay, rule)

@@ -1,8 +1,8 @@
-"""Where arrays live: one mesh over every device of every process, with a member axis and a batch axis.
+"""Where arrays live: one mesh over every device of every process, with axes for seeds, for students and for the batch.
 
-A population's members are spread over the devices of each process as far as they divide evenly, since members need no
-communication; what is left of the devices shares each batch. The member axis never crosses processes, so that
-every process holds all members and a slice of the batch, and can write its own rows of every dump.
+A population's seeds, then each seed's students, are spread over the devices of each process as far as they divide
+evenly, since members need no communication; what is left of the devices shares each batch. The member axes never cross
+processes, so that every process holds all members and a slice of the batch, and can write its own rows of every dump.
 """
 
 import math
@@ -12,22 +12,26 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-MEMBER, BATCH = "member", "batch"
+SEED, STUDENT, BATCH = "seed", "student", "batch"
+MEMBER = (SEED, STUDENT)  # of an axis that has all members, seed by seed
 
 
-def make_mesh(members: int) -> Mesh:
-    """The mesh for a population of `members`: axes ('member', 'batch')."""
+def make_mesh(seeds: int, students: int) -> Mesh:
+    """The mesh for a population of so many seeds and students of each: axes ('seed', 'student', 'batch')."""
     local = jax.local_device_count()
-    across = math.gcd(members, local)
+    over_seeds = math.gcd(seeds, local)
+    # Students are spread only where each device has one seed: else members, seed by seed, would not be contiguous.
+    over_students = math.gcd(students, local // over_seeds) if over_seeds == seeds else 1
+    across = over_seeds * over_students
     devices = np.array(
         [[d for d in jax.devices() if d.process_index == process] for process in range(jax.process_count())]
     )
     grid = devices.reshape(jax.process_count(), across, local // across)
-    grid = grid.transpose(1, 0, 2).reshape(across, -1)  # batch axis: process by process
-    return Mesh(grid, (MEMBER, BATCH), axis_types=(AxisType.Auto, AxisType.Auto))
+    grid = grid.transpose(1, 0, 2).reshape(over_seeds, over_students, -1)  # batch axis: process by process
+    return Mesh(grid, (SEED, STUDENT, BATCH), axis_types=(AxisType.Auto,) * 3)
 
 
-def place(mesh: Mesh, tree: Any, *axes: str | None) -> Any:
+def place(mesh: Mesh, tree: Any, *axes: str | tuple[str, ...] | None) -> Any:
     """Puts host arrays, the same in every process, on the mesh with their leading axes split over `axes`."""
     sharding = NamedSharding(mesh, PartitionSpec(*axes))
 

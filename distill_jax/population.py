@@ -1,12 +1,17 @@
-"""Models trained side by side in one program: what may differ between them, and how one function becomes many."""
+"""Models trained side by side in one program: what may differ between them, and how one function becomes many.
+
+A population is a rectangle: some seeds, and of each as many students. What the students of a seed have in common,
+their batches and their teacher, is then computed once for all of them.
+"""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
 
-from distill_jax.placement import MEMBER
+from distill_jax.setting import Setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,30 +21,82 @@ class Member:
     Attributes:
       model: 'teacher' or one of `setting.STUDENTS`.
       seed: number of the repetition; with the role it decides initialisation, data order and augmentation.
+      changes: fields of `setting.SweepSetting` in which it differs from the study's setting, with its own values.
     """
 
     model: str
     seed: int
+    changes: tuple[tuple[str, float], ...] = ()
 
     @property
     def role(self) -> int:
         """0 for teachers, 1 for students: all students of a seed share their randomness, no teacher does."""
         return 0 if self.model == "teacher" else 1
 
+    @property
+    def name(self) -> str:
+        """Its model and what it changes, as in 'kd' or 'kd@temperature=2': the name of its dumps."""
+        return "@".join([self.model, ",".join(f"{field}={value:g}" for field, value in self.changes)]).rstrip("@")
+
+    def applied(self, setting: Setting) -> Setting:
+        """The study's setting with this member's changes."""
+        for field, value in self.changes:
+            group = "optimizer" if field == "learning_rate" else "objective"
+            changed = dataclasses.replace(getattr(setting, group), **{field: value})
+            setting = dataclasses.replace(setting, **{group: changed})
+        return setting
+
+
+def shape(members: Sequence[Member]) -> tuple[int, int]:
+    """Seeds and students of each in a population, whose members come seed by seed.
+
+    Raises:
+      ValueError: it is no rectangle.
+    """
+    sizes = [len(list(group)) for _, group in itertools.groupby(members, lambda m: m.seed)]
+    if len(set(sizes)) != 1 or len(sizes) != len({m.seed for m in members}):
+        raise ValueError("a population must have as many members of each seed, seed by seed")
+    return len(sizes), sizes[0]
+
+
+def seeds(members: Sequence[Member]) -> list[int]:
+    """The seeds of a population, in order."""
+    return list(dict.fromkeys(m.seed for m in members))
+
 
 def split(members: Sequence[Member], most: int) -> list[list[Member]]:
-    """Populations of at most `most` members, as even as can be, in order."""
-    parts = -(-len(members) // most)
-    return [list(members[i * len(members) // parts : (i + 1) * len(members) // parts]) for i in range(parts)]
+    """Populations of at most `most` members, as even as can be, in order: whole seeds, or parts of a single one."""
+    by_seed = [list(group) for _, group in itertools.groupby(members, lambda m: m.seed)]
+    portions = []
+    for students, group in itertools.groupby(by_seed, len):
+        rows = list(group)
+        if students <= most:
+            portions += [[m for row in part for m in row] for part in _evenly(rows, most // students)]
+        else:
+            portions += [part for row in rows for part in _evenly(row, most)]
+    return portions
 
 
-def over_members(f: Callable[..., Any], in_axes: Sequence[int | None], members: int) -> Callable[..., Any]:
-    """`f` of one member as a function of a population: arguments with axis 0 have a leading member axis.
+def _evenly(items: list[Any], most: int) -> list[list[Any]]:
+    parts = -(-len(items) // most)
+    return [items[i * len(items) // parts : (i + 1) * len(items) // parts] for i in range(parts)]
 
-    A population of one calls `f` itself, so that it compiles to the very program of a model alone.
+
+def over_members(
+    f: Callable[..., Any], in_axes: Sequence[int | None], members: int, axis_name: Hashable
+) -> Callable[..., Any]:
+    """`f` of one member as a function of many: arguments with axis 0 have a leading member axis.
+
+    One member calls `f` itself, so that it compiles to the very program of a model alone.
+
+    Args:
+      f: the function.
+      in_axes: 0 or None for each argument.
+      members: how many.
+      axis_name: mesh axis, or axes, over which they are spread.
     """
     if members > 1:
-        return jax.vmap(f, in_axes=tuple(in_axes), spmd_axis_name=MEMBER)
+        return jax.vmap(f, in_axes=tuple(in_axes), spmd_axis_name=axis_name)
 
     def alone(*args: Any) -> Any:
         one = [

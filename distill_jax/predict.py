@@ -43,7 +43,7 @@ class Predictor:
             inputs = normalise(x[chosen], mean, std, dtype)
             return model.apply(variables, jax.lax.with_sharding_constraint(inputs, split), train=False)
 
-        mapped: Callable[..., jax.Array] = over_members(forward, (0, None, None), members)
+        mapped: Callable[..., jax.Array] = over_members(forward, (0, None, None), members, MEMBER)
         self._forward = jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
 
     def __call__(self, variables: Any, x: jax.Array) -> tuple[np.ndarray, int]:

@@ -48,13 +48,13 @@ class Scalars:
         self._file = path.open("a")
         self._boards = []
         if tensorboard is not None:
-            self._boards = [_board(tensorboard / m.model / f"seed-{m.seed}", first_step) for m in members]
+            self._boards = [_board(tensorboard / m.name / f"seed-{m.seed}", first_step) for m in members]
 
     def write(self, step: int, shared: dict[str, float], per_member: dict[str, Sequence[float]]) -> None:
         """One moment: scalars that all members share, and one value for each member."""
         for i, member in enumerate(self._members):
             values = {name: float(v[i]) for name, v in per_member.items()} | shared
-            row = {"model": member.model, "seed": member.seed, "step": step} | values
+            row = {"model": member.name, "seed": member.seed, "step": step} | values
             self._file.write(json.dumps(row) + "\n")
             for name, value in values.items() if self._boards else ():
                 self._boards[i].add_scalar(name, value, step)

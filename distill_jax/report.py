@@ -68,7 +68,9 @@ def summarise(
     Raises:
       InputError: a dump is missing or damaged.
     """
-    found = {k: p for k, p in dumps.find_dumps(workdir).items() if k[1] < seeds and k[2] <= total_steps}
+    found = {
+        k: p for k, p in dumps.find_dumps(workdir).items() if k[0] in MODELS and k[1] < seeds and k[2] <= total_steps
+    }
     for model, seed, split in itertools.product(MODELS, range(seeds), SPLITS):
         path = dumps.dump_path(workdir, model, seed, total_steps, split)
         if (model, seed, total_steps, split) not in found:

@@ -39,7 +39,10 @@ class DataSetting:
     """Share of training labels, in [0, 1), that are replaced by another class drawn uniformly. The true labels
     are kept for measurement. Test labels are never touched."""
     noise_seed: int = 0
-    """Seed of the subset and of the label noise: the same for all models and seeds of a run."""
+    """Seed of the subset and of the label noise."""
+    noise_draw: Literal["shared", "per-seed"] = "shared"
+    """Whether all repetitions have the same wrong labels, or each its own (noise_seed, and the number of the
+    repetition): intervals then range over draws of the noise too. The subset is always the same."""
     augment: Literal["none", "crop", "crop-flip"] = "none"
     """On-device augmentation: zero-pad by an eighth of the side and crop at random; crop-flip also mirrors."""
 
@@ -81,6 +84,24 @@ class ObjectiveSetting:
     """Step at which the two switched students begin to change their loss [default: half way]."""
     switch_window: int = 0
     """Steps over which the weight moves linearly from one loss to the other; 0 switches at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepSetting:
+    """Further students, one for every combination of these values that matters to a model; the study's own value
+    is always among them. They join the study's populations, so that a whole sweep trains in one program. Like the
+    number of seeds it may grow in a work directory that already holds the study."""
+
+    temperature: tuple[float, ...] = ()
+    """Values of --temperature, for the students that are distilled."""
+    distillation_weight: tuple[float, ...] = ()
+    """Values of --distillation-weight, likewise."""
+    switch_step: tuple[int, ...] = ()
+    """Values of --switch-step, for the two switched students."""
+    switch_window: tuple[int, ...] = ()
+    """Values of --switch-window, likewise."""
+    learning_rate: tuple[float, ...] = ()
+    """Values of --learning-rate, for all students; the teacher keeps the study's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +156,12 @@ class RunSetting:
     """Most models trained at once in one program [default: by the backend and the model]."""
     steps_per_dispatch: int | None = None
     """Training steps in one call of the compiled program [default: by the backend and the model]."""
+    teacher_logits: Literal["auto", "cached", "in-step"] = "auto"
+    """Where students have their teacher's logits from: 'cached', its dump of the training set, which serves as long
+    as nothing is augmented; 'in-step', computed on the very batch. 'auto' takes the cache where it serves."""
+    memory_gib: float | None = None
+    """Memory of one device that a program may take, in GiB; larger populations are split [default: what the
+    device reports]."""
     checkpoint_seconds: float = 60.0
     """Least time between two checkpoints, in seconds; 0 writes one after every dispatch."""
     keep_checkpoints: int = 2
@@ -163,19 +190,20 @@ class Setting:
     teacher: ModelSetting = dataclasses.field(default_factory=ModelSetting)
     student: ModelSetting = dataclasses.field(default_factory=ModelSetting)
     objective: Annotated[ObjectiveSetting, _Flat] = dataclasses.field(default_factory=ObjectiveSetting)
+    sweep: SweepSetting = dataclasses.field(default_factory=SweepSetting)
     optimizer: Annotated[OptimizerSetting, _Flat] = dataclasses.field(default_factory=OptimizerSetting)
     train: Annotated[TrainSetting, _Flat] = dataclasses.field(default_factory=TrainSetting)
     run: Annotated[RunSetting, _Flat] = dataclasses.field(default_factory=RunSetting)
 
 
 def identity(setting: Setting) -> dict[str, Any]:
-    """What names a study: every field that changes what is computed, as JSON values.
+    """What names a study: every field that changes what one of its models is, as JSON values.
 
-    Where data lie and how the work is carried out are not part of it; what the data are is added by their
-    fingerprint.
+    Where data lie, how the work is carried out and which further students there are, are not part of it; what the
+    data are is added by their fingerprint.
     """
     fields = dataclasses.asdict(setting)
-    del fields["run"]
+    del fields["run"], fields["sweep"]
     data = fields["data"]
     del data["data_dir"], data["cache_dir"]
     data["dataset"] = Path(data["dataset"]).name
@@ -247,6 +275,14 @@ def validate(setting: Setting) -> None:
     require(per_call is None or per_call >= 1, "--steps-per-dispatch", per_call, "1 or more")
     seconds = run.checkpoint_seconds
     require(0 <= seconds < float("inf"), "--checkpoint-seconds", seconds, "0 or more, and finite")
+    memory = run.memory_gib
+    require(memory is None or 0 < memory < float("inf"), "--memory-gib", memory, "positive")
+    require(
+        run.teacher_logits != "cached" or setting.data.augment == "none",
+        "--teacher-logits",
+        run.teacher_logits,
+        f"in-step or auto, since --augment {setting.data.augment} changes what the teacher sees",
+    )
     require(run.keep_checkpoints >= 1, "--keep-checkpoints", run.keep_checkpoints, "1 or more")
     require(
         run.distributed or (run.coordinator is None and run.processes is None and run.process_id is None),

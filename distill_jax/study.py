@@ -1,6 +1,7 @@
 """A whole study: teachers, then their students, population by population; what is finished is not done again."""
 
 import dataclasses
+import itertools
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -9,18 +10,18 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from distill_jax import backend, processes, workdir
+from distill_jax import backend, processes, sweep, workdir
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
-from distill_jax.dumps import dump_path
+from distill_jax.dumps import dump_path, read_dump
 from distill_jax.length import Length
 from distill_jax.models import CONVOLUTIONAL, build_model
 from distill_jax.objective import switch_step
 from distill_jax.placement import on_host
-from distill_jax.population import Member, split
-from distill_jax.setting import STUDENTS, Setting, identity, validate, validate_on_data
+from distill_jax.population import Member, seeds, shape, split
+from distill_jax.setting import Setting, identity, validate, validate_on_data
 from distill_jax.train import train
-from distill_jax.trainer import Trainer, check_batch
+from distill_jax.trainer import Timing, Trainer, cached_teacher, check_batch
 from distill_jax.workdir import Population
 
 
@@ -42,12 +43,13 @@ class Study:
         examples = len(self.dataset.train.label)
         self.length = Length.of(setting, examples)
         validate_on_data(setting, examples, len(self.dataset.test.label), self.length.total_steps)
+        sweep.check(setting, examples, len(self.dataset.test.label), self.length.total_steps)
         for role in ("teacher", "student"):
             network = getattr(setting, role)
             precision = setting.train.precision
             build_model(network, self.dataset.num_classes, self.dataset.input_shape, precision, option=f"--{role}")
             for population in split(self._members(role), self._most(role)):
-                check_batch(setting.train.batch_size, len(population))
+                check_batch(setting.train.batch_size, shape(population))
         self.switch_step = switch_step(setting.objective, self.length.total_steps)
         self.identity = identity(setting) | {"fingerprint": self.dataset.fingerprint}
         lock = processes.by_first(lambda: workdir.claim(setting.run.workdir, self.identity))
@@ -67,8 +69,10 @@ class Study:
 
     def _members(self, role: str) -> list[Member]:
         # Seed by seed, so that a study stopped early has whole comparisons.
-        models = ("teacher",) if role == "teacher" else STUDENTS
-        return [Member(model, seed) for seed in range(self.setting.run.seeds) for model in models]
+        seeds = range(self.setting.run.seeds)
+        if role == "teacher":
+            return [Member("teacher", seed) for seed in seeds]
+        return [m for seed in seeds for m in sweep.students(self.setting, self.length.total_steps, seed)]
 
     def _most(self, role: str) -> int:
         network = getattr(self.setting, role).name
@@ -80,7 +84,7 @@ class Study:
         found = {}
         for population in workdir.populations(self.setting.run.workdir):
             dumps = [
-                dump_path(self.setting.run.workdir, m.model, m.seed, step, part)
+                dump_path(self.setting.run.workdir, m.name, m.seed, step, part)
                 for m in population.members
                 for step in self.length.snapshot_steps
                 for part in ("train", "test")
@@ -100,39 +104,47 @@ class Study:
                 portions.append(list(begun.members))
         rest = [m for m in todo if not any(m in portion for portion in portions)]
         portions += split(rest, most) if rest else []
-        # The first process has seen the folder as it is; -1 is a member that is finished.
-        at = {m: number for number, portion in enumerate(portions) for m in portion}
-        numbers = processes.from_first([at.get(m, -1) for m in members])
-        return [[m for m, k in zip(members, numbers, strict=True) if k == n] for n in range(numbers.max() + 1)]
+        # The first process has seen the folder as it is: each member's portion, and its place there as a checkpoint
+        # has it; -1 is a member that is finished.
+        at = {m: (number, rank) for number, portion in enumerate(portions) for rank, m in enumerate(portion)}
+        found = processes.from_first([at.get(m, (-1, -1)) for m in members])
+        placed = sorted((number, rank, i) for i, (number, rank) in enumerate(found.tolist()) if number >= 0)
+        return [[members[i] for *_, i in group] for _, group in itertools.groupby(placed, lambda p: p[0])]
 
     def _train(self, role: str) -> None:
         portions, most = self._portions(role), self._most(role)
         todo, everyone = sum(map(len, portions)), len(self._members(role))
         if todo > most > 1:
             self._console.print(f"{todo} {role}s are more than --population {most}: they are trained in portions")
-        trainers: dict[int, Trainer] = {}
-        teachers = None
-        if role == "student" and todo:
-            teachers = self._teachers([m.seed for portion in portions for m in portion])
-        total = self.length.total_steps
-        for number, portion in enumerate(portions):
-            if len(portion) not in trainers:
-                trainers[len(portion)] = Trainer(self.setting, self.dataset, role, len(portion))
+        teachers = self._teachers([m.seed for portion in portions for m in portion]) if role == "student" else {}
+        trainers: dict[tuple[int, int], Trainer] = {}
+        done = 0
+        while portions:
+            portion = portions.pop(0)
+            extent = shape(portion)
+            if extent not in trainers:
+                trainers[extent] = Trainer(self.setting, self.dataset, role, extent)
+            trainer = trainers[extent]
+            of_each = jax.tree.map(lambda *a: np.stack(a), *[teachers[s] for s in seeds(portion)]) if teachers else None
             population = Population.of(self.setting.run.workdir, portion)
+            if len(portion) > 1 and not population.checkpoint():
+                fitting = self._fitting(trainer, portion, of_each)
+                if fitting < len(portion):
+                    del trainers[extent]
+                    portions = split([m for p in (portion, *portions) for m in p], fitting)
+                    continue
             if processes.is_first():
                 population.begin()
-            of_each = None
-            if teachers is not None:
-                of_each = jax.tree.map(lambda *a: np.stack(a), *[teachers[m.seed] for m in portion])
-            name = _name(portion) + (f" ({number + 1} of {len(portions)})" if len(portions) > 1 else "")
-            timing = train(trainers[len(portion)], portion, of_each, population.folder, name, self._console)
-            examples = total * self.setting.train.batch_size * len(portion)
+            done += 1
+            name = _name(portion) + (f" ({done} of {done + len(portions)})" if done + len(portions) > 1 else "")
+            timing = train(trainer, portion, of_each, population.folder, name, self._console)
+            examples = self.length.total_steps * self.setting.train.batch_size * len(portion)
             if processes.is_first():
                 seconds = {f"{kind}_seconds": spent for kind, spent in dataclasses.asdict(timing).items()}
                 population.finish(seconds | {"training_examples": examples})
                 speed = examples / max(timing.training, 1e-9)
                 self._console.print(
-                    f"{name}: {total} steps in {timing.training:.1f} s, {speed:,.0f} examples/s "
+                    f"{name}: {self.length.total_steps} steps in {timing.training:.1f} s, {speed:,.0f} examples/s "
                     f"(compilation {timing.compilation:.1f} s, dumps {timing.dumps:.1f} s)",
                     soft_wrap=True,
                 )
@@ -140,15 +152,38 @@ class Study:
         if processes.is_first() and todo < everyone:
             self._console.print(f"{everyone - todo} of {everyone} {role}s were there already")
 
+    def _fitting(self, trainer: Trainer, portion: Sequence[Member], teachers: Any) -> int:
+        """How many members to train at once: all of the portion, or fewer where they would not fit in memory."""
+        limit = backend.memory_limit(self.setting.run.memory_gib)
+        need = trainer.runner(portion, teachers, Timing()).memory()
+        fitting = len(portion) if need <= limit else max(min(int(len(portion) * limit / need), len(portion) - 1), 1)
+        fitting = int(processes.from_first([fitting])[0])
+        if fitting < len(portion):
+            self._console.print(
+                f"{_name(portion)}, need {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}: "
+                f"{fitting} at once are tried instead",
+                soft_wrap=True,
+            )
+        return fitting
+
     def _teachers(self, seeds: Sequence[int]) -> dict[int, Any]:
+        """What the students of each seed are given of their teacher: its logits, or its variables."""
+        return self._teachers_logits(seeds) if cached_teacher(self.setting) else self._teachers_variables(seeds)
+
+    def _teachers_logits(self, seeds: Sequence[int]) -> dict[int, Any]:
+        """The trained teachers' logits on the training set, [N, K], by seed."""
+        run, last = self.setting.run, self.length.total_steps
+        return {seed: read_dump(dump_path(run.workdir, "teacher", seed, last, "train")).logits for seed in seeds}
+
+    def _teachers_variables(self, seeds: Sequence[int]) -> dict[int, Any]:
         """The trained teachers' variables by seed, host arrays."""
         variables, trainers, finished = {}, {}, self._finished()
         for population in dict.fromkeys(finished[Member("teacher", seed)] for seed in seeds):
-            size = len(population.members)
-            if size not in trainers:
-                trainers[size] = Trainer(self.setting, self.dataset, "teacher", size)
+            extent = shape(population.members)
+            if extent not in trainers:
+                trainers[extent] = Trainer(self.setting, self.dataset, "teacher", extent)
             with Checkpoints(population.folder / "checkpoints", self.setting.run.keep_checkpoints) as saved:
-                restored = saved.restore(self.length.total_steps, trainers[size].state_like())
+                restored = saved.restore(self.length.total_steps, trainers[extent].state_like())
             host = jax.tree.map(on_host, restored.state.variables)
             for i, member in enumerate(population.members):
                 variables[member.seed] = jax.tree.map(lambda a, i=i: a[i], host)
@@ -168,8 +203,8 @@ class Study:
 
 
 def _name(members: Sequence[Member]) -> str:
-    models = list(dict.fromkeys(m.model for m in members))
-    seeds = sorted({m.seed for m in members})
+    models = list(dict.fromkeys(m.name for m in members))
+    numbers = sorted({m.seed for m in members})
     plural = "teachers" if models == ["teacher"] else "students"
     what = f"{len(members)} {plural}" if len(members) > 1 else models[0]
-    return f"{what}, " + (f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}-{seeds[-1]}")
+    return f"{what}, " + (f"seed {numbers[0]}" if len(numbers) == 1 else f"seeds {numbers[0]}-{numbers[-1]}")

@@ -34,9 +34,9 @@ def train(
     """Trains a population to its end and dumps its snapshots; resumes what it finds begun in `folder`.
 
     Args:
-      trainer: for populations of this size.
+      trainer: for populations of this shape.
       members: who is trained.
-      teachers: host arrays, variables of each member's teacher with a leading member axis; None for teachers.
+      teachers: what `Trainer.runner` takes.
       folder: of this population, for checkpoints.
       name: what to call it while it works.
       console: for progress.
@@ -52,10 +52,10 @@ def train(
     setting, length = trainer.setting, trainer.length
     run, workdir = setting.run, setting.run.workdir
     timing = Timing()
-    digests = [run_digest(setting, m.model, m.seed, trainer.dataset.fingerprint) for m in members]
+    digests = [run_digest(m.applied(setting), m.model, m.seed, trainer.dataset.fingerprint) for m in members]
 
     def paths(step: int, split: str) -> list[Path]:
-        return [dump_path(workdir, m.model, m.seed, step, split) for m in members]
+        return [dump_path(workdir, m.name, m.seed, step, split) for m in members]
 
     def missing(step: int) -> dict[str, np.ndarray]:
         # As the first process sees it: the others' view of a shared folder may be older.
@@ -67,11 +67,11 @@ def train(
         for split_name, absent in missing(step).items():
             split = getattr(trainer.dataset, split_name)
             logits, first_row = trainer.predict(state.variables, trainer.inputs[split_name])
-            items = []
+            items, labels = [], []
             of_each = zip(members, paths(step, split_name), logits, digests, absent, strict=True)
             for member, path, of_member, digest, is_absent in of_each:
                 attributes = {
-                    "model": member.model,
+                    "model": member.name,
                     "seed": member.seed,
                     "step": step,
                     "split": split_name,
@@ -80,7 +80,9 @@ def train(
                 }
                 if is_absent:
                     items.append((path, of_member, attributes))
-            write_dumps(items, split.label, split.true_label, split.id, first_row)
+                    is_train = split_name == "train"
+                    labels.append(trainer.dataset.training_label(member.seed) if is_train else split.label)
+            write_dumps(items, np.stack(labels), split.true_label, split.id, first_row)
         timing.dumps += time.monotonic() - started
 
     checkpoints = Checkpoints(folder / "checkpoints", run.keep_checkpoints)

@@ -1,7 +1,7 @@
 """The compiled training step: a pure function of (state, data, seed, step), many of them in one dispatch."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import flax.struct
 import jax
@@ -12,7 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from distill_jax.data.augment import augment, normalise
 from distill_jax.objective import cross_entropy
-from distill_jax.placement import BATCH
+from distill_jax.placement import BATCH, STUDENT
+from distill_jax.population import over_members
 
 _INIT, _ORDER, _AUGMENT = range(3)  # one stream of random numbers for each purpose
 
@@ -71,7 +72,7 @@ def make_epoch_order(examples: int, epochs: int) -> Callable[..., jax.Array]:
 
 def make_dispatch(
     model: nn.Module,
-    optimizer: optax.GradientTransformation,
+    rule: optax.GradientTransformation,
     mesh: Mesh,
     *,
     mean: jax.Array,
@@ -82,66 +83,80 @@ def make_dispatch(
     batch_size: int,
     steps_per_epoch: int,
     steps: int,
-    teacher: nn.Module | None = None,
+    students: int = 1,
+    teacher: nn.Module | Literal["cached"] | None = None,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
-    """Several training steps of one model as one function.
+    """Several training steps of the students of one seed as one function.
+
+    What they share, batches and their teacher's logits, is computed once a step.
 
     Args:
       model: the network to train, `model.apply(variables, x, train)` -> float32 logits [B, K].
+      rule: the update rule without its learning rate, see `optimizer.make_rule`.
       mesh: the batch is split over its 'batch' axis.
       mean, std: of the inputs, by channel or feature, in raw units.
       augmentation: 'none', 'crop' or 'crop-flip'.
       dtype: of the normalised inputs.
       distillation_scale: see `objective.cross_entropy`.
       steps: how many.
-      teacher: evaluated on the very batch the student sees; None where the distillation weight is 0 throughout.
+      students: how many, V.
+      teacher: evaluated on the very batch the students see; 'cached' where its logits are given instead; None
+        where the distillation weight is 0 throughout.
 
     Returns:
       The function
-        (state, teacher_variables, x, label, order, first_step, weight, temperature, role, seed)
-        -> (state, {'loss': float32 [steps], 'accuracy': float32 [steps]})
-      with x [N, ...] raw and label int32 [N] the whole training split, order int32 [E, N] the permutations of
-      the epochs from that of `first_step` (int32 scalar) on, and weight float32 [steps] the distillation weight.
-      Accuracy is on the augmented batch before its update.
+        (state, taught, x, label, order, first_step, weight, rate, temperature, role, seed)
+        -> (state, {'loss': float32 [V, steps], 'accuracy': float32 [V, steps]})
+      with state's leaves [V, ...]; taught the teacher's variables, or its logits float32 [N, K]; x [N, ...] raw
+      and label int32 [N] the whole training split; order int32 [E, N] the permutations of the epochs from that of
+      `first_step` (int32 scalar) on; weight and rate float32 [V, total steps] the distillation weight and the
+      learning rate at every step of the run; temperature float32 [V]. Accuracy is on the augmented batch before
+      its update.
     """
 
     def on_devices(batch: jax.Array) -> jax.Array:
         return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec(BATCH)))
 
-    def dispatch(state, teacher_variables, x, label, order, first_step, weight, temperature, role, seed):
+    def update(state, batch, target, teacher_logits, weight, rate, temperature):
+        def loss_of(params):
+            logits, updated = model.apply(
+                {"params": params, **state.collections}, batch, train=True, mutable=["batch_stats"]
+            )
+            loss = cross_entropy(logits, target, teacher_logits, weight, temperature, distillation_scale)
+            return loss, (logits, updated)
+
+        (loss, (logits, updated)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        direction, opt_state = rule.update(grads, state.opt_state, state.params)
+        state = TrainState(
+            params=jax.tree.map(lambda p, d: p - rate * d, state.params, direction),
+            collections={**state.collections, **updated},
+            opt_state=opt_state,
+        )
+        return state, {"loss": loss, "accuracy": jnp.mean(jnp.argmax(logits, axis=-1) == target)}
+
+    update_all = over_members(update, (0, None, None, None, 0, 0, 0), students, STUDENT)
+
+    def dispatch(state, taught, x, label, order, first_step, weight, rate, temperature, role, seed):
         first_epoch = first_step // steps_per_epoch
 
-        def one_step(state: TrainState, inputs: tuple[jax.Array, jax.Array]):
-            offset, w = inputs
-            step = first_step + offset
+        def one_step(state: TrainState, step: jax.Array):
             row = order[step // steps_per_epoch - first_epoch]
             start = step % steps_per_epoch * batch_size
             chosen = on_devices(jax.lax.dynamic_slice(row, (start,), (batch_size,)))
             batch = augment(jax.random.fold_in(_key(role, seed, _AUGMENT), step), x[chosen], augmentation)
             batch = on_devices(normalise(batch, mean, std, dtype))
-            target = on_devices(label[chosen])
-            teacher_logits = None if teacher is None else teacher.apply(teacher_variables, batch, train=False)
-
-            def loss_of(params):
-                logits, updated = model.apply(
-                    {"params": params, **state.collections}, batch, train=True, mutable=["batch_stats"]
-                )
-                loss = cross_entropy(logits, target, teacher_logits, w, temperature, distillation_scale)
-                return loss, (logits, updated)
-
-            (loss, (logits, updated)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-            state = TrainState(
-                params=optax.apply_updates(state.params, updates),
-                collections={**state.collections, **updated},
-                opt_state=opt_state,
-            )
-            accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == target)
-            return state, {"loss": loss, "accuracy": accuracy}
+            teacher_logits = None
+            if teacher == "cached":
+                teacher_logits = taught[chosen]
+            elif teacher is not None:
+                teacher_logits = teacher.apply(taught, batch, train=False)
+            now = weight[:, step], rate[:, step], temperature
+            return update_all(state, batch, on_devices(label[chosen]), teacher_logits, *now)
 
         if steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
-            state, metrics = one_step(state, (jnp.int32(0), weight[0]))
-            return state, jax.tree.map(lambda m: m[None], metrics)
-        return jax.lax.scan(one_step, state, (jnp.arange(steps, dtype=jnp.int32), weight))
+            state, metrics = one_step(state, first_step)
+            return state, jax.tree.map(lambda m: m[:, None], metrics)
+        state, metrics = jax.lax.scan(one_step, state, first_step + jnp.arange(steps, dtype=jnp.int32))
+        return state, jax.tree.map(lambda m: m.swapaxes(0, 1), metrics)
 
     return dispatch

@@ -1,4 +1,4 @@
-"""A study's training programs, compiled for populations of one size, with the data on the devices."""
+"""A study's training programs, compiled for populations of one shape, with the data on the devices."""
 
 import dataclasses
 import time
@@ -13,10 +13,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 from distill_jax import backend, objective
 from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError
-from distill_jax.length import Length
+from distill_jax.length import Length, dispatches
 from distill_jax.models import CONVOLUTIONAL, build_model
-from distill_jax.optimizer import learning_rate_schedule, make_optimizer
-from distill_jax.placement import BATCH, MEMBER, make_mesh, place
+from distill_jax.optimizer import learning_rates, make_rule
+from distill_jax.placement import BATCH, MEMBER, SEED, make_mesh, place
 from distill_jax.population import Member, over_members
 from distill_jax.predict import Predictor
 from distill_jax.setting import Setting
@@ -33,19 +33,24 @@ class Timing:
 
 
 class Trainer:
-    """Compiled programs and data on the devices for populations of one size.
+    """Compiled programs and data on the devices for populations of one shape.
 
     Args:
       setting: the study's.
       dataset: what is learned from.
-      role: 'teacher' or 'student': which network is trained. Students are given their teachers' variables.
-      members: size of the populations.
+      role: 'teacher' or 'student': which network is trained. Students are given their teachers.
+      shape: seeds and students of each seed in a population, see `population.shape`.
+
+    Raises:
+      InputError: a batch that does not divide evenly over the devices.
     """
 
-    def __init__(self, setting: Setting, dataset: Dataset, role: str, members: int):
-        self.setting, self.dataset, self.members = setting, dataset, members
+    def __init__(self, setting: Setting, dataset: Dataset, role: str, shape: tuple[int, int] = (1, 1)):
+        self.setting, self.dataset, self.shape = setting, dataset, shape
+        self.seeds, self.students = shape
+        self.members = self.seeds * self.students
         self.length = Length.of(setting, len(dataset.train.label))
-        self.mesh = make_mesh(members)
+        self.mesh = make_mesh(*shape)
         precision = setting.train.precision
         self.dtype = jnp.dtype(precision)
         build = [dataset.num_classes, dataset.input_shape, precision]
@@ -54,35 +59,33 @@ class Trainer:
         self.model = build_model(own, *build, option=f"--{role}")
         standard = backend.defaults(own.name in CONVOLUTIONAL)
         self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
-        optimizer_length = (self.length.total_steps, self.length.steps_per_epoch)
-        self.optimizer = make_optimizer(setting.optimizer, *optimizer_length)
-        # As a table, since a schedule called on the host for every line of the log would cost as much as a step.
-        rates = learning_rate_schedule(setting.optimizer, *optimizer_length)(jnp.arange(self.length.total_steps))
-        self.learning_rates = np.broadcast_to(np.asarray(rates), self.length.total_steps)
+        self.rule = make_rule(setting.optimizer)
         self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
-        check_batch(setting.train.batch_size, members)
+        check_batch(setting.train.batch_size, shape)
         examples = len(dataset.train.label)
         epochs = (self.steps_per_dispatch + self.length.steps_per_epoch - 2) // self.length.steps_per_epoch + 1
-        init = make_init(self.model, self.optimizer, dataset.input_shape)
-        self._init = jax.jit(over_members(init, (0, 0), members), out_shardings=self.by_member)
-        order = over_members(make_epoch_order(examples, epochs), (0, 0, None), members)
-        self.epoch_order = jax.jit(order, out_shardings=self.by_member)
+        init = make_init(self.model, self.rule, dataset.input_shape)
+        self._init = jax.jit(over_members(init, (0, 0), self.members, MEMBER), out_shardings=self.by_member)
+        order = over_members(make_epoch_order(examples, epochs), (0, 0, None), self.seeds, SEED)
+        self.epoch_order = jax.jit(order, out_shardings=NamedSharding(self.mesh, PartitionSpec(SEED)))
         self.predict = Predictor(
             self.model,
             self.mesh,
-            members,
+            self.members,
             mean=dataset.mean,
             std=dataset.std,
             dtype=self.dtype,
-            batch=max(standard.evaluation_batch // members, 1),
+            batch=max(standard.evaluation_batch // self.members, 1),
         )
         self.inputs = {s: place(self.mesh, getattr(dataset, s).x) for s in ("train", "test")}
-        self.label = place(self.mesh, dataset.train.label)
         self.programs: dict[tuple[bool, int], Any] = {}
+        self._compilation = 0.0  # seconds that no runner has been told of yet
 
     def initial_state(self, members: Sequence[Member]) -> TrainState:
         """The state before step 0, with a leading member axis."""
-        return self._init(*self.identities(members))
+        roles = np.array([m.role for m in members], np.int32)
+        seeds = np.array([m.seed for m in members], np.int32)
+        return self._init(place(self.mesh, roles, MEMBER), place(self.mesh, seeds, MEMBER))
 
     def state_like(self) -> TrainState:
         """Shapes, dtypes and shardings of the state."""
@@ -90,21 +93,23 @@ class Trainer:
         shapes = jax.eval_shape(self._init, identity, identity)
         return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self.by_member), shapes)
 
-    def identities(self, members: Sequence[Member]) -> tuple[jax.Array, jax.Array]:
-        """Roles and seeds, int32 [P] each, on the devices."""
-        roles = np.array([m.role for m in members], np.int32)
-        seeds = np.array([m.seed for m in members], np.int32)
-        return place(self.mesh, roles, MEMBER), place(self.mesh, seeds, MEMBER)
-
     def runner(self, members: Sequence[Member], teachers: Any, timing: Timing) -> "Runner":
-        """What advances this population, whose teachers' variables have a leading member axis too."""
+        """What advances this population.
+
+        Args:
+          members: seed by seed, of this trainer's shape.
+          teachers: host arrays with a leading axis of seeds: the teachers' variables, or where `cached_teacher`
+            their logits on the training set, float32 [S, N, K]; None for teachers.
+          timing: what compilation is added to.
+        """
         return Runner(self, members, teachers, timing)
 
     def lowerable(self, taught: bool, steps: int) -> Any:
         """The jitted dispatch of so many steps, with the teacher in it or not."""
+        seeds, students = self.shape
         dispatch = make_dispatch(
             self.model,
-            self.optimizer,
+            self.rule,
             self.mesh,
             mean=self.dataset.mean,
             std=self.dataset.std,
@@ -114,66 +119,115 @@ class Trainer:
             batch_size=self.setting.train.batch_size,
             steps_per_epoch=self.length.steps_per_epoch,
             steps=steps,
-            teacher=self.teacher if taught else None,
+            students=students,
+            teacher=("cached" if cached_teacher(self.setting) else self.teacher) if taught else None,
         )
-        mapped = over_members(dispatch, (0, 0, None, None, 0, None, 0, 0, 0, 0), self.members)
-        replicated = NamedSharding(self.mesh, PartitionSpec())
-        return jax.jit(mapped, donate_argnums=0, out_shardings=(self.by_member, replicated))
+        of_seeds = over_members(dispatch, (0, 0, None, 0, 0, None, 0, 0, 0, 0, 0), seeds, SEED)
 
-    def program(self, taught: bool, steps: int, args: tuple[Any, ...], timing: Timing) -> Any:
+        def population(state, taught, x, label, order, first_step, weight, rate, temperature, role, seed):
+            by_seed = [
+                jax.tree.map(lambda a: a.reshape(seeds, students, *a.shape[1:]), tree)
+                for tree in (state, weight, rate, temperature)
+            ]
+            outcome = of_seeds(by_seed[0], taught, x, label, order, first_step, *by_seed[1:], role, seed)
+            return jax.tree.map(lambda a: a.reshape(seeds * students, *a.shape[2:]), outcome)
+
+        replicated = NamedSharding(self.mesh, PartitionSpec())
+        return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, replicated))
+
+    def program(self, taught: bool, steps: int, args: tuple[Any, ...]) -> Any:
         """The same, compiled for these arguments' shapes once."""
         if (taught, steps) not in self.programs:
             started = time.monotonic()
             self.programs[taught, steps] = self.lowerable(taught, steps).lower(*args).compile()
-            timing.compilation += time.monotonic() - started
+            self._compilation += time.monotonic() - started
         return self.programs[taught, steps]
+
+    def compilation(self) -> float:
+        """Seconds of compilation since this was last asked."""
+        seconds, self._compilation = self._compilation, 0.0
+        return seconds
 
 
 class Runner:
-    """Advances one population by dispatches."""
+    """Advances one population by dispatches.
+
+    Attributes:
+      weights, rates: float32 [P, total steps], each member's distillation weight and learning rate at every step.
+    """
 
     def __init__(self, trainer: Trainer, members: Sequence[Member], teachers: Any, timing: Timing):
         self._trainer, self._timing = trainer, timing
-        setting, total = trainer.setting, trainer.length.total_steps
-        self.weights = np.stack([objective.weights(m.model, setting.objective, total) for m in members])
-        self._identities = trainer.identities(members)
-        temperature = np.full(len(members), setting.objective.temperature, np.float32)
-        self._temperature = place(trainer.mesh, temperature, MEMBER)
-        self._teachers = None if teachers is None else place(trainer.mesh, teachers, MEMBER)
+        timing.compilation += trainer.compilation()
+        length, mesh = trainer.length, trainer.mesh
+        settings = [m.applied(trainer.setting) for m in members]
+        total = length.total_steps
+        of_each = zip(members, settings, strict=True)
+        self.weights = np.stack([objective.weights(m.model, s.objective, total) for m, s in of_each])
+        self.rates = np.stack([learning_rates(s.optimizer, total, length.steps_per_epoch) for s in settings])
+        temperatures = np.array([s.objective.temperature for s in settings], np.float32)
+        self._by_member = place(mesh, (self.weights, self.rates, temperatures), MEMBER)
+        firsts = members[:: trainer.students]  # one of each seed
+        roles, seeds = np.array([m.role for m in firsts], np.int32), np.array([m.seed for m in firsts], np.int32)
+        labels = np.stack([trainer.dataset.training_label(m.seed) for m in firsts])
+        self._label, *self._identity = place(mesh, (labels, roles, seeds), SEED)
+        self._teachers = None if teachers is None else place(mesh, teachers, SEED)
         self._order: tuple[int, Any] = (-1, None)
 
     def arguments(self, state: TrainState, first: int, steps: int) -> tuple[Any, ...]:
-        """The dispatch's arguments; those of the teacher are {} where its weight is 0 for all members."""
+        """The dispatch's arguments; that of the teacher is {} where its weight is 0 for all members."""
         trainer = self._trainer
         epoch = first // trainer.length.steps_per_epoch
         if self._order[0] != epoch:
-            self._order = epoch, trainer.epoch_order(*self._identities, jnp.int32(epoch))
-        weight = self.weights[:, first : first + steps]
+            self._order = epoch, trainer.epoch_order(*self._identity, jnp.int32(epoch))
         return (
             state,
-            self._teachers if np.any(weight > 0) else {},
+            self._teachers if self._taught(first, steps) else {},
             trainer.inputs["train"],
-            trainer.label,
+            self._label,
             self._order[1],
             jnp.int32(first),
-            place(trainer.mesh, weight, MEMBER),
-            self._temperature,
-            *self._identities,
+            *self._by_member,
+            *self._identity,
         )
 
     def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:
         """The state `steps` later, and metrics [P, steps], neither of which has been waited for."""
         args = self.arguments(state, first, steps)
-        return self._trainer.program(bool(args[1]), steps, args, self._timing)(*args)
+        program = self._program(steps, args)
+        self._timing.compilation += self._trainer.compilation()
+        return program(*args)
+
+    def memory(self) -> int:
+        """Bytes of each device that training takes: of its largest program, with arguments and results."""
+        trainer = self._trainer
+        calls = list(dispatches(0, trainer.length, trainer.steps_per_dispatch))
+        # The longest call, and of these one with the teacher in it.
+        first, steps = max(calls, key=lambda call: (call[1], self._taught(*call)))
+        found = self._program(steps, self.arguments(trainer.state_like(), first, steps)).memory_analysis()
+        kept = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
+        return kept + found.temp_size_in_bytes
+
+    def _taught(self, first: int, steps: int) -> bool:
+        return bool(np.any(self.weights[:, first : first + steps] > 0))
+
+    def _program(self, steps: int, args: tuple[Any, ...]) -> Any:
+        return self._trainer.program(args[1] is self._teachers, steps, args)
 
 
-def check_batch(batch_size: int, members: int) -> None:
+def cached_teacher(setting: Setting) -> bool:
+    """Whether students are given their teachers' logits on the training set, and not their variables."""
+    asked = setting.run.teacher_logits
+    return setting.data.augment == "none" if asked == "auto" else asked == "cached"
+
+
+def check_batch(batch_size: int, shape: tuple[int, int]) -> None:
     """Checks that a batch divides evenly.
 
     Raises:
       InputError: it does not.
     """
-    sharing = make_mesh(members).shape[BATCH]
+    sharing = make_mesh(*shape).shape[BATCH]
     if batch_size % sharing:
         raise InputError(
             f"--batch-size {batch_size}: must be a multiple of {sharing}, the number of devices that share a batch"

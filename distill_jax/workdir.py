@@ -79,17 +79,17 @@ class Population:
     @classmethod
     def of(cls, workdir: Path, members: Sequence[Member]) -> "Population":
         """The folder, new or begun, of these members trained together."""
-        models = list(dict.fromkeys(m.model for m in members))
+        models = list(dict.fromkeys(m.name for m in members))
         seeds = sorted({m.seed for m in members})
         name = models[0] if len(models) == 1 else "students"
         span = f"seed-{seeds[0]}" if len(seeds) == 1 else f"seeds-{seeds[0]}-{seeds[-1]}"
-        code = digest([[m.model, m.seed] for m in members])[:6]
+        code = digest([dataclasses.astuple(m) for m in members])[:6]
         return cls(workdir / "runs" / f"{name}-{span}-{code}", tuple(members))
 
     def begin(self) -> None:
         """Makes the folder, and says in it who is trained."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.folder / "members.json", json.dumps([[m.model, m.seed] for m in self.members]))
+        write_text(self.folder / "members.json", json.dumps([dataclasses.astuple(m) for m in self.members]))
 
     def finish(self, facts: dict[str, float]) -> None:
         """Marks that all of the population's dumps and its last checkpoint are on disk."""
@@ -113,6 +113,9 @@ def populations(workdir: Path) -> list[Population]:
     """The populations that were ever begun."""
     found = []
     for place in sorted((workdir / "runs").glob("*/members.json")):
-        members = json.loads(place.read_text())
-        found.append(Population(place.parent, tuple(Member(model, seed) for model, seed in members)))
+        members = tuple(
+            Member(model, seed, tuple((field, value) for field, value in changes))
+            for model, seed, changes in json.loads(place.read_text())
+        )
+        found.append(Population(place.parent, members))
     return found

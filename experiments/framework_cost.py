@@ -21,7 +21,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from rich.console import Console
 from rich.table import Table
 
@@ -47,6 +46,8 @@ PROG = "python -m experiments.framework_cost"
 def bare_step(trainer: Trainer, taught: bool, temperature: float) -> Any:
     """The step of one model without anything around it: (state, teacher, x, label) -> (state, loss)."""
 
+    rate = trainer.setting.optimizer.learning_rate
+
     def step(state: TrainState, teacher_variables: Any, x: jax.Array, label: jax.Array) -> tuple[TrainState, jax.Array]:
         teacher_logits = trainer.teacher.apply(teacher_variables, x, train=False) if taught else None
 
@@ -56,8 +57,8 @@ def bare_step(trainer: Trainer, taught: bool, temperature: float) -> Any:
             return cross_entropy(logits, label, teacher_logits, float(taught), temperature), updated
 
         (loss, updated), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        updates, opt_state = trainer.optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        direction, opt_state = trainer.rule.update(grads, state.opt_state, state.params)
+        params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
         return TrainState(params, {**state.collections, **updated}, opt_state), loss
 
     return jax.jit(step, donate_argnums=0)
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str]) -> None:
     setting: Setting = setting_from(words)
     setting = dataclasses.replace(setting, train=dataclasses.replace(setting.train, epochs=4, snapshots=()))
     dataset = load_dataset(setting.data)
-    trainer = Trainer(setting, dataset, "student", 1)
+    trainer = Trainer(setting, dataset, "student")
     teacher = jax.tree.map(on_host, trainer.initial_state([Member("teacher", 0)]).variables)
     rows = {model: measure(trainer, Member(model, 0), teacher, ROUNDS) for model in ("one_hot", "kd")}
     table = Table("student", "real loop, ms", "bare step, ms", "ratio (median)", "lowest", "highest", box=None)

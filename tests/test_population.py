@@ -1,8 +1,11 @@
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from distill_jax.population import Member, over_members, split
+from distill_jax.population import Member, over_members, shape, split
+from distill_jax.setting import Setting
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 1), (7, 3), (12, 16), (12, 4), (13, 12)])
@@ -16,13 +19,34 @@ def test_split_is_even_and_in_order(count, most):
     assert len(parts) == -(-count // most)
 
 
+def test_a_population_has_as_many_students_of_each_seed():
+    members = [Member(m, s) for s in range(5) for m in ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")]
+    assert [shape(part) for part in split(members, 8)] == [(1, 4), (2, 4), (2, 4)]
+    assert [shape(part) for part in split(members, 11)] == [(1, 4), (2, 4), (2, 4)]
+    assert {shape(part) for part in split(members, 3)} == {(1, 2)}
+    ragged = members[3:]  # of seed 0 one is left
+    assert [shape(part) for part in split(ragged, 100)] == [(1, 1), (4, 4)]
+    assert [m for part in split(ragged, 100) for m in part] == ragged
+    with pytest.raises(ValueError, match="as many members of each seed"):
+        shape(ragged)
+
+
+def test_a_member_s_changes_are_its_setting_and_its_name():
+    member = Member("kd", 3, (("learning_rate", 0.05), ("temperature", 2.0)))
+    assert member.name == "kd@learning_rate=0.05,temperature=2"
+    assert Member("kd", 3).name == "kd"
+    setting = member.applied(Setting())
+    assert (setting.optimizer.learning_rate, setting.objective.temperature) == (0.05, 2.0)
+    assert dataclasses.replace(setting, optimizer=Setting().optimizer, objective=Setting().objective) == Setting()
+
+
 @pytest.mark.parametrize("members", [1, 3])
 def test_over_members_is_each_alone(members):
     def f(tree, shared, scalar):
         return {"sum": tree["a"].sum() + shared, "scaled": tree["a"] * scalar}
 
     a, scalar = np.arange(members * 2.0).reshape(members, 2), np.arange(members) + 1.0
-    found = over_members(f, (0, None, 0), members)({"a": jnp.asarray(a)}, 3.0, jnp.asarray(scalar))
+    found = over_members(f, (0, None, 0), members, "seed")({"a": jnp.asarray(a)}, 3.0, jnp.asarray(scalar))
     for i in range(members):
         alone = f({"a": a[i]}, 3.0, scalar[i])
         np.testing.assert_allclose(found["sum"][i], alone["sum"])

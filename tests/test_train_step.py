@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,9 +8,9 @@ from small_study import advance, dataset, setting
 
 from distill_jax import placement
 from distill_jax.placement import on_host
-from distill_jax.population import Member
+from distill_jax.population import Member, seeds, shape
 from distill_jax.train_step import make_epoch_order
-from distill_jax.trainer import Timing, Trainer
+from distill_jax.trainer import Timing, Trainer, cached_teacher
 
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
 
@@ -42,7 +44,7 @@ def test_one_device_and_four_train_the_same(tmp_path, monkeypatch, network):
     for devices in (1, 4):
         with monkeypatch.context() as patched:
             on_devices(patched, devices)
-            trainer = Trainer(setting(tmp_path, network), dataset(), "teacher", 1)
+            trainer = Trainer(setting(tmp_path, network), dataset(), "teacher")
             assert trainer.mesh.size == devices
             state, losses = advance(trainer, [Member("teacher", 0)])
             logits, _ = trainer.predict(state.variables, trainer.inputs["test"])
@@ -54,25 +56,34 @@ def test_one_device_and_four_train_the_same(tmp_path, monkeypatch, network):
 def test_a_member_of_a_population_is_its_solo_run(tmp_path, network):
     small, data = setting(tmp_path, network), dataset()
     teachers = [Member("teacher", s) for s in (0, 1)]
-    taught = Trainer(small, data, "teacher", 2)
+    taught = Trainer(small, data, "teacher", (2, 1))
     state, _ = advance(taught, teachers)
     variables = jax.tree.map(on_host, state.variables)
-    members = [Member("one_hot", 0), Member("kd", 0), Member("one_hot", 1), Member("kd_to_one_hot", 1)]
+    members = [
+        *(Member("one_hot", 0, (("learning_rate", 0.02),)), Member("kd", 0, (("temperature", 1.5),))),
+        *(Member("kd", 0, (("distillation_weight", 0.5),)), Member("one_hot_to_kd", 0, (("switch_step", 2),))),
+        *(Member("one_hot", 1), Member("kd", 1)),
+        *(Member("kd_to_one_hot", 1, (("switch_step", 1), ("switch_window", 2))), Member("one_hot_to_kd", 1)),
+    ]
     if network == "resnet":
-        members = members[1:3]
+        members = [members[i] for i in (1, 3, 4, 6)]
 
     def stacked(population):
-        return jax.tree.map(lambda a: a[[m.seed for m in population]], variables)
+        return jax.tree.map(lambda a: a[seeds(population)], variables)
 
-    size, steps = len(members), 20 if network == "mlp" else 4
-    together, losses = advance(Trainer(small, data, "student", size), members, stacked(members), steps=steps)
-    alone = Trainer(small, data, "student", 1)
+    steps = 20 if network == "mlp" else 4
+    together, losses = advance(Trainer(small, data, "student", shape(members)), members, stacked(members), steps=steps)
+    alone = Trainer(small, data, "student")
 
     def variables_of(state, i):
         return jax.tree.map(lambda a: on_host(a)[i], state.variables)
 
     for i, member in enumerate(members):
         state, solo = advance(alone, [member], stacked([member]), steps=steps)
+        if network == "mlp" and member.changes:
+            changed = Trainer(member.applied(small), data, "student")  # as a study of that setting would train it
+            _, plain = advance(changed, [Member(member.model, member.seed)], stacked([member]), steps=steps)
+            np.testing.assert_array_equal(solo, plain)
         close(losses[i], solo[0])
         close(variables_of(together, i), variables_of(state, 0))
     assert not any(np.allclose(losses[0], other) for other in losses[1:])
@@ -82,7 +93,7 @@ def test_many_steps_a_dispatch_are_many_dispatches(tmp_path):
     outcomes = []
     for size in (1, 4, 10):
         small = setting(tmp_path, run={"steps_per_dispatch": size})
-        trainer = Trainer(small, dataset(), "teacher", 2)
+        trainer = Trainer(small, dataset(), "teacher", (2, 1))
         state, losses = advance(trainer, [Member("teacher", s) for s in (0, 1)], steps=20)
         outcomes.append((losses, jax.tree.map(on_host, state.params)))
     close(outcomes[0], outcomes[1])
@@ -91,8 +102,8 @@ def test_many_steps_a_dispatch_are_many_dispatches(tmp_path):
 
 def test_no_teacher_is_evaluated_where_the_weight_is_zero(tmp_path):
     small = setting(tmp_path, objective={"switch_step": 8})
-    trainer = Trainer(small, dataset(), "student", 1)
-    teacher = Trainer(small, dataset(), "teacher", 1).initial_state([Member("teacher", 0)])
+    trainer = Trainer(small, dataset(), "student")
+    teacher = Trainer(small, dataset(), "teacher").initial_state([Member("teacher", 0)])
     variables = jax.tree.map(on_host, teacher.variables)
     advance(trainer, [Member("one_hot_to_kd", 0)], variables, steps=8)
     assert set(trainer.programs) == {(False, 4)}
@@ -102,9 +113,9 @@ def test_no_teacher_is_evaluated_where_the_weight_is_zero(tmp_path):
 
 def test_students_of_a_seed_are_one_until_their_losses_differ(tmp_path):
     small = setting(tmp_path, objective={"switch_step": 8})
-    teacher = Trainer(small, dataset(), "teacher", 1).initial_state([Member("teacher", 0)])
+    teacher = Trainer(small, dataset(), "teacher").initial_state([Member("teacher", 0)])
     variables = jax.tree.map(on_host, teacher.variables)
-    trainer = Trainer(small, dataset(), "student", 1)
+    trainer = Trainer(small, dataset(), "student")
     losses = {
         model: advance(trainer, [Member(model, 0)], variables, steps=16)[1][0]
         for model in ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
@@ -114,8 +125,50 @@ def test_students_of_a_seed_are_one_until_their_losses_differ(tmp_path):
     assert not np.any(losses["one_hot"][9:] == losses["one_hot_to_kd"][9:])
 
 
+@pytest.mark.parametrize("network", ["mlp", "resnet"])
+def test_a_cached_teacher_teaches_as_one_in_the_step(tmp_path, network):
+    plain = setting(tmp_path, network, data={"augment": "none"})
+    data, members = dataset(), [Member(model, seed) for seed in (0, 1) for model in ("kd", "one_hot_to_kd")]
+    if network == "resnet":
+        members = members[:1]
+    teachers = Trainer(plain, data, "teacher", (len(seeds(members)), 1))
+    state = teachers.initial_state([Member("teacher", seed) for seed in seeds(members)])
+    given = {
+        "in-step": jax.tree.map(on_host, state.variables),
+        "cached": teachers.predict(state.variables, teachers.inputs["train"])[0],
+    }
+    outcomes = []
+    for kind, taught in given.items():
+        small = setting(tmp_path, network, data={"augment": "none"}, run={"teacher_logits": kind})
+        trainer = Trainer(small, data, "student", shape(members))
+        outcomes.append(advance(trainer, members, taught, steps=20 if network == "mlp" else 3)[1])
+    close(*outcomes)
+    assert cached_teacher(plain)
+    assert not cached_teacher(setting(tmp_path))
+
+
+def test_each_repetition_learns_its_own_labels(tmp_path):
+    data = dataset()
+    drawn = [data.train.label, (data.train.label + 1) % data.num_classes]
+    own = dataclasses.replace(data, draw=lambda seed: drawn[seed])
+    small, members = setting(tmp_path), [Member("teacher", s) for s in (0, 1)]
+    _, losses = advance(Trainer(small, own, "teacher", (2, 1)), members)
+    for seed, label in enumerate(drawn):
+        of_one = dataclasses.replace(data, train=dataclasses.replace(data.train, label=label))
+        close(losses[seed], advance(Trainer(small, of_one, "teacher"), [members[seed]])[1][0])
+
+
+def test_memory_grows_with_the_members(tmp_path):
+    small, data = setting(tmp_path), dataset()
+    needs = []
+    for count in (4, 16, 64):  # spread over the same number of devices
+        members = [Member("teacher", s) for s in range(count)]
+        needs.append(Trainer(small, data, "teacher", (count, 1)).runner(members, None, Timing()).memory())
+    assert needs[0] < needs[1] < needs[2]
+
+
 def test_a_step_transfers_nothing_to_the_host(tmp_path):
-    trainer = Trainer(setting(tmp_path), dataset(), "teacher", 2)
+    trainer = Trainer(setting(tmp_path), dataset(), "teacher", (2, 1))
     members = [Member("teacher", s) for s in (0, 1)]
     runner, state = trainer.runner(members, None, Timing()), trainer.initial_state(members)
     state, _ = runner(state, 0, 4)
@@ -129,7 +182,7 @@ def test_a_step_transfers_nothing_to_the_host(tmp_path):
 def test_the_step_can_be_lowered_for_cpu_cuda_and_tpu(tmp_path, monkeypatch, network, precision):
     on_devices(monkeypatch, 1)
     small = setting(tmp_path, network, train={"precision": precision})
-    trainer = Trainer(small, dataset(), "student", 2)
+    trainer = Trainer(small, dataset(), "student", (2, 1))
     members = [Member("kd", s) for s in (0, 1)]
     teachers = jax.tree.map(on_host, trainer.initial_state(members).variables)
     runner = trainer.runner(members, teachers, Timing())
@@ -143,8 +196,8 @@ def test_the_step_can_be_lowered_for_cpu_cuda_and_tpu(tmp_path, monkeypatch, net
 
 def test_bfloat16_keeps_state_and_loss_in_float32(tmp_path):
     small = setting(tmp_path, "resnet", train={"precision": "bfloat16"})
-    state, losses = advance(Trainer(small, dataset(), "teacher", 1), [Member("teacher", 0)])
-    exact_trainer = Trainer(setting(tmp_path, "resnet"), dataset(), "teacher", 1)
+    state, losses = advance(Trainer(small, dataset(), "teacher"), [Member("teacher", 0)])
+    exact_trainer = Trainer(setting(tmp_path, "resnet"), dataset(), "teacher")
     full, exact = advance(exact_trainer, [Member("teacher", 0)])
     assert {leaf.dtype for leaf in jax.tree.leaves(state.variables)} == {jnp.dtype("float32")}
     assert losses.dtype == np.float32
@@ -154,5 +207,5 @@ def test_bfloat16_keeps_state_and_loss_in_float32(tmp_path):
 
 def test_quick_learning(tmp_path):
     small = setting(tmp_path, train={"epochs": 10})
-    _, losses = advance(Trainer(small, dataset(), "teacher", 1), [Member("teacher", 0)], steps=60)
+    _, losses = advance(Trainer(small, dataset(), "teacher"), [Member("teacher", 0)], steps=60)
     assert losses[0, -10:].mean() < 0.8 * losses[0, :5].mean()

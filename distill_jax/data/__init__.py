@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,10 +43,12 @@ def load_dataset(setting: DataSetting) -> Dataset:
     train, test, num_classes = _select(setting, raw)
     if setting.image_size is not None:
         train, test = (_shrink(setting.image_size, split) for split in (train, test))
+    draw = None
     if setting.label_noise:
-        noisy = corrupt_labels(train.label, setting.label_noise, num_classes, setting.noise_seed)
-        train = dataclasses.replace(train, label=noisy)
-    return Dataset(Path(setting.dataset).name, train, test, num_classes, *mean_and_std(train.x))
+        draw = functools.partial(corrupt_labels, train.label, setting.label_noise, num_classes, setting.noise_seed)
+        train = dataclasses.replace(train, label=draw(0))
+    own = draw if setting.noise_draw == "per-seed" else None
+    return Dataset(Path(setting.dataset).name, train, test, num_classes, *mean_and_std(train.x), own)
 
 
 def _check(setting: DataSetting) -> None:

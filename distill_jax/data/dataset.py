@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -40,6 +41,8 @@ class Dataset:
       num_classes: at least 2.
       mean, std: float32 [C] for images, [D] for flat features, in the units of `x`, of the training split as
         used. Where the standard deviation is 0, `std` is 1.
+      draw: where each repetition has its own label noise, the function from its number to its training labels;
+        `train.label` is then that of repetition 0.
     """
 
     name: str
@@ -48,6 +51,11 @@ class Dataset:
     num_classes: int
     mean: np.ndarray
     std: np.ndarray
+    draw: Callable[[int], np.ndarray] | None = None
+
+    def training_label(self, seed: int) -> np.ndarray:
+        """The training labels of one repetition, int32 [N]: `train.label`, or its own draw of the noise."""
+        return self.train.label if self.draw is None else self.draw(seed)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def corrupt_labels(label: np.ndarray, share: float, num_classes: int, seed: int) -> np.ndarray:
+def corrupt_labels(label: np.ndarray, share: float, num_classes: int, seed: int, repetition: int = 0) -> np.ndarray:
     """Replaces a share of the labels by another class, drawn uniformly.
 
     With the same seed, the labels that a smaller share replaces are replaced by a larger one too, and alike.
@@ -13,11 +13,12 @@ def corrupt_labels(label: np.ndarray, share: float, num_classes: int, seed: int)
       share: in [0, 1); exactly round(share * N) labels change.
       num_classes: at least 2.
       seed: 0 or more.
+      repetition: 0 or more; each has a draw of its own.
 
     Returns:
       int32 [N], a new array.
     """
-    rng = np.random.default_rng([seed, 1])  # the second number keeps it apart from the subset's draw
+    rng = np.random.default_rng([seed, 1, repetition])  # the 1 keeps it apart from the subset's draw
     order = rng.permutation(len(label))
     shift = rng.integers(1, num_classes, size=len(label), dtype=np.int32)
     replaced = order[: round(share * len(label))]
