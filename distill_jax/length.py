@@ -24,15 +24,17 @@ class Length:
 
 
 def dispatches(first: int, length: Length, most: int) -> Iterator[tuple[int, int]]:
-    """(first step, steps) of each dispatch from `first` on: `most` steps, or one where a snapshot comes sooner.
+    """(first step, steps) of each dispatch from `first` on: `most` steps, or fewer where a snapshot comes sooner.
 
-    Only two sizes, so that only two programs are compiled. A run resumed where one of its dispatches ended makes
+    Only three sizes, so that only three programs are compiled: `most`, its square root where it is 50 or more (a
+    call of one step takes up to twice as long a step), and one. A run resumed where one of its dispatches ended makes
     the very calls the uninterrupted run would have made.
     """
+    sizes = [most, *([round(most**0.5)] if most >= 50 else []), 1]
     step = 0
     for stop in length.snapshot_steps:
         while step < stop:
-            steps = most if step + most <= stop else 1
+            steps = next(size for size in sizes if size == 1 or step + size <= stop)
             if step >= first:
                 yield step, steps
             elif step + steps > first:  # begun with another number of steps a dispatch

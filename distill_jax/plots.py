@@ -223,6 +223,42 @@ def mislabelled(statistics: Mapping[str, Any], split: str = "train") -> Figure:
     return figure
 
 
+def sweep(summary: Mapping[str, Any], field: str) -> Figure:
+    """What a swept field changes: test accuracy, and the gap on hard training points, less the control's.
+
+    Args:
+      summary: of `sweep_summary.summarise`.
+      field: one of its fields; students are shown that have the study's own value of every other.
+    """
+    students = summary["students"]
+    own = students[0]
+    shown = [s for s in students if all(s[f] == own[f] for f in summary["fields"] if f != field)]
+    titles = {
+        "test_accuracy": "test accuracy less the control's",
+        "train_mean_gap_hard": "gap, hard training points, less the control's",
+    }
+    figure, axes = _grid(1, 2, 4.8, 3.9)
+    for axis, (name, title) in zip(axes[0], titles.items(), strict=True):
+        for model in dict.fromkeys(s["model"] for s in shown):
+            line = sorted((s for s in shown if s["model"] == model), key=lambda s: s[field])
+            if len(line) > 1:
+                values = [s["statistics"][name]["minus_control"] for s in line]
+                _bars(axis, [s[field] for s in line], values, label=LABELS[model], **STYLES[model])
+        axis.axhline(0, color="#666666", lw=1, ls=(0, (4, 3)), zorder=0)
+        axis.axvline(own[field], color="#666666", lw=0.8, ls=(0, (1, 2)), zorder=0)
+        if field in ("temperature", "learning_rate"):
+            axis.set_xscale("log")
+        tried = sorted({s[field] for s in shown})
+        axis.set_xticks(tried, [f"{value:g}" for value in tried])
+        axis.minorticks_off()
+        axis.set(xlabel=field.replace("_", " "), ylabel=title)
+        axis.grid(alpha=0.25)
+    axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    return figure
+
+
 def _names(dumps: Sequence[Dump], attribute: str) -> list[str]:
     return list(dict.fromkeys(d.attributes.get(attribute, "") for d in dumps))
 

@@ -9,9 +9,7 @@ import base64
 import io
 import itertools
 import json
-import math
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +33,6 @@ PAIRS = (  # accuracy differences reported, first minus second
 )
 SNAPSHOTS_SHOWN = 5  # columns of the evolution figure
 
-Statistic = Callable[[int, np.ndarray | None], dict[str, float]]  # (seed, rows) -> named values
-
 
 def summarise(
     workdir: Path,
@@ -46,6 +42,7 @@ def summarise(
     seeds: int,
     total_steps: int,
     switch_step: int,
+    sweep: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Every number of a finished study, as JSON-able data.
 
@@ -57,9 +54,10 @@ def summarise(
       seeds: number of seeds.
       total_steps: the last step, whose dumps are the result.
       switch_step: the step at which the switched students begin to change their loss.
+      sweep: of `sweep_summary.summarise`, where there is a sweep; quoted.
 
     Returns:
-      setting, environment, timing as given; study (seeds, steps, models, sizes of the data); models (accuracy
+      setting, environment, timing, sweep as given; study (seeds, steps, models, sizes of the data); models (accuracy
       in [0, 1], one per seed); deviations[student][split][statistic] with mean, low, high, n, level, per_seed
       and, but for the control, minus_control, paired by seed (sections 3.1, 3.2); gap_by_decile; accuracy
       with intervals, paired differences and the share of distillation's gain recovered; trajectories of
@@ -80,7 +78,7 @@ def summarise(
     by_decile: dict[str, Any] = {student: {} for student in STUDENTS}
     for split in SPLITS:
         examples = sizes[f"{split}_examples"]
-        for key, value in _over(_deviation(found, seeds, total_steps, split), seeds, examples).items():
+        for key, value in statistics.intervals(_deviation(found, seeds, total_steps, split), seeds, examples).items():
             kind, student, name = key.split("/")
             if kind == "statistic":
                 comparison[student].setdefault(split, {})[name] = value
@@ -89,7 +87,7 @@ def summarise(
             else:  # after the statistic itself, by the order of _deviation
                 comparison[student][split][name]["minus_control"] = value
     accuracy, models = _accuracy(hits, seeds, total_steps)
-    quoted = {"setting": setting, "environment": environment, "timing": timing}
+    quoted = {"setting": setting, "environment": environment, "timing": timing, "sweep": sweep}
     summary: dict[str, Any] = {
         **json.loads(json.dumps(quoted, default=str)),  # paths and tuples as JSON has them
         "study": {"seeds": seeds, "total_steps": total_steps, "switch_step": switch_step, **sizes},
@@ -122,7 +120,7 @@ def _hits(found: dict, seeds: int) -> tuple[dict, dict[str, int]]:
     return hits, sizes
 
 
-def _deviation(found: dict, seeds: int, step: int, split: str) -> Statistic:
+def _deviation(found: dict, seeds: int, step: int, split: str) -> statistics.Statistic:
     """All deviation statistics of all students on one split, and their differences from the control's."""
     compared = []
     for seed in range(seeds):
@@ -143,19 +141,6 @@ def _deviation(found: dict, seeds: int, step: int, split: str) -> Statistic:
     return statistic
 
 
-def _over(statistic: Statistic, seeds: int, examples: int) -> dict[str, dict[str, Any]]:
-    """Intervals of named values: over seeds, or over the examples of the one seed."""
-    per_seed = [statistic(seed, None) for seed in range(seeds)]
-    if seeds > 1:
-        intervals = {k: statistics.over_seeds([values[k] for values in per_seed]) for k in per_seed[0]}
-    else:
-        intervals = statistics.over_examples(lambda rows: statistic(0, rows), examples)
-    return {
-        k: v.as_dict() | {"per_seed": [s[k] if math.isfinite(s[k]) else None for s in per_seed]}
-        for k, v in intervals.items()
-    }
-
-
 def _accuracy(hits: dict, seeds: int, last: int) -> tuple[dict[str, Any], dict[str, Any]]:
     accuracy: dict[str, Any] = {}
     models: dict[str, Any] = {model: {} for model in MODELS}
@@ -168,7 +153,7 @@ def _accuracy(hits: dict, seeds: int, last: int) -> tuple[dict[str, Any], dict[s
             mean |= {f"{s}_minus_middle": mean[s] - middle for s in STUDENTS if "_to_" in s}
             return mean | {f"{a}_minus_{b}": mean[a] - mean[b] for a, b in PAIRS}
 
-        values = _over(statistic, seeds, len(hits[measure, "teacher", last][0]))
+        values = statistics.intervals(statistic, seeds, len(hits[measure, "teacher", last][0]))
         for model in MODELS:
             models[model][measure] = values[model]["per_seed"]
         accuracy[measure] = {
@@ -222,6 +207,8 @@ def draw(workdir: Path, summary: dict[str, Any]) -> dict[str, Figure]:
         "evolution": plots.evolution(teachers[0], snapshots, switch),
         "accuracy": plots.accuracy(summary["trajectories"], switch),
     }
+    if summary["sweep"]:
+        figures |= {f"sweep_{field}": plots.sweep(summary["sweep"], field) for field in summary["sweep"]["fields"]}
     if summary["study"]["train_mislabelled"]:
         figures["mislabelled"] = plots.mislabelled(statistic)
     return figures

@@ -25,7 +25,7 @@ class DataSetting:
     """Folder that holds the prepared data: a TFDS data_dir (mnist, cifar10, cifar100), the folder of Tiny-ImageNet
     or that of Fashion-MNIST's idx files. Not needed for digits and .npz."""
     cache_dir: Path | None = None
-    """Folder for the decoded arrays [default: ~/.cache/distill-jax]."""
+    """Folder for decoded arrays and compiled programs [default: ~/.cache/distill-jax]."""
     label: str = "label"
     """Which label of the data set to learn: cifar100 has 'label' (100 classes) and 'coarse_label' (20)."""
     classes: int | None = None

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
+Statistic = Callable[[int, np.ndarray | None], dict[str, float]]  # (seed, rows) -> named values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +113,25 @@ def over_examples(
     estimate = statistic(None)
     draws = [statistic(rng.integers(examples, size=examples)) for _ in range(resamples)]
     return {k: _bias_corrected(v, np.array([d.get(k, math.nan) for d in draws])) for k, v in estimate.items()}
+
+
+def intervals(statistic: Statistic, seeds: int, examples: int) -> dict[str, dict[str, Any]]:
+    """Intervals of named values as JSON, each with its values `per_seed`.
+
+    Args:
+      statistic: from a seed's number and row numbers, or None for all rows, to named values.
+      seeds: over which the intervals are, if there is more than one; else they are over examples.
+      examples: rows of the one seed.
+    """
+    per_seed = [statistic(seed, None) for seed in range(seeds)]
+    if seeds > 1:
+        found = {k: over_seeds([values[k] for values in per_seed]) for k in per_seed[0]}
+    else:
+        found = over_examples(lambda rows: statistic(0, rows), examples)
+    return {
+        k: v.as_dict() | {"per_seed": [s[k] if math.isfinite(s[k]) else None for s in per_seed]}
+        for k, v in found.items()
+    }
 
 
 def number(value: float | None, digits: int = 2, sign: bool = False) -> str:

@@ -67,6 +67,11 @@ class Study:
             for role in ("teacher", "student"):
                 self._train(role)
 
+    @property
+    def students(self) -> list[Member]:
+        """The students of seed 0, those of the sweep included."""
+        return sweep.students(self.setting, self.length.total_steps)
+
     def _members(self, role: str) -> list[Member]:
         # Seed by seed, so that a study stopped early has whole comparisons.
         seeds = range(self.setting.run.seeds)
@@ -74,9 +79,16 @@ class Study:
             return [Member("teacher", seed) for seed in seeds]
         return [m for seed in seeds for m in sweep.students(self.setting, self.length.total_steps, seed)]
 
-    def _most(self, role: str) -> int:
+    def _asked(self, role: str) -> int:
+        """Most members of a population, as asked for or by default."""
         network = getattr(self.setting, role).name
         return self.setting.run.population or backend.defaults(network in CONVOLUTIONAL).population
+
+    def _most(self, role: str) -> int:
+        """The same, or fewer where it has been found that they would not fit in memory."""
+        run = self.setting.run
+        limit = backend.memory_limit(run.memory_gib)
+        return int(processes.from_first(workdir.fitting(run.workdir, role, self._asked(role), limit)))
 
     def _finished(self) -> dict[Member, Population]:
         """The members whose dumps and last checkpoint are all on disk."""
@@ -102,6 +114,9 @@ class Study:
             free = set(todo) - {m for portion in portions for m in portion}
             if begun.checkpoint() and len(begun.members) <= most and free.issuperset(begun.members):
                 portions.append(list(begun.members))
+        # Of the others those populations that an undisturbed study would have, so that it is equal to it to the bit.
+        free = set(todo) - {m for portion in portions for m in portion}
+        portions += [portion for portion in split(members, most) if free.issuperset(portion)]
         rest = [m for m in todo if not any(m in portion for portion in portions)]
         portions += split(rest, most) if rest else []
         # The first process has seen the folder as it is: each member's portion, and its place there as a checkpoint
@@ -131,7 +146,8 @@ class Study:
                 fitting = self._fitting(trainer, portion, of_each)
                 if fitting < len(portion):
                     del trainers[extent]
-                    portions = split([m for p in (portion, *portions) for m in p], fitting)
+                    self._remember(role, fitting)
+                    portions = self._portions(role)
                     continue
             if processes.is_first():
                 population.begin()
@@ -151,6 +167,13 @@ class Study:
             processes.barrier("finished")
         if processes.is_first() and todo < everyone:
             self._console.print(f"{everyone - todo} of {everyone} {role}s were there already")
+
+    def _remember(self, role: str, fitting: int) -> None:
+        run = self.setting.run
+        if processes.is_first():
+            limit = backend.memory_limit(run.memory_gib)
+            workdir.remember_fitting(run.workdir, role, self._asked(role), limit, fitting)
+        processes.barrier("fitting-remembered")
 
     def _fitting(self, trainer: Trainer, portion: Sequence[Member], teachers: Any) -> int:
         """How many members to train at once: all of the portion, or fewer where they would not fit in memory."""

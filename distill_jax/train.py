@@ -12,7 +12,7 @@ from rich.console import Console
 
 from distill_jax import processes
 from distill_jax.checkpoint import Checkpoints
-from distill_jax.dumps import dump_path, write_dumps
+from distill_jax.dumps import DumpWriter, dump_path
 from distill_jax.interruption import Interrupted, Interruption
 from distill_jax.length import dispatches
 from distill_jax.meter import Meter
@@ -82,11 +82,17 @@ def train(
                     items.append((path, of_member, attributes))
                     is_train = split_name == "train"
                     labels.append(trainer.dataset.training_label(member.seed) if is_train else split.label)
-            write_dumps(items, np.stack(labels), split.true_label, split.id, first_row)
+            writer(items, np.stack(labels), split.true_label, split.id, first_row)
         timing.dumps += time.monotonic() - started
 
+    def save(state: TrainState, step: int) -> None:
+        started = time.monotonic()
+        writer.wait()  # what a checkpoint is later than is on disk
+        timing.dumps += time.monotonic() - started
+        checkpoints.save(step, state, dataclasses.asdict(timing))
+
     checkpoints = Checkpoints(folder / "checkpoints", run.keep_checkpoints)
-    with checkpoints, Interruption() as interruption:
+    with checkpoints, DumpWriter() as writer, Interruption() as interruption:
         # A dump that is lost can be made again only from a checkpoint at or before its step.
         lost = next((s for s in length.snapshot_steps if missing(s)), length.total_steps)
         usable = [s for s in checkpoints.steps() if s <= lost]
@@ -128,7 +134,7 @@ def train(
                     meter.restart()
                 if stop or last or due or run.checkpoint_seconds == 0:
                     meter.drain()
-                    checkpoints.save(end, state, dataclasses.asdict(timing))
+                    save(state, end)
                     next_checkpoint = _next_checkpoint(end, meter.seconds_a_step(), run.checkpoint_seconds)
                     meter.restart()
                 if stop:

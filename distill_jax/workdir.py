@@ -69,6 +69,21 @@ def _hold(workdir: Path, identity: dict[str, Any]) -> None:
         )
 
 
+def fitting(workdir: Path, role: str, most: int, limit: float) -> int:
+    """How many members to train at once: `most`, or what was found to fit into `limit` bytes of a device."""
+    place = workdir / "runs" / f"fitting-{role}.json"
+    known = json.loads(place.read_text()) if place.exists() else {}
+    return known["members"] if (known.get("most"), known.get("bytes")) == (most, limit) else most
+
+
+def remember_fitting(workdir: Path, role: str, most: int, limit: float, members: int) -> None:
+    """Keeps what was found, so that a resumed study has the same populations."""
+    (workdir / "runs").mkdir(exist_ok=True)
+    write_text(
+        workdir / "runs" / f"fitting-{role}.json", json.dumps({"most": most, "bytes": limit, "members": members})
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Population:
     """A population's folder."""

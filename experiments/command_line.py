@@ -61,9 +61,13 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         status = 130
     except Exception as error:
-        if not _disk_is_full(error):
+        if _disk_is_full(error):
+            print("error: the disk of --workdir is full; free some space and run the same command", file=sys.stderr)
+        elif "RESOURCE_EXHAUSTED" in str(error):  # XLA's word; its type differs between versions of JAX
+            what = "a device's memory is full; take a smaller --population or --batch-size"
+            print(f"error: {what} (what was done is kept)", file=sys.stderr)
+        else:
             raise
-        print("error: the disk of --workdir is full; free some space and run the same command", file=sys.stderr)
         status = 1
     sys.stdout.flush()
     sys.exit(status)

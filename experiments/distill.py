@@ -14,7 +14,7 @@ from rich.table import Table
 
 from distill_jax import processes
 from distill_jax.errors import InputError
-from distill_jax.setting import Setting
+from distill_jax.setting import STUDENTS, Setting
 from experiments import command_line
 from experiments.presets import PRESETS
 
@@ -60,6 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     if run.distributed:
         processes.connect(run.coordinator, run.processes, run.process_id)
 
+    from distill_jax import backend, sweep, sweep_summary
     from distill_jax.environment import environment
     from distill_jax.progress import require_tensorboard
     from distill_jax.report import summarise, write_report
@@ -67,11 +68,16 @@ def main(arguments: Sequence[str]) -> None:
 
     if run.tensorboard:
         require_tensorboard()
+    backend.keep_programs(setting.data.cache_dir)
     console = Console(quiet=not processes.is_first())
     study = Study(setting, console)
     study.train()
     if not processes.is_first():
         return
+    swept = None
+    if len(study.students) > len(STUDENTS):
+        own = sweep.own_values(setting, study.length.total_steps)
+        swept = sweep_summary.summarise(run.workdir, study.students, own, run.seeds, study.length.total_steps)
     summary = summarise(
         run.workdir,
         setting=study.identity,
@@ -80,6 +86,7 @@ def main(arguments: Sequence[str]) -> None:
         seeds=run.seeds,
         total_steps=study.length.total_steps,
         switch_step=study.switch_step,
+        sweep=swept,
     )
     report = write_report(run.workdir, summary)
     console.print(f"report: {report}", soft_wrap=True)
