@@ -124,20 +124,26 @@ def write_dumps(
         raise ValueError(f"first_row {first_row} is not a multiple of {SHARD_EXAMPLES}")
     columns = {"true_label": true_label, "id": id}
     labels = np.broadcast_to(label, (len(items), len(id)))
+
+    def opened(create: bool) -> list[dict[str, ts.Future]]:
+        stores = []
+        for path, logits, _ in items:
+            shapes = {"logits": (len(id), logits.shape[1])} | {name: (len(id),) for name in ("label", *columns)}
+            stores.append({n: ts.open(_spec(_partial(path), n, s), create=create) for n, s in shapes.items()})
+        return stores
+
     stores = []
     if processes.is_first():
-        for path, logits, attributes in items:
+        for path, _, attributes in items:
             shutil.rmtree(_partial(path), ignore_errors=True)
             _partial(path).mkdir(parents=True)
             group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
             (_partial(path) / "zarr.json").write_text(json.dumps(group, indent=1))
-            shapes = {"logits": (len(id), logits.shape[1])} | {name: (len(id),) for name in ("label", *columns)}
-            stores.append({n: ts.open(_spec(_partial(path), n, s), create=True) for n, s in shapes.items()})
+        stores = opened(create=True)
         for store in [s for of_each in stores for s in of_each.values()]:
             store.result()
     processes.barrier("dump-created")
-    if not processes.is_first():
-        stores = [{n: ts.open(_spec(_partial(path), n, ())) for n in _DTYPES} for path, _, _ in items]
+    stores = stores or opened(create=False)
     writes = []
     for (_, logits, _), label_of_it, store in zip(items, labels, stores, strict=True):
         rows = slice(first_row, first_row + len(logits))
