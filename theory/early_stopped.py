@@ -22,7 +22,7 @@ EXAMPLE = {"classes": 38.0, "tau": TAU, "alpha": 0.0, "alpha_te": float(np.log(6
 
 @cache
 def points() -> Mapping[str, np.ndarray]:
-    """Lemma B.3's assumptions: 0 <= alpha, alpha_te tau <= log(K - 2), 0 <= kappa <= 1 - 3 exp(-(alpha_te - alpha) tau/2).
+    """Lemma B.3's assumptions: alpha >= 0, alpha_te tau <= log(K - 2), alpha_te - alpha >= (2/tau) log(3/(1 - kappa)).
 
     K - 2 from 9 to 10^17, with alpha, alpha_te and kappa at both ends of their ranges as well as inside.
     """

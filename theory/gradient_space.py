@@ -79,7 +79,7 @@ def distilled_quality(
 
 @float64
 def greatest_kappa(tau: ArrayLike, alpha: ArrayLike, alpha_te: ArrayLike) -> Array:
-    """The greatest kappa with alpha_te - alpha >= (2/tau) log(3 / (1 - kappa)), which is 0 or less if none is positive."""
+    """The greatest kappa with alpha_te - alpha >= (2/tau) log(3 / (1 - kappa)); 0 or less if none is positive."""
     return 1 - 3 * jnp.exp((jnp.asarray(alpha, jnp.float64) - alpha_te) * tau / 2)
 
 

@@ -1,4 +1,4 @@
-"""A teacher whose weights are a little off (Lemma B.2, Theorem B.4), in the limit of large D, and B.4's feasible region.
+"""A teacher whose weights are a little off (Lemma B.2, Theorem B.4), for large D, and the feasible region of B.4.
 
 The teacher has |w_k| = alpha_te and |w_k across mu_k|^2 <= eps |w_k|^2 for every k. This leaves the sign of w_k . mu_k
 open. We take it as positive, which Theorem 4.2 says (its cosine is at least 1 - eps); with w_k = -alpha_te mu_k, which
@@ -47,7 +47,7 @@ def logit_error(tau: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) -> Array
 
 @float64
 def supervision_error(classes: ArrayLike, tau: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) -> Array:
-    """The greatest |q_k - p_k| / p_k on S+ and S- over all such teachers, all nodes off at once: Lemma B.2's left side."""
+    """The greatest |q_k - p_k| / p_k on S+ and S- over all such teachers, all nodes off at once (Lemma B.2)."""
     tau, alpha_te = jnp.asarray(tau, jnp.float64), jnp.asarray(alpha_te, jnp.float64)
     others = jnp.asarray(classes, jnp.float64) - 2
     found = []
@@ -142,7 +142,7 @@ def is_admitted(
 
 @float64
 def least_tau(scale: ArrayLike, excess: ArrayLike = 1.0) -> Array:
-    """The least tau at which B.4's assumptions, as printed, can hold for alpha_te tau = scale and eps = excess/(m tau^2).
+    """The least tau for B.4's assumptions as printed, for alpha_te tau = scale and eps = excess / (m tau^2).
 
     kappa is greatest at alpha = 0, 1 - 3 exp(-scale/2), and must be positive: infinite for scale <= 2 log 3.
     """

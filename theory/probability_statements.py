@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from theory import early_stopped, gradient_space, grid, imperfect_teacher
+from theory import early_stopped, grid, imperfect_teacher
 from theory import gradient_space_certificates as certificates
 from theory.gradient_space import probabilities
 from theory.precision import float64
