@@ -9,9 +9,10 @@ taken out: the parts along and across mu are independent. A uniform point z on t
 z . mu > c is s mu + sqrt(1 - s^2) v with v uniform on the sphere across mu and s of density (1 - s^2)^((D - 3)/2)
 on (c, 1), which is sampled by inverting its distribution function.
 
-All is float64. To compile a sampler with `jax.jit`, do so within `jax.enable_x64(True)`.
+All is float64. A function of one's own around a sampler is compiled with `jax.jit` within `jax.enable_x64(True)`.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -41,6 +42,7 @@ class Data(NamedTuple):
 
 
 @float64
+@partial(jax.jit, static_argnums=(1, 2))
 def unit_means(key: ArrayLike, classes: int, dim: int) -> Array:
     """Class vectors mu [K, D], uniform on the unit sphere; Assumption B.1 asks no more than |mu| = 1."""
     drawn = jax.random.normal(key, (classes, dim))
@@ -63,6 +65,7 @@ def conditioned_gaussian(key: ArrayLike, mean: ArrayLike, margin: ArrayLike) -> 
 
 
 @float64
+@partial(jax.jit, static_argnames="m")
 def sample(key: ArrayLike, means: ArrayLike, tau: ArrayLike, m: int) -> Data:
     """Section 4.2's data under Assumption B.1: m K examples, each class m times y and m times the similar class.
 
@@ -77,19 +80,16 @@ def sample(key: ArrayLike, means: ArrayLike, tau: ArrayLike, m: int) -> Data:
     """
     means = jnp.asarray(means, jnp.float64)
     classes = len(means)
-    cycle_key, target_key, similar_key = jax.random.split(key, 3)
+    cycle_key, feature_key = jax.random.split(key)
     cycles = jax.random.uniform(cycle_key, (m, classes)).argsort(-1)
-    y, z = cycles.reshape(-1), jnp.roll(cycles, -1, axis=1).reshape(-1, 1)
-    margin = jnp.asarray(tau, jnp.float64)
-    return Data(
-        y,
-        z,
-        conditioned_gaussian(target_key, means[y], margin),
-        conditioned_gaussian(similar_key, means[z], margin / 2),
-    )
+    named = jnp.stack([cycles, jnp.roll(cycles, -1, axis=1)], -1).reshape(-1, 2)  # y and z
+    margin = jnp.asarray(tau, jnp.float64) * jnp.array([1.0, 0.5])
+    x = conditioned_gaussian(feature_key, means[named], margin[:, None])
+    return Data(named[:, 0], named[:, 1:], x[:, 0], x[:, 1:])
 
 
 @float64
+@jax.jit
 def truncated_sphere(key: ArrayLike, direction: ArrayLike, above: ArrayLike) -> Array:
     """z [..., D] uniform on the unit sphere conditioned on z . direction > above, for directions of length 1, D >= 3.
 
@@ -121,6 +121,7 @@ def truncated_sphere(key: ArrayLike, direction: ArrayLike, above: ArrayLike) -> 
 
 
 @float64
+@partial(jax.jit, static_argnames=("n", "similar", "repetition", "truncate_similar"))
 def sample_c5(
     key: ArrayLike,
     means: ArrayLike,
@@ -150,24 +151,22 @@ def sample_c5(
     """
     means = jnp.asarray(means, jnp.float64)
     classes = len(means)
-    keys = jax.random.split(key, 5)
-    y = jax.random.randint(keys[0], (n,), 0, classes)
+    keys = jax.random.split(key, 4)
+    y = jax.random.randint(keys[0], (n, 1), 0, classes)
     if repetition:
         steps = jax.random.randint(keys[1], (n, similar), 1, classes)
     else:
         steps = 1 + jax.random.uniform(keys[1], (n, classes - 1)).argsort(-1)[:, :similar]
-    z = (y[:, None] + steps) % classes
-
-    def around(key: Array, of: Array, truncated: bool) -> Array:
-        length = jnp.linalg.norm(means, axis=-1)
-        above = -alpha * length / (1 - alpha) if truncated else jnp.full_like(length, -1.0)
-        ball = truncated_sphere(key, (means / length[:, None])[of], above[of])
-        return alpha * means[of] + (1 - alpha) * ball
-
-    target = around(keys[2], y, True)
-    scale = 0.8 * jnp.sum(target * means[y], -1, keepdims=True) * jax.random.uniform(keys[3], (n, similar)) ** 0.25
+    z = (y + steps) % classes
+    named = jnp.concatenate([y, z], -1)
+    length = jnp.linalg.norm(means, axis=-1, keepdims=True)
+    above = -alpha / (1 - alpha) * length[named, 0]
+    if not truncate_similar:
+        above = above.at[:, 1:].set(-1.0)
+    x = alpha * means[named] + (1 - alpha) * truncated_sphere(keys[2], (means / length)[named], above)
+    scale = 0.8 * jnp.sum(x[:, 0] * means[y[:, 0]], -1)[:, None] * jax.random.uniform(keys[3], (n, similar)) ** 0.25
     again = jnp.tril(z[:, :, None] == z[:, None, :], -1).any(-1)
-    return Data(y, z, target, jnp.where(again, 0.0, scale)[..., None] * around(keys[4], z, truncate_similar))
+    return Data(y[:, 0], z, x[:, 0], jnp.where(again, 0.0, scale)[..., None] * x[:, 1:])
 
 
 @float64

@@ -7,7 +7,6 @@ The display before (27) lacks the square of |u_across|.
 """
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from theory import early_stopped, gradient_space, simulation
@@ -136,7 +135,9 @@ STATEMENTS = (
         check=lambda: tried(one_hot_limit, ("=", "<="), (_K3,)),
         recorded="fails",
         corrected="lim ‖u_k^∥‖²/‖u_k^⊥‖² = mτ²((1 − p₊) − p₋/2)² / ((1 − p₊)² + p₋²) ≤ mτ²(1 − p₋/(1 − p₊))",
-        corrected_check=lambda: _both(simulation.quality_limit(), early_stopped.proved(certificates.upper())),
+        corrected_check=lambda: _both(
+            simulation.quality_limit(distilled=False), early_stopped.proved(certificates.upper())
+        ),
     ),
     Statement(
         id="eq-28",
@@ -191,7 +192,7 @@ STATEMENTS = (
         recorded="fails",
         corrected="with c = p₊ᵗᵉ − p₊, d = p₋ᵗᵉ − p₋: lim ‖ũ^∥‖²/‖ũ^⊥‖² = mτ²(c + d/2)²/(c² + d²) "
         "= mτ²(1 + (cd − 3d²/4)/(c² + d²))",
-        corrected_check=lambda: simulation.quality_limit(float(np.log(6))),
+        corrected_check=lambda: simulation.quality_limit(distilled=True),
     ),
     Statement(
         id="eq-32",
