@@ -28,7 +28,7 @@ def points() -> Mapping[str, np.ndarray]:
     """
     scale_te = 2 * np.log(3) + np.concatenate([[0.0], np.logspace(-3, np.log10(28), 23)])
     slack = np.concatenate([[0.0], np.logspace(-2, 1, 13)])
-    stopped, level = grid.unit(24), grid.unit(16)
+    stopped, level = grid.unit(24), grid.unit(20)
     scale_te, slack, stopped, level = (a.ravel() for a in np.meshgrid(scale_te, slack, stopped, level, indexing="ij"))
     scale = stopped * (scale_te - 2 * np.log(3))
     return {

@@ -11,12 +11,13 @@ from jax import Array
 
 from theory import early_stopped, gradient_space, imperfect_teacher
 from theory import gradient_space_certificates as certificates
-from theory.early_stopped import EXAMPLE, tried
+from theory.early_stopped import tried
 from theory.precision import float64
 from theory.registry import Statement, Verdict
 
-# kappa^3 = 1/8 and 192 alpha_te tau sqrt(m eps) = 192 * 3.58 * sqrt(1.1) / 6000 = 0.120.
-ADMITTED = EXAMPLE | {"tau": 6000.0, "alpha_te": float(np.log(6)) / 3000, "m": 1.0, "eps_te": 1.1 / 6000**2}
+# B = 40, alpha = 0, K - 2 = B^2: kappa = 1 - 3/40, kappa^3 = 0.791, 192 alpha_te tau sqrt(m eps) = 0.743.
+ADMITTED = {"classes": 1602.0, "tau": 2000.0, "m": 1.0, "alpha": 0.0, "alpha_te": float(np.log(40)) / 1000}
+ADMITTED |= {"kappa": 0.925, "eps_te": 1.1 / 2000**2}
 _PRINTED = (
     "Theorem B.4's assumptions: 0 ≤ α, αᵗᵉτ ≤ log(K − 2), κ > 0, αᵗᵉ − α ≥ (2/τ) log(3/(1 − κ)), "
     "εᵗᵉ > 1/(mτ²), 4αᵗᵉτεᵗᵉ ≤ 1, κ³ ≥ 192αᵗᵉτ√(mεᵗᵉ)"
@@ -70,6 +71,20 @@ def cosines(classes: Array, tau: Array, m: Array, alpha: Array, alpha_te: Array,
     return others, jnp.sqrt(distilled * unit / (1 + distilled * unit))
 
 
+def admitted() -> dict[str, np.ndarray]:
+    """Points that meet Theorem B.4's assumptions as printed, at the least tau for eps = 1.1 / (m tau^2), m = 1."""
+    points = {name: value[early_stopped.points()["kappa"] > 1e-7] for name, value in early_stopped.points().items()}
+    scale, scale_te = points["tau"] * points["alpha"], points["tau"] * points["alpha_te"]
+    tau = 192 * np.sqrt(1.1) * scale_te / points["kappa"] ** 3 * (1 + 1e-9)
+    return points | {
+        "tau": tau,
+        "alpha": scale / tau,
+        "alpha_te": scale_te / tau,
+        "m": np.ones_like(tau),
+        "eps_te": 1.1 / tau**2,
+    }
+
+
 def _order() -> Verdict:
     return early_stopped.proved(certificates.order(), certificates.upper(), certificates.imperfect())
 
@@ -87,7 +102,7 @@ STATEMENTS = (
         domain=f"{_PRINTED}; it also fails were x·μ = τ on S₋",
         values=upper,
         relations=("<=",),
-        check=lambda: tried(upper, ("<=",), (ADMITTED,)),
+        check=lambda: tried(upper, ("<=",), (ADMITTED,), base=admitted()),
         recorded="fails",
         corrected="lim ‖u_k^∥‖²/‖u_k^⊥‖² ≤ mτ²(K − 2)/(K − 2 + e^(ατ/2)) < mτ²",
         corrected_check=lambda: early_stopped.proved(certificates.upper()),
@@ -97,10 +112,10 @@ STATEMENTS = (
         where="Appendix B.1, Theorem B.4, (33)",
         says="printed lower bound on the quality of distillation from an imperfect teacher",
         printed="mτ²(1 + κ²/2) ≤ lim ‖ũ_k‖²/‖ũ_k^⊥‖²",
-        domain=f"{_PRINTED}; corrected: {_LARGE}",
+        domain=f"{_PRINTED}; it also fails were x·μ = τ on S₋; corrected: {_LARGE}",
         values=lower,
         relations=("<=",),
-        check=lambda: tried(lower, ("<=",), (ADMITTED,), {"eps_te": np.array([0.0])}),
+        check=lambda: tried(lower, ("<=",), (ADMITTED,), base=admitted()),
         recorded="fails",
         corrected="mτ² < mτ²(1 + κ/(4(1 + e^(αᵗᵉτ/2)))) ≤ lim ‖ũ_k^∥‖²/‖ũ_k^⊥‖²",
         corrected_check=_lower,
@@ -124,7 +139,7 @@ STATEMENTS = (
         domain=f"{_PRINTED}; in units of mτ²; corrected: {_LARGE}",
         values=teacher,
         relations=("<=", "<="),
-        check=lambda: tried(teacher, ("<=", "<="), (ADMITTED,), {"eps_te": np.array([0.0]), "m": np.array([1.0])}),
+        check=lambda: tried(teacher, ("<=", "<="), (ADMITTED,), base=admitted()),
         recorded="fails",
         corrected="1/εᵗᵉ < mτ² < mτ²(1 + κ/(4(1 + e^(αᵗᵉτ/2)))) ≤ lim ‖ũ_k^∥‖²/‖ũ_k^⊥‖²",
         corrected_check=_lower,

@@ -150,9 +150,23 @@ def test_counterexamples_to_theorem_b4_meet_its_assumptions(rows):
     for name in ("eq-33-upper", "eq-33-lower", "eq-34"):
         found = rows[name]["counterexample"]["parameters"]
         assert found == {k: theorem.ADMITTED[k] for k in found}
-    assert theorem.ADMITTED["kappa"] ** 3 == 0.125
+    assert theorem.ADMITTED["kappa"] ** 3 == pytest.approx(0.791, abs=1e-3)
+    assert 1 + theorem.ADMITTED["kappa"] ** 2 / 2 == pytest.approx(1.428, abs=1e-3)
     asked = float(imperfect_teacher.printed_need(*(theorem.ADMITTED[k] for k in ("tau", "m", "alpha_te", "eps_te"))))
-    assert asked == pytest.approx(0.120, abs=1e-3)
+    assert asked == pytest.approx(0.743, abs=1e-3)
+
+
+def test_points_of_theorem_b4_meet_its_assumptions():
+    points = theorem.admitted()
+    names = inspect.signature(imperfect_teacher.is_admitted).parameters
+    assert np.asarray(imperfect_teacher.is_admitted(**{k: v for k, v in points.items() if k in names})).all()
+
+
+def test_lower_bound_of_theorem_b4_fails_in_both_readings():
+    known = {k: v for k, v in theorem.ADMITTED.items() if k not in ("m", "kappa")}
+    for share, quality in ((0.5, 1.0233), (1.0, 1.0475)):
+        found = float(imperfect_teacher.distilled_quality(**known, share=share))
+        assert found == pytest.approx(quality, abs=1e-4)
 
 
 def test_counterexample_to_33_lower_also_with_the_worst_supervision_of_lemma_b2():
