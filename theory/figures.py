@@ -1,4 +1,4 @@
-"""Figures of the theory, from closed forms alone."""
+"""Figures of the theory: closed forms, and one with sampled points on them."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from theory import eigenspace
+from theory import eigenspace, gradient_space, imperfect_teacher, simulation
 from theory.eigenspace import sparsity
 
 _COLOURS = ("#08264d", "#2f6fae", "#009E73", "#E69F00", "#D55E00")
@@ -50,7 +50,68 @@ def trade_off() -> Figure:
     return figure
 
 
-FIGURES: dict[str, Callable[[], Figure]] = {"eigenvalues": eigenvalues, "trade_off": trade_off}
+def feasible_region() -> Figure:
+    """Theorem B.4: the tau at which its assumptions can be met, as printed and as corrected, at eps = 1 / (m tau^2)."""
+    figure, axis = _axis(6.6, 4.2)
+    scale = 2 * imperfect_teacher.LOG_3 + np.concatenate([np.logspace(-4, -1, 60), np.linspace(0.1, 14, 400)])
+    least = np.asarray(imperfect_teacher.least_tau(scale))
+    axis.fill_between(scale, least, 1e7, color=_COLOURS[0], alpha=0.12, lw=0)
+    axis.plot(scale, least, color=_COLOURS[0], lw=1.9, label="as printed, any $m$")
+    for m, colour in ((1, _COLOURS[4]), (100, _COLOURS[3]), (10_000, _COLOURS[2])):
+        corrected = np.sqrt(np.asarray(imperfect_teacher.least_m_tau2(scale)) / m)
+        axis.plot(
+            scale, np.maximum(corrected, 1), color=colour, lw=1.5, ls=(0, (4, 2)), label=f"corrected, $m$ = {m:,}"
+        )
+    axis.axvspan(imperfect_teacher.LOG_3, 2 * imperfect_teacher.LOG_3, color="#999999", alpha=0.25, lw=0)
+    axis.text(1.5 * imperfect_teacher.LOG_3, 3e3, "no $\\kappa > 0$", rotation=90, ha="center", va="center", fontsize=9)
+    axis.set(yscale="log", ylim=(1, 1e6), xlim=(1, 15), ylabel="least $\\tau$")
+    axis.set(xlabel="teacher's scale  $\\alpha^{te}\\tau$, at most $\\log(K - 2)$")
+    figure.legend(loc="outside right center", frameon=False, fontsize=9)
+    return figure
+
+
+def gradient_quality() -> Figure:
+    """One-hot and distillation quality over alpha for K = 102 and a perfect teacher with exp(alpha_te tau / 2) = 10."""
+    figure, axis = _axis(7.2, 4.6)
+    classes, tau, m, dim = 102, simulation.TAU, 4, 1024
+    alpha_te = float(np.log(10))
+    alpha = np.linspace(0, alpha_te, 400)[:-1]
+    kappa = np.asarray(gradient_space.greatest_kappa(tau, alpha, alpha_te))
+    sampled_at = np.linspace(0, 0.95 * alpha_te, 8)
+    one_hot, distilled = np.asarray(simulation.updates(1, dim, classes, m, sampled_at, alpha_te, 3))
+    dashes = (0, (4, 2))
+    for name, colour, closed, sampled in (
+        ("distillation", _COLOURS[2], gradient_space.distilled_quality(classes, tau, alpha, alpha_te), distilled),
+        ("one-hot", _COLOURS[4], gradient_space.one_hot_quality(classes, tau, alpha), one_hot),
+    ):
+        quality = sampled[..., 0] ** 2 / sampled[..., 1] / (m * tau**2)
+        spread = quality.std(axis=-1, ddof=1)
+        axis.plot(tau * alpha, np.asarray(closed), color=colour, lw=1.9, label=name)
+        axis.errorbar(tau * sampled_at, quality.mean(-1), spread, color=colour, fmt="o", ms=3.5, lw=0.8, capsize=2)
+    axis.errorbar([], [], [], color="#555555", fmt="o", ms=3.5, lw=0.8, capsize=2, label=f"sampled, $D$ = {dim:,}")
+    stopped = kappa > 0
+    for imperfect, style in ((False, dashes), (True, (0, (1, 1.5)))):
+        bound = np.asarray(gradient_space.printed_distilled_bound(kappa, imperfect))[stopped]
+        name = "printed lower bound, " + ("(33)" if imperfect else "(24)")
+        axis.plot(tau * alpha[stopped], bound, color=_COLOURS[0], lw=1.3, ls=style, label=name)
+    bound = np.asarray(gradient_space.distilled_bound(tau, alpha_te, kappa))[stopped]
+    axis.plot(tau * alpha[stopped], bound, color=_COLOURS[2], lw=1.1, ls=dashes, label="corrected lower bound")
+    bound = np.asarray(gradient_space.printed_one_hot_bound(tau, alpha))
+    axis.plot(tau * alpha, bound, color=_COLOURS[1], lw=1.3, ls=dashes, label="printed upper bound")
+    bound = np.asarray(gradient_space.one_hot_bound(classes, tau, alpha))
+    axis.plot(tau * alpha, bound, color=_COLOURS[4], lw=1.1, ls=dashes, label="corrected upper bound")
+    axis.set(xlabel="student's scale  $\\alpha\\tau$", ylabel="quality of the update, in units of $m\\tau^2$")
+    axis.set(xlim=(-0.06, tau * alpha_te), ylim=(0.78, 1.52))
+    figure.legend(loc="outside right center", frameon=False, fontsize=9)
+    return figure
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "eigenvalues": eigenvalues,
+    "trade_off": trade_off,
+    "feasible_region": feasible_region,
+    "gradient_quality": gradient_quality,
+}
 
 
 def _axis(width: float, height: float) -> tuple[Figure, Axes]:

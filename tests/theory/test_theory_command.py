@@ -44,12 +44,12 @@ def run(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_command(tmp_path):
-    done = run("--json", tmp_path / "found.json", "--figures", tmp_path / "figures")
+def test_command(finished):
+    done, folder = finished
     assert (done.returncode, done.stderr) == (0, "")
-    assert "9 statements" in done.stdout
+    assert f"{len(STATEMENTS)} statements" in done.stdout
     assert "all as recorded" in done.stdout
-    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    found = json.loads((folder / "found.json").read_text(encoding="utf-8"))
     assert found["as_recorded"] is True
     assert [row["id"] for row in found["statements"]] == [s.id for s in STATEMENTS]
     for row in found["statements"]:
@@ -63,8 +63,8 @@ def test_command(tmp_path):
         if row["counterexample"] is not None:
             assert list(row["counterexample"]) == ["parameters", "lhs", "rhs"]
             assert row["corrected_holds"] is True
-    assert {p.name for p in (tmp_path / "figures").iterdir()} == {f"{name}.png" for name in FIGURES}
-    assert all(p.read_bytes().startswith(b"\x89PNG") for p in (tmp_path / "figures").iterdir())
+    assert {p.name for p in (folder / "figures").iterdir()} == {f"{name}.png" for name in FIGURES}
+    assert all(p.read_bytes().startswith(b"\x89PNG") for p in (folder / "figures").iterdir())
 
 
 def test_a_verdict_that_is_not_the_recorded_one_ends_with_status_1(quick, monkeypatch, capsys):
