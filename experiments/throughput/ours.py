@@ -19,6 +19,7 @@ from distill_jax.population import Member
 from distill_jax.setting import DataSetting, ObjectiveSetting, RunSetting, Setting, TrainSetting
 from distill_jax.trainer import Timing, Trainer
 from experiments.throughput.data import synthetic
+from experiments.throughput.dumped import Dumped
 from experiments.throughput.flops import flops
 from experiments.throughput.grid import NETWORKS, Row
 from experiments.throughput.rounds import Contender
@@ -133,28 +134,6 @@ def _program(compiled: Any, steps: int, counted: int, times: int) -> Program:
     memory = size.argument_size_in_bytes + size.output_size_in_bytes + size.temp_size_in_bytes
     accessed, work = (times * jax.device_count() * said.get(name, 0.0) for name in ("bytes accessed", "flops"))
     return Program(steps, float(counted), accessed, work, float(memory - size.alias_size_in_bytes))
-
-
-@dataclasses.dataclass(frozen=True)
-class Dumped:
-    """What a dump row writes: for each member logits [N, K], and the split's columns."""
-
-    logits: np.ndarray
-    label: np.ndarray
-    id: np.ndarray
-
-    @classmethod
-    def of(cls, row: Row) -> "Dumped":
-        """Logits like a network's, standard normal: zstd does not make them smaller by much."""
-        rng = np.random.default_rng(0)
-        shape = (row.population, row.batch, NETWORKS[row.network].classes)
-        label = rng.integers(0, shape[-1], row.batch, np.int32)
-        return cls(rng.standard_normal(shape, np.float32), label, np.arange(row.batch, dtype=np.int64))
-
-    @property
-    def bytes(self) -> int:
-        """Of all that is written, uncompressed; the label is written twice, as itself and as the true one."""
-        return self.logits.nbytes + len(self.logits) * (2 * self.label.nbytes + self.id.nbytes)
 
 
 def _dump(row: Row, folder: Path) -> Contender:
