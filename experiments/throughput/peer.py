@@ -71,9 +71,10 @@ class Peer:
             self.cached = torch.randn(len(self.x), network.classes, device=self._device)
         self._order, self._at = torch.empty(0, dtype=torch.long), 0
         self._forward, self._evaluate = self.loss, self.logits
+        self._replays = compiled and self._device.type == "cuda"
         if compiled:
             # Evaluated batches are fetched in one piece at the end, which a CUDA graph's reused memory does not allow.
-            mode = "reduce-overhead" if self._device.type == "cuda" else None
+            mode = "reduce-overhead" if self._replays else None
             self._forward = torch.compile(self.loss, mode=mode, dynamic=False)
             self._evaluate = torch.compile(self.logits, dynamic=False)
 
@@ -139,7 +140,8 @@ class Peer:
             self._order, self._at = torch.randperm(len(self.x), device=self._device), 0
         chosen = self._order[self._at : self._at + self._batch]
         self._at += self._batch
-        torch.compiler.cudagraph_mark_step_begin()
+        if self._replays:
+            torch.compiler.cudagraph_mark_step_begin()
         loss, _ = self._forward(chosen)
         loss.backward()
         self.optimizer.step()

@@ -15,7 +15,7 @@ class Contender:
       run: does so many calls and waits for their end.
       examples: of one call, of all members together.
       compile_seconds: what compilation took.
-      before: brings it back to where it may run; not timed.
+      before: removes what runs have left, before each and after the last; not timed.
     """
 
     name: str
@@ -52,6 +52,8 @@ def take_turns(contenders: Sequence[Contender], repeats: int, seconds: float) ->
         for contender in contenders:
             number = calls[contender.name]
             rates[contender.name].append(number * contender.examples / timed(contender, number))
+    for contender in contenders:
+        contender.before()
     return rates
 
 
