@@ -93,9 +93,9 @@ class Peer:
         return torch.autocast(self._device.type, torch.bfloat16) if self._cast else contextlib.nullcontext()
 
     def _normalised(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, H, W, C] or [B, D] raw -> float32, images as [B, C, H, W], channels last in memory."""
+        """[B, H, W, C] or [B, D] raw -> float32; for convolutions [B, C, H, W], channels last in memory."""
         x = (x.float() - self.mean) / self.std
-        return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
+        return x.permute(0, 3, 1, 2) if self._network.convolutional else x
 
     def _augmented(self, chosen: torch.Tensor) -> torch.Tensor:
         """The chosen examples [B] cropped and mirrored at random, [B, H, W, C]."""
