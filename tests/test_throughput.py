@@ -225,11 +225,10 @@ def test_the_command_measures_writes_and_goes_on(tmp_path):
     assert second["flops_a_step"] == 2 * first["flops_a_step"]
     assert figure.read_bytes().startswith(b"\x89PNG")
 
-    first["environment"]["device"] = "Another"
-    file.write_text(json.dumps([first]))
-    said = command.run(["--rows", MLP_ROW, *options], devices=1, status=2, module="experiments.throughput")
-    assert said.startswith(f"error: --json {file}: was measured with device Another, not ")
-    assert json.loads(file.read_text()) == [first]
+    here = first["environment"] | {"command": "another, which does not matter"}
+    assert len(results.begin(file, here)) == 2
+    with pytest.raises(InputError, match=rf"--json {file}: was measured with device .*, not Another; choose another"):
+        results.begin(file, here | {"device": "Another"})
 
 
 @pytest.mark.parametrize(
