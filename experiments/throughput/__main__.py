@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import fnmatch
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     options = command_line.parse(Options(), PROG, arguments, flags=True)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)  # lines of a file are not cut at 80
     if options.table:
         from experiments.throughput.table import markdown
 

@@ -142,7 +142,6 @@ QUICK = (
     "cifar-resnet20/evaluate/float32/*/p1",
     "mnist-random-features/one-hot/float32/16/p1",
     "mnist-random-features/one-hot/float32/16/p64",
-    "mnist-random-features/kd/float32/16/p64",
     "channel/one-hot/float32/128/p1",
     "channel/one-hot/float32/128/p64",
     "digits-mlp/one-hot/float32/128/p1",
