@@ -51,8 +51,11 @@ class DataSetting:
 class ModelSetting:
     """A network. Fields that the named network does not have are ignored."""
 
-    name: Literal["resnet-cifar", "resnet18", "resnet50", "mobilenet-v2", "mlp", "linear", "random-features"] = "mlp"
-    """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for 64x64."""
+    name: Literal[
+        "resnet-cifar", "resnet18", "resnet50", "mobilenet-v2", "mlp", "linear", "random-features", "channel"
+    ] = "mlp"
+    """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for 64x64;
+    channel is linear, with inputs of its own for every class."""
     depth: int = 56
     """resnet-cifar: layers; 6n+2 with basic blocks, 9n+2 with bottleneck blocks."""
     block: Literal["basic", "bottleneck"] = "basic"

@@ -16,8 +16,10 @@ from distill_jax.interruption import Interrupted
 _T = TypeVar("_T")
 
 
-def parse(default: _T, prog: str, arguments: Sequence[str]) -> _T:
+def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False) -> _T:
     """A setting (a nested dataclass) from command-line arguments, over a default.
+
+    Truth values are written out (--tensorboard True), or with `flags` given by name alone (--quick, --no-peer).
 
     Raises:
       InputError: arguments that do not fit.
@@ -31,7 +33,7 @@ def parse(default: _T, prog: str, arguments: Sequence[str]) -> _T:
                 default=default,
                 prog=prog,
                 args=list(arguments),
-                config=(tyro.conf.FlagConversionOff,),
+                config=() if flags else (tyro.conf.FlagConversionOff,),
             )
     except SystemExit as stop:
         if not stop.code:

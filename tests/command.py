@@ -1,4 +1,4 @@
-"""The main job as a user runs it: a process of its own, on a small data set of the user's own."""
+"""The main job, or another command, as a user runs it: a process of its own, on a small data set of the user's own."""
 
 import json
 import os
@@ -31,8 +31,10 @@ def write_npz(path: Path) -> Path:
     return path
 
 
-def start(arguments: list[str], devices: int = 4, prefix: tuple[str, ...] = ()) -> subprocess.Popen:
-    """Starts `python -m experiments.distill` with so many virtual devices."""
+def start(
+    arguments: list[str], devices: int = 4, prefix: tuple[str, ...] = (), module: str = "experiments.distill"
+) -> subprocess.Popen:
+    """Starts `python -m experiments.distill`, or another module, with so many virtual devices."""
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
@@ -42,14 +44,20 @@ def start(arguments: list[str], devices: int = 4, prefix: tuple[str, ...] = ()) 
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    command = [*prefix, sys.executable, "-m", "experiments.distill", *map(str, arguments)]
+    command = [*prefix, sys.executable, "-m", module, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
 
 
-def run(arguments: list[str], devices: int = 4, status: int = 0, prefix: tuple[str, ...] = ()) -> str:
+def run(
+    arguments: list[str],
+    devices: int = 4,
+    status: int = 0,
+    prefix: tuple[str, ...] = (),
+    module: str = "experiments.distill",
+) -> str:
     """Runs the command to its end; gives what it said on standard error, which is all it said where it failed."""
-    process = start(arguments, devices, prefix)
+    process = start(arguments, devices, prefix, module)
     out, err = process.communicate(timeout=300)
     assert process.returncode == status, f"status {process.returncode}\n{out}\n{err}"
     return err

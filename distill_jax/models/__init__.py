@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from distill_jax.errors import InputError
+from distill_jax.models.channel import Channel
 from distill_jax.models.mlp import MLP, Linear, RandomFeatures
 from distill_jax.models.mobilenet import MobileNetV2
 from distill_jax.models.resnet import ResNet18, ResNet50, ResNetCIFAR
@@ -68,7 +69,15 @@ def build_model(
             if setting.features <= 0:
                 raise InputError(f"{option}.features {setting.features}: must be at least 1")
             return RandomFeatures(num_classes, setting.features, dtype)
-    names = ", ".join([*CONVOLUTIONAL, "mlp", "linear", "random-features"])
+        case "channel":
+            values = math.prod(input_shape)
+            if values % num_classes:
+                raise InputError(
+                    f"{option}.name {name}: needs as many values for each of the {num_classes} classes, but an example "
+                    f"has {values}"
+                )
+            return Channel(num_classes, dtype)
+    names = ", ".join([*CONVOLUTIONAL, "mlp", "linear", "random-features", "channel"])
     raise InputError(f"{option}.name {name}: must be one of {names}")
 
 

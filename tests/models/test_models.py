@@ -18,6 +18,7 @@ from distill_jax.models import (
     build_model,
     count_parameters,
 )
+from distill_jax.models.channel import Channel
 from distill_jax.models.layers import conv
 from distill_jax.models.mobilenet import divisible_by_8
 from distill_jax.setting import ModelSetting
@@ -29,6 +30,7 @@ SMALL = {
     "mlp": (MLP(10, (16, 12)), (5, 4, 1)),
     "linear": (Linear(10), (20,)),
     "random-features": (RandomFeatures(10, 40), (20,)),
+    "channel": (Channel(10), (20,)),
 }
 
 
@@ -132,6 +134,7 @@ def test_dense_counts():
     assert count_parameters(shapes(MLP(10, (30, 20)), (4, 4, 3))["params"]) == 49 * 30 + 31 * 20 + 21 * 10
     assert count_parameters(shapes(Linear(10), (784,))["params"]) == 7850
     assert count_parameters(shapes(RandomFeatures(10), (784,))["params"]) == 50_010
+    assert count_parameters(shapes(Channel(10), (1000,))["params"]) == 1000
 
 
 def test_convolutions_start_with_he_fan_out():
@@ -158,7 +161,7 @@ def test_bfloat16_keeps_float32_variables_and_close_logits(name, random_variable
     assert logits.shape == low_logits.shape == (32, 10)
     assert logits.dtype == low_logits.dtype == jnp.float32
     assert np.std(low_logits - logits) < 0.05 * np.std(logits)
-    assert np.any(low_logits != logits) or name == "linear"  # which is all float32 head
+    assert np.any(low_logits != logits) or name in ("linear", "channel")  # which are all float32 head
 
     def step(v):
         return low.apply(v, x, train=True, mutable=["batch_stats"])
@@ -269,6 +272,17 @@ def test_random_features_are_fixed_saved_and_differ_by_seed():
     np.testing.assert_allclose(length, np.mean(np.square(x), axis=(1, 2, 3)), rtol=0.1)
 
 
+def test_a_channel_reaches_its_own_class_alone(random_variables):
+    model, x = Channel(3), inputs((3, 4))
+    variables = random_variables(model, (3, 4))
+    kernel = np.asarray(variables["params"]["kernel"])
+    logits = np.asarray(model.apply(variables, x, train=True))
+    np.testing.assert_allclose(logits, np.sum(np.asarray(x) * kernel, axis=2), rtol=1e-5, atol=1e-6)
+    changed = np.asarray(model.apply(variables, x.at[:, 1].add(1.0), train=True))
+    np.testing.assert_array_equal(changed[:, [0, 2]], logits[:, [0, 2]])
+    assert np.var(init(Channel(10), (5000,))["params"]["kernel"]) == pytest.approx(1 / 500, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("setting", "network"),
     [
@@ -303,13 +317,19 @@ def test_build_model(setting, network):
         (ModelSetting("mobilenet-v2", multiplier=math.nan), r"--teacher\.multiplier nan: "),
         (ModelSetting("mlp", hidden=(5, 0)), r"--teacher\.hidden 5 0: "),
         (ModelSetting("random-features", features=-1), r"--teacher\.features -1: "),
-        (ModelSetting("vgg"), r"--teacher\.name vgg: must be one of resnet-cifar, .*, random-features"),
+        (ModelSetting("vgg"), r"--teacher\.name vgg: must be one of resnet-cifar, .*, channel"),
     ],
 )
 def test_wrong_settings_are_named(setting, message):
     with pytest.raises(InputError, match=message) as caught:
         build_model(setting, 10, (32, 32, 3), option="--teacher")
     assert "\n" not in str(caught.value)
+
+
+def test_channels_are_as_many_as_classes():
+    assert shapes(build_model(ModelSetting("channel"), 6, (32, 32, 3))) == shapes(Channel(6))
+    with pytest.raises(InputError, match=r"--student\.name channel: needs as many values for each of the 7 .* 3072"):
+        build_model(ModelSetting("channel"), 7, (32, 32, 3), option="--student")
 
 
 @pytest.mark.parametrize("name", ["resnet-cifar", "resnet18", "resnet50", "mobilenet-v2"])

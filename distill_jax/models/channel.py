@@ -1,0 +1,33 @@
+"""The linear model on channels of the paper's appendix C.5: every class sees inputs of its own."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+
+class Channel(nn.Module):
+    """One logit from each channel, [B, ...] -> float32 logits [B, num_classes].
+
+    The D K values of an example are K channels of D values in a row, K = `num_classes`, and logit k is w_k . x_k:
+    "a linear classifier that has K output nodes, each drawing input from the corresponding D dimensions of its
+    class" (appendix C.5). There is no bias: theorem 4.2's model, which C.5 carries over, has none. 'kernel' [K, D]
+    starts with variance 1 / D (LeCun), as the last layer of every other network does; D K parameters, 1,000 for
+    the paper's 10 channels of 100. Like every logit here it is computed in float32 (see `layers`).
+
+    Attributes:
+      num_classes: number of channels and logits K.
+      dtype: of the activations, of which a linear model has none.
+    """
+
+    num_classes: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Logits of inputs whose number of values is a multiple of K; `train` makes no difference."""
+        x = x.reshape(x.shape[0], self.num_classes, -1).astype(jnp.float32)
+        init = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", in_axis=1, out_axis=(), batch_axis=0)
+        kernel = self.param("kernel", init, x.shape[1:], jnp.float32)
+        return jnp.einsum("bkd,kd->bk", x, kernel, precision=jax.lax.Precision.HIGHEST)

@@ -1,0 +1,197 @@
+"""The command: measures the rows asked for, one after another, and shows and keeps what came out."""
+
+import contextlib
+import dataclasses
+import fnmatch
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from distill_jax.errors import InputError
+from experiments import command_line
+
+PROG = "python -m experiments.throughput"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Measures training, evaluation and dumps against this device's roofline and against PyTorch, in one run."""
+
+    quick: bool = False
+    """A few rows in short rounds: under 5 minutes on 2 CPU cores."""
+    rows: str | None = None
+    """Only the rows whose name fits this pattern, such as 'cifar-resnet20/*/bfloat16/*' [default: all]."""
+    json: Path | None = None
+    """File for the results. The same command goes on with the file of an interrupted run."""
+    figure: Path | None = None
+    """File for the picture, a .png."""
+    repeats: int | None = None
+    """Rounds in which the sides take turns [default: 5; with --quick 3]."""
+    peer: bool = True
+    """Measure PyTorch too (extra: bench)."""
+    compiled_peer: bool = True
+    """Measure PyTorch compiled too, not eager alone."""
+    dump_dir: Path | None = None
+    """Folder on whose disk dumps are written [default: the system's for temporary files]."""
+    list: bool = False
+    """Show the rows and which would be left out here, and measure nothing."""
+    table: tuple[Path, ...] = ()
+    """Print the README's table of these files of results, and measure nothing."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    options = command_line.parse(Options(), PROG, arguments, flags=True)
+    console = Console(width=None if sys.stdout.isatty() else 160)  # lines of a file are not cut at 80
+    if options.table:
+        from experiments.throughput.table import markdown
+
+        print(markdown(options.table), end="")
+        return
+    _check(options)
+    # Ours and PyTorch's both take the accelerator's memory as they need it, not nearly all of it at once.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+    from experiments.throughput import results
+    from experiments.throughput.measure import why_not
+    from experiments.throughput.table import console_table
+
+    rows = _chosen(options)
+    if options.list:
+        for row in rows:
+            console.print(
+                row.name, f"left out: {why}" if (why := why_not(row)) else "", soft_wrap=True, highlight=False
+            )
+        return
+    environment, peers = _sides(options, console, f"{PROG} {' '.join(arguments)}".strip())
+    kept = [] if options.json is None else results.begin(options.json, environment)
+    measured = _measure(options, rows, kept, environment, peers, console)
+    console.print(console_table([row for row in measured if row["examples_per_s"] is not None]))
+    if options.figure is not None:
+        from experiments.throughput.picture import roofline
+
+        roofline(measured).savefig(options.figure)
+
+
+def _check(options: Options) -> None:
+    """Checks what can be checked before JAX starts.
+
+    Raises:
+      InputError: a value that cannot be right.
+    """
+    from experiments.throughput.results import check_writable
+
+    if options.repeats is not None and options.repeats < 1:
+        raise InputError(f"--repeats {options.repeats}: must be 1 or more")
+    check_writable("--json", options.json, ".json")
+    check_writable("--figure", options.figure, ".png")
+    if options.dump_dir is not None and not os.access(options.dump_dir, os.W_OK):
+        raise InputError(f"--dump-dir {options.dump_dir}: must be a folder that can be written to")
+
+
+def _chosen(options: Options) -> list[Any]:
+    """The rows asked for.
+
+    Raises:
+      InputError: none has such a name.
+    """
+    from experiments.throughput.grid import QUICK, rows
+
+    chosen = list(rows())
+    if options.quick:
+        chosen = [row for row in chosen if any(fnmatch.fnmatchcase(row.name, pattern) for pattern in QUICK)]
+    if options.rows is not None:
+        chosen = [row for row in chosen if fnmatch.fnmatchcase(row.name, options.rows)]
+    if not chosen:
+        quick = " --quick" if options.quick else ""
+        raise InputError(f"--rows {options.rows}: fits no row; {PROG}{quick} --list shows their names")
+    return chosen
+
+
+def _sides(options: Options, console: Console, command: str) -> tuple[dict[str, Any], Any]:
+    """On what this is measured, and the peers, with a line on each that is missing."""
+    import jax
+
+    from distill_jax.environment import environment
+
+    said, peers = environment(command), None
+    if options.peer and jax.device_count() > 1:
+        console.print(f"without PyTorch: it would use one device of the {jax.device_count()}")
+    elif options.peer:
+        try:
+            from experiments.throughput import peer
+        except ImportError:
+            console.print("without PyTorch, which is not installed: pip install 'distill-jax[bench]'", markup=False)
+        else:
+            why = peer.comparable()
+            if why is None:
+                peers = peer.Peers(options.compiled_peer)
+                said["versions"]["torch"] = peer.VERSION
+            else:
+                console.print(f"without PyTorch: {why}", soft_wrap=True)
+    return said, peers
+
+
+def _measure(
+    options: Options,
+    rows: Sequence[Any],
+    kept: list[dict[str, Any]],
+    environment: dict[str, Any],
+    peers: Any,
+    console: Console,
+) -> list[dict[str, Any]]:
+    """All rows' results, those that were kept first; each is written as soon as it is there."""
+    import jax
+
+    from experiments.throughput import results
+    from experiments.throughput.measure import measure, not_measured, why_not
+    from experiments.throughput.roofline import measure_roofs
+    from experiments.throughput.table import line
+
+    done = {row["row"] for row in kept}
+    todo = [row for row in rows if row.name not in done]
+    to_measure = [row for row in todo if why_not(row) is None]
+    if len(todo) < len(rows):
+        console.print(f"{len(rows) - len(todo)} of {len(rows)} rows were there already")
+    roofs = measure_roofs(sorted({row.dtype for row in to_measure} | {"float32"}))
+    peak = ", ".join(f"{value / 1e9:,.0f} GFLOP/s in {dtype}" for dtype, value in roofs.peak.items())
+    console.print(f"{environment['device']}: {roofs.bandwidth / 1e9:,.1f} GB/s, {peak}", soft_wrap=True)
+    rounds = options.repeats or (3 if options.quick else 5)
+    started, number = time.monotonic(), 0
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.dump_dir)))
+        for row in todo:
+            why = why_not(row)
+            if why is None:
+                number += 1
+                try:
+                    seconds = 0.4 if options.quick else 1.0
+                    said = measure(row, roofs, peers, rounds, seconds, folder, environment)
+                except jax.errors.JaxRuntimeError as error:
+                    if "RESOURCE_EXHAUSTED" not in str(error):
+                        raise
+                    why = "more memory than there is"
+            if why is not None:
+                said = not_measured(row, why, environment)
+                console.print(f"{row.name}: not run: {why}", soft_wrap=True, highlight=False)
+            else:
+                left = (time.monotonic() - started) / number * (len(to_measure) - number)
+                progress = f"[{number}/{len(to_measure)}, ETA {left / 60:.0f} min]"
+                console.print(f"{progress} {line(said)}", soft_wrap=True, markup=False, highlight=False)
+            while peers is not None and peers.notes:
+                console.print(peers.notes.pop(0), soft_wrap=True, markup=False)
+            kept.append(said)
+            if options.json is not None:
+                results.write(options.json, kept)
+    names = {row.name for row in rows}
+    return [row for row in kept if row["row"] in names]
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,173 @@
+"""What is measured: networks with their recipes, rows of the grid, and which rows a CPU leaves out by which rule."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+
+from distill_jax.models import CONVOLUTIONAL, build_model
+from distill_jax.setting import ModelSetting, OptimizerSetting
+from experiments.throughput.flops import flops
+
+KINDS = ("one-hot", "kd", "kd-cached", "evaluate", "dump")
+POPULATIONS = (1, 2, 4, 8, 16)
+# On a CPU: what 2 cores of an Intel Xeon reached in ResNet-20, rounded down; a convolution that is mapped over the
+# members of a population becomes a grouped one, which XLA's CPU backend runs several times slower.
+CPU_FLOPS, CPU_FLOPS_MAPPED = 50e9, 12e9
+CPU_SECONDS = 10.0  # a row whose call would take longer by these is left out on a CPU
+
+
+_SGD = OptimizerSetting("sgd", learning_rate=0.1, momentum=0.9, weight_decay=1e-4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network with the recipe that trains it in the paper.
+
+    Attributes:
+      model: which network; the teacher is the same (self-distillation, the paper's main setting).
+      input_shape: of one example, uint8 (H, W, C), or float32 (D,).
+      classes: number of classes.
+      train, test: examples in each split; `cpu_train`, `cpu_test` on a CPU, where they are fewer.
+      batches: examples a step.
+      populations: numbers of members.
+      optimizer: update rule; the rate is constant, since a schedule is no work.
+      augment: as `DataSetting.augment`.
+      temperature: of the distillation.
+    """
+
+    model: ModelSetting
+    input_shape: tuple[int, ...]
+    classes: int
+    train: int
+    test: int
+    cpu_train: int
+    cpu_test: int
+    batches: tuple[int, ...] = (128, 1024)
+    populations: tuple[int, ...] = POPULATIONS
+    optimizer: OptimizerSetting = _SGD
+    augment: str = "crop-flip"
+    temperature: float = 4.0
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether it has convolutions."""
+        return self.model.name in CONVOLUTIONAL
+
+    def splits(self) -> tuple[int, int]:
+        """Examples of the training and the test split on this backend."""
+        return (self.cpu_train, self.cpu_test) if jax.default_backend() == "cpu" else (self.train, self.test)
+
+
+def _cifar(depth: int) -> Network:
+    model = ModelSetting("resnet-cifar", depth=depth)
+    return Network(model, (32, 32, 3), 100, 50_000, 10_000, cpu_train=10_000, cpu_test=1024)
+
+
+def _tiny(name: str) -> Network:
+    return Network(ModelSetting(name), (64, 64, 3), 200, 100_000, 10_000, cpu_train=4096, cpu_test=256)
+
+
+_DENSE = {"augment": "none", "populations": (*POPULATIONS, 64)}
+NETWORKS = {
+    # Table 1 of the paper, but for the peak rate of 1.0, which noise for data would not bear.
+    "cifar-resnet20": _cifar(20),
+    "cifar-resnet56": _cifar(56),
+    "tiny-mobilenet-v2": _tiny("mobilenet-v2"),
+    "tiny-resnet18": _tiny("resnet18"),
+    "tiny-resnet50": _tiny("resnet50"),
+    "mnist-random-features": Network(  # appendix C.4: 128 examples, batch 16, temperature 5
+        ModelSetting("random-features", features=5000),
+        *((28, 28, 1), 10, 128, 10_000, 128, 10_000, (16,)),
+        optimizer=OptimizerSetting("adam", learning_rate=0.001),
+        temperature=5.0,
+        **_DENSE,
+    ),
+    "channel": Network(  # appendix C.5: 10 channels of 100, 512 examples, batch 128, temperature 5
+        ModelSetting("channel"),
+        *((1000,), 10, 512, 10_000, 512, 10_000, (128,)),
+        optimizer=OptimizerSetting("adam", learning_rate=0.1),
+        temperature=5.0,
+        **_DENSE,
+    ),
+    "digits-mlp": Network(  # the preset digits
+        ModelSetting("mlp", hidden=(256,)), *((8, 8, 1), 10, 1437, 360, 1437, 360, (128,)), **_DENSE
+    ),
+}
+DUMPED = "cifar-resnet20"  # the network whose training split's logits are dumped
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One point of the grid.
+
+    Attributes:
+      network: a name in `NETWORKS`.
+      kind: one of `KINDS`.
+      dtype: of activations and products, 'float32' or 'bfloat16'; of what is dumped, always float32.
+      batch: examples of a member in a step; for 'evaluate' and 'dump', in the whole split.
+      population: members in one program.
+    """
+
+    network: str
+    kind: str
+    dtype: str
+    batch: int
+    population: int
+
+    @property
+    def name(self) -> str:
+        """What names the row on the command line and in files."""
+        return f"{self.network}/{self.kind}/{self.dtype}/{self.batch}/p{self.population}"
+
+
+def rows() -> Iterator[Row]:
+    """The whole grid on this backend, the population the fastest to change: the peer of its rows is one."""
+    for name, network in NETWORKS.items():
+        for dtype in ("float32", "bfloat16"):
+            for kind in ("one-hot", "kd", "kd-cached", "evaluate"):
+                for batch in (network.splits()[1],) if kind == "evaluate" else network.batches:
+                    for population in network.populations:
+                        yield Row(name, kind, dtype, batch, population)
+    for population in (1, 4, 16):
+        yield Row(DUMPED, "dump", "float32", NETWORKS[DUMPED].train, population)
+
+
+QUICK = (
+    "cifar-resnet20/one-hot/float32/128/p1",
+    "cifar-resnet20/kd/float32/128/p1",
+    "cifar-resnet20/kd-cached/float32/128/p1",
+    "cifar-resnet20/evaluate/float32/*/p1",
+    "mnist-random-features/one-hot/float32/16/p1",
+    "mnist-random-features/one-hot/float32/16/p64",
+    "channel/one-hot/float32/128/p1",
+    "channel/one-hot/float32/128/p64",
+    "digits-mlp/one-hot/float32/128/p1",
+    "digits-mlp/one-hot/float32/128/p16",
+    "cifar-resnet20/dump/float32/*/p1",
+    "cifar-resnet20/dump/float32/*/p4",
+)
+
+
+@functools.cache
+def forward_flops(network: str) -> int:
+    """FLOPs of one example's forward pass."""
+    of = NETWORKS[network]
+    model = build_model(of.model, of.classes, of.input_shape)
+    x = jax.ShapeDtypeStruct((1, *of.input_shape), jnp.float32)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
+    return flops(jax.make_jaxpr(lambda v, x: model.apply(v, x, train=False))(variables, x))
+
+
+def left_out(row: Row) -> str | None:
+    """Why a row is not measured on this backend; None if it is."""
+    if jax.default_backend() != "cpu" or not NETWORKS[row.network].convolutional or row.kind == "dump":
+        return None
+    passes = {"evaluate": 1, "kd": 4}.get(row.kind, 3)  # forward, and the gradient as much as two; the teacher's
+    work = passes * row.batch * row.population * forward_flops(row.network)
+    rate = CPU_FLOPS_MAPPED if row.population > 1 else CPU_FLOPS
+    if work / rate <= CPU_SECONDS:
+        return None
+    return f"too long on a CPU: {work / 1e9:,.0f} GFLOP a call, at {rate / 1e9:.0f} GFLOP/s over {CPU_SECONDS:.0f} s"

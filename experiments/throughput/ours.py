@@ -1,0 +1,150 @@
+"""Our side of a row: the one module of this benchmark that knows the library's trainer, predictor and dumps.
+
+What is timed is what training runs: its own compiled dispatch, which shuffles, gathers, augments and normalises,
+called in a row as the training loop calls it, and waited for at the end of a round.
+"""
+
+import dataclasses
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from distill_jax.dumps import write_dumps
+from distill_jax.placement import on_host
+from distill_jax.population import Member
+from distill_jax.setting import DataSetting, ObjectiveSetting, RunSetting, Setting, TrainSetting
+from distill_jax.trainer import Timing, Trainer
+from experiments.throughput.data import synthetic
+from experiments.throughput.dumped import Dumped
+from experiments.throughput.flops import flops
+from experiments.throughput.grid import NETWORKS, Row
+from experiments.throughput.rounds import Contender
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What is known of the program of a row, of one call and all members.
+
+    Attributes:
+      steps: training steps a call.
+      flops: products, from the jaxpr.
+      bytes: as XLA says: read and written by its fused operations. Where a cache holds what one operation leaves for
+        the next, less goes to memory. A fusion that gathers a batch is charged with the whole split it gathers from.
+      xla_flops: XLA's own count, see `flops`.
+      memory: bytes of arguments, results and temporary values at once.
+    """
+
+    steps: int
+    flops: float
+    bytes: float
+    xla_flops: float
+    memory: float
+
+
+def unavailable(kind: str) -> str | None:
+    """Why the library cannot do a kind of step; None if it can."""
+    return "distillation from cached teacher logits is not there yet" if kind == "kd-cached" else None
+
+
+def prepare(row: Row, folder: Path) -> tuple[Contender, Program | None]:
+    """A row's work, compiled and warm; a dump has no program. `folder` is where dumps are written."""
+    if row.kind == "dump":
+        return _dump(row, folder), None
+    with jax.default_matmul_precision("highest" if row.dtype == "float32" else "default"):
+        return _evaluation(row) if row.kind == "evaluate" else _training(row)
+
+
+def setting_of(row: Row) -> Setting:
+    """The study whose students a row trains."""
+    network = NETWORKS[row.network]
+    batch = row.batch if row.kind in ("one-hot", "kd", "kd-cached") else network.batches[0]
+    return Setting(
+        data=DataSetting(augment=network.augment),
+        teacher=network.model,
+        student=network.model,
+        objective=ObjectiveSetting(temperature=network.temperature),
+        optimizer=network.optimizer,
+        train=TrainSetting(epochs=450, batch_size=batch, precision=row.dtype),
+        run=RunSetting(),
+    )
+
+
+def _trainer(row: Row) -> Trainer:
+    return Trainer(setting_of(row), synthetic(row.network), "student", row.population)
+
+
+def _training(row: Row) -> tuple[Contender, Program]:
+    trainer, timing, taught = _trainer(row), Timing(), row.kind == "kd"
+    members = [Member("kd" if taught else "one_hot", seed) for seed in range(row.population)]
+    teachers = None
+    if taught:
+        masters = [Member("teacher", seed) for seed in range(row.population)]
+        teachers = jax.tree.map(on_host, trainer.initial_state(masters).variables)
+    runner, state = trainer.runner(members, teachers, timing), trainer.initial_state(members)
+    steps, total, first = trainer.steps_per_dispatch, trainer.length.total_steps, 0
+    arguments = runner.arguments(state, first, steps)
+    compiled = trainer.program(taught, steps, arguments, timing)
+    counted = flops(trainer.lowerable(taught, steps).trace(*arguments).jaxpr)
+
+    def run(calls: int) -> None:
+        nonlocal state, first
+        metrics = None
+        for _ in range(calls):
+            if first + steps > total:  # of the shuffling and the tables there are so many steps
+                first = 0
+            state, metrics = runner(state, first, steps)
+            first += steps
+        jax.block_until_ready((state, metrics))
+
+    run(1)
+    contender = Contender("ours", run, steps * row.batch * row.population, timing.compilation)
+    # XLA counts the body of the loop over steps once, so that its numbers are those of one step.
+    return contender, _program(compiled, steps, counted, times=steps)
+
+
+def _evaluation(row: Row) -> tuple[Contender, Program]:
+    trainer = _trainer(row)
+    members = [Member("teacher", seed) for seed in range(row.population)]
+    variables, x = trainer.initial_state(members).variables, trainer.inputs["test"]
+    predict = trainer.predict
+    batch = min(predict._batch, len(x))
+    example = (variables, x, np.zeros(batch, np.int32))
+    started = time.perf_counter()
+    compiled = predict._forward.lower(*example).compile()
+    seconds = time.perf_counter() - started
+    times = -(-len(x) // batch)
+    counted = times * flops(predict._forward.trace(*example).jaxpr)
+
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            predict(variables, x)
+
+    run(1)
+    return Contender("ours", run, len(x) * row.population, seconds), _program(compiled, 1, counted, times)
+
+
+def _program(compiled: Any, steps: int, counted: int, times: int) -> Program:
+    """The program of a call that does `times` times what XLA has counted."""
+    said = compiled.cost_analysis() or {}
+    size = compiled.memory_analysis()
+    memory = size.argument_size_in_bytes + size.output_size_in_bytes + size.temp_size_in_bytes
+    accessed, work = (times * jax.device_count() * said.get(name, 0.0) for name in ("bytes accessed", "flops"))
+    return Program(steps, float(counted), accessed, work, float(memory - size.alias_size_in_bytes))
+
+
+def _dump(row: Row, folder: Path) -> Contender:
+    dumped, place = Dumped.of(row), folder / "dumps"
+
+    def run(calls: int) -> None:
+        for call in range(calls):
+            items = [(place / str(call) / str(m), logits, {"member": m}) for m, logits in enumerate(dumped.logits)]
+            write_dumps(items, dumped.label, dumped.label, dumped.id)
+
+    def before() -> None:
+        shutil.rmtree(place, ignore_errors=True)
+
+    return Contender("ours", run, row.batch * row.population, before=before)

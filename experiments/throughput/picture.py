@@ -1,0 +1,75 @@
+"""The roofline plot: arithmetic intensity against FLOP/s reached, below the device's two limits."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+# Okabe and Ito's colours; the marker says the same in grey.
+_STYLES = {
+    "cifar-resnet20": ("o", "#0072B2"),
+    "cifar-resnet56": ("s", "#E69F00"),
+    "tiny-mobilenet-v2": ("^", "#009E73"),
+    "tiny-resnet18": ("D", "#CC79A7"),
+    "tiny-resnet50": ("P", "#D55E00"),
+    "mnist-random-features": ("v", "#56B4E9"),
+    "channel": ("X", "#000000"),
+    "digits-mlp": ("*", "#7F6000"),
+}
+_ROOFS = {"float32": "-", "bfloat16": (0, (5, 2))}
+
+
+def roofline(rows: Sequence[dict[str, Any]]) -> Figure:
+    """All measured rows that have a program, one panel.
+
+    Args:
+      rows: as `results.read` gives them, of one device. A filled marker is one model, an open one a population.
+        Points above the roof are programs whose bytes, as XLA counts them, stayed in the caches.
+    """
+    shown = [row for row in rows if row.get("attainable_flops") is not None]
+    figure = Figure(figsize=(8.2, 5.4), dpi=150, layout="constrained")
+    axis = figure.subplots()
+    axis.set(xscale="log", yscale="log", xlabel="arithmetic intensity, FLOP / byte (XLA's bytes)", ylabel="FLOP/s")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(alpha=0.25)
+    intensities = [row["flops_a_step"] / row["bytes_a_step"] for row in shown] or [1.0]
+    peaks = {row["dtype"]: (row["device_flops"], row["device_bandwidth"]) for row in shown}
+    ends = [*intensities, *(peak / bandwidth for peak, bandwidth in peaks.values())]
+    x = np.geomspace(min(ends) / 2, max(ends) * 3, 200)
+    for dtype, (peak, bandwidth) in peaks.items():
+        roof = np.minimum(peak, x * bandwidth)
+        axis.plot(x, roof, color="#333333", lw=1.4, ls=_ROOFS.get(dtype, ":"))
+        says = f"{dtype}: {_short(peak)}FLOP/s"
+        axis.annotate(says, (x[-1], peak), (0, 4), textcoords="offset points", ha="right", fontsize=8.5)
+    if peaks:
+        bandwidth = next(iter(peaks.values()))[1]
+        says = f"memory: {_short(bandwidth)}B/s"
+        axis.annotate(says, (x[0], x[0] * bandwidth), (12, -3), textcoords="offset points", fontsize=8.5)
+    for row, intensity in zip(shown, intensities, strict=bool(shown)):
+        marker, colour = _STYLES.get(row["network"], (".", "#333333"))
+        alone = row["population"] == 1
+        axis.plot(intensity, row["flops_per_s"], marker, ms=7, mec=colour, mfc=colour if alone else "none", mew=1.3)
+    handles = [
+        Line2D([], [], ls="", marker=marker, color=colour, ms=7, label=name)
+        for name, (marker, colour) in _STYLES.items()
+        if any(row["network"] == name for row in shown)
+    ]
+    grey = {"ls": "", "marker": "o", "ms": 7, "mec": "#555555"}
+    handles += [
+        Line2D([], [], mfc="#555555", label="one model", **grey),
+        Line2D([], [], mfc="none", label="a population", **grey),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8.5)
+    if shown:
+        axis.set_title(f"Roofline of {shown[0]['device']}", fontsize=11, loc="left")
+    return figure
+
+
+def _short(value: float) -> str:
+    """A number with an SI prefix, such as '1.2 T'."""
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if value >= factor:
+            return f"{value / factor:.3g} {prefix}"
+    return f"{value:.3g} "

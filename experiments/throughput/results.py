@@ -1,0 +1,71 @@
+"""The file of results: a list of rows as JSON, written after every row, and gone on with by the same command."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from distill_jax.errors import InputError
+from distill_jax.workdir import write_text
+
+
+def read(path: Path, option: str = "--json") -> list[dict[str, Any]]:
+    """The rows of a file.
+
+    Raises:
+      InputError: it cannot be read or is no such file.
+    """
+    try:
+        rows = json.loads(path.read_text())
+        for row in rows:
+            row["row"], row["environment"]["device"], row["examples_per_s"]  # that they are there
+    except OSError as error:
+        raise InputError(f"{option} {path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{option} {path}: is not a file of throughput results; choose another name") from error
+    return rows
+
+
+def begin(path: Path, environment: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that an interrupted run has left in its file; none where there is no file.
+
+    Raises:
+      InputError: the file cannot be written, or its rows were measured by something else.
+    """
+    if not path.exists():
+        _check_folder("--json", path)
+        return []
+    rows = read(path)
+    for row in rows:
+        for name in ("commit", "device", "devices", "backend", "versions"):
+            there, here = row["environment"].get(name), environment[name]
+            if there != here:
+                raise InputError(
+                    f"--json {path}: was measured with {name} {_short(there)}, not {_short(here)}; choose another file"
+                )
+    return rows
+
+
+def check_writable(option: str, path: Path | None, suffix: str) -> None:
+    """Checks a file that is to be written at the end.
+
+    Raises:
+      InputError: its name or its folder will not do.
+    """
+    if path is not None:
+        if path.suffix != suffix:
+            raise InputError(f"{option} {path}: must end in {suffix}")
+        _check_folder(option, path)
+
+
+def _check_folder(option: str, path: Path) -> None:
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{option} {path}: its folder is not there")
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes all rows, so that the file is there whole or not at all."""
+    write_text(path, json.dumps(rows, indent=1) + "\n")
+
+
+def _short(value: Any) -> str:
+    return " ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
