@@ -4,14 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 from small_study import dataset
 
-_COMPILED = tempfile.TemporaryDirectory()
 ROOT = Path(__file__).parents[1]
 SMALL = [
     *("--optimizer", "sgd", "--learning-rate", "0.1", "--weight-decay", "1e-4"),
@@ -39,10 +37,6 @@ def start(
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "PYTHONWARNINGS": "default",
-        # The tests start the same programs again and again.
-        "JAX_COMPILATION_CACHE_DIR": _COMPILED.name,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     command = [*prefix, sys.executable, "-m", module, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -1,6 +1,12 @@
-"""Every test run has four virtual CPU devices, so that sharding is always exercised."""
+"""Every test run has four virtual CPU devices, so that sharding is always exercised, and compiles a program once."""
 
 import os
+import tempfile
 
+COMPILED = tempfile.TemporaryDirectory(prefix="distill-jax-programs-")
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+# Tests build the same programs again and again, also in the processes they start.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"

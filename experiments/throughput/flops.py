@@ -4,7 +4,7 @@ XLA's own count (`compiled.cost_analysis()`) will not do, as a look at it shows 
 256 x 256 and CIFAR ResNet-20 as the examples): it is right for a program without loops (2 x 256^3 for the product;
 for ResNet-20's gradient 29.1 GFLOP at batch 128, where this module counts 31.3: XLA leaves out the products with a
 convolution's zero padding, which published numbers include), but the body of a loop is counted once, however often
-it runs; and on GPUs the library calls that convolutions and products become count as nothing. What is counted here
+it runs. (For the library calls that a GPU makes of convolutions and products we have not looked.) What is counted here
 does not depend on the backend, on loops or on what XLA fuses or repeats.
 """
 

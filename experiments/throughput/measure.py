@@ -17,7 +17,7 @@ from experiments.throughput.rounds import Contender, ratios, take_turns
 
 def why_not(row: Row) -> str | None:
     """Why a row cannot or shall not be measured here; None if it will be."""
-    return ours.unavailable(row.kind) or left_out(row)
+    return left_out(row)
 
 
 def not_measured(row: Row, why: str, environment: dict[str, Any]) -> dict[str, Any]:

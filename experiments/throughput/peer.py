@@ -64,7 +64,8 @@ class Peer:
         self.mean, self.std = (torch.from_numpy(a).to(self._device) for a in (dataset.mean, dataset.std))
         self.x, self.label = (torch.from_numpy(a).to(self._device) for a in (dataset.train.x, dataset.train.label))
         self.label, self.test = self.label.long(), torch.from_numpy(dataset.test.x).to(self._device)
-        self._pad = dataset.input_shape[0] // 8 if network.augment != "none" else 0
+        augmented = network.augment != "none" and kind != "kd-cached"  # a cache serves nothing that is augmented
+        self._pad = dataset.input_shape[0] // 8 if augmented else 0
         if self._pad:
             self.x = F.pad(self.x, (0, 0, self._pad, self._pad, self._pad, self._pad))
         if kind == "kd-cached":
