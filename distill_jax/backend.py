@@ -6,6 +6,8 @@ from pathlib import Path
 
 import jax
 
+_MOST_CPU_DEVICES = 8  # measured with 2; more than this would share a batch of 128 into small pieces
+
 
 @dataclasses.dataclass(frozen=True)
 class Defaults:
@@ -15,11 +17,13 @@ class Defaults:
       population: most members in one program.
       steps_per_dispatch: training steps in one call; a request to stop waits for the call under way and the next.
       evaluation_batch: examples in one evaluation call, over all members and devices.
+      seeds_in_turn: whether a device trains its seeds one after another within a call, and not all at once.
     """
 
     population: int
     steps_per_dispatch: int
     evaluation_batch: int
+    seeds_in_turn: bool = False
 
 
 def defaults(convolutional: bool) -> Defaults:
@@ -29,11 +33,27 @@ def defaults(convolutional: bool) -> Defaults:
             # Mapped over members a convolution becomes a grouped one, which XLA's CPU backend runs slowly, and
             # its gradient inside a loop is slower still: one model at a time, one step a call.
             return Defaults(population=1, steps_per_dispatch=1, evaluation_batch=512)
-        return Defaults(population=32, steps_per_dispatch=50, evaluation_batch=65536)
+        # In turn, since the state of a few small networks stays in the cache and that of all does not.
+        return Defaults(population=32, steps_per_dispatch=50, evaluation_batch=65536, seeds_in_turn=True)
     if convolutional:
         # Chosen to fit: ResNet-56 at batch 1024 keeps up to 7 GB for each member's gradient.
         return Defaults(population=4, steps_per_dispatch=20, evaluation_batch=4096)
     return Defaults(population=64, steps_per_dispatch=100, evaluation_batch=65536)
+
+
+def use_cores(batch_size: int) -> None:
+    """Makes this machine's cores so many CPU devices, unless JAX was told how many there are.
+
+    A population then has a thread for each of its members on a core, and a model alone shares its batch among them,
+    where one device would leave all but products and convolutions to one core. To be called before JAX is used.
+
+    Args:
+      batch_size: divided evenly by the number of devices, which is made smaller for it.
+    """
+    if jax.config.jax_num_cpu_devices < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        cores = min(len(os.sched_getaffinity(0)), _MOST_CPU_DEVICES)
+        devices = max(n for n in range(1, cores + 1) if batch_size % n == 0)
+        jax.config.update("jax_num_cpu_devices", devices)
 
 
 def memory_limit(gib: float | None = None) -> float:

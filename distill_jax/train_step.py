@@ -73,7 +73,7 @@ def make_epoch_order(examples: int, epochs: int) -> Callable[..., jax.Array]:
 def make_dispatch(
     model: nn.Module,
     rule: optax.GradientTransformation,
-    mesh: Mesh,
+    mesh: Mesh | None,
     *,
     mean: jax.Array,
     std: jax.Array,
@@ -93,7 +93,7 @@ def make_dispatch(
     Args:
       model: the network to train, `model.apply(variables, x, train)` -> float32 logits [B, K].
       rule: the update rule without its learning rate, see `optimizer.make_rule`.
-      mesh: the batch is split over its 'batch' axis.
+      mesh: the batch is split over its 'batch' axis; None where it is not split.
       mean, std: of the inputs, by channel or feature, in raw units.
       augmentation: 'none', 'crop' or 'crop-flip'.
       dtype: of the normalised inputs.
@@ -115,6 +115,8 @@ def make_dispatch(
     """
 
     def on_devices(batch: jax.Array) -> jax.Array:
+        if mesh is None:
+            return batch
         return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec(BATCH)))
 
     def update(state, batch, target, teacher_logits, weight, rate, temperature):

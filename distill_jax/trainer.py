@@ -16,7 +16,7 @@ from distill_jax.errors import InputError
 from distill_jax.length import Length, dispatches
 from distill_jax.models import CONVOLUTIONAL, build_model
 from distill_jax.optimizer import learning_rates, make_rule
-from distill_jax.placement import BATCH, MEMBER, SEED, make_mesh, place
+from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, make_mesh, over_devices, place
 from distill_jax.population import Member, over_members
 from distill_jax.predict import Predictor
 from distill_jax.setting import Setting
@@ -58,6 +58,7 @@ class Trainer:
         own = setting.teacher if role == "teacher" else setting.student
         self.model = build_model(own, *build, option=f"--{role}")
         standard = backend.defaults(own.name in CONVOLUTIONAL)
+        self.seeds_in_turn = standard.seeds_in_turn
         self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
         self.rule = make_rule(setting.optimizer)
         self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
@@ -106,11 +107,14 @@ class Trainer:
 
     def lowerable(self, taught: bool, steps: int) -> Any:
         """The jitted dispatch of so many steps, with the teacher in it or not."""
+        apart = self.mesh.shape[BATCH] == 1 < self.mesh.size  # each device has whole members
         seeds, students = self.shape
+        if apart:
+            seeds, students = seeds // self.mesh.shape[SEED], students // self.mesh.shape[STUDENT]
         dispatch = make_dispatch(
             self.model,
             self.rule,
-            self.mesh,
+            None if apart else self.mesh,
             mean=self.dataset.mean,
             std=self.dataset.std,
             augmentation=self.setting.data.augment,
@@ -122,7 +126,9 @@ class Trainer:
             students=students,
             teacher=("cached" if cached_teacher(self.setting) else self.teacher) if taught else None,
         )
-        of_seeds = over_members(dispatch, (0, 0, None, 0, 0, None, 0, 0, 0, 0, 0), seeds, SEED)
+        in_turn = self.seeds_in_turn and (apart or self.mesh.size == 1)
+        axes = (0, 0, None, 0, 0, None, 0, 0, 0, 0, 0)
+        of_seeds = over_members(dispatch, axes, seeds, None if apart else SEED, in_turn)
 
         def population(state, taught, x, label, order, first_step, weight, rate, temperature, role, seed):
             by_seed = [
@@ -132,8 +138,12 @@ class Trainer:
             outcome = of_seeds(by_seed[0], taught, x, label, order, first_step, *by_seed[1:], role, seed)
             return jax.tree.map(lambda a: a.reshape(seeds * students, *a.shape[2:]), outcome)
 
-        replicated = NamedSharding(self.mesh, PartitionSpec())
-        return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, replicated))
+        if apart:
+            of_teacher = SEED if taught else None
+            spread = (MEMBER, of_teacher, None, SEED, SEED, None, MEMBER, MEMBER, MEMBER, SEED, SEED)
+            population = over_devices(population, self.mesh, spread, MEMBER)
+        metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if apart else None))
+        return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, metrics))
 
     def program(self, taught: bool, steps: int, args: tuple[Any, ...]) -> Any:
         """The same, compiled for these arguments' shapes once."""
