@@ -1,5 +1,6 @@
 """The compiled training step: a pure function of (state, data, seed, step), many of them in one dispatch."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from distill_jax.placement import BATCH, STUDENT
 from distill_jax.population import over_members
 
 _INIT, _ORDER, _AUGMENT = range(3)  # one stream of random numbers for each purpose
+_CHANGING = "batch_stats"  # the one collection that a step changes
 
 
 @flax.struct.dataclass
@@ -91,7 +93,9 @@ def make_dispatch(
     What they share, batches and their teacher's logits, is computed once a step.
 
     Args:
-      model: the network to train, `model.apply(variables, x, train)` -> float32 logits [B, K].
+      model: the network to train, `model.apply(variables, x, train)` -> float32 logits [B, K]. Where it has a
+        method `fixed`, a part of it that is not trained, and nothing is augmented, that part is computed once a
+        dispatch of the whole split if this is less work than in every step.
       rule: the update rule without its learning rate, see `optimizer.make_rule`.
       mesh: the batch is split over its 'batch' axis; None where it is not split.
       mean, std: of the inputs, by channel or feature, in raw units.
@@ -107,11 +111,11 @@ def make_dispatch(
       The function
         (state, taught, x, label, order, first_step, weight, rate, temperature, role, seed)
         -> (state, {'loss': float32 [V, steps], 'accuracy': float32 [V, steps]})
-      with state's leaves [V, ...]; taught the teacher's variables, or its logits float32 [N, K]; x [N, ...] raw
-      and label int32 [N] the whole training split; order int32 [E, N] the permutations of the epochs from that of
-      `first_step` (int32 scalar) on; weight and rate float32 [V, total steps] the distillation weight and the
-      learning rate at every step of the run; temperature float32 [V]. Accuracy is on the augmented batch before
-      its update.
+      with state's leaves [V, ...], of collections in what is returned only those that change; taught the
+      teacher's variables, or its logits float32 [N, K]; x [N, ...] raw and label int32 [N] the whole training
+      split; order int32 [E, N] the permutations of the epochs from that of `first_step` (int32 scalar) on; weight
+      and rate float32 [V, total steps] the distillation weight and the learning rate at every step of the run;
+      temperature float32 [V]. Accuracy is on the augmented batch before its update.
     """
 
     def on_devices(batch: jax.Array) -> jax.Array:
@@ -119,10 +123,13 @@ def make_dispatch(
             return batch
         return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec(BATCH)))
 
-    def update(state, batch, target, teacher_logits, weight, rate, temperature):
+    def fixed_part(state, x):
+        return model.apply(state.variables, normalise(x, mean, std, dtype), method="fixed")
+
+    def update(of_what, state, constants, batch, target, teacher_logits, weight, rate, temperature):
         def loss_of(params):
             logits, updated = model.apply(
-                {"params": params, **state.collections}, batch, train=True, mutable=["batch_stats"]
+                {"params": params, **state.collections, **constants}, batch, train=True, mutable=[_CHANGING], **of_what
             )
             loss = cross_entropy(logits, target, teacher_logits, weight, temperature, distillation_scale)
             return loss, (logits, updated)
@@ -131,15 +138,25 @@ def make_dispatch(
         direction, opt_state = rule.update(grads, state.opt_state, state.params)
         state = TrainState(
             params=jax.tree.map(lambda p, d: p - rate * d, state.params, direction),
-            collections={**state.collections, **updated},
+            collections=dict(updated),
             opt_state=opt_state,
         )
         return state, {"loss": loss, "accuracy": jnp.mean(jnp.argmax(logits, axis=-1) == target)}
 
-    update_all = over_members(update, (0, None, None, None, 0, 0, 0), students, STUDENT)
+    def all_fixed(state, x):
+        return over_members(fixed_part, (0, None), students, STUDENT)(state, x)
+
+    def update_all(of_fixed, *args):
+        one = functools.partial(update, {"of_fixed": True} if of_fixed else {})
+        return over_members(one, (0, 0, 0 if of_fixed else None, None, None, 0, 0, 0), students, STUDENT)(*args)
 
     def dispatch(state, taught, x, label, order, first_step, weight, rate, temperature, role, seed):
         first_epoch = first_step // steps_per_epoch
+        reusable = hasattr(model, "fixed") and augmentation == "none" and len(x) < steps * batch_size
+        fixed = all_fixed(state, x) if reusable else None  # [V, N, ...]
+        # What does not change stays out of the loop, which would carry it from step to step.
+        constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
+        state = state.replace(collections={n: c for n, c in state.collections.items() if n == _CHANGING})
 
         def one_step(state: TrainState, step: jax.Array):
             row = order[step // steps_per_epoch - first_epoch]
@@ -147,13 +164,16 @@ def make_dispatch(
             chosen = on_devices(jax.lax.dynamic_slice(row, (start,), (batch_size,)))
             batch = augment(jax.random.fold_in(_key(role, seed, _AUGMENT), step), x[chosen], augmentation)
             batch = on_devices(normalise(batch, mean, std, dtype))
+            seen = batch if fixed is None else fixed[:, chosen]
             teacher_logits = None
             if teacher == "cached":
                 teacher_logits = taught[chosen]
             elif teacher is not None:
                 teacher_logits = teacher.apply(taught, batch, train=False)
             now = weight[:, step], rate[:, step], temperature
-            return update_all(state, batch, on_devices(label[chosen]), teacher_logits, *now)
+            return update_all(
+                fixed is not None, state, constants, seen, on_devices(label[chosen]), teacher_logits, *now
+            )
 
         if steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
             state, metrics = one_step(state, first_step)

@@ -136,7 +136,8 @@ class Trainer:
                 for tree in (state, weight, rate, temperature)
             ]
             outcome = of_seeds(by_seed[0], taught, x, label, order, first_step, *by_seed[1:], role, seed)
-            return jax.tree.map(lambda a: a.reshape(seeds * students, *a.shape[2:]), outcome)
+            moved, metrics = jax.tree.map(lambda a: a.reshape(seeds * students, *a.shape[2:]), outcome)
+            return moved.replace(collections={**state.collections, **moved.collections}), metrics
 
         if apart:
             of_teacher = SEED if taught else None

@@ -55,3 +55,13 @@ def test_over_members_is_each_alone(members):
 
 def test_students_of_a_seed_share_their_randomness_and_no_teacher_does():
     assert Member("one_hot", 0).role == Member("kd", 0).role != Member("teacher", 0).role
+
+
+def test_members_in_turn_are_members_at_once():
+    def f(tree, shared, scalar):
+        return {"sum": tree["a"].sum() + shared, "scaled": tree["a"] * scalar}
+
+    args = {"a": jnp.arange(6.0).reshape(3, 2)}, 3.0, jnp.arange(3.0)
+    found = [over_members(f, (0, None, 0), 3, in_turn=turn)(*args) for turn in (True, False)]
+    for name in ("sum", "scaled"):
+        np.testing.assert_array_equal(found[0][name], found[1][name])

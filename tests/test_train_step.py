@@ -9,6 +9,7 @@ from small_study import advance, dataset, setting
 from distill_jax import placement
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape
+from distill_jax.setting import ModelSetting
 from distill_jax.train_step import make_epoch_order
 from distill_jax.trainer import Timing, Trainer, cached_teacher
 
@@ -209,3 +210,23 @@ def test_quick_learning(tmp_path):
     small = setting(tmp_path, train={"epochs": 10})
     _, losses = advance(Trainer(small, dataset(), "teacher"), [Member("teacher", 0)], steps=60)
     assert losses[0, -10:].mean() < 0.8 * losses[0, :5].mean()
+
+
+def test_what_is_not_trained_is_computed_once_and_learns_the_same(tmp_path):
+    features = ModelSetting(name="random-features", features=50)
+    data, members = dataset(train=24), [Member("teacher", s) for s in (0, 1)]
+    outcomes = []
+    for size in (1, 12):  # one step is less work than the whole split
+        small = setting(tmp_path, data={"augment": "none"}, run={"steps_per_dispatch": size})
+        trainer = Trainer(dataclasses.replace(small, teacher=features), data, "teacher", (2, 1))
+        state, losses = advance(trainer, members, steps=12)
+        outcomes.append((losses, jax.tree.map(on_host, state.variables)))
+        text = str(trainer.lowerable(False, size).trace(*arguments(trainer, members, size)).jaxpr)
+        assert ("24,50" in text) == (size > 1)
+    close(*outcomes)
+    initial = trainer.initial_state(members).collections["constants"]["kernel"]
+    np.testing.assert_array_equal(outcomes[1][1]["constants"]["kernel"], initial)
+
+
+def arguments(trainer, members, steps):
+    return trainer.runner(members, None, Timing()).arguments(trainer.initial_state(members), 0, steps)

@@ -73,14 +73,18 @@ class RandomFeatures(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Logits of normalised inputs; `train` makes no difference."""
-        x = x.reshape(x.shape[0], -1)
-        dimension = x.shape[-1]
+    def __call__(self, x: jax.Array, train: bool, of_fixed: bool = False) -> jax.Array:
+        """Logits of normalised inputs, or `of_fixed` of what `fixed` made of them; `train` makes no difference."""
 
         def draw() -> jax.Array:
+            dimension = math.prod(x.shape[1:])
             return jax.random.normal(self.make_rng("params"), (dimension, self.features), jnp.float32)
 
-        kernel = self.variable("constants", "kernel", draw).value
+        self.variable("constants", "kernel", draw)
+        return head(self.num_classes)(x if of_fixed else self.fixed(x))
+
+    def fixed(self, x: jax.Array) -> jax.Array:
+        """What training does not change: the features [B, F] of normalised inputs, in `dtype`."""
+        kernel, x = self.get_variable("constants", "kernel"), x.reshape(x.shape[0], -1)
         x = jnp.dot(x.astype(self.dtype), kernel.astype(self.dtype), precision=product_precision(self.dtype))
-        return head(self.num_classes)(nn.relu(x) * math.sqrt(2 / (self.features * dimension)))
+        return nn.relu(x) * math.sqrt(2 / (self.features * len(kernel)))

@@ -58,10 +58,12 @@ def main(arguments: Sequence[str]) -> None:
     # Ours and PyTorch's both take the accelerator's memory as they need it, not nearly all of it at once.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
+    from distill_jax import backend
     from experiments.throughput import results
     from experiments.throughput.measure import why_not
     from experiments.throughput.table import console_table
 
+    backend.use_cores(16)  # as the main job does; every batch here is a multiple of 16
     rows = _chosen(options)
     if options.list:
         for row in rows:
@@ -121,7 +123,7 @@ def _sides(options: Options, console: Console, command: str) -> tuple[dict[str, 
     from distill_jax.environment import environment
 
     said, peers = environment(command), None
-    if options.peer and jax.device_count() > 1:
+    if options.peer and jax.default_backend() != "cpu" and jax.device_count() > 1:
         console.print(f"without PyTorch: it would use one device of the {jax.device_count()}")
     elif options.peer:
         try:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from experiments.throughput import ours
 from experiments.throughput.dumped import Dumped, np_save
 from experiments.throughput.grid import Row, left_out
@@ -99,11 +97,10 @@ def _identity(row: Row, environment: dict[str, Any]) -> dict[str, Any]:
 
 def _of_the_roofline(row: Row, program: ours.Program, calls_a_second: float, roofs: Roofs) -> dict[str, Any]:
     per_step = 1 / program.steps
-    devices = 1 if jax.default_backend() == "cpu" else jax.device_count()  # virtual CPU devices share their cores
     reached = program.flops * calls_a_second
     attainable = math.nan
     if program.bytes > 0:
-        attainable = devices * roofs.attainable(row.dtype, program.flops, program.bytes)
+        attainable = roofs.attainable(row.dtype, program.flops, program.bytes)
     return {
         "roofline_fraction": None if math.isnan(attainable) else reached / attainable,
         "steps_per_dispatch": program.steps,
@@ -114,6 +111,6 @@ def _of_the_roofline(row: Row, program: ours.Program, calls_a_second: float, roo
         "peak_memory_bytes": program.memory,
         "flops_per_s": reached,
         "attainable_flops": None if math.isnan(attainable) else attainable,
-        "device_bandwidth": devices * roofs.bandwidth,
-        "device_flops": devices * roofs.peak[row.dtype],
+        "device_bandwidth": roofs.bandwidth,
+        "device_flops": roofs.peak[row.dtype],
     }

@@ -52,9 +52,19 @@ class Peer:
       batch: examples a step.
       kind: of step: a 'kd' step has the teacher in it, a 'kd-cached' one a table of its logits.
       compiled: whether forward passes go through `torch.compile`.
+      kept: whether features that training does not change are computed once, before it.
     """
 
-    def __init__(self, network: Network, dataset: Dataset, dtype: str, batch: int, kind: str, compiled: bool):
+    def __init__(
+        self,
+        network: Network,
+        dataset: Dataset,
+        dtype: str,
+        batch: int,
+        kind: str,
+        compiled: bool,
+        kept: bool = False,
+    ):
         self._network, self._batch, self._kind, self._device = network, batch, kind, device()
         self._cast = dtype == "bfloat16"
         torch.backends.cudnn.benchmark = True
@@ -70,6 +80,10 @@ class Peer:
             self.x = F.pad(self.x, (0, 0, self._pad, self._pad, self._pad, self._pad))
         if kind == "kd-cached":
             self.cached = torch.randn(len(self.x), network.classes, device=self._device)
+        self._fixed = None
+        if kept:
+            with torch.no_grad(), self._autocast():
+                self._fixed = self.student.fixed(self._normalised(self.x))
         self._order, self._at = torch.empty(0, dtype=torch.long), 0
         self._forward, self._evaluate = self.loss, self.logits
         self._replays = compiled and self._device.type == "cuda"
@@ -119,7 +133,8 @@ class Peer:
         """Loss and accuracy of the chosen training examples [B]."""
         x, target = self._normalised(self._augmented(chosen)), self.label[chosen]
         with self._autocast():
-            logits = self.student(x).float()
+            kept = self._fixed is not None
+            logits = (self.student.head(self._fixed[chosen]) if kept else self.student(x)).float()
             with torch.no_grad():
                 taught = self._teacher_logits(x, chosen)
         with torch.no_grad():
@@ -177,7 +192,10 @@ class Peers:
         key = (row.network, row.kind, row.dtype, row.batch)
         if key != self._key:
             self.release()
-            made = [self._contender(row, compiled) for compiled in (False, True)[: 1 + self._compiled]]
+            ways = [(False, False), *([(True, False)] if self._compiled else [])]
+            if NETWORKS[row.network].model.name == "random-features" and row.kind != "evaluate":
+                ways.append((False, True))
+            made = [self._contender(row, *way) for way in ways]
             self._key, self._held = key, [contender for contender in made if contender is not None]
         return self._held
 
@@ -187,10 +205,10 @@ class Peers:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _contender(self, row: Row, compiled: bool) -> Contender | None:
-        name = "pytorch compiled" if compiled else "pytorch eager"
+    def _contender(self, row: Row, compiled: bool, kept: bool) -> Contender | None:
+        name = ("pytorch compiled" if compiled else "pytorch eager") + (", features kept" if kept else "")
         try:
-            return _contender(row, name, compiled)
+            return _contender(row, name, compiled, kept)
         except Exception as error:
             out_of_memory = isinstance(error, torch.OutOfMemoryError)
             if not compiled and not out_of_memory:
@@ -201,10 +219,10 @@ class Peers:
             return None
 
 
-def _contender(row: Row, name: str, compiled: bool) -> Contender:
+def _contender(row: Row, name: str, compiled: bool, kept: bool) -> Contender:
     network, dataset = NETWORKS[row.network], synthetic(row.network)
     torch._dynamo.reset()  # what was compiled for rows before
-    peer = Peer(network, dataset, row.dtype, row.batch, row.kind, compiled)
+    peer = Peer(network, dataset, row.dtype, row.batch, row.kind, compiled, kept)
     batch = min(backend.defaults(network.convolutional).evaluation_batch, len(peer.test))
 
     def run(calls: int) -> None:

@@ -178,9 +178,13 @@ class RandomFeatures(nn.Module):
         self.scale = math.sqrt(2 / (features * values))
         self.head = nn.Linear(features, classes)
 
+    def fixed(self, x: torch.Tensor) -> torch.Tensor:
+        """The features of normalised inputs, which training does not change."""
+        return F.relu(x.flatten(1) @ self.kernel) * self.scale
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of normalised inputs."""
-        return self.head(F.relu(x.flatten(1) @ self.kernel) * self.scale)
+        return self.head(self.fixed(x))
 
 
 class Channel(nn.Module):

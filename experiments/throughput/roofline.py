@@ -11,11 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 
 @dataclasses.dataclass(frozen=True)
 class Roofs:
-    """The device's two limits.
+    """The two limits of this machine's devices.
 
     Attributes:
       bandwidth: bytes/s read and written.
@@ -31,17 +32,21 @@ class Roofs:
 
 
 def measure_roofs(dtypes: Sequence[str], repeats: int = 5) -> Roofs:
-    """Both limits of one device; the best of several tries, since a limit is what is sought."""
+    """Both limits of all devices together; the best of several tries, since a limit is what is sought."""
     cpu = jax.default_backend() == "cpu"
-    words = 2**25 if cpu else 2**28
+    devices = jax.device_count()
+    mesh = jax.make_mesh((devices,), ("device",), axis_types=(AxisType.Auto,))
+    apart = NamedSharding(mesh, PartitionSpec("device"))
+    words = 2**25 if cpu else devices * 2**28
     # One addition an element, since XLA's CPU backend copies on one thread but adds on all.
-    added = _fastest(jax.jit(lambda a: a + 1), jnp.zeros(words, jnp.float32), repeats)
+    added = _fastest(jax.jit(lambda a: a + 1), jax.device_put(jnp.zeros(words, jnp.float32), apart), repeats)
     side = 2048 if cpu else 8192
     peak = {}
     for dtype in dtypes:
         precision = jax.lax.Precision.HIGHEST if dtype == "float32" else None
-        product = jax.jit(lambda a, precision=precision: jnp.dot(a, a, precision=precision))
-        peak[dtype] = 2 * side**3 / _fastest(product, jnp.ones((side, side), dtype), repeats)
+        product = jax.jit(lambda a, precision=precision: jnp.matmul(a, a, precision=precision))
+        factor = jax.device_put(jnp.ones((devices, side, side), dtype), apart)
+        peak[dtype] = devices * 2 * side**3 / _fastest(product, factor, repeats)
     return Roofs(2 * 4 * words / added, peak)
 
 
