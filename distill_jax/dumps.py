@@ -153,9 +153,9 @@ def write_dumps(
             writes += [store[n].result()[rows].write(array) for n, array in local.items()]
     for write in writes:
         write.result()
-    _sync([_partial(path) for path, _, _ in items])
     processes.barrier("dump-written")
-    if processes.is_first():
+    if processes.is_first():  # and no earlier: others' temporary files would come and go
+        _sync([_partial(path) for path, _, _ in items])
         for path, _, _ in items:
             _partial(path).rename(path)
     processes.barrier("dump-renamed")

@@ -15,8 +15,6 @@ _SHUTDOWN_SECONDS = 4 * 3600
 
 def connect(coordinator: str | None, processes: int | None, process_id: int | None) -> None:
     """Joins this process to the others. None: found from the cluster's environment (TPU, SLURM, ...)."""
-    # Two processes, of which one had a program kept by a single process and the other compiled it, waited for ever.
-    jax.config.update("jax_enable_compilation_cache", False)
     # At the end the others wait for the first, who may be at the report of a large study for a while.
     jax.distributed.initialize(coordinator, processes, process_id, shutdown_timeout_seconds=_SHUTDOWN_SECONDS)
 

@@ -68,9 +68,9 @@ def main(arguments: Sequence[str]) -> None:
 
     if run.tensorboard:
         require_tensorboard()
-    if not run.distributed:  # processes must have as many devices as each other, and the very same programs
+    if not run.distributed:  # where processes must have as many devices as each other
         backend.use_cores(setting.train.batch_size)
-        backend.keep_programs(setting.data.cache_dir)
+    backend.keep_programs(setting.data.cache_dir)
     console = Console(quiet=not processes.is_first())
     study = Study(setting, console)
     study.train()
