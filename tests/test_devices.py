@@ -71,7 +71,7 @@ def test_one_device_four_devices_and_two_processes(npz, tmp_path, network):
 
 
 def test_two_processes_stop_together_and_go_on(npz, tmp_path):
-    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, "--epochs", "50", "--learning-rate", "0.01"]
+    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, "--epochs", "15", "--learning-rate", "0.01"]
     arguments += ["--snapshots", "1", "--checkpoint-seconds", "1000", "--seeds", "1"]
     both = start_two(arguments)
     while all(p.poll() is None for p in both) and not list(tmp_path.glob("runs/teacher*/scalars.jsonl")):
