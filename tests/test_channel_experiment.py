@@ -13,42 +13,40 @@ import pytest
 from distill_jax.errors import InputError
 from experiments.channel import signs
 from experiments.channel.__main__ import main
-from experiments.channel.population import outcomes
+from experiments.channel.population import draw, outcomes
 from experiments.channel.setting import Setting
 from experiments.channel.summary import lines, markdown
 from theory import channel
 
 ROOT = Path(__file__).parents[1]
 TINY = Setting(seeds=5, dim=8, train_examples=64, test_examples=50, batch_size=16, epochs=2)
-ARGUMENTS = ["--seeds", "3", "--dim", "8", "--train-examples", "64", "--test-examples", "50", "--batch-size", "16"]
+ARGUMENTS = [f"--{name}={value}" for name, value in (("seeds", 5), ("dim", 8), ("train-examples", 64))]
+ARGUMENTS += [f"--{name}={value}" for name, value in (("test-examples", 50), ("batch-size", 16), ("epochs", 2))]
 
 
-def readings():
-    for draw in ("repetition", "distinct"):
-        for draw_from in ("others", "all"):
-            for truncate_similar in (True, False):
-                yield {"draw": draw, "draw_from": draw_from, "truncate_similar": truncate_similar}
-
-
-@pytest.mark.parametrize("reading", list(readings()), ids=lambda r: "-".join(map(str, r.values())))
-def test_derived_shares_are_those_of_sampled_data(reading):
-    n = 8000
-    setting = Setting(classes=6, dim=5, alpha=0.1, train_examples=n, class_vectors="unit", **reading)
-    means = channel.unit_means(jax.random.key(1), 6, 5)
-    options = {"repetition": setting.draw == "repetition", "with_target": setting.draw_from == "all"}
-    truncate = {"truncate_similar": setting.truncate_similar}
-    data = channel.sample_c5(jax.random.key(2), means, n=n, alpha=setting.alpha, **options, **truncate)
-    own = np.einsum("nkd,kd->nk", np.asarray(channel.features(data, 6)), np.asarray(means))[None]
-    label = np.asarray(data.y)[None]
-    found = signs.count(dataclasses.replace(setting, target_above=0.0), label, own, np.zeros((1, n, 6)))
+@pytest.mark.parametrize("chosen", ["repetition", "distinct"])
+@pytest.mark.parametrize("draw_from", ["others", "all"])
+@pytest.mark.parametrize("truncate_similar", [True, False])
+def test_derived_shares_are_those_of_drawn_classes(chosen, draw_from, truncate_similar):
+    n, vectors = 50_000, "unit"
+    setting = Setting(classes=6, dim=5, alpha=0.1, train_examples=n, draw=chosen, draw_from=draw_from)
+    setting = dataclasses.replace(setting, truncate_similar=truncate_similar, class_vectors=vectors)
+    rng = np.random.default_rng(0)
+    others = np.arange(0 if draw_from == "all" else 1, 6)  # the target is class 0
+    z = rng.choice(others, (n, 3)) if chosen == "repetition" else rng.permuted(np.tile(others, (n, 1)), axis=1)[:, :3]
+    own = np.zeros((1, n, 6))
+    negative = rng.uniform(size=(n, 3)) > signs.positive(setting)
+    for place in range(3):
+        own[0, np.arange(n), z[:, place]] = np.where(negative[:, place], -1.0, 1.0)
+    own[..., 0] = 1.0
+    found = signs.count(dataclasses.replace(setting, target_above=0.0), np.zeros((1, n), int), own, np.zeros_like(own))
     expected, sd = signs.one_hot_share(setting)
-    assert abs(found["one-hot", "counted"][0] - expected) < 4 * sd
+    assert abs(found["one-hot", "counted"][0] - expected) <= 4 * sd + 1e-12
     assert found["one-hot", "right"][0] == found["one-hot", "counted"][0]
     for absent in signs.ABSENT:
-        assert found[0.0, 1.0, absent][0] == pytest.approx(signs.letter_share(setting, absent), abs=0.01)
-    # The spread over points is the one derived.
-    wrong = (np.eye(6, dtype=bool)[label] != (own > 0)).sum(-1)
-    assert wrong.std() / 6 / np.sqrt(n) == pytest.approx(sd, rel=0.05, abs=1e-9)
+        assert found[0.0, 1.0, absent][0] == pytest.approx(signs.letter_share(setting, absent), abs=0.005)
+    wrong = (own[0, :, 1:] > 0).sum(-1)
+    assert wrong.std() / 6 / np.sqrt(n) == pytest.approx(sd, rel=0.02, abs=1e-12)
 
 
 def test_the_chance_of_a_positive_channel_under_normal_vectors():
@@ -88,22 +86,27 @@ def test_a_seed_of_a_population_is_the_seed_alone():
     # Control and student start as one; the teacher does not.
     assert (together.accuracy[:, 1, :, 0] == together.accuracy[:, 2, :, 0]).all()
     assert (together.accuracy[:, 0, 1, 0] != together.accuracy[:, 1, 1, 0]).any()
+    # The signs are those of data of the very reading: 1 and up to 3 positive channels, as many as are drawn.
+    positive = (together.own > 0).sum(-1)
+    assert set(np.unique(positive)) == {2, 3, 4}
+    assert (positive == (together.own != 0).sum(-1)).all()
+    assert (np.take_along_axis(together.own, together.label[..., None], -1) > 0).all()
 
 
 def test_the_command_writes_numbers_beside_the_paper_s_and_figures(tmp_path, capsys):
     file, folder = tmp_path / "channel.json", tmp_path / "figures"
-    main([*ARGUMENTS, "--epochs", "2", "--temperature", "3", "--json", str(file), "--figures", str(folder)])
+    main([*ARGUMENTS, "--target-above", "0.03", "--json", str(file), "--figures", str(folder)])
     said = json.loads(file.read_text())
     paper = {"one_hot_sign_share": 0.7322, "distillation_sign_share": 0.9777, "paired_gain": 0.007}
     models = {f"{what}_{model}" for what in ("test_accuracy", "cos") for model in ("teacher", "control", "student")}
     for name in {*paper, *models, "paired_gain_over_control", "hard_gap_student_minus_control_train"}:
         assert set(said[name]) == {"mean", "low", "high", "n", "paper"}
         assert said[name]["low"] <= said[name]["mean"] <= said[name]["high"]
-        assert said[name]["n"] == 3
+        assert said[name]["n"] == 5
         assert said[name]["paper"] == paper.get(name)
-    assert len(said["readings"]) == 8 * 2 * 3
+    assert len(said["readings"]) == 9 * 2 * 3
     assert len(said["by_epoch"]) == 3
-    assert said["setting"]["temperature"] == 3
+    assert said["setting"]["target_above"] == 0.03
     assert "device" in said["environment"]
     names = {f"{name}.{suffix}" for name in ("channel", "channel_scatter") for suffix in ("png", "svg")}
     assert {path.name for path in folder.iterdir()} == names
@@ -111,12 +114,20 @@ def test_the_command_writes_numbers_beside_the_paper_s_and_figures(tmp_path, cap
     assert lines(said).count("\n") == 11
 
 
-def test_other_readings_are_other_data(tmp_path):
-    choices = ["--draw", "distinct", "--truncate-similar", "False", "--class-vectors", "unit", "--separable", "True"]
-    main([*ARGUMENTS, "--seeds", "1", "--epochs", "1", *choices, "--json", str(tmp_path / "one.json")])
-    said = json.loads((tmp_path / "one.json").read_text())
-    assert said["paired_gain"]["low"] is None  # one seed has no interval
-    assert said["one_hot_sign_share"]["mean"] > 0.72
+def test_readings_reach_the_data(monkeypatch):
+    asked, sample = {}, channel.sample_c5
+    monkeypatch.setattr(
+        channel, "sample_c5", lambda *args, **options: asked.update(options) or sample(*args, **options)
+    )
+    choices = {"draw": "distinct", "draw_from": "all", "truncate_similar": False, "separable": True, "similar": 2}
+    setting = dataclasses.replace(TINY, class_vectors="unit", **choices)
+    with jax.enable_x64(True):
+        drawn = jax.eval_shape(draw(setting), jax.ShapeDtypeStruct((), "int32"))
+    assert drawn.test_x.shape == (50, 10, 8)
+    assert {leaf.dtype.name for leaf in drawn} == {"float32", "int32"}
+    assert asked.pop("n") == 64 + 50
+    expected = {"repetition": False, "with_target": True, "truncate_similar": False, "separable": True}
+    assert asked == expected | {"similar": 2, "alpha": 0.01}
 
 
 @pytest.mark.parametrize(

@@ -99,17 +99,14 @@ def draw(setting: Setting) -> Callable[[jax.Array], Drawn]:
     }
 
     def one(seed: jax.Array) -> Drawn:
-        keys = jax.random.split(jax.random.key(seed), 3)
+        keys = jax.random.split(jax.random.key(seed))
         means = vectors(keys[0], setting.classes, setting.dim)
-        splits = [
-            channel.sample_c5(key, means, n=n, **reading)
-            for key, n in zip(keys[1:], (setting.train_examples, setting.test_examples), strict=True)
-        ]
-        x, test_x = (channel.features(data, setting.classes) for data in splits)
-        label, test_label = (data.y.astype(jnp.int32) for data in splits)
-        own = jnp.einsum("nkd,kd->nk", x, means)
-        narrow = [a.astype(jnp.float32) for a in (means, x, test_x, own)]
-        return Drawn(narrow[0], narrow[1], label, narrow[2], test_label, narrow[3])
+        n = setting.train_examples
+        data = channel.sample_c5(keys[1], means, n=n + setting.test_examples, **reading)
+        x, label = channel.features(data, setting.classes), data.y.astype(jnp.int32)
+        own = jnp.einsum("nkd,kd->nk", x[:n], means)
+        means, x, own = (a.astype(jnp.float32) for a in (means, x, own))
+        return Drawn(means, x[:n], label[:n], x[n:], label[n:], own)
 
     return one
 
