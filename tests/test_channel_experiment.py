@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from distill_jax.errors import InputError
-from experiments.channel import signs
+from experiments.channel import signs, sweep
 from experiments.channel.__main__ import main
 from experiments.channel.population import draw, outcomes
-from experiments.channel.setting import Setting
+from experiments.channel.setting import Setting, SweepSetting
 from experiments.channel.summary import lines, markdown
 from theory import channel
 
@@ -114,6 +114,18 @@ def test_the_command_writes_numbers_beside_the_paper_s_and_figures(tmp_path, cap
     assert lines(said).count("\n") == 11
 
 
+def test_a_sweep_is_every_combination_and_its_map_has_a_cell_for_each(tmp_path):
+    swept = dataclasses.replace(TINY, sweep=SweepSetting(temperature=(5.0, 1.0), similar=(3,), alpha=(0.01, 0.1)))
+    cells = sweep.grid(swept)
+    assert len(cells) == 4
+    assert cells[1] == {"temperature": 5.0, "similar": 3, "alpha": 0.1}
+    assert sweep.grid(TINY) == []
+    rows = [cell | {"paired_gain_over_control": {"mean": 0.001, "low": 0.0, "high": 0.002}} for cell in cells]
+    picture = sweep.figure(rows, list(cells[0]))
+    assert sum(len(axis.texts) for axis in picture.axes) == 4
+    sweep.figure([{"epochs": 3, **rows[0]}], ["epochs"]).savefig(tmp_path / "one.png")
+
+
 def test_readings_reach_the_data(monkeypatch):
     asked, sample = {}, channel.sample_c5
     monkeypatch.setattr(
@@ -140,6 +152,7 @@ def test_readings_reach_the_data(monkeypatch):
         (["--batch-size", "513"], ["--batch-size 513", "512"]),
         (["--draw", "twice"], ["--draw", "repetition"]),
         (["--target-abov", "0"], ["did you mean --target-above"]),
+        (["--sweep.epochs", "4", "0"], ["--sweep", "epochs 0", "1 or more"]),
         (["--json", "/nowhere/channel.json"], ["--json /nowhere/channel.json", "folder"]),
         (["--json", "channel.txt"], ["--json channel.txt", ".json"]),
         (["--figures", "/nowhere/figures"], ["--figures /nowhere/figures", "folder"]),

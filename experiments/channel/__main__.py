@@ -24,9 +24,11 @@ def main(arguments: Sequence[str]) -> None:
     from distill_jax import backend
     from distill_jax.environment import environment
     from distill_jax.workdir import write_text
+    from experiments.channel import sweep
     from experiments.channel.population import outcomes
     from experiments.channel.summary import collect, summarise
 
+    cells = sweep.grid(setting)
     # The cores are devices that share the seeds, not a batch: any number will do that divides 840 evenly.
     backend.use_cores(840)
     backend.keep_programs(None)
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     started, cpu = time.monotonic(), time.process_time()
     found, first = collect(setting, outcomes(setting, range(setting.seeds)))
     seconds = {"wall": time.monotonic() - started, "cpu": time.process_time() - cpu}
-    choice = {k: v for k, v in dataclasses.asdict(setting).items() if k not in ("json", "figures", "seeds")}
+    choice = {k: v for k, v in dataclasses.asdict(setting).items() if k not in ("json", "figures", "seeds", "sweep")}
     said: dict[str, Any] = {
         "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),
         "setting": choice,
@@ -42,6 +44,8 @@ def main(arguments: Sequence[str]) -> None:
         **summarise(setting, found),
     }
     console.print(_table(said))
+    if cells:
+        said["sweep"] = sweep.measure(setting, cells, console.print)
     if setting.json is not None:
         write_text(setting.json, json.dumps(said, indent=1) + "\n")
     if setting.figures is not None:
@@ -56,6 +60,8 @@ def main(arguments: Sequence[str]) -> None:
             "channel": figure(found, setting.train_examples // setting.batch_size),
             "channel_scatter": scatter(teachers, students),
         }
+        if cells:
+            pictures["channel_sweep"] = sweep.figure(said["sweep"], list(cells[0]))
         for name, picture in pictures.items():
             for suffix in ("png", "svg"):
                 picture.savefig(setting.figures / f"{name}.{suffix}")

@@ -9,6 +9,22 @@ from experiments.throughput.results import check_writable
 
 
 @dataclasses.dataclass(frozen=True)
+class SweepSetting:
+    """Values of fields in place of the setting's own; the gain is mapped over all combinations of those given."""
+
+    temperature: tuple[float, ...] = ()
+    """Values of --temperature."""
+    similar: tuple[int, ...] = ()
+    """Values of --similar."""
+    epochs: tuple[int, ...] = ()
+    """Values of --epochs, of teacher and students alike."""
+    train_examples: tuple[int, ...] = ()
+    """Values of --train-examples."""
+    alpha: tuple[float, ...] = ()
+    """Values of --alpha."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Setting:
     """Appendix C.5: teacher, one-hot control and distilled student on channel data, over many seeds."""
 
@@ -54,6 +70,7 @@ class Setting:
     absent: Literal["right", "counted", "left-out"] = "right"
     """Pairs with x_k = 0, which have no gradient: right whatever the target is; counted like all others, to the letter;
     or left out."""
+    sweep: SweepSetting = dataclasses.field(default_factory=SweepSetting)
     json: Path | None = None
     """File for the result."""
     figures: Path | None = None

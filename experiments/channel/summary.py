@@ -9,6 +9,7 @@ import numpy as np
 
 from distill_jax import deviations
 from distill_jax.dumps import Dump
+from distill_jax.findings import verdict
 from distill_jax.statistics import over_seeds, quote
 from experiments.channel import signs
 from experiments.channel.population import MODELS, Outcome
@@ -146,7 +147,7 @@ def lines(said: Mapping[str, Any]) -> str:
             ", ".join(f"{a}%" for a in accuracy),
             "",
         ),
-        ("student's gain in test accuracy, points", "about +0.7", gain, _verdict(said["paired_gain"], 1)),
+        ("student's gain in test accuracy, points", "about +0.7", gain, _gain(said["paired_gain"])),
         ("the same over the control", "not given", over_control, _verdict(said["paired_gain_over_control"], 1)),
         (
             "cosine of weights and class vector: teacher, control, student",
@@ -158,7 +159,7 @@ def lines(said: Mapping[str, Any]) -> str:
             "classes whose cosine is above the teacher's: student, control",
             "consistently",
             f"{higher}%, {of_control}%",
-            "more often than not" if said["student_cos_higher_share"]["low"] or 0 > 0.5 else "not so",
+            _consistent(said["student_cos_higher_share"]),
         ),
         (
             "gap on hard training points less the control's (phi)",
@@ -178,9 +179,20 @@ def lines(said: Mapping[str, Any]) -> str:
 
 
 def _verdict(value: Mapping[str, Any], claimed: int) -> str:
-    from distill_jax.findings import verdict
-
     return verdict(dict(value) | {"level": "seeds"}, claimed)
+
+
+def _gain(value: Mapping[str, Any]) -> str:
+    """The verdict on the sign of the gain, and whether "about 0.7%" (0.65 to 0.75) can be its size."""
+    size = value["high"] is None or (value["high"] >= 0.0065 and value["low"] < 0.0075)
+    return _verdict(value, 1) + ("" if size else " in its sign, not in its size")
+
+
+def _consistent(share: Mapping[str, Any]) -> str:
+    low = share["mean"] if share["low"] is None else share["low"]
+    if low >= 0.99:
+        return "reproduced"
+    return "more often than not, not consistently" if low > 0.5 else "not reproduced"
 
 
 def _by(within: bool) -> str:
