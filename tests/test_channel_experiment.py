@@ -19,8 +19,8 @@ from experiments.channel.summary import lines, markdown
 from theory import channel
 
 ROOT = Path(__file__).parents[1]
-TINY = Setting(seeds=5, dim=8, train_examples=64, test_examples=50, batch_size=16, epochs=2)
-ARGUMENTS = [f"--{name}={value}" for name, value in (("seeds", 5), ("dim", 8), ("train-examples", 64))]
+TINY = Setting(seeds=5, dim=3, train_examples=64, test_examples=50, batch_size=16, epochs=2)
+ARGUMENTS = [f"--{name}={value}" for name, value in (("seeds", 5), ("dim", 3), ("train-examples", 64))]
 ARGUMENTS += [f"--{name}={value}" for name, value in (("test-examples", 50), ("batch-size", 16), ("epochs", 2))]
 
 
@@ -135,7 +135,7 @@ def test_readings_reach_the_data(monkeypatch):
     setting = dataclasses.replace(TINY, class_vectors="unit", **choices)
     with jax.enable_x64(True):
         drawn = jax.eval_shape(draw(setting), jax.ShapeDtypeStruct((), "int32"))
-    assert drawn.test_x.shape == (50, 10, 8)
+    assert drawn.test_x.shape == (50, 10, 3)
     assert {leaf.dtype.name for leaf in drawn} == {"float32", "int32"}
     assert asked.pop("n") == 64 + 50
     expected = {"repetition": False, "with_target": True, "truncate_similar": False, "separable": True}

@@ -132,20 +132,20 @@ def lines(said: Mapping[str, Any]) -> str:
             "right signs, one-hot",
             "73.22%",
             f"{share['one_hot_sign_share']}%",
-            _by(_inside(said["draws"], said["setting"])),
+            "reproduced" if _inside(said["draws"], said["setting"]) else "not reproduced",
         ),
         (
             f"right signs, distillation: targets above {said['setting']['target_above']:g} at "
             f"T = {said['setting']['target_temperature']:g} count",
             "97.77%",
             f"{share['distillation_sign_share']}%",
-            _by(within) + "; the threshold is chosen for it",
+            "only with a threshold chosen for it" if within else "not reproduced",
         ),
         (
             "test accuracy of teacher, control, student",
             "high",
             ", ".join(f"{a}%" for a in accuracy),
-            "",
+            "so" if said["test_accuracy_teacher"]["mean"] > 0.9 else "not so",
         ),
         ("student's gain in test accuracy, points", "about +0.7", gain, _gain(said["paired_gain"])),
         ("the same over the control", "not given", over_control, _verdict(said["paired_gain_over_control"], 1)),
@@ -193,10 +193,6 @@ def _consistent(share: Mapping[str, Any]) -> str:
     if low >= 0.99:
         return "reproduced"
     return "more often than not, not consistently" if low > 0.5 else "not reproduced"
-
-
-def _by(within: bool) -> str:
-    return "reproduced" if within else "not reproduced"
 
 
 def _inside(draws: Sequence[Mapping[str, Any]], setting: Mapping[str, Any]) -> bool:
