@@ -32,7 +32,7 @@ class Data(NamedTuple):
       y: classes [n].
       z: similar classes [n, s].
       target: channel y [n, D].
-      similar: channels z [n, s, D]; all 0 where a class is named a second time.
+      similar: channels z [n, s, D]; all 0 where a class is named a second time, be it as y.
     """
 
     y: Array
@@ -121,7 +121,7 @@ def truncated_sphere(key: ArrayLike, direction: ArrayLike, above: ArrayLike) -> 
 
 
 @float64
-@partial(jax.jit, static_argnames=("n", "similar", "repetition", "truncate_similar"))
+@partial(jax.jit, static_argnames=("n", "similar", "repetition", "truncate_similar", "with_target", "separable"))
 def sample_c5(
     key: ArrayLike,
     means: ArrayLike,
@@ -130,6 +130,8 @@ def sample_c5(
     alpha: float = 0.01,
     repetition: bool = False,
     truncate_similar: bool = True,
+    with_target: bool = False,
+    separable: bool = False,
 ) -> Data:
     """Appendix C.5's data: x_y = alpha mu_y + (1 - alpha) z_y with x_y . mu_y > 0, and `similar` other classes.
 
@@ -148,15 +150,19 @@ def sample_c5(
         a class that is named again then counts once.
       truncate_similar: whether "z_k sampled as before" includes the condition, as (alpha mu_k + (1 - alpha) z_k) .
         mu_k > 0; if not, z_k is uniform on the whole sphere.
+      with_target: whether y may be drawn too (the text says "non-target"); it then stays what it is and counts once.
+      separable: whether b is divided by |(alpha mu_k + (1 - alpha) z_k) . mu_k|, so that the similar margin is
+        0.8 (x_y . mu_y) Beta(4, 1) at most, as the text says it is; but x_k then has a heavy tail.
     """
     means = jnp.asarray(means, jnp.float64)
     classes = len(means)
     keys = jax.random.split(key, 4)
     y = jax.random.randint(keys[0], (n, 1), 0, classes)
+    first = 0 if with_target else 1  # of the other classes, counted from y on
     if repetition:
-        steps = jax.random.randint(keys[1], (n, similar), 1, classes)
+        steps = jax.random.randint(keys[1], (n, similar), first, classes)
     else:
-        steps = 1 + jax.random.uniform(keys[1], (n, classes - 1)).argsort(-1)[:, :similar]
+        steps = first + jax.random.uniform(keys[1], (n, classes - first)).argsort(-1)[:, :similar]
     z = (y + steps) % classes
     named = jnp.concatenate([y, z], -1)
     length = jnp.linalg.norm(means, axis=-1, keepdims=True)
@@ -165,7 +171,9 @@ def sample_c5(
         above = above.at[:, 1:].set(-1.0)
     x = alpha * means[named] + (1 - alpha) * truncated_sphere(keys[2], (means / length)[named], above)
     scale = 0.8 * jnp.sum(x[:, 0] * means[y[:, 0]], -1)[:, None] * jax.random.uniform(keys[3], (n, similar)) ** 0.25
-    again = jnp.tril(z[:, :, None] == z[:, None, :], -1).any(-1)
+    if separable:
+        scale = scale / jnp.abs(jnp.sum(x[:, 1:] * means[z], -1))
+    again = jnp.tril(z[:, :, None] == z[:, None, :], -1).any(-1) | (z == y)
     return Data(y[:, 0], z, x[:, 0], jnp.where(again, 0.0, scale)[..., None] * x[:, 1:])
 
 

@@ -113,6 +113,19 @@ def test_c5_keeps_its_constraints_in_every_reading(repetition, truncate_similar)
     assert scipy.stats.kstest(scale, scipy.stats.beta(4, 1).cdf).pvalue > 1e-3
 
 
+def test_c5_may_draw_the_target_which_then_counts_once_and_keep_similar_margins_below_its_own():
+    means = np.asarray(channel.normal_means(KEY, 4, 8))
+    data = channel.sample_c5(KEY, means, n=2000, similar=2, with_target=True, separable=True)
+    data = jax.tree.map(np.asarray, data)
+    again = data.z == data.y[:, None]
+    near(again.any(-1), 2 / 4)
+    assert not data.similar[again].any()
+    whole = np.asarray(channel.features(data, 4))
+    np.testing.assert_array_equal(whole[np.arange(2000), data.y], data.target)
+    share = np.sum(data.similar * means[data.z], -1) / np.sum(data.target * means[data.y], -1)[:, None]
+    assert scipy.stats.kstest(share[~again] / 0.8, scipy.stats.beta(4, 1).cdf).pvalue > 1e-3
+
+
 def test_c5_is_separated_by_its_means_if_they_have_length_1_and_not_always_if_they_are_normal():
     for means, always in ((channel.unit_means, True), (channel.normal_means, False)):
         means = np.asarray(means(KEY, 10, 100))

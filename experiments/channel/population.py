@@ -1,0 +1,175 @@
+"""Teachers, controls and students of many seeds, trained by the library's own step, with data drawn on the device.
+
+A seed is one repetition of everything: class vectors, training and test points, initial weights, order of batches.
+Seeds go in portions of one shape through two compiled programs: one draws data (float64, given on as float32), the
+other trains and evaluates. In each, a device takes its seeds one after another in a loop.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.models import Channel
+from distill_jax.optimizer import make_rule
+from distill_jax.placement import SEED, make_mesh, on_host, over_devices, place
+from distill_jax.population import over_members
+from distill_jax.setting import OptimizerSetting
+from distill_jax.train_step import make_dispatch, make_epoch_order, make_init
+from experiments.channel.setting import Setting
+from theory import channel
+
+MODELS = ("teacher", "control", "student")  # the order of axis V
+_PORTION = 16  # seeds of a portion on each device: what is on the device at once stays below 1 GB
+
+
+class Drawn(NamedTuple):
+    """The data of a seed.
+
+    Attributes:
+      means: class vectors, float32 [K, D].
+      x, test_x: points, float32 [N, K, D].
+      label, test_label: int32 [N].
+      own: x_k . mu_k of the training points, float32 [N, K]; 0 where the channel is.
+    """
+
+    means: jax.Array
+    x: jax.Array
+    label: jax.Array
+    test_x: jax.Array
+    test_label: jax.Array
+    own: jax.Array
+
+
+class Outcome(NamedTuple):
+    """What became of seeds, all with a leading axis of seeds; V is over `MODELS`.
+
+    Attributes:
+      label, test_label: int32 [S, N].
+      own: see `Drawn`.
+      logits, test_logits: after training, float32 [S, V, N, K].
+      accuracy: of training and of test points after every step, the 0th before the first, float32 [S, V, 2, steps + 1].
+      cosine: of w_k and mu_k after training, float32 [S, V, K].
+    """
+
+    label: np.ndarray
+    test_label: np.ndarray
+    own: np.ndarray
+    logits: np.ndarray
+    test_logits: np.ndarray
+    accuracy: np.ndarray
+    cosine: np.ndarray
+
+
+def outcomes(setting: Setting, seeds: range) -> Iterator[Outcome]:
+    """The outcomes of these seeds, a portion at a time, in order."""
+    devices = jax.local_device_count()
+    size = devices * min(_PORTION, -(-len(seeds) // devices))
+    mesh = make_mesh(size, 1)
+
+    def program(one: Callable[..., Any], arguments: int) -> Callable[..., Any]:
+        of_all = over_members(one, (0,) * arguments, size // devices, in_turn=True)
+        return jax.jit(over_devices(of_all, mesh, (SEED,) * arguments, SEED))
+
+    drawing, learning = program(draw(setting), 1), program(learn(setting), 2)
+    for start in range(0, len(seeds), size):
+        portion = seeds[start : start + size]
+        # The last portion is filled up with its last seed, so that there is one shape to compile.
+        filled = np.array([*portion, *[portion[-1]] * (size - len(portion))], np.int32)
+        number = place(mesh, filled, SEED)
+        with jax.enable_x64(True):
+            drawn = drawing(number)
+        learned = learning(number, drawn)
+        parts = {"label": drawn.label, "test_label": drawn.test_label, "own": drawn.own, **learned}
+        yield Outcome(**{name: on_host(array)[: len(portion)] for name, array in parts.items()})
+
+
+def draw(setting: Setting) -> Callable[[jax.Array], Drawn]:
+    """The function from a seed's number, int32 scalar, to its data; to be traced with 64-bit JAX."""
+    vectors = {"normal": channel.normal_means, "unit": channel.unit_means}[setting.class_vectors]
+    reading = {
+        "similar": setting.similar,
+        "alpha": setting.alpha,
+        "repetition": setting.draw == "repetition",
+        "truncate_similar": setting.truncate_similar,
+        "with_target": setting.draw_from == "all",
+        "separable": setting.separable,
+    }
+
+    def one(seed: jax.Array) -> Drawn:
+        keys = jax.random.split(jax.random.key(seed))
+        means = vectors(keys[0], setting.classes, setting.dim)
+        n = setting.train_examples
+        data = channel.sample_c5(keys[1], means, n=n + setting.test_examples, **reading)
+        x, label = channel.features(data, setting.classes), data.y.astype(jnp.int32)
+        own = jnp.einsum("nkd,kd->nk", x[:n], means)
+        means, x, own = (a.astype(jnp.float32) for a in (means, x, own))
+        return Drawn(means, x[:n], label[:n], x[n:], label[n:], own)
+
+    return one
+
+
+def learn(setting: Setting) -> Callable[[jax.Array, Drawn], dict[str, jax.Array]]:
+    """The function from a seed's number and data to what its three models have learned: fields of `Outcome`."""
+    model, rule = Channel(setting.classes), make_rule(OptimizerSetting(optimizer="adam"))
+    init = make_init(model, rule, (setting.classes, setting.dim))
+    order_of = make_epoch_order(setting.train_examples, setting.epochs)
+    steps_per_epoch = setting.train_examples // setting.batch_size
+    steps = setting.epochs * steps_per_epoch
+
+    def train(role: int, seed: jax.Array, drawn: Drawn, weights: list[float], taught: Any) -> jax.Array:
+        """Weights after every step, [steps + 1, V, K, D], of the models that share a seed's role."""
+        role, students = jnp.int32(role), len(weights)
+        dispatch = make_dispatch(
+            model,
+            rule,
+            None,
+            mean=jnp.zeros(()),
+            std=jnp.ones(()),
+            augmentation="none",
+            dtype=jnp.float32,
+            distillation_scale="T^2",
+            batch_size=setting.batch_size,
+            steps_per_epoch=steps_per_epoch,
+            steps=1,
+            students=students,
+            teacher="cached" if any(weights) else None,
+        )
+        weight = jnp.broadcast_to(jnp.array(weights, jnp.float32)[:, None], (students, steps))
+        rate = jnp.full((students, steps), setting.learning_rate, jnp.float32)
+        temperature = jnp.full(students, setting.temperature, jnp.float32)
+        order = order_of(role, seed, jnp.int32(0))
+        first = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (students, *leaf.shape)), init(role, seed))
+
+        def step(state: Any, now: jax.Array) -> tuple[Any, jax.Array]:
+            row = jax.lax.dynamic_slice_in_dim(order, now // steps_per_epoch, 1)
+            how = weight, rate, temperature, role, seed
+            state, _ = dispatch(state, taught, drawn.x, drawn.label, row, now, *how)
+            return state, state.params["kernel"]
+
+        _, path = jax.lax.scan(step, first, jnp.arange(steps, dtype=jnp.int32))
+        return jnp.concatenate([first.params["kernel"][None], path])
+
+    def logits(kernel: jax.Array, x: jax.Array) -> jax.Array:
+        return model.apply({"params": {"kernel": kernel}}, x, train=False)
+
+    def one(seed: jax.Array, drawn: Drawn) -> dict[str, jax.Array]:
+        teacher = train(0, seed, drawn, [0.0], {})
+        students = train(1, seed, drawn, [0.0, 1.0], logits(teacher[-1, 0], drawn.x))
+        path = jnp.concatenate([teacher, students], 1).swapaxes(0, 1)  # [V, steps + 1, K, D]
+        last = path[:, -1]
+        right = []
+        for x, label in ((drawn.x, drawn.label), (drawn.test_x, drawn.test_label)):
+            of_all = jax.vmap(jax.vmap(logits, (0, None)), (0, None))(path, x)
+            right.append(jnp.mean(of_all.argmax(-1) == label, -1))
+        length = jnp.linalg.norm(last, axis=-1) * jnp.linalg.norm(drawn.means, axis=-1)
+        return {
+            "logits": jax.vmap(logits, (0, None))(last, drawn.x),
+            "test_logits": jax.vmap(logits, (0, None))(last, drawn.test_x),
+            "accuracy": jnp.stack(right, 1),
+            "cosine": jnp.einsum("vkd,kd->vk", last, drawn.means) / length,
+        }
+
+    return one

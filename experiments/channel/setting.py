@@ -1,0 +1,107 @@
+"""What the experiment's user may choose: the paper's numbers, and the readings that its text leaves open."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from distill_jax.errors import InputError
+from experiments.throughput.results import check_writable
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepSetting:
+    """Values of fields in place of the setting's own; the gain is mapped over all combinations of those given."""
+
+    temperature: tuple[float, ...] = ()
+    """Values of --temperature."""
+    similar: tuple[int, ...] = ()
+    """Values of --similar."""
+    epochs: tuple[int, ...] = ()
+    """Values of --epochs, of teacher and students alike."""
+    train_examples: tuple[int, ...] = ()
+    """Values of --train-examples."""
+    alpha: tuple[float, ...] = ()
+    """Values of --alpha."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Appendix C.5: teacher, one-hot control and distilled student on channel data, over many seeds."""
+
+    seeds: int = 500
+    """Independent repetitions, each with its own class vectors, data, teacher and students."""
+    classes: int = 10
+    """Classes and channels, K."""
+    dim: int = 100
+    """Values of a channel, D; 3 or more."""
+    train_examples: int = 512
+    """Training points."""
+    test_examples: int = 5000
+    """Test points, of the same law; the paper does not say how many."""
+    similar: int = 3
+    """How many similar classes are drawn for each point."""
+    alpha: float = 0.01
+    """Share of the class vector in a channel, in [0, 1)."""
+    learning_rate: float = 0.1
+    """Adam's, constant."""
+    batch_size: int = 128
+    """Examples a step; the last incomplete batch of a pass is dropped."""
+    epochs: int = 10
+    """Passes over the training data, of the teacher and of each student."""
+    temperature: float = 5.0
+    """T of the distillation loss and, by default, of the targets whose signs are counted."""
+    draw: Literal["repetition", "distinct"] = "repetition"
+    """Whether similar classes are drawn with repetition, where a class drawn twice counts once. The default gives the
+    paper's share of right one-hot signs, and so does 'distinct' with --draw-from all."""
+    draw_from: Literal["others", "all"] = "others"
+    """Whether similar classes are drawn from the other classes, or from all; the target then stays what it is."""
+    truncate_similar: bool = True
+    """Whether the similar channels too are truncated to x_k . mu_k > 0."""
+    class_vectors: Literal["normal", "unit"] = "normal"
+    """Class vectors from N(0, I), as printed, or of length 1, as in the theorem."""
+    separable: bool = False
+    """Whether Beta(4, 1) * 0.8 (x_y . mu_y) is the similar margin x_k . mu_k, as the sentence on linear separability
+    wants it, and not the factor of the whole channel, as the formula has it."""
+    target_above: float = 0.01
+    """From which probability on a softmax target counts as "non-zero"; to the letter, 0, they all are. The default
+    comes nearest to the paper's share of right signs under distillation."""
+    target_temperature: float = 1.0
+    """Temperature at which that probability is taken."""
+    absent: Literal["right", "counted", "left-out"] = "right"
+    """Pairs with x_k = 0, which have no gradient: right whatever the target is; counted like all others, to the letter;
+    or left out."""
+    sweep: SweepSetting = dataclasses.field(default_factory=SweepSetting)
+    json: Path | None = None
+    """File for the result."""
+    figures: Path | None = None
+    """Folder for the pictures."""
+
+
+def validate(setting: Setting) -> None:
+    """Checks all values before anything is computed or written.
+
+    Raises:
+      InputError: a value that cannot be right; one line that names the option, the value and what would be.
+    """
+
+    def require(holds: bool, name: str, right: str) -> None:
+        if not holds:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(setting, name)}: must be {right}")
+
+    require(setting.seeds >= 1, "seeds", "1 or more")
+    require(setting.classes >= 2, "classes", "2 or more")
+    require(setting.dim >= 3, "dim", "3 or more")
+    require(setting.train_examples >= 10, "train_examples", "10 or more, of which a tenth are the hard ones")
+    require(setting.test_examples >= 10, "test_examples", "10 or more, of which a tenth are the hard ones")
+    most = setting.classes - (setting.draw_from == "others") if setting.draw == "distinct" else 100
+    require(1 <= setting.similar <= most, "similar", f"in [1, {most}]")
+    require(0 <= setting.alpha < 1, "alpha", "in [0, 1)")
+    require(0 < setting.learning_rate < float("inf"), "learning_rate", "positive")
+    require(1 <= setting.batch_size <= setting.train_examples, "batch_size", f"in [1, {setting.train_examples}]")
+    require(setting.epochs >= 1, "epochs", "1 or more")
+    require(0 < setting.temperature < float("inf"), "temperature", "positive")
+    require(0 <= setting.target_above < 1, "target_above", "in [0, 1)")
+    require(0 < setting.target_temperature < float("inf"), "target_temperature", "positive")
+    check_writable("--json", setting.json, ".json")
+    if setting.figures is not None and not setting.figures.absolute().parent.is_dir():
+        raise InputError(f"--figures {setting.figures}: its folder is not there")

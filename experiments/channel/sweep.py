@@ -1,0 +1,91 @@
+"""When does distillation not help here? The gain in test accuracy over the control on a grid of settings."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from distill_jax.errors import InputError
+from distill_jax.statistics import over_seeds
+from experiments.channel.population import MODELS, outcomes
+from experiments.channel.setting import Setting, SweepSetting, validate
+
+_TEACHER, _CONTROL, _STUDENT = range(len(MODELS))
+
+
+def grid(setting: Setting) -> list[dict[str, Any]]:
+    """What each cell changes: all combinations of the swept fields' values; nothing where none is swept.
+
+    Raises:
+      InputError: a combination that cannot be.
+    """
+    swept = {field.name: getattr(setting.sweep, field.name) for field in dataclasses.fields(SweepSetting)}
+    swept = {name: values for name, values in swept.items() if values}
+    cells = [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())] if swept else []
+    for cell in cells:
+        try:
+            validate(dataclasses.replace(setting, **cell))
+        except InputError as error:
+            raise InputError(f"--sweep, {', '.join(f'{k} {v}' for k, v in cell.items())}: {error}") from None
+    return cells
+
+
+def measure(setting: Setting, cells: Sequence[dict[str, Any]], tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Every cell with intervals over the same seeds: gain over teacher and control, and that of the cosine."""
+    rows = []
+    for cell in cells:
+        parts = list(outcomes(dataclasses.replace(setting, **cell), range(setting.seeds)))
+        test = np.concatenate([part.accuracy[:, :, 1, -1] for part in parts]).astype(np.float64)
+        cosine = np.concatenate([part.cosine.mean(-1) for part in parts]).astype(np.float64)
+        values = {
+            "test_accuracy_teacher": test[:, _TEACHER],
+            "paired_gain": test[:, _STUDENT] - test[:, _TEACHER],
+            "paired_gain_over_control": test[:, _STUDENT] - test[:, _CONTROL],
+            "cos_gain_over_control": cosine[:, _STUDENT] - cosine[:, _CONTROL],
+        }
+        rows.append(cell | {name: over_seeds(of_seeds).as_dict() for name, of_seeds in values.items()})
+        gain = rows[-1]["paired_gain_over_control"]["mean"]
+        tell(f"{', '.join(f'{k} {v}' for k, v in cell.items())}: {100 * gain:+.2f} points over the control")
+    return rows
+
+
+def figure(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
+    """The gain over the control by the first two swept fields; a panel for each combination of the others.
+
+    Args:
+      rows: of `measure`.
+      names: of the swept fields, one or more.
+    """
+    down, across = ([None], names[0]) if len(names) == 1 else (_values(rows, names[0]), names[1])
+    others = sorted({tuple(row[name] for name in names[2:]) for row in rows})
+    columns = _values(rows, across)
+    size = (1.6 + 1.25 * len(columns)) * len(others), 1.5 + 0.7 * len(down)
+    canvas = Figure(figsize=(max(size[0], 5), max(size[1], 2.6)), dpi=150, layout="constrained")
+    axes = canvas.subplots(1, len(others), squeeze=False)[0]
+    most = 100 * max(abs(row["paired_gain_over_control"]["mean"]) for row in rows) or 1.0
+    for axis, other in zip(axes, others, strict=True):
+        shown = [row for row in rows if tuple(row[name] for name in names[2:]) == other]
+        image = np.full((len(down), len(columns)), np.nan)
+        for row in shown:
+            at = down.index(row[names[0]] if len(names) > 1 else None), columns.index(row[across])
+            gain = row["paired_gain_over_control"]
+            image[at] = 100 * gain["mean"]
+            half = "" if gain["low"] is None else f"\n±{50 * (gain['high'] - gain['low']):.2f}"
+            color = "white" if abs(image[at]) > 0.6 * most else "black"
+            axis.text(at[1], at[0], f"{image[at]:+.2f}{half}", ha="center", va="center", fontsize=8.5, color=color)
+        drawn = axis.imshow(image, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
+        axis.set_xticks(range(len(columns)), [f"{value:g}" for value in columns])
+        axis.set_yticks(range(len(down)), ["" if value is None else f"{value:g}" for value in down])
+        axis.set_xlabel(across.replace("_", " "))
+        axis.set_ylabel(names[0].replace("_", " ") if len(names) > 1 else "")
+        title = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in zip(names[2:], other, strict=True))
+        axis.set_title(title, fontsize=10)
+    canvas.colorbar(drawn, ax=list(axes), label="gain over the control, points")
+    return canvas
+
+
+def _values(rows: Sequence[dict[str, Any]], name: str) -> list[Any]:
+    return sorted({row[name] for row in rows})

@@ -1,0 +1,178 @@
+"""Appendix C.5's experiment: the count of signs, a population's seeds, and the command from its options to its file."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import command
+import jax
+import numpy as np
+import pytest
+
+from distill_jax.errors import InputError
+from experiments.channel import signs, sweep
+from experiments.channel.__main__ import main
+from experiments.channel.population import draw, outcomes
+from experiments.channel.setting import Setting, SweepSetting
+from experiments.channel.summary import lines, markdown
+from theory import channel
+
+ROOT = Path(__file__).parents[1]
+TINY = Setting(seeds=5, dim=3, train_examples=64, test_examples=50, batch_size=16, epochs=2)
+ARGUMENTS = [f"--{name}={value}" for name, value in (("seeds", 5), ("dim", 3), ("train-examples", 64))]
+ARGUMENTS += [f"--{name}={value}" for name, value in (("test-examples", 50), ("batch-size", 16), ("epochs", 2))]
+
+
+@pytest.mark.parametrize("chosen", ["repetition", "distinct"])
+@pytest.mark.parametrize("draw_from", ["others", "all"])
+@pytest.mark.parametrize("truncate_similar", [True, False])
+def test_derived_shares_are_those_of_drawn_classes(chosen, draw_from, truncate_similar):
+    n, vectors = 50_000, "unit"
+    setting = Setting(classes=6, dim=5, alpha=0.1, train_examples=n, draw=chosen, draw_from=draw_from)
+    setting = dataclasses.replace(setting, truncate_similar=truncate_similar, class_vectors=vectors)
+    rng = np.random.default_rng(0)
+    others = np.arange(0 if draw_from == "all" else 1, 6)  # the target is class 0
+    z = rng.choice(others, (n, 3)) if chosen == "repetition" else rng.permuted(np.tile(others, (n, 1)), axis=1)[:, :3]
+    own = np.zeros((1, n, 6))
+    negative = rng.uniform(size=(n, 3)) > signs.positive(setting)
+    for place in range(3):
+        own[0, np.arange(n), z[:, place]] = np.where(negative[:, place], -1.0, 1.0)
+    own[..., 0] = 1.0
+    found = signs.count(dataclasses.replace(setting, target_above=0.0), np.zeros((1, n), int), own, np.zeros_like(own))
+    expected, sd = signs.one_hot_share(setting)
+    assert abs(found["one-hot", "counted"][0] - expected) <= 4 * sd + 1e-12
+    assert found["one-hot", "right"][0] == found["one-hot", "counted"][0]
+    for absent in signs.ABSENT:
+        assert found[0.0, 1.0, absent][0] == pytest.approx(signs.letter_share(setting, absent), abs=0.005)
+    wrong = (own[0, :, 1:] > 0).sum(-1)
+    assert wrong.std() / 6 / np.sqrt(n) == pytest.approx(sd, rel=0.02, abs=1e-12)
+
+
+def test_the_chance_of_a_positive_channel_under_normal_vectors():
+    setting = Setting(dim=5, alpha=0.1, truncate_similar=False)
+    rng = np.random.default_rng(0)
+    mu, z = rng.normal(size=(2, 200_000, 5))
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    own = np.sum((0.1 * mu + 0.9 * z) * mu, axis=1)
+    assert signs.positive(setting) == pytest.approx((own > 0).mean(), abs=0.005)
+
+
+def test_two_readings_of_the_data_give_the_paper_s_share_of_one_hot_signs():
+    near = [row for row in signs.draws(Setting()) if row["distance"] is not None and abs(row["distance"]) < 2]
+    assert [(row["draw"], row["draw_from"], row["truncate_similar"]) for row in near] == [
+        ("repetition", "others", True),
+        ("distinct", "all", True),
+    ]
+    assert near[0]["predicted"] == pytest.approx(1 - 0.9 * (1 - (8 / 9) ** 3))
+    assert near[1]["predicted"] == pytest.approx(0.73)
+
+
+def test_the_count_by_hand():
+    own = np.array([[[2.0, 0.0, 0.5, -0.1]]])
+    target = np.array([[[0.7, 0.1, 0.05, 0.15]]])  # above 0.08: right, wrong without a gradient, wrong, wrong
+    shares = {absent: signs.share(target, own, 0.08, absent)[0] for absent in signs.ABSENT}
+    assert shares == {"right": 0.5, "counted": 0.25, "left-out": pytest.approx(1 / 3)}
+
+
+def test_a_seed_of_a_population_is_the_seed_alone():
+    (together,) = outcomes(TINY, range(5))
+    (alone,) = outcomes(TINY, range(3, 4))
+    for name, many, one in zip(together._fields, together, alone, strict=True):
+        assert len(many) == 5
+        np.testing.assert_allclose(many[3:4], one, atol=1e-5, err_msg=name)
+    assert not np.allclose(together.own[0], together.own[1])
+    assert together.accuracy.shape == (5, 3, 2, 9)
+    # Control and student start as one; the teacher does not.
+    assert (together.accuracy[:, 1, :, 0] == together.accuracy[:, 2, :, 0]).all()
+    assert (together.accuracy[:, 0, 1, 0] != together.accuracy[:, 1, 1, 0]).any()
+    # The signs are those of data of the very reading: 1 and up to 3 positive channels, as many as are drawn.
+    positive = (together.own > 0).sum(-1)
+    assert set(np.unique(positive)) == {2, 3, 4}
+    assert (positive == (together.own != 0).sum(-1)).all()
+    assert (np.take_along_axis(together.own, together.label[..., None], -1) > 0).all()
+
+
+def test_the_command_writes_numbers_beside_the_paper_s_and_figures(tmp_path, capsys):
+    file, folder = tmp_path / "channel.json", tmp_path / "figures"
+    main([*ARGUMENTS, "--target-above", "0.03", "--json", str(file), "--figures", str(folder)])
+    said = json.loads(file.read_text())
+    paper = {"one_hot_sign_share": 0.7322, "distillation_sign_share": 0.9777, "paired_gain": 0.007}
+    models = {f"{what}_{model}" for what in ("test_accuracy", "cos") for model in ("teacher", "control", "student")}
+    for name in {*paper, *models, "paired_gain_over_control", "hard_gap_student_minus_control_train"}:
+        assert set(said[name]) == {"mean", "low", "high", "n", "paper"}
+        assert said[name]["low"] <= said[name]["mean"] <= said[name]["high"]
+        assert said[name]["n"] == 5
+        assert said[name]["paper"] == paper.get(name)
+    assert len(said["readings"]) == 9 * 2 * 3
+    assert len(said["by_epoch"]) == 3
+    assert said["setting"]["target_above"] == 0.03
+    assert "device" in said["environment"]
+    names = {f"{name}.{suffix}" for name in ("channel", "channel_scatter") for suffix in ("png", "svg")}
+    assert {path.name for path in folder.iterdir()} == names
+    assert "distillation_sign_share" in capsys.readouterr().out
+    assert lines(said).count("\n") == 11
+
+
+def test_a_sweep_is_every_combination_and_its_map_has_a_cell_for_each(tmp_path):
+    swept = dataclasses.replace(TINY, sweep=SweepSetting(temperature=(5.0, 1.0), similar=(3,), alpha=(0.01, 0.1)))
+    cells = sweep.grid(swept)
+    assert len(cells) == 4
+    assert cells[1] == {"temperature": 5.0, "similar": 3, "alpha": 0.1}
+    assert sweep.grid(TINY) == []
+    rows = [cell | {"paired_gain_over_control": {"mean": 0.001, "low": 0.0, "high": 0.002}} for cell in cells]
+    picture = sweep.figure(rows, list(cells[0]))
+    assert sum(len(axis.texts) for axis in picture.axes) == 4
+    sweep.figure([{"epochs": 3, **rows[0]}], ["epochs"]).savefig(tmp_path / "one.png")
+
+
+def test_readings_reach_the_data(monkeypatch):
+    asked, sample = {}, channel.sample_c5
+    monkeypatch.setattr(
+        channel, "sample_c5", lambda *args, **options: asked.update(options) or sample(*args, **options)
+    )
+    choices = {"draw": "distinct", "draw_from": "all", "truncate_similar": False, "separable": True, "similar": 2}
+    setting = dataclasses.replace(TINY, class_vectors="unit", **choices)
+    with jax.enable_x64(True):
+        drawn = jax.eval_shape(draw(setting), jax.ShapeDtypeStruct((), "int32"))
+    assert drawn.test_x.shape == (50, 10, 3)
+    assert {leaf.dtype.name for leaf in drawn} == {"float32", "int32"}
+    assert asked.pop("n") == 64 + 50
+    expected = {"repetition": False, "with_target": True, "truncate_similar": False, "separable": True}
+    assert asked == expected | {"similar": 2, "alpha": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--seeds", "0"], ["--seeds 0", "1 or more"]),
+        (["--similar", "10", "--draw", "distinct"], ["--similar 10", "[1, 9]"]),
+        (["--alpha", "1"], ["--alpha 1.0", "[0, 1)"]),
+        (["--temperature", "0"], ["--temperature 0.0", "positive"]),
+        (["--batch-size", "513"], ["--batch-size 513", "512"]),
+        (["--draw", "twice"], ["--draw", "repetition"]),
+        (["--target-abov", "0"], ["did you mean --target-above"]),
+        (["--sweep.epochs", "4", "0"], ["--sweep", "epochs 0", "1 or more"]),
+        (["--json", "/nowhere/channel.json"], ["--json /nowhere/channel.json", "folder"]),
+        (["--json", "channel.txt"], ["--json channel.txt", ".json"]),
+        (["--figures", "/nowhere/figures"], ["--figures /nowhere/figures", "folder"]),
+    ],
+)
+def test_wrong_input_is_one_line(arguments, parts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        main(arguments)
+    assert len(str(caught.value).splitlines()) == 1
+    for part in parts:
+        assert part in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_input_ends_with_status_2():
+    err = command.run(["--dim", "2"], status=2, module="experiments.channel")
+    assert err == "error: --dim 2: must be 3 or more\n"
+
+
+def test_the_readme_s_table_is_that_of_the_file():
+    block = re.search("<!-- channel: (.*) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block[2] == markdown(ROOT / block[1])
