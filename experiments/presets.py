@@ -71,7 +71,7 @@ _TABLE_1_CIFAR = Setting(
 _PRESETS = {
     "digits": Preset(
         "the whole method on scikit-learn's digits, 20% of the training labels wrong, 24 seeds",
-        "2 minutes on 2 CPU cores",
+        "a minute on 2 CPU cores",
         _SMALL_MLP_STUDY,
     ),
     "mnist": Preset(

@@ -128,8 +128,6 @@ def test_a_sweep_grows(npz, tmp_path):
     assert "8 of 14 students were there already" in out
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert len(json.loads((tmp_path / "summary.json").read_text())["sweep"]["students"]) == 7
-    said(arguments)
-    assert json.loads((tmp_path / "summary.json").read_text())["sweep"] is None
 
 
 def test_a_population_larger_than_memory_is_split(npz, tmp_path):
