@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from small_study import dataset
+from xla_flags import xla_flags
 
 ROOT = Path(__file__).parents[1]
 SMALL = [
@@ -35,7 +36,7 @@ def start(
     """Starts `python -m experiments.distill`, or another module, with so many virtual devices."""
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": xla_flags(devices),
         "PYTHONWARNINGS": "default",
     }
     command = [*prefix, sys.executable, "-m", module, *map(str, arguments)]

@@ -3,9 +3,11 @@
 import os
 import tempfile
 
+from xla_flags import xla_flags
+
 COMPILED = tempfile.TemporaryDirectory(prefix="distill-jax-programs-")
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags(4)}"
 # Tests build the same programs again and again, also in the processes they start.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"

@@ -174,5 +174,5 @@ def test_wrong_input_ends_with_status_2():
 
 
 def test_the_readme_s_table_is_that_of_the_file():
-    block = re.search("<!-- channel: (.*) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
+    block = re.search("<!-- channel: (.*?) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
     assert block[2] == markdown(ROOT / block[1])
