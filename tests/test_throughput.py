@@ -146,9 +146,9 @@ def test_a_peer_s_steps_have_our_losses(model, shape, optimizer, kind):
         student=model,
         optimizer=rule,
         train=dataclasses.replace(base.train, batch_size=20),
-        run=RunSetting(steps_per_dispatch=1),
+        run=RunSetting(steps_per_dispatch=1, teacher_logits="in-step"),
     )
-    trainer = Trainer(setting, data, "student", 1)
+    trainer = Trainer(setting, data, "student")
     teacher, student = (
         jax.tree.map(on_host, trainer.initial_state([member]).variables)
         for member in (Member("teacher", 0), Member("one_hot", 0))
