@@ -110,7 +110,11 @@ def main(arguments: Sequence[str]) -> None:
     if not words or words[0].startswith("-"):
         words = ["cifar100-small", *words]
     setting: Setting = setting_from(words)
-    setting = dataclasses.replace(setting, train=dataclasses.replace(setting.train, epochs=4, snapshots=()))
+    setting = dataclasses.replace(
+        setting,
+        train=dataclasses.replace(setting.train, epochs=4, snapshots=()),
+        run=dataclasses.replace(setting.run, teacher_logits="in-step"),  # as in the bare step
+    )
     dataset = load_dataset(setting.data)
     trainer = Trainer(setting, dataset, "student")
     teacher = jax.tree.map(on_host, trainer.initial_state([Member("teacher", 0)]).variables)

@@ -45,10 +45,11 @@ def load_dataset(setting: DataSetting) -> Dataset:
         train, test = (_shrink(setting.image_size, split) for split in (train, test))
     draw = None
     if setting.label_noise:
-        draw = functools.partial(corrupt_labels, train.label, setting.label_noise, num_classes, setting.noise_seed)
+        own = functools.partial(corrupt_labels, train.label, setting.label_noise, num_classes, setting.noise_seed)
+        draw = functools.cache(own)  # asked for at every dump of every student
         train = dataclasses.replace(train, label=draw(0))
-    own = draw if setting.noise_draw == "per-seed" else None
-    return Dataset(Path(setting.dataset).name, train, test, num_classes, *mean_and_std(train.x), own)
+    of_each = draw if setting.noise_draw == "per-seed" else None
+    return Dataset(Path(setting.dataset).name, train, test, num_classes, *mean_and_std(train.x), of_each)
 
 
 def _check(setting: DataSetting) -> None:
