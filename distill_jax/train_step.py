@@ -87,6 +87,7 @@ def make_dispatch(
     steps: int,
     students: int = 1,
     teacher: nn.Module | Literal["cached"] | None = None,
+    objective: Callable[..., jax.Array] = cross_entropy,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """Several training steps of the students of one seed as one function.
 
@@ -106,6 +107,7 @@ def make_dispatch(
       students: how many, V.
       teacher: evaluated on the very batch the students see; 'cached' where its logits are given instead; None
         where the distillation weight is 0 throughout.
+      objective: the loss of a batch, called as `objective.cross_entropy` is.
 
     Returns:
       The function
@@ -131,7 +133,7 @@ def make_dispatch(
             logits, updated = model.apply(
                 {"params": params, **state.collections, **constants}, batch, train=True, mutable=[_CHANGING], **of_what
             )
-            loss = cross_entropy(logits, target, teacher_logits, weight, temperature, distillation_scale)
+            loss = objective(logits, target, teacher_logits, weight, temperature, distillation_scale)
             return loss, (logits, updated)
 
         (loss, (logits, updated)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
