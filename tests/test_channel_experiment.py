@@ -15,7 +15,8 @@ from experiments.channel import signs, sweep
 from experiments.channel.__main__ import main
 from experiments.channel.population import draw, outcomes
 from experiments.channel.setting import Setting, SweepSetting
-from experiments.channel.summary import lines, markdown
+from experiments.channel.summary import lines
+from experiments.comparison import markdown
 from theory import channel
 
 ROOT = Path(__file__).parents[1]
@@ -175,4 +176,4 @@ def test_wrong_input_ends_with_status_2():
 
 def test_the_readme_s_table_is_that_of_the_file():
     block = re.search("<!-- channel: (.*?) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert block[2] == markdown(ROOT / block[1])
+    assert block[2] == markdown(ROOT / block[1], lines)

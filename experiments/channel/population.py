@@ -21,7 +21,6 @@ from experiments.portions import Portions
 from experiments.training import STUDENT, TEACHER, Training
 from theory import channel
 
-MODELS = ("teacher", "control", "student")  # the order of axis V
 _PORTION = 16  # seeds of a portion on each device: what is on the device at once stays below 1 GB
 
 
@@ -44,7 +43,7 @@ class Drawn(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of seeds, all with a leading axis of seeds; V is over `MODELS`.
+    """What became of seeds, all with a leading axis of seeds; V is over `comparison.MODELS`.
 
     Attributes:
       label, test_label: int32 [S, N].
