@@ -146,7 +146,7 @@ def learn(setting: Setting) -> Callable[[jax.Array, Drawn], dict[str, jax.Array]
         def step(state: Any, now: jax.Array) -> tuple[Any, jax.Array]:
             row = jax.lax.dynamic_slice_in_dim(order, now // steps_per_epoch, 1)
             how = weight, rate, temperature, role, seed
-            state, _ = dispatch(state, taught, drawn.x, drawn.label, row, now, *how)
+            state, _ = dispatch(state, taught, drawn.x, {}, drawn.label, row, now, *how)
             return state, state.params["kernel"]
 
         _, path = jax.lax.scan(step, first, jnp.arange(steps, dtype=jnp.int32))
