@@ -105,7 +105,7 @@ class Training:
         def step(state: TrainState, now: jax.Array) -> tuple[TrainState, Any]:
             row = jax.lax.dynamic_slice_in_dim(order, now // per_epoch, 1)
             how = weight, rate, temperature, role, seed
-            state, _ = dispatch(state, {} if taught is None else taught, x, label, row, now, *how)
+            state, _ = dispatch(state, {} if taught is None else taught, x, {}, label, row, now, *how)
             return state, record(now + 1, state.params)
 
         last, path = jax.lax.scan(step, state, jnp.arange(self.steps, dtype=jnp.int32))

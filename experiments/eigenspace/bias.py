@@ -1,9 +1,9 @@
 """When a trajectory is biased towards the top eigendirection, and when one is more so than another, as numbers.
 
 The paper judges both by eye: "the trajectories move quickly along the X axis towards its final X axis value, before
-making progress along the Y axis", and footnote 1: in the extreme X first, then Y; else a "convex" shape. Let a(t) be the
-projection along the top direction and b(t) that along the bottom one, t = 0 ... T steps. Three definitions, each a number
-that is above 0 where the trajectory is biased, and one that is above 0 where a model is more biased than its teacher.
+making progress along the Y axis", and footnote 1: in the extreme X first, then Y; else a "convex" shape. Let a(t) be
+the projection along the top direction and b(t) that along the bottom one, t = 0 ... T steps. Three definitions, each a
+number that is above 0 where the trajectory is biased, and one above 0 where a model is more so than its teacher.
 
 area   Progress along each direction as a share of the model's own way, u(t) = (a(t) - a(0)) / (a(T) - a(0)) and
        w(t) likewise of b, gives a curve w(u) from (0, 0) to (1, 1). In words: how far below the diagonal it runs.
