@@ -155,13 +155,13 @@ def lines(said: Mapping[str, Any]) -> str:
             "pairs in which the teacher is biased towards the top direction",
             "all",
             quote(said["share_of_biased_teacher_pairs"], 1, scale=100) + "%",
-            _share_verdict(said["share_of_biased_teacher_pairs"], 1.0),
+            _most(said["share_of_biased_teacher_pairs"]),
         ),
         (
             "pairs in which the student is more so",
             f"{paper['hold']} of {paper['pairs']}",
             f"{quote(share, 1, scale=100)}%, control {quote(control, 1, scale=100)}%",
-            _share_verdict(share, paper["hold"] / paper["pairs"]),
+            verdict(dict(over) | {"level": "seeds"}, 1) + ", over the control",
         ),
         (
             "the same, student less control, points",
@@ -173,7 +173,7 @@ def lines(said: Mapping[str, Any]) -> str:
             "seeds with as many such pairs as the paper's one",
             "1 of 1",
             quote(said["as_many_as_the_paper_s"], 1, scale=100) + "%",
-            "",
+            _ordinary(said["as_many_as_the_paper_s"]),
         ),
         ("the same pairs (control's) by other definitions and projections", "not given", "; ".join(others), ""),
         (
@@ -197,9 +197,13 @@ def _percent(value: Mapping[str, Any]) -> str:
     return number(100 * value["mean"], 0) + "%"
 
 
-def _share_verdict(value: Mapping[str, Any], paper: float) -> str:
-    """Whether a share is the paper's to within a tenth, or at least that of most pairs."""
+def _most(value: Mapping[str, Any]) -> str:
     low = value["mean"] if value["low"] is None else value["low"]
-    if low >= paper - 0.1:
-        return "reproduced"
-    return "more often than not" if low > 0.5 else "not reproduced"
+    return "in nearly all" if low >= 0.95 else "in most" if low > 0.5 else "not reproduced"
+
+
+def _ordinary(value: Mapping[str, Any]) -> str:
+    """Whether the paper's one seed is one that is often drawn: one of twenty at least."""
+    if value["low"] >= 0.05:
+        return "the paper's is no unusual draw"
+    return "the paper's would be a rare draw" if value["high"] < 0.05 else "undecided"
