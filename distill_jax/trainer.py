@@ -16,8 +16,8 @@ from distill_jax.errors import InputError
 from distill_jax.length import Length, dispatches
 from distill_jax.models import CONVOLUTIONAL, build_model
 from distill_jax.optimizer import learning_rates, make_rule
-from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, make_mesh, over_devices, place
-from distill_jax.population import Member, over_members
+from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, apart, make_mesh, over_devices, place
+from distill_jax.population import Member, over_members, over_mesh
 from distill_jax.predict import Predictor
 from distill_jax.setting import Setting
 from distill_jax.train_step import TrainState, make_dispatch, make_epoch_order, make_fixed, make_init
@@ -102,12 +102,7 @@ class Trainer:
         if not hasattr(self.model, "fixed") or self.setting.data.augment != "none":
             return None
         of_one = make_fixed(self.model, mean=self.dataset.mean, std=self.dataset.std, dtype=self.dtype)
-        apart = self.mesh.shape[BATCH] == 1 < self.mesh.size
-        on_each = self.members // self.mesh.size if apart else self.members
-        mapped = over_members(of_one, (0, None), on_each, None if apart else MEMBER)
-        if apart:
-            mapped = over_devices(mapped, self.mesh, (MEMBER, None), MEMBER)
-        jitted = jax.jit(mapped, out_shardings=self.by_member)
+        jitted = jax.jit(over_mesh(of_one, (0, None), self.members, self.mesh), out_shardings=self.by_member)
         made = jax.eval_shape(jitted, self.state_like().variables, self.inputs["train"])
         on_a_device = made.size * made.dtype.itemsize / (self.mesh.size // self.mesh.shape[BATCH])
         return jitted if on_a_device <= _FIXED_SHARE * backend.memory_limit(self.setting.run.memory_gib) else None
@@ -139,14 +134,14 @@ class Trainer:
 
     def lowerable(self, taught: bool, steps: int) -> Any:
         """The jitted dispatch of so many steps, with the teacher in it or not."""
-        apart = self.mesh.shape[BATCH] == 1 < self.mesh.size  # each device has whole members
+        whole = apart(self.mesh)
         seeds, students = self.shape
-        if apart:
+        if whole:
             seeds, students = seeds // self.mesh.shape[SEED], students // self.mesh.shape[STUDENT]
         dispatch = make_dispatch(
             self.model,
             self.rule,
-            None if apart else self.mesh,
+            None if whole else self.mesh,
             mean=self.dataset.mean,
             std=self.dataset.std,
             augmentation=self.setting.data.augment,
@@ -158,10 +153,10 @@ class Trainer:
             students=students,
             teacher=("cached" if cached_teacher(self.setting) else self.teacher) if taught else None,
         )
-        in_turn = self.seeds_in_turn and (apart or self.mesh.size == 1)
+        in_turn = self.seeds_in_turn and (whole or self.mesh.size == 1)
         kept = self._fixed is not None
         axes = (0, 0, None, 0 if kept else None, 0, 0, None, 0, 0, 0, 0, 0)
-        of_seeds = over_members(dispatch, axes, seeds, None if apart else SEED, in_turn)
+        of_seeds = over_members(dispatch, axes, seeds, None if whole else SEED, in_turn)
 
         def population(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
             by_seed = [
@@ -172,12 +167,12 @@ class Trainer:
             moved, metrics = jax.tree.map(lambda a: a.reshape(seeds * students, *a.shape[2:]), outcome)
             return moved.replace(collections={**state.collections, **moved.collections}), metrics
 
-        if apart:
+        if whole:
             of_teacher = SEED if taught else None
             of_fixed = MEMBER if kept else None
             spread = (MEMBER, of_teacher, None, of_fixed, SEED, SEED, None, MEMBER, MEMBER, MEMBER, SEED, SEED)
             population = over_devices(population, self.mesh, spread, MEMBER)
-        metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if apart else None))
+        metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if whole else None))
         return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, metrics))
 
     def program(self, taught: bool, steps: int, args: tuple[Any, ...]) -> Any:

@@ -17,7 +17,7 @@ from experiments.eigenspace.data import draw, load
 from experiments.eigenspace.directions import along, eigendirections
 from experiments.eigenspace.population import outcomes
 from experiments.eigenspace.setting import Setting, filled
-from experiments.eigenspace.summary import collect, lines, summarise, trajectories
+from experiments.eigenspace.summary import lines, summarise, trajectories, values
 from theory import eigenspace
 
 ROOT = Path(__file__).parents[1]
@@ -152,10 +152,10 @@ def test_seeds_draw_their_own_points_noise_and_pairs():
 
 def test_shares_are_counted_by_seed():
     chosen = setting()
-    values, _ = collect(iter([found(chosen, 3)]))
+    of_seeds = values(found(chosen, 3))
     more = np.array([[1.0, -1.0, 1.0], [1.0, 1.0, 1.0], [np.nan, -1.0, 0.0]])
-    values["more", "norm", "area", "student"] = more
-    said = summarise(chosen, values)
+    of_seeds["more", "norm", "area", "student"] = more
+    said = summarise(chosen, of_seeds)
     assert said["share_of_pairs"]["mean"] == pytest.approx(5 / 9)
     assert said["share_of_pairs"]["n"] == 3
     assert said["as_many_as_the_paper_s"]["mean"] == pytest.approx(1 / 3)

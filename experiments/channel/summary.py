@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 
 from distill_jax.dumps import Dump
-from distill_jax.findings import verdict
 from distill_jax.statistics import quote
 from experiments import comparison
 from experiments.channel import signs
 from experiments.channel.population import Outcome
 from experiments.channel.setting import Setting
-from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, with_paper
+from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, readme_table, supported, with_paper
 
 PAPER = {
     "one_hot_sign_share": signs.PAPER_ONE_HOT,
@@ -35,18 +34,16 @@ def _of_split(outcome: Outcome, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 def collect(setting: Setting, portions: Iterable[Outcome]) -> tuple[Collected, Outcome]:
     """The values of every seed by name, each with a leading axis of seeds, and the first portion as it came."""
-    parts: list[Collected] = []
-    first = None
-    for outcome in portions:
-        first = outcome if first is None else first
+
+    def values(outcome: Outcome) -> Collected:
         values = dict(signs.count(setting, outcome.label, outcome.own, outcome.logits[:, TEACHER]))
         values |= {"accuracy": outcome.accuracy, "cosine": outcome.cosine}
         for split in ("train", "test"):
             logits, label = _of_split(outcome, split)
             values["gap", split] = comparison.gaps(logits, label, label, split)
-        parts.append(values)
-    assert first is not None
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, first
+        return values
+
+    return comparison.collect(portions, values)
 
 
 def summarise(setting: Setting, found: Collected) -> dict[str, Any]:
@@ -120,12 +117,12 @@ def lines(said: Mapping[str, Any]) -> str:
             "so" if said["test_accuracy_teacher"]["mean"] > 0.9 else "not so",
         ),
         ("student's gain in test accuracy, points", "about +0.7", gain, _gain(said["paired_gain"])),
-        ("the same over the control", "not given", over_control, _verdict(said["paired_gain_over_control"], 1)),
+        ("the same over the control", "not given", over_control, supported(said["paired_gain_over_control"], 1)),
         (
             "cosine of weights and class vector: teacher, control, student",
             "student's higher",
             ", ".join(cos),
-            _verdict(said["cos_gain_over_control"], 1),
+            supported(said["cos_gain_over_control"], 1),
         ),
         (
             "classes whose cosine is above the teacher's: student, control",
@@ -137,27 +134,22 @@ def lines(said: Mapping[str, Any]) -> str:
             "gap on hard training points less the control's (phi)",
             "below 0",
             gap[0],
-            _verdict(said["hard_gap_student_minus_control_train"], -1),
+            supported(said["hard_gap_student_minus_control_train"], -1),
         ),
         (
             "the same, test points",
             "not given",
             gap[1],
-            _verdict(said["hard_gap_student_minus_control_test"], -1),
+            supported(said["hard_gap_student_minus_control_test"], -1),
         ),
     )
-    head = ["| of the paper | there | here | verdict |", "| --- | --- | --- | --- |"]
-    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
-
-
-def _verdict(value: Mapping[str, Any], claimed: int) -> str:
-    return verdict(dict(value) | {"level": "seeds"}, claimed)
+    return readme_table(rows)
 
 
 def _gain(value: Mapping[str, Any]) -> str:
     """The verdict on the sign of the gain, and whether "about 0.7%" (0.65 to 0.75) can be its size."""
     size = value["high"] is None or (value["high"] >= 0.0065 and value["low"] < 0.0075)
-    return _verdict(value, 1) + ("" if size else " in its sign, not in its size")
+    return supported(value, 1) + ("" if size else " in its sign, not in its size")
 
 
 def _consistent(share: Mapping[str, Any]) -> str:

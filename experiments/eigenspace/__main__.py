@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     from experiments import comparison
     from experiments.eigenspace.data import load
     from experiments.eigenspace.population import outcomes
-    from experiments.eigenspace.summary import collect, summarise
+    from experiments.eigenspace.summary import summarise, values
 
     dataset = load(setting)
     # The cores are devices that share the seeds, not a batch: any number will do that divides 840 evenly.
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         left = (time.monotonic() - started) / seeds * (setting.seeds - seeds)
         console.print(f"{seeds} of {setting.seeds} seeds, ETA {left / 60:.1f} min", highlight=False)
 
-    found, first = collect(outcomes(setting, dataset, range(setting.seeds)), tell)
+    found, first = comparison.collect(outcomes(setting, dataset, range(setting.seeds)), values, tell)
     seconds = {"wall": time.monotonic() - started, "cpu": time.process_time() - cpu}
     said: dict[str, Any] = {
         "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),

@@ -27,6 +27,10 @@ class Drawn(NamedTuple):
     test: Split
     pairs: np.ndarray
 
+    def take(self, index: np.ndarray) -> "Drawn":
+        """The seeds at these positions, int [S], in this order."""
+        return Drawn(self.train.take(index), self.test.take(index), self.pairs[index])
+
 
 def load(setting: Setting) -> Dataset:
     """The whole data set, without noise.

@@ -70,7 +70,7 @@ def outcomes(setting: Setting, dataset: Dataset, seeds: range) -> Iterator[Outco
         learned = learning(*(place(portions.mesh, array, SEED) for array in given))
         found = {name: on_host(array)[:count] for name, array in learned.items()}
         accuracy = found.pop("accuracy")[:, :, :: setting.every]
-        yield Outcome(draw(setting, dataset, numbers[:count]), accuracy=accuracy, **found)
+        yield Outcome(drawn.take(np.arange(count)), accuracy=accuracy, **found)
 
 
 def learn(setting: Setting, dataset: Dataset) -> Callable[..., dict[str, jax.Array]]:

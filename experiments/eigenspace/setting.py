@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from distill_jax.errors import InputError
-from experiments.throughput.results import check_writable
+from experiments.command_line import check_writable
 
 PAPERS: dict[str, dict[str, Any]] = {  # what differs between the two settings of appendix C.4
     "random-features": {
@@ -135,5 +135,4 @@ def validate(setting: Setting) -> None:
     every = setting.evaluate_every
     require(every is None or 1 <= every <= setting.steps, "evaluate_every", f"in [1, {setting.steps}]")
     check_writable("--json", setting.json, ".json")
-    if setting.figures is not None and not setting.figures.absolute().parent.is_dir():
-        raise InputError(f"--figures {setting.figures}: its folder is not there")
+    check_writable("--figures", setting.figures)

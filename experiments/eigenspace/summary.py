@@ -1,16 +1,15 @@
 """What seeds have become, as numbers with intervals beside the paper's, and as the README's lines."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from distill_jax.errors import InputError
-from distill_jax.findings import verdict
 from distill_jax.statistics import CONFIDENCE, number, quote
 from experiments import comparison
-from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, with_paper
+from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, readme_table, supported, with_paper
 from experiments.eigenspace.bias import DEFINITIONS, at_equal, biases, exaggerations
 from experiments.eigenspace.population import PROJECTIONS, Outcome
 from experiments.eigenspace.setting import Setting
@@ -20,34 +19,21 @@ PAPER_HOLD = {"random-features": 15, "mlp": 13}  # "in all of the 15", "in all b
 Collected = dict[Any, np.ndarray]
 
 
-def collect(portions: Iterable[Outcome], tell: Callable[[int], None] = lambda seeds: None) -> tuple[Collected, Outcome]:
-    """The values of every seed by name, each with a leading axis of seeds, and the first portion as it came.
-
-    Args:
-      portions: of `population.outcomes`.
-      tell: told after each portion how many seeds there are.
-    """
-    parts: list[Collected] = []
-    first, seeds = None, 0
-    for outcome in portions:
-        first = outcome if first is None else first
-        values: Collected = {"accuracy": outcome.accuracy.astype(np.float64)}
-        for place, projection in enumerate(PROJECTIONS):
-            top, bottom = trajectories(outcome, place)
-            own = biases(top, bottom)
-            for name, of_models in own.items():
-                values["own", projection, name] = of_models
-            for model in (CONTROL, STUDENT):
-                for name, more in exaggerations(own, top, bottom, model).items():
-                    values["more", projection, name, MODELS[model]] = more
-        for split, logits in (("train", outcome.logits), ("test", outcome.test_logits)):
-            of_split = getattr(outcome.drawn, split)
-            values["gap", split] = comparison.gaps(logits, of_split.label, of_split.true_label, split)
-        parts.append(values)
-        seeds += len(outcome.path)
-        tell(seeds)
-    assert first is not None
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, first
+def values(outcome: Outcome) -> Collected:
+    """The values of a portion's seeds by name, each with a leading axis of seeds."""
+    found: Collected = {"accuracy": outcome.accuracy.astype(np.float64)}
+    for place, projection in enumerate(PROJECTIONS):
+        top, bottom = trajectories(outcome, place)
+        own = biases(top, bottom)
+        for name, of_models in own.items():
+            found["own", projection, name] = of_models
+        for model in (CONTROL, STUDENT):
+            for name, more in exaggerations(own, top, bottom, model).items():
+                found["more", projection, name, MODELS[model]] = more
+    for split, logits in (("train", outcome.logits), ("test", outcome.test_logits)):
+        of_split = getattr(outcome.drawn, split)
+        found["gap", split] = comparison.gaps(logits, of_split.label, of_split.true_label, split)
+    return found
 
 
 def trajectories(outcome: Outcome, projection: int) -> tuple[np.ndarray, np.ndarray]:
@@ -161,13 +147,13 @@ def lines(said: Mapping[str, Any]) -> str:
             "pairs in which the student is more so",
             f"{paper['hold']} of {paper['pairs']}",
             f"{quote(share, 1, scale=100)}%, control {quote(control, 1, scale=100)}%",
-            verdict(dict(over) | {"level": "seeds"}, 1) + ", over the control",
+            supported(over, 1) + ", over the control",
         ),
         (
             "the same, student less control, points",
             "not given",
             quote(over, 1, sign=True, scale=100),
-            verdict(dict(over) | {"level": "seeds"}, 1),
+            supported(over, 1),
         ),
         (
             "seeds with as many such pairs as the paper's one",
@@ -180,17 +166,16 @@ def lines(said: Mapping[str, Any]) -> str:
             "test accuracy less the teacher's at equal training accuracy, points: student, control",
             "above 0" if said["setting"]["setting"] == "mlp" else "little",
             ", ".join(quote(value, 2, sign=True, scale=100) for value in equal[:2]),
-            f"student over control {verdict(dict(equal[2]) | {'level': 'seeds'}, 1)}",
+            f"student over control {supported(equal[2], 1)}",
         ),
         (
             "gap on hard training points less the control's (phi)",
             "below 0",
             quote(gap, sign=True),
-            verdict(dict(gap) | {"level": "seeds"}, -1),
+            supported(gap, -1),
         ),
     )
-    head = ["| of the paper | there | here | verdict |", "| --- | --- | --- | --- |"]
-    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+    return readme_table(rows)
 
 
 def _percent(value: Mapping[str, Any]) -> str:
