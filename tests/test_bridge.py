@@ -9,6 +9,7 @@ import command
 import numpy as np
 import pytest
 
+from distill_jax.errors import InputError
 from experiments.comparison import markdown
 from experiments.eigenspace import bridge
 from experiments.eigenspace.bias import LEVELS
@@ -95,7 +96,7 @@ def test_the_command_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert abs(theory["exaggeration_student"]["mean"]) < 1e-3
     assert theory["longer"]["mean"] == pytest.approx(1)
     assert rows["theory, but Adam"]["distance_teacher"]["mean"] > 0.01
-    with pytest.raises(bridge.InputError, match=r"--json .*: was made with another setting"):
+    with pytest.raises(InputError, match=r"--json .*: was made with --seeds 2, not 3"):
         bridge.main([*arguments, "--seeds", "3"])
 
 

@@ -5,18 +5,17 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from distill_jax.errors import InputError
 from distill_jax.statistics import number, over_seeds, quote
 from experiments import command_line
 from experiments.eigenspace.departures import BridgeSetting, departures
 from experiments.eigenspace.setting import validate
+from experiments.resumed import pieces
 
 PROG = "python -m experiments.eigenspace.bridge"
 DRAWN = slice(2, None, 3)  # of the levels, those whose mean curves are kept for the picture
@@ -42,9 +41,8 @@ def main(arguments: Sequence[str]) -> None:
     backend.use_cores(840)
     backend.keep_programs(None)
     choice = {k: v for k, v in dataclasses.asdict(bridge).items() if k not in ("json", "figures", "data_dir")}
-    said = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "setting": choice, "rows": {}}
-    if bridge.json is not None and bridge.json.exists():
-        said["rows"] = _kept(bridge.json, said)
+    said: dict[str, Any] = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "setting": choice}
+    said["rows"] = pieces(bridge.json, said | {"rows": {}}, "rows")
     console = Console(width=None if sys.stdout.isatty() else 160)
     todo, started = [name for name in rows if name not in said["rows"]], time.monotonic()
     for done, name in enumerate(todo, 1):
@@ -161,23 +159,6 @@ def _table(said: Mapping[str, Any]) -> Table:
     for name, row in said["rows"].items():
         table.add_row(*_cells(name, row))
     return table
-
-
-def _kept(path: Path, said: Mapping[str, Any]) -> dict[str, Any]:
-    """The rows that an interrupted run has left.
-
-    Raises:
-      InputError: the file is no such result, or one of another setting or commit.
-    """
-    try:
-        there = json.loads(path.read_text())
-        same = there["setting"] == said["setting"] and there["environment"]["commit"] == said["environment"]["commit"]
-        rows = there["rows"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"--json {path}: is there and not a result of this command; choose another name") from None
-    if not same:
-        raise InputError(f"--json {path}: was made with another setting or commit; choose another name or remove it")
-    return rows
 
 
 if __name__ == "__main__":
