@@ -63,6 +63,7 @@ def test_each_row_is_one_departure():
     for name, fields in expected.items():
         assert differ(f"theory, but {name}", "theory") == fields
         assert differ(f"paper, but no {name}", "paper") == fields
+    assert differ("theory, but Adam and minibatches", "theory, but Adam") == {"batch_size", "epochs"}
     of_loss = {"temperature", "projection"}  # which squared loss and this command do not look at
     assert differ("theory, but MLP", "theory") == {"setting", "initial", "epochs", "learning_rate"} | of_loss
     assert differ("paper's MLP, but no cross-entropy", "paper's MLP") == {"loss"}
@@ -95,6 +96,7 @@ def test_the_command_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert theory["distance_student"]["mean"] < 0.005
     assert abs(theory["exaggeration_student"]["mean"]) < 1e-3
     assert theory["longer"]["mean"] == pytest.approx(1)
+    assert theory["off_known"]["mean"] < 0.05
     assert rows["theory, but Adam"]["distance_teacher"]["mean"] > 0.01
     with pytest.raises(InputError, match=r"--json .*: was made with --seeds 2, not 3"):
         bridge.main([*arguments, "--seeds", "3"])

@@ -137,13 +137,19 @@ def values(setting: Any, outcome: Any) -> dict[Any, np.ndarray]:
 
 
 def lines(said: Mapping[str, Any]) -> str:
-    """The README's table of a result."""
+    """The README's table of a result, and how near the theory's own row is to the closed form of its known time."""
     head = [
         "| trained by | teacher's distance from the nearest closed form | student's | student's bias less the teacher's"
         " | control's | pairs: student, control | student's time over teacher's |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    return "\n".join([*head, *(f"| {' | '.join(_cells(name, row))} |" for name, row in said["rows"].items())]) + "\n"
+    body = [f"| {' | '.join(_cells(name, row))} |" for name, row in said["rows"].items()]
+    theory = said["rows"]["theory"]
+    off = (
+        "From the closed form of its known time no curve of the theory's own row is further than "
+        f"{quote(theory['off_known'], 3)} anywhere (n = {theory['off_known']['n']}, means of the greatest distance)."
+    )
+    return "\n".join([*head, *body, "", off]) + "\n"
 
 
 def _cells(name: str, row: Mapping[str, Any]) -> list[str]:

@@ -21,14 +21,15 @@ def figure(rows: Mapping[str, Any]) -> Figure:
     """
     canvas = Figure(figsize=(14, 4.4 + 0.36 * len(rows) + 2.3), dpi=150, layout="constrained")
     above, below = canvas.subfigures(2, 1, height_ratios=[4.4, 0.36 * len(rows) + 1.6])
-    panels = above.subplots(-(-(len(rows) + 1) // _COLUMNS), _COLUMNS, sharex=True, sharey=True).ravel()
+    panels = above.subplots(-(-len(rows) // _COLUMNS), _COLUMNS, sharex=True, sharey=True).ravel()
     for axis, (name, row) in zip(panels, rows.items(), strict=False):
         _curves(axis, name, row["curves"])
     for axis in panels[len(rows) :]:
         axis.set_axis_off()
-    panels[len(rows)].legend(*panels[0].get_legend_handles_labels(), loc="center", frameon=False, fontsize=9)
-    above.supxlabel("share of the way along the top direction", fontsize=9.5)
-    above.supylabel("along the bottom direction", fontsize=9.5)
+    above.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False, fontsize=9)
+    above.suptitle(
+        "Share of the way along the bottom direction over that along the top one", fontsize=11, x=0.01, ha="left"
+    )
     axes = below.subplots(1, 3, sharey=True)
     shown: tuple[tuple[str, dict[str, str]], ...] = (
         ("distance from the nearest closed form", {"teacher": "distance_teacher", "student": "distance_student"}),
@@ -45,7 +46,8 @@ def figure(rows: Mapping[str, Any]) -> Figure:
     axes[2].set_xscale("log")
     axes[2].set_xticks([0.5, 1, 2, 4], ["1/2", "1", "2", "4"])
     axes[2].minorticks_off()
-    axes[1].legend(frameon=False, fontsize=8.5)
+    for axis in axes[:2]:
+        axis.legend(frameon=False, fontsize=8.5)
     return canvas
 
 
@@ -56,7 +58,7 @@ def _curves(axis: Any, name: str, curves: Mapping[str, Any]) -> None:
         line = {"color": style["color"], "linestyle": style["linestyle"], "lw": 1.8}
         axis.plot(u, [0.0, *curves[model], 1.0], label=LABELS[NAMES[model]], **line)
     closed = {"color": "#999999", "lw": 4, "alpha": 0.5, "zorder": 0}
-    axis.plot(u, [0.0, *curves["closed_form"], 1.0], label="closed form\nnearest to the teacher", **closed)
+    axis.plot(u, [0.0, *curves["closed_form"], 1.0], label="closed form nearest to the teacher", **closed)
     axis.set_title(name, fontsize=9)
     axis.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     axis.tick_params(labelsize=7.5)
