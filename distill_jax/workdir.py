@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from distill_jax.errors import InputError
+from distill_jax.errors import InputError, RunError
 from distill_jax.population import Member
 from distill_jax.setting import differences, digest
 
@@ -21,6 +21,23 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a result, and its folder where that is not there, so that it is there whole or as it was before.
+
+    Raises:
+      RunError: it cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        remedy = "free the disk or choose another workdir"
+        raise RunError(f"{path} cannot be written: {error.strerror}; {remedy}") from error
 
 
 def claim(workdir: Path, identity: dict[str, Any]) -> IO[str]:

@@ -200,7 +200,7 @@ def test_a_snapshot_that_some_seed_or_model_lacks_is_left_out(tmp_path):
     assert summary["trajectories"]["kd"]["train_accuracy"]["step"] == list(STEPS[1:])
     assert summary["trajectories"]["one_hot"]["train_accuracy"]["step"] == list(STEPS)
     evolution = report.draw(tmp_path, summary)["evolution"]
-    assert [a.get_title() for a in evolution.axes if a.get_title()] == ["step 20", "step 40"]
+    assert [a.get_title("left") for a in evolution.axes if a.get_title("left")] == ["step 20", "step 40"]
 
 
 def test_a_missing_dump_is_named(tmp_path):

@@ -20,18 +20,23 @@ class Planned:
 
     Attributes:
       name: its folder below the scale's.
-      title: as figures name it: the data, and teacher and student.
+      data, networks: as figures name them.
       row: the row of Table 2 whose networks and data it has.
       setting: what `distill_jax.study` is given, but for `run`.
       steps: of a run.
-      switch_step: of the study's own switched students.
     """
 
     name: str
-    title: str
+    data: str
+    networks: str
     row: Row
     setting: Setting
     steps: int
+
+    @property
+    def title(self) -> str:
+        """The study in one line."""
+        return f"{self.data}, {self.networks}"
 
     @property
     def switch_step(self) -> int:
@@ -45,11 +50,11 @@ class Planned:
         """Teacher and students of each seed; see `sweep.students`."""
         return len(MODELS) + 2 * len(self.setting.sweep.switch_step)
 
-    def located(self, workdir: Path, data_dir: Path | None, tiny_dir: Path | None, seeds: int) -> Setting:
-        """The setting with folders and repetitions filled in."""
-        tiny = self.setting.data.dataset == "tiny-imagenet"
-        data = {"data_dir": (tiny_dir or data_dir) if tiny else data_dir}
-        return changed(self.setting, data=data, run={"workdir": workdir / self.name, "seeds": seeds})
+    def located(self, folder: Path, data_dir: Path | None, seeds: int) -> Setting:
+        """The setting with folders and repetitions filled in; `data_dir` has Tiny-ImageNet beside the TFDS folders."""
+        if data_dir is not None and self.setting.data.dataset == "tiny-imagenet":
+            data_dir = data_dir / "tiny-imagenet-200"
+        return changed(self.setting, data={"data_dir": data_dir}, run={"workdir": folder / self.name, "seeds": seeds})
 
 
 def studies(scale: Scale) -> dict[str, Planned]:
@@ -97,13 +102,16 @@ def studies(scale: Scale) -> dict[str, Planned]:
 def _plan(
     name: str, variant: str, row: Row, ground: Ground, *, late: int, sweep: tuple[int, ...] = (), **groups: dict
 ) -> Planned:
-    (teacher, teacher_setting), (student, student_setting) = (ground.networks[n] for n in (row.teacher, row.student))
+    teacher, student = ground.networks[row.teacher], ground.networks[row.student]
     groups["objective"] = groups.get("objective", {}) | {"switch_step": late}
+    peaks = [network.peak for network in (teacher, student) if network.peak is not None]
+    if peaks:
+        groups["optimizer"] = groups.get("optimizer", {}) | {"learning_rate": min(peaks)}
     setting = dataclasses.replace(
         changed(ground.base, **groups),
-        teacher=teacher_setting,
-        student=student_setting,
+        teacher=teacher.setting,
+        student=student.setting,
         sweep=SweepSetting(switch_step=sweep),
     )
-    title = f"{ground.label}, {teacher} → {student}" + (f", {variant}" if variant else "")
-    return Planned(name, title, row, setting, Length.of(setting, ground.examples).total_steps)
+    networks = f"{teacher.label} → {student.label}" + (f", {variant}" if variant else "")
+    return Planned(name, ground.label, networks, row, setting, Length.of(setting, ground.examples).total_steps)
