@@ -57,7 +57,8 @@ def show(
 def _total(times: Sequence) -> str:
     """The sum of expected times on one device, and how many are not known."""
     known = [time for time in times if time is not None]
-    parts = [f"{len(times) - len(known)} not measured"] if len(known) < len(times) else []
+    unknown = len(times) - len(known)
+    parts = [] if not unknown else ["not measured"] if len(times) == 1 else [f"{unknown} not measured"]
     for device in dict.fromkeys(time.device for time in known):
         parts.append(f"{duration(sum(t.seconds for t in known if t.device == device))} on {device}")
     return ", ".join(parts) or "nothing"
