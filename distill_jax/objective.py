@@ -48,6 +48,26 @@ def cross_entropy(
     return (1 - weight) * one_hot + weight * distilled
 
 
+def squared_error(
+    logits: jax.Array,
+    label: jax.Array,
+    teacher_logits: jax.Array | None,
+    weight: jax.Array | float,
+    temperature: jax.Array | float,
+    scale: str = "T^2",
+) -> jax.Array:
+    """The objective of section 4.1's theory: half the squared distance to the one-hot label or the teacher's outputs.
+
+    Arguments and result as of `cross_entropy`: the target is (1 - w) e(y) + w teacher, which for a w of 0 or 1 is what
+    the theory's teacher or student is trained towards. There is no softmax, and temperature and scale mean nothing.
+    """
+    del temperature, scale
+    target = jax.nn.one_hot(label, logits.shape[-1])
+    if teacher_logits is not None:
+        target = (1 - weight) * target + weight * teacher_logits
+    return jnp.sum((logits - target) ** 2, -1).mean() / 2
+
+
 def switch_step(setting: ObjectiveSetting, total_steps: int) -> int:
     """The step at which the switched students begin to change their loss."""
     return total_steps // 2 if setting.switch_step is None else setting.switch_step

@@ -33,6 +33,11 @@ def make_mesh(seeds: int, students: int) -> Mesh:
     return Mesh(grid, (SEED, STUDENT, BATCH), axis_types=(AxisType.Auto,) * 3)
 
 
+def apart(mesh: Mesh) -> bool:
+    """Whether there are several devices, and each has whole members."""
+    return mesh.shape[BATCH] == 1 < mesh.size
+
+
 def place(mesh: Mesh, tree: Any, *axes: Axes) -> Any:
     """Puts host arrays, the same in every process, on the mesh with their leading axes split over `axes`."""
     sharding = NamedSharding(mesh, PartitionSpec(*axes))

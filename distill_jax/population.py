@@ -10,7 +10,9 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
+from distill_jax.placement import MEMBER, apart, over_devices
 from distill_jax.setting import Setting
 
 
@@ -122,3 +124,11 @@ def over_members(
         return jax.tree.map(lambda a: a[None], f(*one))
 
     return alone
+
+
+def over_mesh(f: Callable[..., Any], in_axes: Sequence[int | None], members: int, mesh: Mesh) -> Callable[..., Any]:
+    """`over_members` for all members of a mesh, spread over its devices; arguments with axis None are on each."""
+    if not apart(mesh):
+        return over_members(f, in_axes, members, MEMBER)
+    of_a_device = over_members(f, in_axes, members // mesh.size)
+    return over_devices(of_a_device, mesh, [None if axis is None else MEMBER for axis in in_axes], MEMBER)

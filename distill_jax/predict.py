@@ -10,8 +10,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from distill_jax.data.augment import normalise
 from distill_jax.dumps import SHARD_EXAMPLES
-from distill_jax.placement import BATCH, MEMBER, on_host, over_devices, place
-from distill_jax.population import over_members
+from distill_jax.placement import BATCH, MEMBER, apart, on_host, place
+from distill_jax.population import over_mesh
 
 
 def process_rows(examples: int, process: int, processes: int) -> slice:
@@ -38,18 +38,13 @@ class Predictor:
         across = mesh.shape[BATCH]
         self._mesh, self._batch = mesh, -(-batch // across) * across
 
-        apart = across == 1 < mesh.size  # each device has whole members
-
         def forward(variables: Any, x: jax.Array, chosen: jax.Array) -> jax.Array:
             inputs = normalise(x[chosen], mean, std, dtype)
-            if not apart:
+            if not apart(mesh):
                 inputs = jax.lax.with_sharding_constraint(inputs, NamedSharding(mesh, PartitionSpec(BATCH)))
             return model.apply(variables, inputs, train=False)
 
-        on_each = members // mesh.size if apart else members
-        mapped: Callable[..., jax.Array] = over_members(forward, (0, None, None), on_each, MEMBER)
-        if apart:
-            mapped = over_devices(mapped, mesh, (MEMBER, None, None), MEMBER)
+        mapped: Callable[..., jax.Array] = over_mesh(forward, (0, None, None), members, mesh)
         self._forward = jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
 
     def __call__(self, variables: Any, x: jax.Array) -> tuple[np.ndarray, int]:

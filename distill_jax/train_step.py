@@ -72,6 +72,15 @@ def make_epoch_order(examples: int, epochs: int) -> Callable[..., jax.Array]:
     return order
 
 
+def make_fixed(model: nn.Module, *, mean: jax.Array, std: jax.Array, dtype: Any) -> Callable[..., jax.Array]:
+    """The function (variables, x [N, ...] raw) -> [N, ...], what the part of a model that is not trained makes of x."""
+
+    def fixed(variables: Any, x: jax.Array) -> jax.Array:
+        return model.apply(variables, normalise(x, mean, std, dtype), method="fixed")
+
+    return fixed
+
+
 def make_dispatch(
     model: nn.Module,
     rule: optax.GradientTransformation,
@@ -87,6 +96,7 @@ def make_dispatch(
     steps: int,
     students: int = 1,
     teacher: nn.Module | Literal["cached"] | None = None,
+    objective: Callable[..., jax.Array] = cross_entropy,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """Several training steps of the students of one seed as one function.
 
@@ -94,8 +104,7 @@ def make_dispatch(
 
     Args:
       model: the network to train, `model.apply(variables, x, train)` -> float32 logits [B, K]. Where it has a
-        method `fixed`, a part of it that is not trained, and nothing is augmented, that part is computed once a
-        dispatch of the whole split if this is less work than in every step.
+        method `fixed`, a part of it that is not trained, what that part makes of the split may be given.
       rule: the update rule without its learning rate, see `optimizer.make_rule`.
       mesh: the batch is split over its 'batch' axis; None where it is not split.
       mean, std: of the inputs, by channel or feature, in raw units.
@@ -106,14 +115,16 @@ def make_dispatch(
       students: how many, V.
       teacher: evaluated on the very batch the students see; 'cached' where its logits are given instead; None
         where the distillation weight is 0 throughout.
+      objective: the loss of a batch, called as `objective.cross_entropy` is.
 
     Returns:
       The function
-        (state, taught, x, label, order, first_step, weight, rate, temperature, role, seed)
+        (state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed)
         -> (state, {'loss': float32 [V, steps], 'accuracy': float32 [V, steps]})
       with state's leaves [V, ...], of collections in what is returned only those that change; taught the
       teacher's variables, or its logits float32 [N, K]; x [N, ...] raw and label int32 [N] the whole training
-      split; order int32 [E, N] the permutations of the epochs from that of `first_step` (int32 scalar) on; weight
+      split; fixed what `make_fixed` made of it for each student, [V, N, ...], or {} where that is computed in every
+      step; order int32 [E, N] the permutations of the epochs from that of `first_step` (int32 scalar) on; weight
       and rate float32 [V, total steps] the distillation weight and the learning rate at every step of the run;
       temperature float32 [V]. Accuracy is on the augmented batch before its update.
     """
@@ -123,15 +134,12 @@ def make_dispatch(
             return batch
         return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec(BATCH)))
 
-    def fixed_part(state, x):
-        return model.apply(state.variables, normalise(x, mean, std, dtype), method="fixed")
-
     def update(of_what, state, constants, batch, target, teacher_logits, weight, rate, temperature):
         def loss_of(params):
             logits, updated = model.apply(
                 {"params": params, **state.collections, **constants}, batch, train=True, mutable=[_CHANGING], **of_what
             )
-            loss = cross_entropy(logits, target, teacher_logits, weight, temperature, distillation_scale)
+            loss = objective(logits, target, teacher_logits, weight, temperature, distillation_scale)
             return loss, (logits, updated)
 
         (loss, (logits, updated)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
@@ -143,17 +151,13 @@ def make_dispatch(
         )
         return state, {"loss": loss, "accuracy": jnp.mean(jnp.argmax(logits, axis=-1) == target)}
 
-    def all_fixed(state, x):
-        return over_members(fixed_part, (0, None), students, STUDENT)(state, x)
-
     def update_all(of_fixed, *args):
         one = functools.partial(update, {"of_fixed": True} if of_fixed else {})
         return over_members(one, (0, 0, 0 if of_fixed else None, None, None, 0, 0, 0), students, STUDENT)(*args)
 
-    def dispatch(state, taught, x, label, order, first_step, weight, rate, temperature, role, seed):
+    def dispatch(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
         first_epoch = first_step // steps_per_epoch
-        reusable = hasattr(model, "fixed") and augmentation == "none" and len(x) < steps * batch_size
-        fixed = all_fixed(state, x) if reusable else None  # [V, N, ...]
+        of_fixed = not isinstance(fixed, dict)
         # What does not change stays out of the loop, which would carry it from step to step.
         constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
         state = state.replace(collections={n: c for n, c in state.collections.items() if n == _CHANGING})
@@ -164,16 +168,14 @@ def make_dispatch(
             chosen = on_devices(jax.lax.dynamic_slice(row, (start,), (batch_size,)))
             batch = augment(jax.random.fold_in(_key(role, seed, _AUGMENT), step), x[chosen], augmentation)
             batch = on_devices(normalise(batch, mean, std, dtype))
-            seen = batch if fixed is None else fixed[:, chosen]
+            seen = fixed[:, chosen] if of_fixed else batch
             teacher_logits = None
             if teacher == "cached":
                 teacher_logits = taught[chosen]
             elif teacher is not None:
                 teacher_logits = teacher.apply(taught, batch, train=False)
             now = weight[:, step], rate[:, step], temperature
-            return update_all(
-                fixed is not None, state, constants, seen, on_devices(label[chosen]), teacher_logits, *now
-            )
+            return update_all(of_fixed, state, constants, seen, on_devices(label[chosen]), teacher_logits, *now)
 
         if steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
             state, metrics = one_step(state, first_step)

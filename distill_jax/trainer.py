@@ -16,11 +16,13 @@ from distill_jax.errors import InputError
 from distill_jax.length import Length, dispatches
 from distill_jax.models import CONVOLUTIONAL, build_model
 from distill_jax.optimizer import learning_rates, make_rule
-from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, make_mesh, over_devices, place
-from distill_jax.population import Member, over_members
+from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, apart, make_mesh, over_devices, place
+from distill_jax.population import Member, over_members, over_mesh
 from distill_jax.predict import Predictor
 from distill_jax.setting import Setting
-from distill_jax.train_step import TrainState, make_dispatch, make_epoch_order, make_init
+from distill_jax.train_step import TrainState, make_dispatch, make_epoch_order, make_fixed, make_init
+
+_FIXED_SHARE = 0.25  # of a device's memory, for what models' untrained parts make of the training set
 
 
 @dataclasses.dataclass
@@ -79,6 +81,7 @@ class Trainer:
             batch=max(standard.evaluation_batch // self.members, 1),
         )
         self.inputs = {s: place(self.mesh, getattr(dataset, s).x) for s in ("train", "test")}
+        self._fixed = self._make_fixed()
         self.programs: dict[tuple[bool, int], Any] = {}
         self._compilation = 0.0  # seconds that no runner has been told of yet
 
@@ -94,6 +97,30 @@ class Trainer:
         shapes = jax.eval_shape(self._init, identity, identity)
         return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self.by_member), shapes)
 
+    def _make_fixed(self) -> Any:
+        """The jitted function (variables, x) -> [P, N, ...] of `fixed`; None where it is computed in every step."""
+        if not hasattr(self.model, "fixed") or self.setting.data.augment != "none":
+            return None
+        of_one = make_fixed(self.model, mean=self.dataset.mean, std=self.dataset.std, dtype=self.dtype)
+        jitted = jax.jit(over_mesh(of_one, (0, None), self.members, self.mesh), out_shardings=self.by_member)
+        made = jax.eval_shape(jitted, self.state_like().variables, self.inputs["train"])
+        on_a_device = made.size * made.dtype.itemsize / (self.mesh.size // self.mesh.shape[BATCH])
+        return jitted if on_a_device <= _FIXED_SHARE * backend.memory_limit(self.setting.run.memory_gib) else None
+
+    def fixed(self, state: TrainState) -> Any:
+        """What the untrained part of each model makes of the training set, [P, N, ...], or abstract as `state` is.
+
+        It is the same throughout a run. {} where it would take too much of the memory, or inputs are augmented: then it
+        is computed in every step.
+        """
+        if self._fixed is None:
+            return {}
+        arguments = state.variables, self.inputs["train"]
+        if all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state)):
+            return self._fixed(*arguments)
+        made = jax.eval_shape(self._fixed, *arguments)
+        return jax.ShapeDtypeStruct(made.shape, made.dtype, sharding=self.by_member)
+
     def runner(self, members: Sequence[Member], teachers: Any, timing: Timing) -> "Runner":
         """What advances this population.
 
@@ -107,14 +134,14 @@ class Trainer:
 
     def lowerable(self, taught: bool, steps: int) -> Any:
         """The jitted dispatch of so many steps, with the teacher in it or not."""
-        apart = self.mesh.shape[BATCH] == 1 < self.mesh.size  # each device has whole members
+        whole = apart(self.mesh)
         seeds, students = self.shape
-        if apart:
+        if whole:
             seeds, students = seeds // self.mesh.shape[SEED], students // self.mesh.shape[STUDENT]
         dispatch = make_dispatch(
             self.model,
             self.rule,
-            None if apart else self.mesh,
+            None if whole else self.mesh,
             mean=self.dataset.mean,
             std=self.dataset.std,
             augmentation=self.setting.data.augment,
@@ -126,24 +153,26 @@ class Trainer:
             students=students,
             teacher=("cached" if cached_teacher(self.setting) else self.teacher) if taught else None,
         )
-        in_turn = self.seeds_in_turn and (apart or self.mesh.size == 1)
-        axes = (0, 0, None, 0, 0, None, 0, 0, 0, 0, 0)
-        of_seeds = over_members(dispatch, axes, seeds, None if apart else SEED, in_turn)
+        in_turn = self.seeds_in_turn and (whole or self.mesh.size == 1)
+        kept = self._fixed is not None
+        axes = (0, 0, None, 0 if kept else None, 0, 0, None, 0, 0, 0, 0, 0)
+        of_seeds = over_members(dispatch, axes, seeds, None if whole else SEED, in_turn)
 
-        def population(state, taught, x, label, order, first_step, weight, rate, temperature, role, seed):
+        def population(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
             by_seed = [
                 jax.tree.map(lambda a: a.reshape(seeds, students, *a.shape[1:]), tree)
-                for tree in (state, weight, rate, temperature)
+                for tree in (state, fixed, weight, rate, temperature)
             ]
-            outcome = of_seeds(by_seed[0], taught, x, label, order, first_step, *by_seed[1:], role, seed)
+            outcome = of_seeds(by_seed[0], taught, x, by_seed[1], label, order, first_step, *by_seed[2:], role, seed)
             moved, metrics = jax.tree.map(lambda a: a.reshape(seeds * students, *a.shape[2:]), outcome)
             return moved.replace(collections={**state.collections, **moved.collections}), metrics
 
-        if apart:
+        if whole:
             of_teacher = SEED if taught else None
-            spread = (MEMBER, of_teacher, None, SEED, SEED, None, MEMBER, MEMBER, MEMBER, SEED, SEED)
+            of_fixed = MEMBER if kept else None
+            spread = (MEMBER, of_teacher, None, of_fixed, SEED, SEED, None, MEMBER, MEMBER, MEMBER, SEED, SEED)
             population = over_devices(population, self.mesh, spread, MEMBER)
-        metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if apart else None))
+        metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if whole else None))
         return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, metrics))
 
     def program(self, taught: bool, steps: int, args: tuple[Any, ...]) -> Any:
@@ -184,6 +213,7 @@ class Runner:
         self._label, *self._identity = place(mesh, (labels, roles, seeds), SEED)
         self._teachers = None if teachers is None else place(mesh, teachers, SEED)
         self._order: tuple[int, Any] = (-1, None)
+        self._fixed: Any = None
 
     def arguments(self, state: TrainState, first: int, steps: int) -> tuple[Any, ...]:
         """The dispatch's arguments; that of the teacher is {} where its weight is 0 for all members."""
@@ -195,6 +225,7 @@ class Runner:
             state,
             self._teachers if self._taught(first, steps) else {},
             trainer.inputs["train"],
+            self._fixed if self._fixed is not None else trainer.fixed(state),
             self._label,
             self._order[1],
             jnp.int32(first),
@@ -204,6 +235,8 @@ class Runner:
 
     def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:
         """The state `steps` later, and metrics [P, steps], neither of which has been waited for."""
+        if self._fixed is None:
+            self._fixed = self._trainer.fixed(state)
         args = self.arguments(state, first, steps)
         program = self._program(steps, args)
         self._timing.compilation += self._trainer.compilation()

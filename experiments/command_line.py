@@ -6,6 +6,7 @@ import io
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -39,6 +40,19 @@ def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False)
         if not stop.code:
             raise
         raise InputError(_one_line(said.getvalue(), prog)) from None
+
+
+def check_writable(option: str, path: Path | None, suffix: str | None = None) -> None:
+    """Checks a file, or without `suffix` a folder, that is to be written at the end; None is not asked for.
+
+    Raises:
+      InputError: its name or its folder will not do.
+    """
+    if path is not None:
+        if suffix is not None and path.suffix != suffix:
+            raise InputError(f"{option} {path}: must end in {suffix}")
+        if not path.absolute().parent.is_dir():
+            raise InputError(f"{option} {path}: its folder is not there")
 
 
 def _one_line(box: str, prog: str) -> str:

@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from small_study import dataset
 from xla_flags import xla_flags
+
+from distill_jax.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 SMALL = [
@@ -73,3 +76,13 @@ def results(workdir: Path) -> dict[str, bytes]:
     summary = json.loads((workdir / "summary.json").read_text())
     del summary["timing"], summary["environment"]
     return found | {"summary": json.dumps(summary, sort_keys=True).encode()}
+
+
+def refused(main, arguments, parts, folder):
+    """Checks that a command's `main` refuses arguments in one line that has these parts, and leaves a folder empty."""
+    with pytest.raises(InputError) as caught:
+        main(arguments)
+    assert len(str(caught.value).splitlines()) == 1
+    for part in parts:
+        assert part in str(caught.value)
+    assert not list(folder.iterdir())

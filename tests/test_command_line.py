@@ -88,6 +88,7 @@ def test_a_loss_that_diverges_is_a_failed_run(npz, tmp_path):
     assert not list(tmp_path.glob("**/done.json"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_failed_run_that_goes_on_when_there_is_room(npz, tmp_path):
     mount, grow = f"mount -t tmpfs -o size=2m none {tmp_path}", f"mount -o remount,size=100m {tmp_path}"
     space = ("unshare", "--mount", "--map-root-user", "sh", "-c")

@@ -70,6 +70,7 @@ def test_one_device_four_devices_and_two_processes(npz, tmp_path, network):
     assert_same(tmp_path / "four", tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_two_processes_stop_together_and_go_on(npz, tmp_path):
     arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, "--epochs", "15", "--learning-rate", "0.01"]
     arguments += ["--snapshots", "1", "--checkpoint-seconds", "1000", "--seeds", "1"]

@@ -106,6 +106,7 @@ def test_another_seed_adds_to_what_is_there(npz, undisturbed, tmp_path):
     assert any("seed-2" in name for name in more)
 
 
+@pytest.mark.slow
 def test_interrupted_and_asked_for_more_it_goes_on_with_what_was_begun(npz, undisturbed, tmp_path):
     arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL]
     kill_when_there(arguments, tmp_path, "dumps/kd/seed-0/*/train")
@@ -116,6 +117,7 @@ def test_interrupted_and_asked_for_more_it_goes_on_with_what_was_begun(npz, undi
     assert all(more[name] == content for name, content in fewer.items() if name != "summary")
 
 
+@pytest.mark.slow
 def test_damaged_dump_and_checkpoint_are_named_and_can_be_removed(npz, undisturbed, tmp_path):
     workdir = tmp_path / "work"
     shutil.copytree(undisturbed, workdir)

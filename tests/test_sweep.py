@@ -72,6 +72,7 @@ def test_a_switch_and_a_window_must_fit_together():
         sweep.check(Setting(objective=ObjectiveSetting(), sweep=both), 1000, 100, 100)
 
 
+@pytest.mark.slow
 def test_a_student_of_a_sweep_is_that_of_a_study_of_its_own(npz, swept, tmp_path):
     arguments = [*SMALL, "--noise-draw", "per-seed", "--temperature", "2"]
     run(["--dataset", npz, "--workdir", tmp_path, *arguments])
@@ -113,6 +114,7 @@ def test_each_seed_has_its_own_noise_and_its_models_share_it(swept):
     assert np.any(labels["teacher", 0] != labels["teacher", 1])
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_and_resumed_is_uninterrupted(npz, swept, tmp_path):
     arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, *SWEEP]
     kill_when_there(arguments, tmp_path, "runs/students*/checkpoints/4*")

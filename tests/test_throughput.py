@@ -181,7 +181,7 @@ def test_a_peer_crops_and_mirrors_as_ours_does():
     network = Network(ModelSetting("mlp", hidden=()), (16, 16, 3), 2, 6, 6, 6, 6, (6,))
     peer = Peer(network, data, "float32", 6, "one-hot", compiled=False)
     seen = set()
-    for _ in range(50):
+    for _ in range(200):  # 1,200 draws of 50: that one is missed has a chance of 1 in a billion
         for image, raw in zip(peer._augmented(torch.arange(6)).numpy(), x, strict=True):
             padded = np.pad(raw, ((2, 2), (2, 2), (0, 0)))
             crops = {

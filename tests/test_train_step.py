@@ -215,17 +215,22 @@ def test_quick_learning(tmp_path):
 def test_what_is_not_trained_is_computed_once_and_learns_the_same(tmp_path):
     features = ModelSetting(name="random-features", features=50)
     data, members = dataset(train=24), [Member("teacher", s) for s in (0, 1)]
-    outcomes = []
-    for size in (1, 12):  # one step is less work than the whole split
-        small = setting(tmp_path, data={"augment": "none"}, run={"steps_per_dispatch": size})
+    outcomes, products = [], []
+    for memory in (1e-9, None):  # too little to keep the features of 24 examples, enough
+        small = setting(tmp_path, data={"augment": "none"}, run={"steps_per_dispatch": 6, "memory_gib": memory})
         trainer = Trainer(dataclasses.replace(small, teacher=features), data, "teacher", (2, 1))
         state, losses = advance(trainer, members, steps=12)
         outcomes.append((losses, jax.tree.map(on_host, state.variables)))
-        text = str(trainer.lowerable(False, size).trace(*arguments(trainer, members, size)).jaxpr)
-        assert ("24,50" in text) == (size > 1)
+        initial = trainer.initial_state(members)
+        kept = jax.tree.leaves(trainer.fixed(initial))
+        assert [leaf.shape for leaf in kept] == ([] if memory else [(2, 24, 50)])
+        text = str(trainer.lowerable(False, 6).trace(*arguments(trainer, members, 6)).jaxpr)
+        products.append(text.count("dot_general"))
+    assert products[1] == products[0] - 1  # that with the fixed kernel is not in the step
     close(*outcomes)
-    initial = trainer.initial_state(members).collections["constants"]["kernel"]
-    np.testing.assert_array_equal(outcomes[1][1]["constants"]["kernel"], initial)
+    np.testing.assert_array_equal(outcomes[1][1]["constants"]["kernel"], initial.collections["constants"]["kernel"])
+    abstract = trainer.fixed(trainer.state_like())
+    assert (abstract.shape, abstract.dtype) == (kept[0].shape, kept[0].dtype)
 
 
 def arguments(trainer, members, steps):

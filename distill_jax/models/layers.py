@@ -55,9 +55,9 @@ def batch_norm(train: bool, *, dtype: Any = jnp.float32, name: str) -> nn.BatchN
     return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
 
 
-def head(num_classes: int) -> nn.Dense:
-    """The last layer: float32 logits, weights of variance 1 / fan-in (LeCun) and zero bias."""
-    return nn.Dense(num_classes, dtype=jnp.float32, precision=jax.lax.Precision.HIGHEST, name="head")
+def head(num_classes: int, use_bias: bool = True) -> nn.Dense:
+    """The last layer: float32 logits, weights of variance 1 / fan-in (LeCun) and zero bias, or none."""
+    return nn.Dense(num_classes, use_bias, jnp.float32, precision=jax.lax.Precision.HIGHEST, name="head")
 
 
 def mean_over_positions(x: jax.Array) -> jax.Array:

@@ -24,11 +24,13 @@ class MLP(nn.Module):
       num_classes: number of logits K.
       hidden: units of each hidden layer; none makes a linear model.
       dtype: of the activations.
+      head_bias: whether the last layer has a bias.
     """
 
     num_classes: int
     hidden: tuple[int, ...] = (256,)
     dtype: Any = jnp.float32
+    head_bias: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -43,19 +45,25 @@ class MLP(nn.Module):
                 name=f"hidden{layer + 1}",
             )(x)
             x = nn.relu(x)
-        return head(self.num_classes)(x)
+        return head(self.num_classes, self.head_bias)(x)
 
 
-def Linear(num_classes: int, dtype: Any = jnp.float32) -> MLP:
-    """Multinomial logistic regression: (D + 1) K parameters, 7,850 on 784 inputs with 10 classes."""
-    return MLP(num_classes, hidden=(), dtype=dtype)
+def Linear(num_classes: int, dtype: Any = jnp.float32, bias: bool = True) -> MLP:
+    """Multinomial logistic regression: (D + 1) K parameters, 7,850 on 784 inputs with 10 classes; D K without bias."""
+    return MLP(num_classes, hidden=(), dtype=dtype, head_bias=bias)
+
+
+def relu_features(x: jax.Array, kernel: jax.Array, dtype: Any = jnp.float32) -> jax.Array:
+    """Features sqrt(2 / F) relu(W^T x / sqrt(D)), [N, F] in `dtype`, of inputs x [N, D] by a kernel W [D, F]."""
+    x = jnp.dot(x.astype(dtype), kernel.astype(dtype), precision=product_precision(dtype))
+    return nn.relu(x) * math.sqrt(2 / (kernel.shape[1] * len(kernel)))
 
 
 class RandomFeatures(nn.Module):
     """A trained linear layer on fixed ReLU features, [B, ...] -> float32 logits [B, num_classes].
 
-    The features of x in R^D are sqrt(2 / F) relu(W^T x / sqrt(D)) with W [D, F] of independent standard
-    normal entries, drawn at initialisation and kept in collection 'constants' as 'kernel': saved and
+    The features of x in R^D are those of `relu_features` by a W [D, F] of independent standard normal
+    entries, drawn at initialisation and kept in collection 'constants' as 'kernel': saved and
     different by seed, but no parameter. On inputs of mean square 1 the features have squared length 1 in
     expectation whatever D and F, and their inner products tend to the arc-cosine kernel of order 1 (Cho and
     Saul 2009) as F grows. It also keeps Adam's steps of the paper's size (appendix C.4, learning rate 0.001)
@@ -85,6 +93,4 @@ class RandomFeatures(nn.Module):
 
     def fixed(self, x: jax.Array) -> jax.Array:
         """What training does not change: the features [B, F] of normalised inputs, in `dtype`."""
-        kernel, x = self.get_variable("constants", "kernel"), x.reshape(x.shape[0], -1)
-        x = jnp.dot(x.astype(self.dtype), kernel.astype(self.dtype), precision=product_precision(self.dtype))
-        return nn.relu(x) * math.sqrt(2 / (self.features * len(kernel)))
+        return relu_features(x.reshape(x.shape[0], -1), self.get_variable("constants", "kernel"), self.dtype)

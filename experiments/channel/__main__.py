@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from experiments import command_line
 from experiments.channel.setting import Setting, validate
@@ -27,6 +26,7 @@ def main(arguments: Sequence[str]) -> None:
     from experiments.channel import sweep
     from experiments.channel.population import outcomes
     from experiments.channel.summary import collect, summarise
+    from experiments.comparison import save, table
 
     cells = sweep.grid(setting)
     # The cores are devices that share the seeds, not a batch: any number will do that divides 840 evenly.
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
         "seconds": seconds,
         **summarise(setting, found),
     }
-    console.print(_table(said))
+    console.print(table(said))
     if cells:
         said["sweep"] = sweep.measure(setting, cells, console.print)
     if setting.json is not None:
@@ -53,7 +53,6 @@ def main(arguments: Sequence[str]) -> None:
         from experiments.channel.picture import figure
         from experiments.channel.summary import dumps
 
-        setting.figures.mkdir(exist_ok=True)
         of_seed = {split: dumps(first, 0, split) for split in ("train", "test")}
         teachers, students = [d[0] for d in of_seed.values()], [s for d in of_seed.values() for s in d[1:]]
         pictures = {
@@ -62,20 +61,8 @@ def main(arguments: Sequence[str]) -> None:
         }
         if cells:
             pictures["channel_sweep"] = sweep.figure(said["sweep"], list(cells[0]))
-        for name, picture in pictures.items():
-            for suffix in ("png", "svg"):
-                picture.savefig(setting.figures / f"{name}.{suffix}")
+        save(pictures, setting.figures)
     console.print(f"{setting.seeds} seeds in {seconds['wall']:.0f} s ({seconds['cpu']:.0f} s of CPU time)")
-
-
-def _table(said: dict[str, Any]) -> Table:
-    from distill_jax.statistics import number, quote
-
-    table = Table("", "mean [95% interval]", "the paper's", box=None, pad_edge=False)
-    for name, value in said.items():
-        if isinstance(value, dict) and "paper" in value:
-            table.add_row(name, quote(value, 4), number(value["paper"], 4))
-    return table
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ other trains and evaluates. In each, a device takes its seeds one after another 
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +14,13 @@ import numpy as np
 
 from distill_jax.models import Channel
 from distill_jax.optimizer import make_rule
-from distill_jax.placement import SEED, make_mesh, on_host, over_devices, place
-from distill_jax.population import over_members
+from distill_jax.placement import SEED, on_host, place
 from distill_jax.setting import OptimizerSetting
-from distill_jax.train_step import make_dispatch, make_epoch_order, make_init
 from experiments.channel.setting import Setting
+from experiments.portions import Portions
+from experiments.training import STUDENT, TEACHER, Training
 from theory import channel
 
-MODELS = ("teacher", "control", "student")  # the order of axis V
 _PORTION = 16  # seeds of a portion on each device: what is on the device at once stays below 1 GB
 
 
@@ -44,7 +43,7 @@ class Drawn(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of seeds, all with a leading axis of seeds; V is over `MODELS`.
+    """What became of seeds, all with a leading axis of seeds; V is over `comparison.MODELS`.
 
     Attributes:
       label, test_label: int32 [S, N].
@@ -65,25 +64,15 @@ class Outcome(NamedTuple):
 
 def outcomes(setting: Setting, seeds: range) -> Iterator[Outcome]:
     """The outcomes of these seeds, a portion at a time, in order."""
-    devices = jax.local_device_count()
-    size = devices * min(_PORTION, -(-len(seeds) // devices))
-    mesh = make_mesh(size, 1)
-
-    def program(one: Callable[..., Any], arguments: int) -> Callable[..., Any]:
-        of_all = over_members(one, (0,) * arguments, size // devices, in_turn=True)
-        return jax.jit(over_devices(of_all, mesh, (SEED,) * arguments, SEED))
-
-    drawing, learning = program(draw(setting), 1), program(learn(setting), 2)
-    for start in range(0, len(seeds), size):
-        portion = seeds[start : start + size]
-        # The last portion is filled up with its last seed, so that there is one shape to compile.
-        filled = np.array([*portion, *[portion[-1]] * (size - len(portion))], np.int32)
-        number = place(mesh, filled, SEED)
+    portions = Portions(seeds, _PORTION)
+    drawing, learning = portions.program(draw(setting), 1), portions.program(learn(setting), 2)
+    for numbers, count in portions:
+        number = place(portions.mesh, numbers, SEED)
         with jax.enable_x64(True):
             drawn = drawing(number)
         learned = learning(number, drawn)
         parts = {"label": drawn.label, "test_label": drawn.test_label, "own": drawn.own, **learned}
-        yield Outcome(**{name: on_host(array)[: len(portion)] for name, array in parts.items()})
+        yield Outcome(**{name: on_host(array)[:count] for name, array in parts.items()})
 
 
 def draw(setting: Setting) -> Callable[[jax.Array], Drawn]:
@@ -114,50 +103,27 @@ def draw(setting: Setting) -> Callable[[jax.Array], Drawn]:
 def learn(setting: Setting) -> Callable[[jax.Array, Drawn], dict[str, jax.Array]]:
     """The function from a seed's number and data to what its three models have learned: fields of `Outcome`."""
     model, rule = Channel(setting.classes), make_rule(OptimizerSetting(optimizer="adam"))
-    init = make_init(model, rule, (setting.classes, setting.dim))
-    order_of = make_epoch_order(setting.train_examples, setting.epochs)
-    steps_per_epoch = setting.train_examples // setting.batch_size
-    steps = setting.epochs * steps_per_epoch
+    training = Training(
+        model,
+        rule,
+        setting.train_examples,
+        setting.batch_size,
+        setting.epochs,
+        setting.learning_rate,
+        setting.temperature,
+    )
 
-    def train(role: int, seed: jax.Array, drawn: Drawn, weights: list[float], taught: Any) -> jax.Array:
+    def train(role: int, seed: jax.Array, drawn: Drawn, weights: list[float], taught: jax.Array | None) -> jax.Array:
         """Weights after every step, [steps + 1, V, K, D], of the models that share a seed's role."""
-        role, students = jnp.int32(role), len(weights)
-        dispatch = make_dispatch(
-            model,
-            rule,
-            None,
-            mean=jnp.zeros(()),
-            std=jnp.ones(()),
-            augmentation="none",
-            dtype=jnp.float32,
-            distillation_scale="T^2",
-            batch_size=setting.batch_size,
-            steps_per_epoch=steps_per_epoch,
-            steps=1,
-            students=students,
-            teacher="cached" if any(weights) else None,
-        )
-        weight = jnp.broadcast_to(jnp.array(weights, jnp.float32)[:, None], (students, steps))
-        rate = jnp.full((students, steps), setting.learning_rate, jnp.float32)
-        temperature = jnp.full(students, setting.temperature, jnp.float32)
-        order = order_of(role, seed, jnp.int32(0))
-        first = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (students, *leaf.shape)), init(role, seed))
-
-        def step(state: Any, now: jax.Array) -> tuple[Any, jax.Array]:
-            row = jax.lax.dynamic_slice_in_dim(order, now // steps_per_epoch, 1)
-            how = weight, rate, temperature, role, seed
-            state, _ = dispatch(state, taught, drawn.x, drawn.label, row, now, *how)
-            return state, state.params["kernel"]
-
-        _, path = jax.lax.scan(step, first, jnp.arange(steps, dtype=jnp.int32))
-        return jnp.concatenate([first.params["kernel"][None], path])
+        first = training.start(role, seed, len(weights), (setting.classes, setting.dim))
+        return training.run(role, seed, first, drawn.x, drawn.label, weights, taught, lambda _, p: p["kernel"])[1]
 
     def logits(kernel: jax.Array, x: jax.Array) -> jax.Array:
         return model.apply({"params": {"kernel": kernel}}, x, train=False)
 
     def one(seed: jax.Array, drawn: Drawn) -> dict[str, jax.Array]:
-        teacher = train(0, seed, drawn, [0.0], {})
-        students = train(1, seed, drawn, [0.0, 1.0], logits(teacher[-1, 0], drawn.x))
+        teacher = train(TEACHER, seed, drawn, [0.0], None)
+        students = train(STUDENT, seed, drawn, [0.0, 1.0], logits(teacher[-1, 0], drawn.x))
         path = jnp.concatenate([teacher, students], 1).swapaxes(0, 1)  # [V, steps + 1, K, D]
         last = path[:, -1]
         right = []

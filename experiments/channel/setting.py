@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from distill_jax.errors import InputError
-from experiments.throughput.results import check_writable
+from experiments.command_line import check_writable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,5 +103,4 @@ def validate(setting: Setting) -> None:
     require(0 <= setting.target_above < 1, "target_above", "in [0, 1)")
     require(0 < setting.target_temperature < float("inf"), "target_temperature", "positive")
     check_writable("--json", setting.json, ".json")
-    if setting.figures is not None and not setting.figures.absolute().parent.is_dir():
-        raise InputError(f"--figures {setting.figures}: its folder is not there")
+    check_writable("--figures", setting.figures)

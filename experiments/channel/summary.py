@@ -1,67 +1,49 @@
 """What seeds have become, as numbers with intervals beside the paper's, and as the README's lines."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from distill_jax import deviations
 from distill_jax.dumps import Dump
-from distill_jax.findings import verdict
-from distill_jax.statistics import over_seeds, quote
+from distill_jax.statistics import quote
+from experiments import comparison
 from experiments.channel import signs
-from experiments.channel.population import MODELS, Outcome
+from experiments.channel.population import Outcome
 from experiments.channel.setting import Setting
+from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, readme_table, supported, with_paper
 
-TEACHER, CONTROL, STUDENT = range(3)  # of axis V
 PAPER = {
     "one_hot_sign_share": signs.PAPER_ONE_HOT,
     "distillation_sign_share": signs.PAPER_DISTILLATION,
     "paired_gain": 0.007,  # "about 0.7%"
     "student_cos_higher_share": 1.0,  # "consistently"
 }
-_NAMES = {"control": "one_hot", "student": "kd"}  # as the library calls them
 Collected = dict[str, Any]
 
 
 def dumps(outcome: Outcome, seed: int, split: str) -> list[Dump]:
     """Teacher, control and student of one seed of a portion as dumps, for what the library makes of these."""
-    label, logits = {
-        "train": (outcome.label, outcome.logits),
-        "test": (outcome.test_label, outcome.test_logits),
-    }[split]
-    return [
-        Dump(
-            logits[seed, place],
-            label[seed],
-            label[seed],
-            np.arange(len(label[seed])),
-            {"model": _NAMES.get(model, model), "seed": seed, "split": split},
-        )
-        for place, model in enumerate(MODELS)
-    ]
+    logits, label = _of_split(outcome, split)
+    return comparison.dumps(logits[seed], label[seed], label[seed], seed, split)
+
+
+def _of_split(outcome: Outcome, split: str) -> tuple[np.ndarray, np.ndarray]:
+    return {"train": (outcome.logits, outcome.label), "test": (outcome.test_logits, outcome.test_label)}[split]
 
 
 def collect(setting: Setting, portions: Iterable[Outcome]) -> tuple[Collected, Outcome]:
     """The values of every seed by name, each with a leading axis of seeds, and the first portion as it came."""
-    parts: list[Collected] = []
-    first = None
-    for outcome in portions:
-        first = outcome if first is None else first
+
+    def values(outcome: Outcome) -> Collected:
         values = dict(signs.count(setting, outcome.label, outcome.own, outcome.logits[:, TEACHER]))
         values |= {"accuracy": outcome.accuracy, "cosine": outcome.cosine}
         for split in ("train", "test"):
-            rows = []
-            for seed in range(len(outcome.label)):
-                teacher, *students = dumps(outcome, seed, split)
-                pairs = (deviations.per_example(teacher, student) for student in students)
-                rows.append([deviations.gap_by_decile(pair) for pair in pairs])
-            values["gap", split] = np.array(rows)  # [S, control and student, 10]
-        parts.append(values)
-    assert first is not None
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, first
+            logits, label = _of_split(outcome, split)
+            values["gap", split] = comparison.gaps(logits, label, label, split)
+        return values
+
+    return comparison.collect(portions, values)
 
 
 def summarise(setting: Setting, found: Collected) -> dict[str, Any]:
@@ -91,30 +73,17 @@ def summarise(setting: Setting, found: Collected) -> dict[str, Any]:
             f"hard_gap_student_minus_control_{split}": student - control,
             f"easy_gap_student_minus_control_{split}": np.subtract(*found["gap", split][:, ::-1, -1].T),
         }
-    summary: dict[str, Any] = {name: _number(of_seeds, PAPER.get(name)) for name, of_seeds in values.items()}
+    summary: dict[str, Any] = {name: with_paper(of_seeds, PAPER.get(name)) for name, of_seeds in values.items()}
     per_epoch = setting.train_examples // setting.batch_size
     gain = (test[:, STUDENT] - test[:, TEACHER])[:, ::per_epoch]
     over_control = (test[:, STUDENT] - test[:, CONTROL])[:, ::per_epoch]
     summary["by_epoch"] = [
-        {"epoch": epoch, "paired_gain": _number(a), "paired_gain_over_control": _number(b)}
+        {"epoch": epoch, "paired_gain": with_paper(a), "paired_gain_over_control": with_paper(b)}
         for epoch, (a, b) in enumerate(zip(gain.T, over_control.T, strict=True))
     ]
     summary["draws"] = signs.draws(setting)
     summary["readings"] = signs.table(setting, found)
     return summary
-
-
-def _number(values: np.ndarray, paper: float | None = None) -> dict[str, Any]:
-    interval = over_seeds(values).as_dict()
-    del interval["level"]
-    return interval | {"paper": paper}
-
-
-def markdown(path: Path) -> str:
-    """The README's lines on a result file; that there is none, where it does not exist."""
-    if not path.exists():
-        return "No results are committed yet.\n"
-    return lines(json.loads(path.read_text()))
 
 
 def lines(said: Mapping[str, Any]) -> str:
@@ -148,12 +117,12 @@ def lines(said: Mapping[str, Any]) -> str:
             "so" if said["test_accuracy_teacher"]["mean"] > 0.9 else "not so",
         ),
         ("student's gain in test accuracy, points", "about +0.7", gain, _gain(said["paired_gain"])),
-        ("the same over the control", "not given", over_control, _verdict(said["paired_gain_over_control"], 1)),
+        ("the same over the control", "not given", over_control, supported(said["paired_gain_over_control"], 1)),
         (
             "cosine of weights and class vector: teacher, control, student",
             "student's higher",
             ", ".join(cos),
-            _verdict(said["cos_gain_over_control"], 1),
+            supported(said["cos_gain_over_control"], 1),
         ),
         (
             "classes whose cosine is above the teacher's: student, control",
@@ -165,27 +134,22 @@ def lines(said: Mapping[str, Any]) -> str:
             "gap on hard training points less the control's (phi)",
             "below 0",
             gap[0],
-            _verdict(said["hard_gap_student_minus_control_train"], -1),
+            supported(said["hard_gap_student_minus_control_train"], -1),
         ),
         (
             "the same, test points",
             "not given",
             gap[1],
-            _verdict(said["hard_gap_student_minus_control_test"], -1),
+            supported(said["hard_gap_student_minus_control_test"], -1),
         ),
     )
-    head = ["| of the paper | there | here | verdict |", "| --- | --- | --- | --- |"]
-    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
-
-
-def _verdict(value: Mapping[str, Any], claimed: int) -> str:
-    return verdict(dict(value) | {"level": "seeds"}, claimed)
+    return readme_table(rows)
 
 
 def _gain(value: Mapping[str, Any]) -> str:
     """The verdict on the sign of the gain, and whether "about 0.7%" (0.65 to 0.75) can be its size."""
     size = value["high"] is None or (value["high"] >= 0.0065 and value["low"] < 0.0075)
-    return _verdict(value, 1) + ("" if size else " in its sign, not in its size")
+    return supported(value, 1) + ("" if size else " in its sign, not in its size")
 
 
 def _consistent(share: Mapping[str, Any]) -> str:

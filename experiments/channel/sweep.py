@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 
 from distill_jax.errors import InputError
 from distill_jax.statistics import over_seeds
-from experiments.channel.population import MODELS, outcomes
+from experiments.channel.population import outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate
-
-_TEACHER, _CONTROL, _STUDENT = range(len(MODELS))
+from experiments.comparison import CONTROL, STUDENT, TEACHER
 
 
 def grid(setting: Setting) -> list[dict[str, Any]]:
@@ -41,10 +40,10 @@ def measure(setting: Setting, cells: Sequence[dict[str, Any]], tell: Callable[[s
         test = np.concatenate([part.accuracy[:, :, 1, -1] for part in parts]).astype(np.float64)
         cosine = np.concatenate([part.cosine.mean(-1) for part in parts]).astype(np.float64)
         values = {
-            "test_accuracy_teacher": test[:, _TEACHER],
-            "paired_gain": test[:, _STUDENT] - test[:, _TEACHER],
-            "paired_gain_over_control": test[:, _STUDENT] - test[:, _CONTROL],
-            "cos_gain_over_control": cosine[:, _STUDENT] - cosine[:, _CONTROL],
+            "test_accuracy_teacher": test[:, TEACHER],
+            "paired_gain": test[:, STUDENT] - test[:, TEACHER],
+            "paired_gain_over_control": test[:, STUDENT] - test[:, CONTROL],
+            "cos_gain_over_control": cosine[:, STUDENT] - cosine[:, CONTROL],
         }
         rows.append(cell | {name: over_seeds(of_seeds).as_dict() for name, of_seeds in values.items()})
         gain = rows[-1]["paired_gain_over_control"]["mean"]

@@ -87,12 +87,10 @@ def _check(options: Options) -> None:
     Raises:
       InputError: a value that cannot be right.
     """
-    from experiments.throughput.results import check_writable
-
     if options.repeats is not None and options.repeats < 1:
         raise InputError(f"--repeats {options.repeats}: must be 1 or more")
-    check_writable("--json", options.json, ".json")
-    check_writable("--figure", options.figure, ".png")
+    command_line.check_writable("--json", options.json, ".json")
+    command_line.check_writable("--figure", options.figure, ".png")
     if options.dump_dir is not None and not os.access(options.dump_dir, os.W_OK):
         raise InputError(f"--dump-dir {options.dump_dir}: must be a folder that can be written to")
 

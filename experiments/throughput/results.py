@@ -6,6 +6,7 @@ from typing import Any
 
 from distill_jax.errors import InputError
 from distill_jax.workdir import write_text
+from experiments.command_line import check_writable
 
 
 def read(path: Path, option: str = "--json") -> list[dict[str, Any]]:
@@ -32,7 +33,7 @@ def begin(path: Path, environment: dict[str, Any]) -> list[dict[str, Any]]:
       InputError: the file cannot be written, or its rows were measured by something else.
     """
     if not path.exists():
-        _check_folder("--json", path)
+        check_writable("--json", path)
         return []
     rows = read(path)
     for row in rows:
@@ -43,23 +44,6 @@ def begin(path: Path, environment: dict[str, Any]) -> list[dict[str, Any]]:
                     f"--json {path}: was measured with {name} {_short(there)}, not {_short(here)}; choose another file"
                 )
     return rows
-
-
-def check_writable(option: str, path: Path | None, suffix: str) -> None:
-    """Checks a file that is to be written at the end.
-
-    Raises:
-      InputError: its name or its folder will not do.
-    """
-    if path is not None:
-        if path.suffix != suffix:
-            raise InputError(f"{option} {path}: must end in {suffix}")
-        _check_folder(option, path)
-
-
-def _check_folder(option: str, path: Path) -> None:
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{option} {path}: its folder is not there")
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:

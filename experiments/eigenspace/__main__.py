@@ -1,0 +1,74 @@
+"""The command: trains all seeds, shows the numbers beside the paper's, and writes result and figures."""
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+
+from experiments import command_line
+from experiments.eigenspace.setting import Setting, filled, validate
+
+PROG = "python -m experiments.eigenspace"
+_NOT_OF_A_RESULT = ("json", "figures", "seeds", "data_dir")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    setting = filled(command_line.parse(Setting(), PROG, arguments))
+    validate(setting)
+
+    from distill_jax import backend
+    from distill_jax.environment import environment
+    from distill_jax.workdir import write_text
+    from experiments import comparison
+    from experiments.eigenspace.data import load
+    from experiments.eigenspace.population import outcomes
+    from experiments.eigenspace.summary import summarise, values
+
+    dataset = load(setting)
+    # The cores are devices that share the seeds, not a batch: any number will do that divides 840 evenly.
+    backend.use_cores(840)
+    backend.keep_programs(None)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    started, cpu = time.monotonic(), time.process_time()
+
+    def tell(seeds: int) -> None:
+        left = (time.monotonic() - started) / seeds * (setting.seeds - seeds)
+        console.print(f"{seeds} of {setting.seeds} seeds, ETA {left / 60:.1f} min", highlight=False)
+
+    found, first = comparison.collect(outcomes(setting, dataset, range(setting.seeds)), values, tell)
+    seconds = {"wall": time.monotonic() - started, "cpu": time.process_time() - cpu}
+    said: dict[str, Any] = {
+        "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),
+        "setting": {k: v for k, v in dataclasses.asdict(setting).items() if k not in _NOT_OF_A_RESULT},
+        "seconds": seconds,
+        **summarise(setting, found),
+    }
+    console.print(comparison.table(said))
+    if setting.json is not None:
+        write_text(setting.json, json.dumps(said, indent=1) + "\n")
+    if setting.figures is not None:
+        from distill_jax.plots import scatter
+        from experiments.eigenspace import picture
+
+        splits = (("train", first.logits), ("test", first.test_logits))
+        of_seed = []
+        for split, logits in splits:
+            points = getattr(first.drawn, split)
+            of_seed.append(comparison.dumps(logits[0], points.label[0], points.true_label[0], 0, split))
+        name = f"eigenspace-{setting.setting}"
+        pictures = {
+            f"{name}-paths": picture.paths(setting, first),
+            f"{name}-bias": picture.distributions(setting, found),
+            f"{name}-scatter": scatter([d[0] for d in of_seed], [s for d in of_seed for s in d[1:]]),
+        }
+        comparison.save(pictures, setting.figures)
+    console.print(f"{setting.seeds} seeds in {seconds['wall']:.0f} s ({seconds['cpu']:.0f} s of CPU time)")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,83 @@
+"""Figures 20 to 22 with their control: trajectories of one seed, biases and exaggerations of all, accuracies."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from distill_jax.plots import LABELS, STYLES
+from experiments.comparison import MODELS, NAMES
+from experiments.eigenspace.bias import area
+from experiments.eigenspace.population import PROJECTIONS, Outcome
+from experiments.eigenspace.setting import Setting
+from experiments.eigenspace.summary import Collected, trajectories
+
+_COLUMNS = 5
+_SIZES = {"norm": "$|W^T v|$", "displacement": "$|(W - W_0)^T v|$"}
+
+
+def paths(setting: Setting, outcome: Outcome, seed: int = 0) -> Figure:
+    """Figures 20 and 21: a panel for each pair of a seed, top direction across, bottom upward; stars are the ends."""
+    assert setting.projection is not None
+    top, bottom = (a[seed] for a in trajectories(outcome, PROJECTIONS.index(setting.projection)))  # [V, pairs, T + 1]
+    bias, (of_top, of_bottom) = area(top, bottom), outcome.drawn.pairs[seed]
+    rows = -(-top.shape[1] // _COLUMNS)
+    canvas = Figure(figsize=(2.7 * _COLUMNS, 2.6 * rows + 0.6), dpi=150, layout="constrained")
+    panels = canvas.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    for pair, axis in enumerate(panels[: top.shape[1]]):
+        for place, model in enumerate(MODELS):
+            style = STYLES[NAMES[model]]
+            line = {"color": style["color"], "linestyle": style["linestyle"], "lw": 1.0 if model == "control" else 1.8}
+            axis.plot(top[place, pair], bottom[place, pair], label=LABELS[NAMES[model]], **line)
+            axis.plot(
+                top[place, pair, -1], bottom[place, pair, -1], "*", color=style["color"], ms=9, mec="black", mew=0.4
+            )
+        said = ", ".join(f"{value:+.2f}" for value in bias[:, pair])
+        axis.set_title(f"directions {of_top[pair] + 1} and {of_bottom[pair] + 1}\nB {said}", fontsize=8.5)
+        axis.tick_params(labelsize=7)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in panels[top.shape[1] :]:
+        axis.set_axis_off()
+    canvas.supxlabel(f"along the top direction, {_SIZES[setting.projection]}", fontsize=10)
+    canvas.supylabel("along the bottom direction", fontsize=10)
+    handles, labels = panels[0].get_legend_handles_labels()
+    title = f"Seed {seed}; B (area) of {', '.join(LABELS[NAMES[model]] for model in MODELS)} above each panel"
+    canvas.suptitle(title, fontsize=10)
+    canvas.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=9)
+    return canvas
+
+
+def distributions(setting: Setting, found: Collected) -> Figure:
+    """Three panels: biases, exaggerations over the teacher, and Figure 22, all over all seeds."""
+    canvas = Figure(figsize=(13, 4.2), dpi=150, layout="constrained")
+    biased, more, accuracies = canvas.subplots(1, 3)
+    chosen = setting.projection, setting.definition
+    own = found["own", *chosen]
+    _histograms(biased, {model: own[:, place].ravel() for place, model in enumerate(MODELS)})
+    biased.set(title=f"Bias towards the top direction ({setting.definition})", xlabel="bias", ylabel="density")
+    _histograms(more, {model: found["more", *chosen, model].ravel() for model in ("control", "student")})
+    more.set(title="Bias more than the teacher's", xlabel="difference", ylabel="density")
+    mean = found["accuracy"].mean(0)  # [V, times, 2]
+    for place, model in enumerate(MODELS):
+        accuracies.plot(*mean[place].T, label=LABELS[NAMES[model]], ms=3, **STYLES[NAMES[model]])
+    accuracies.set(title="Mean accuracies over training", xlabel="training accuracy", ylabel="test accuracy")
+    for axis in (accuracies.xaxis, accuracies.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    for panel in (biased, more, accuracies):
+        panel.title.set_fontsize(11)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(alpha=0.25)
+        panel.legend(frameon=False, fontsize=8.5)
+    return canvas
+
+
+def _histograms(axis: Any, values: dict[str, np.ndarray]) -> None:
+    every = np.concatenate(list(values.values()))
+    edges = np.linspace(*np.nanquantile(every, (0.005, 0.995)), 61)
+    for model, of_model in values.items():
+        style, label = STYLES[NAMES[model]], f"{LABELS[NAMES[model]]}: above 0 in {np.mean(of_model > 0):.0%}"
+        axis.hist(of_model, edges, density=True, color=style["color"], alpha=0.25)
+        line = {"color": style["color"], "linestyle": style["linestyle"], "lw": 1.4}
+        axis.hist(of_model, edges, density=True, histtype="step", label=label, **line)
+    axis.axvline(0, color="#666666", lw=1, ls=(0, (4, 3)))

@@ -1,0 +1,148 @@
+"""Teachers, controls and students of many seeds, trained by the library's own step, and their ways in eigenspace.
+
+A seed is one repetition of everything: training and test points, wrong labels, random features, initial weights, order
+of batches, pairs of directions. Control and student of a seed share initial weights and order, the teacher has its own.
+
+Random features are a fixed map that all models of a seed share, computed once: with a map for each model there would be
+no common direction to compare teacher and student along. They are scaled as the library's (`relu_features`), with
+squared length about 1: Adam moves every weight by about its rate whatever the features' size, so that at 0.001 the
+logits move by some 0.04 a step, and unscaled features would be fitted within the first few.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.data import Dataset
+from distill_jax.data.augment import normalise
+from distill_jax.models.mlp import MLP, Linear, relu_features
+from distill_jax.objective import cross_entropy, squared_error
+from distill_jax.optimizer import make_rule
+from distill_jax.placement import SEED, on_host, place
+from distill_jax.setting import OptimizerSetting
+from experiments.eigenspace.data import Drawn, draw
+from experiments.eigenspace.directions import along, eigendirections
+from experiments.eigenspace.setting import Setting
+from experiments.portions import Portions
+from experiments.training import STUDENT, TEACHER, Training
+
+PROJECTIONS = ("norm", "displacement")
+_FEATURES = 2  # beside the two roles: the stream of the random features that both share
+_PORTION = 16  # seeds of a portion on each device
+_RULES = {
+    "adam": OptimizerSetting(optimizer="adam"),
+    "gradient-descent": OptimizerSetting(optimizer="sgd", momentum=0.0),
+}
+_LOSSES = {"cross-entropy": cross_entropy, "squared": squared_error}
+
+
+class Outcome(NamedTuple):
+    """What became of seeds, with a leading axis of seeds; V is over `comparison.MODELS`.
+
+    Attributes:
+      drawn: see `data.Drawn`.
+      eigenvalue: of the Gram matrix, descending, float32 [S, N].
+      path: after every step, the 0th before the first, float32 [S, V, steps + 1, projection, top and bottom, pairs];
+        projections as in `PROJECTIONS`.
+      accuracy: of training points, against the labels as trained on, and of test points, every so many steps from the
+        0th on, float32 [S, V, times, 2].
+      logits, test_logits: after training, float32 [S, V, N, K].
+    """
+
+    drawn: Drawn
+    eigenvalue: np.ndarray
+    path: np.ndarray
+    accuracy: np.ndarray
+    logits: np.ndarray
+    test_logits: np.ndarray
+
+
+def outcomes(setting: Setting, dataset: Dataset, seeds: range) -> Iterator[Outcome]:
+    """The outcomes of these seeds, a portion at a time, in order."""
+    portions = Portions(seeds, _PORTION)
+    learning = portions.program(learn(setting, dataset), 6)
+    for numbers, count in portions:
+        drawn = draw(setting, dataset, numbers)
+        given = numbers, drawn.train.x, drawn.train.label, drawn.test.x, drawn.test.label, drawn.pairs
+        learned = learning(*(place(portions.mesh, array, SEED) for array in given))
+        found = {name: on_host(array)[:count] for name, array in learned.items()}
+        accuracy = found.pop("accuracy")[:, :, :: setting.every]
+        yield Outcome(drawn.take(np.arange(count)), accuracy=accuracy, **found)
+
+
+def learn(setting: Setting, dataset: Dataset) -> Callable[..., dict[str, jax.Array]]:
+    """The function from a seed, its points and pairs to what its models have learned: fields of `Outcome`."""
+    linear = setting.setting == "random-features"
+    classes = dataset.num_classes
+    model = Linear(classes, bias=False) if linear else MLP(classes, (setting.hidden,))
+
+    def inputs(x: jax.Array) -> jax.Array:
+        return normalise(x, dataset.mean, dataset.std).reshape(len(x), -1)
+
+    def one(
+        seed: jax.Array, x: jax.Array, label: jax.Array, test_x: jax.Array, test_label: jax.Array, pairs: jax.Array
+    ) -> dict[str, jax.Array]:
+        x, test_x = inputs(x), inputs(test_x)
+        if linear:
+            key = jax.random.fold_in(jax.random.key(seed), _FEATURES)
+            kernel = jax.random.normal(key, (x.shape[1], setting.features), jnp.float32)
+            x, test_x = relu_features(x, kernel), relu_features(test_x, kernel)
+        eigenvalue, directions = eigendirections(x, setting.centred)
+        chosen = directions[pairs.ravel()]
+        # The theory's flow is of a sum over examples, the loss a mean over them.
+        unit = 1.0 if setting.optimizer == "adam" else len(x) / eigenvalue[0]
+        training = Training(
+            model,
+            make_rule(_RULES[setting.optimizer]),
+            len(x),
+            setting.batch_size,
+            setting.epochs,
+            setting.learning_rate * unit,
+            setting.temperature,
+            _LOSSES[setting.loss],
+        )
+
+        def logits(params: Any, points: jax.Array) -> jax.Array:
+            return jax.vmap(lambda own: model.apply({"params": own}, points, train=False))(params)
+
+        def accuracy(params: Any) -> jax.Array:
+            splits = ((x, label), (test_x, test_label))
+            return jnp.stack([jnp.mean(logits(params, of).argmax(-1) == target, -1) for of, target in splits], -1)
+
+        def train(role: int, weights: list[float], taught: jax.Array | None) -> tuple[Any, Any]:
+            models = len(weights)
+            start = training.start(role, seed, models, x.shape[1:])
+            if setting.initial == "zero":
+                start = start.replace(params=jax.tree.map(jnp.zeros_like, start.params))
+            origin = along(chosen, _first_layer(start.params))
+
+            def record(now: jax.Array, params: Any) -> tuple[jax.Array, jax.Array]:
+                here = along(chosen, _first_layer(params))
+                sizes = jnp.stack([jnp.linalg.norm(here, axis=-1), jnp.linalg.norm(here - origin, axis=-1)], 1)
+                nothing = jnp.full((models, 2), jnp.nan)
+                right = jax.lax.cond(now % setting.every == 0, accuracy, lambda _: nothing, params)
+                return sizes.reshape(models, len(PROJECTIONS), *pairs.shape), right
+
+            return training.run(role, seed, start, x, label, weights, taught, record)
+
+        teacher, of_teacher = train(TEACHER, [0.0], None)
+        students, of_students = train(STUDENT, [0.0, 1.0], logits(teacher.params, x)[0])
+        path, right = (jnp.concatenate(both, 1).swapaxes(0, 1) for both in zip(of_teacher, of_students, strict=True))
+        params = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), teacher.params, students.params)
+        return {
+            "eigenvalue": eigenvalue,
+            "path": path,
+            "accuracy": right,
+            "logits": logits(params, x),
+            "test_logits": logits(params, test_x),
+        }
+
+    return one
+
+
+def _first_layer(params: Any) -> jax.Array:
+    """The first layer's kernels [V, P, U]: of the MLP the hidden one, of the linear model the only one."""
+    return params["hidden1" if "hidden1" in params else "head"]["kernel"]

@@ -1,0 +1,194 @@
+"""What seeds have become, as numbers with intervals beside the paper's, and as the README's lines."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from distill_jax.errors import InputError
+from distill_jax.statistics import CONFIDENCE, number, quote
+from experiments import comparison
+from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, readme_table, supported, with_paper
+from experiments.eigenspace.bias import DEFINITIONS, at_equal, biases, exaggerations
+from experiments.eigenspace.population import PROJECTIONS, Outcome
+from experiments.eigenspace.setting import Setting
+
+PAPER_PAIRS = 15
+PAPER_HOLD = {"random-features": 15, "mlp": 13}  # "in all of the 15", "in all but two of the 15"
+Collected = dict[Any, np.ndarray]
+
+
+def values(outcome: Outcome) -> Collected:
+    """The values of a portion's seeds by name, each with a leading axis of seeds."""
+    found: Collected = {"accuracy": outcome.accuracy.astype(np.float64)}
+    for place, projection in enumerate(PROJECTIONS):
+        top, bottom = trajectories(outcome, place)
+        own = biases(top, bottom)
+        for name, of_models in own.items():
+            found["own", projection, name] = of_models
+        for model in (CONTROL, STUDENT):
+            for name, more in exaggerations(own, top, bottom, model).items():
+                found["more", projection, name, MODELS[model]] = more
+    for split, logits in (("train", outcome.logits), ("test", outcome.test_logits)):
+        of_split = getattr(outcome.drawn, split)
+        found["gap", split] = comparison.gaps(logits, of_split.label, of_split.true_label, split)
+    return found
+
+
+def trajectories(outcome: Outcome, projection: int) -> tuple[np.ndarray, np.ndarray]:
+    """Projections along the top and the bottom direction of each pair, float64 [S, V, pairs, steps + 1] each."""
+    path = np.moveaxis(outcome.path[:, :, :, projection].astype(np.float64), 2, -1)  # [S, V, 2, pairs, steps + 1]
+    return path[:, :, 0], path[:, :, 1]
+
+
+def summarise(setting: Setting, found: Collected) -> dict[str, Any]:
+    """All numbers, each as mean, low, high, n and the paper's value, which is null where it gives none.
+
+    The seed is the unit: its pairs are of the same three models. A pair for which a definition has no value counts as
+    one for which it does not hold.
+
+    Raises:
+      InputError: a value that is not finite, as when training has diverged.
+    """
+    if not np.isfinite(found["accuracy"]).all() or not np.isfinite(found["gap", "train"]).all():
+        raise InputError(f"--learning-rate {setting.learning_rate:g}: training has diverged; a smaller one is needed")
+    paper = PAPER_HOLD[setting.setting]
+    chosen = setting.projection, setting.definition
+    said: dict[str, Any] = {"paper": {"pairs": PAPER_PAIRS, "hold": paper}}
+    said["share_of_pairs"] = _share(found, *chosen, "student") | {"paper": paper / PAPER_PAIRS}
+    said["share_of_pairs_control"] = _share(found, *chosen, "control")
+    said["share_of_pairs_over_control"] = with_paper(_over_control(found, *chosen))
+    said["share_of_biased_teacher_pairs"] = with_paper(_biased(found, *chosen, TEACHER), 1.0)
+    said["as_many_as_the_paper_s"] = _as_many(found, *chosen, paper)
+    said["definitions"] = [
+        {
+            "definition": definition,
+            "projection": projection,
+            "teacher_biased": with_paper(_biased(found, projection, definition, TEACHER)),
+            "student_biased": with_paper(_biased(found, projection, definition, STUDENT)),
+            "student_more": _share(found, projection, definition, "student"),
+            "control_more": _share(found, projection, definition, "control"),
+            "student_over_control": with_paper(_over_control(found, projection, definition)),
+            "as_many_as_the_paper_s": _as_many(found, projection, definition, paper),
+            "undefined": float(np.mean(~np.isfinite(found["more", projection, definition, "student"]))),
+        }
+        for projection in PROJECTIONS
+        for definition in DEFINITIONS
+    ]
+    for place, model in enumerate(MODELS):
+        for split, name in enumerate(("train", "test")):
+            said[f"{name}_accuracy_{model}"] = with_paper(found["accuracy"][:, place, -1, split])
+    matched = {model: _at_equal_training_accuracy(found["accuracy"], model) for model in (CONTROL, STUDENT)}
+    said["test_accuracy_at_equal_training_accuracy_student"] = with_paper(matched[STUDENT])
+    said["test_accuracy_at_equal_training_accuracy_control"] = with_paper(matched[CONTROL])
+    said["test_accuracy_at_equal_training_accuracy_over_control"] = with_paper(matched[STUDENT] - matched[CONTROL])
+    for split in ("train", "test"):
+        control, student = found["gap", split][:, :, 0].T
+        said[f"hard_gap_student_{split}"] = with_paper(student)
+        said[f"hard_gap_control_{split}"] = with_paper(control)
+        said[f"hard_gap_student_minus_control_{split}"] = with_paper(student - control)
+    return said
+
+
+def _biased(found: Collected, projection: Any, definition: str, model: int) -> np.ndarray:
+    return np.mean(found["own", projection, definition][:, model] > 0, -1)
+
+
+def _holds(found: Collected, projection: Any, definition: str, model: str) -> np.ndarray:
+    return found["more", projection, definition, model] > 0  # [S, pairs]
+
+
+def _share(found: Collected, projection: Any, definition: str, model: str) -> dict[str, Any]:
+    return with_paper(_holds(found, projection, definition, model).mean(-1))
+
+
+def _over_control(found: Collected, projection: Any, definition: str) -> np.ndarray:
+    student, control = (_holds(found, projection, definition, model).mean(-1) for model in ("student", "control"))
+    return student - control
+
+
+def _as_many(found: Collected, projection: Any, definition: str, paper: int) -> dict[str, Any]:
+    """Share of seeds in which as large a share of pairs holds as in the paper's one, with Wilson's interval."""
+    holds = _holds(found, projection, definition, "student")
+    seeds = holds.mean(-1) >= paper / PAPER_PAIRS - 1e-9
+    interval = stats.binomtest(int(seeds.sum()), len(seeds)).proportion_ci(CONFIDENCE, method="wilson")
+    return {"mean": float(seeds.mean()), "low": interval.low, "high": interval.high, "n": len(seeds), "paper": None}
+
+
+def _at_equal_training_accuracy(accuracy: np.ndarray, model: int) -> np.ndarray:
+    """Mean test accuracy less the teacher's where both first get to the same training accuracy, [S]; 0 if nowhere."""
+    found = []
+    for of_seed in accuracy:
+        theirs, its = at_equal(*of_seed[TEACHER].T, *of_seed[model].T)
+        found.append(np.mean(its - theirs) if len(its) else 0.0)
+    return np.array(found)
+
+
+def lines(said: Mapping[str, Any]) -> str:
+    """The README's table of a result: what the paper says, what was found, and the verdict."""
+    paper = said["paper"]
+    share, control, over = (said[f"share_of_pairs{k}"] for k in ("", "_control", "_over_control"))
+    equal = [said[f"test_accuracy_at_equal_training_accuracy_{k}"] for k in ("student", "control", "over_control")]
+    gap = said["hard_gap_student_minus_control_train"]
+    others = [
+        f"{row['definition']}, {row['projection']}: {_percent(row['student_more'])} ({_percent(row['control_more'])})"
+        for row in said["definitions"]
+        if (row["definition"], row["projection"]) != (said["setting"]["definition"], said["setting"]["projection"])
+    ]
+    rows = (
+        (
+            "pairs in which the teacher is biased towards the top direction",
+            "all",
+            quote(said["share_of_biased_teacher_pairs"], 1, scale=100) + "%",
+            _most(said["share_of_biased_teacher_pairs"]),
+        ),
+        (
+            "pairs in which the student is more so",
+            f"{paper['hold']} of {paper['pairs']}",
+            f"{quote(share, 1, scale=100)}%, control {quote(control, 1, scale=100)}%",
+            supported(over, 1) + ", over the control",
+        ),
+        (
+            "the same, student less control, points",
+            "not given",
+            quote(over, 1, sign=True, scale=100),
+            supported(over, 1),
+        ),
+        (
+            "seeds with as many such pairs as the paper's one",
+            "1 of 1",
+            quote(said["as_many_as_the_paper_s"], 1, scale=100) + "%",
+            _ordinary(said["as_many_as_the_paper_s"]),
+        ),
+        ("the same pairs (control's) by other definitions and projections", "not given", "; ".join(others), ""),
+        (
+            "test accuracy less the teacher's at equal training accuracy, points: student, control",
+            "above 0" if said["setting"]["setting"] == "mlp" else "little",
+            ", ".join(quote(value, 2, sign=True, scale=100) for value in equal[:2]),
+            f"student over control {supported(equal[2], 1)}",
+        ),
+        (
+            "gap on hard training points less the control's (phi)",
+            "below 0",
+            quote(gap, sign=True),
+            supported(gap, -1),
+        ),
+    )
+    return readme_table(rows)
+
+
+def _percent(value: Mapping[str, Any]) -> str:
+    return number(100 * value["mean"], 0) + "%"
+
+
+def _most(value: Mapping[str, Any]) -> str:
+    low = value["mean"] if value["low"] is None else value["low"]
+    return "in nearly all" if low >= 0.95 else "in most" if low > 0.5 else "not reproduced"
+
+
+def _ordinary(value: Mapping[str, Any]) -> str:
+    """Whether the paper's one seed is one that is often drawn: one of twenty at least."""
+    if value["low"] >= 0.05:
+        return "the paper's is no unusual draw"
+    return "the paper's would be a rare draw" if value["high"] < 0.05 else "undecided"
