@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from distill_jax import deviations, dumps, findings, plots, statistics
 from distill_jax.errors import InputError
 from distill_jax.setting import MODELS, STUDENTS
-from distill_jax.workdir import write_bytes
+from distill_jax.workdir import write_result
 
 SPLITS = ("train", "test")
 PAIRS = (  # accuracy differences reported, first minus second
@@ -240,12 +240,12 @@ def write_report(workdir: Path, summary: dict[str, Any]) -> Path:
     for name, figure in draw(workdir, summary).items():
         encoded = plots.encode(figure, name)
         for suffix, data in encoded.items():
-            write_bytes(workdir / "figures" / f"{name}.{suffix}", data)
+            write_result(workdir / "figures" / f"{name}.{suffix}", data)
         images[name] = base64.b64encode(encoded["png"]).decode()
     text = json.dumps(summary, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(workdir / "summary.json", (text + "\n").encode())
+    write_result(workdir / "summary.json", (text + "\n").encode())
     path = workdir / "report.html"
-    write_bytes(path, render(summary, images).encode())
+    write_result(path, render(summary, images).encode())
     return path
 
 

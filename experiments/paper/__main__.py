@@ -16,10 +16,8 @@ from rich.markdown import Markdown
 
 from experiments import command_line
 from experiments.paper.scale import SCALES
-from experiments.paper.setting import ALL, TABLE, Setting, validate
+from experiments.paper.setting import ALL, PROG, TABLE, Setting, validate
 from experiments.paper.studies import studies
-
-PROG = "python -m experiments.paper"
 
 
 def main(arguments: Sequence[str]) -> None:

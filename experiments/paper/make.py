@@ -11,17 +11,16 @@ from rich.console import Console
 
 from distill_jax import backend, plots
 from distill_jax.environment import environment
-from distill_jax.workdir import write_bytes
+from distill_jax.workdir import write_result
 from experiments.complete import complete
 from experiments.paper import document, table2
 from experiments.paper.cost import Record, committed, expected
 from experiments.paper.figures import Figure
 from experiments.paper.outcome import Outcome, finished
 from experiments.paper.rows import IMAGE_ROWS
-from experiments.paper.setting import Setting
+from experiments.paper.setting import PROG, Setting
 from experiments.paper.studies import Planned
 
-PROG = "python -m experiments.paper"
 RESULTS = Path(__file__).parents[1] / "results"
 _SEEDS = Setting().seeds
 
@@ -91,7 +90,7 @@ class Maker:
             "numbers": drawn.numbers,
         }
         for suffix, data in plots.encode(drawn.picture, figure.name).items():
-            write_bytes(self.pictures / f"{figure.name}.{suffix}", data)
+            write_result(self.pictures / f"{figure.name}.{suffix}", data)
         _write_json(self.pictures / f"{figure.name}.json", said)
         self._console.print(f"{figure.name}: {self.pictures / figure.name}.png", soft_wrap=True)
         return said
@@ -118,9 +117,9 @@ class Maker:
             "figures": figures,
         }
         _write_json(self.pictures / "results.json", results)
-        write_bytes(self.pictures / "results.md", document.page(results).encode())
+        write_result(self.pictures / "results.md", document.page(results).encode())
         self._console.print(f"all: {self.pictures / 'results.md'}", soft_wrap=True)
 
 
 def _write_json(path: Path, value: Any) -> None:
-    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_result(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())

@@ -8,8 +8,9 @@ from typing import Literal
 import tyro
 
 from distill_jax.errors import InputError
-from experiments.throughput.results import check_writable
+from experiments.command_line import check_writable
 
+PROG = "python -m experiments.paper"
 TABLE = "table2"
 ALL = "all"
 
@@ -59,5 +60,4 @@ def validate(setting: Setting, figures: list[str], studies: list[str]) -> None:
         raise InputError(f"--json {setting.json}: is for the rows of Table 2; name {TABLE} or {ALL} too")
     if setting.data_dir is not None and not setting.data_dir.expanduser().is_dir():
         raise InputError(f"--data-dir {setting.data_dir}: is no folder; must hold the prepared data")
-    if setting.figures is not None and not setting.figures.absolute().parent.is_dir():
-        raise InputError(f"--figures {setting.figures}: its folder is not there")
+    check_writable("--figures", setting.figures)
