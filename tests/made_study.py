@@ -21,8 +21,9 @@ def write_study(
     steps: Sequence[int] = (10, 20, 40),
     switch: int = 20,
     swept: Sequence[Member] = (),
+    draw: int = 0,
 ) -> None:
-    """Writes the dumps of all models, and of further students, of seeds 0..seeds-1 at some steps."""
+    """Writes the dumps of all models, and of further students, of seeds 0..seeds-1 at some steps; one draw of many."""
     members = [*(Member(model, 0) for model in MODELS), *swept]
     for split, n in SIZE.items():
         rng = np.random.default_rng(len(split))
@@ -33,7 +34,7 @@ def write_study(
             label[wrong] = (true[wrong] + 1) % CLASSES
         items = []
         for seed in range(seeds):
-            own = {start: np.random.default_rng([seed, start]).normal(size=(n, CLASSES)) for start in (0, 1)}
+            own = {start: np.random.default_rng([seed, start + 2 * draw]).normal(size=(n, CLASSES)) for start in (0, 1)}
             for member in members:
                 for step in steps:
                     late = step > dict(member.changes).get("switch_step", switch)

@@ -117,7 +117,7 @@ PAPER = Scale(
 _WIDE, _NARROW = Network("ResNet-8", _resnet(8)), Network("half as wide ResNet-8", _resnet(8, width=8))
 # Like the paper's MobileNets an MLP fits its training set and does not generalise well. At 0.1 distilled ones diverge.
 _MLP = {"MobileNet-v2-1.0": Network("MLP", ModelSetting(name="mlp", hidden=(256,)), peak=0.05)}
-_EXAMPLES = 3200  # so that all studies take a CPU less than two hours
+_EXAMPLES = 2560  # so that all studies together take two cores little more than an hour
 
 
 def _stand_in(dataset: str, called: str, larger: str, smaller: str, **data: Any) -> Ground:

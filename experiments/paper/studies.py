@@ -81,16 +81,18 @@ def studies(scale: Scale) -> dict[str, Planned]:
         plans.append(_plan(name, f"{factor:.1f} times as long", row, ground, late=ground.late, train=train))
     row, ground = rows[_SELF["CIFAR100"]], scale.grounds["CIFAR100"]
     batch, rate = ground.base.train.batch_size // SMALLER_BATCH, ground.base.optimizer.learning_rate / SMALLER_RATE
+    steps = Length.of(changed(ground.base, train={"batch_size": batch}), ground.examples).total_steps
+    more = steps / ground.steps
     plans.append(
         _plan(
             "cifar100-smaller-batch",
             f"batch {batch}, rate {rate:g}",
             row,
             ground,
-            late=ground.late * SMALLER_BATCH,
+            late=round(more * ground.late),
             train={"batch_size": batch, "snapshots": ()},
             optimizer={"learning_rate": rate},
-            objective={"switch_window": ground.base.objective.switch_window * SMALLER_BATCH},
+            objective={"switch_window": round(more * ground.base.objective.switch_window)},
         )
     )
     other = "float32" if ground.base.train.precision == "bfloat16" else "bfloat16"

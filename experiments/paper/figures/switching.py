@@ -82,7 +82,11 @@ def accuracies(outcomes: Sequence[Outcome], model: str) -> Drawn:
                 "unswitched": {name: accuracy["models"][name] for name in ("teacher", CONTROL, KD)},
             }
         )
-        numbers[outcome.plan.name] = {"gain": gain, "test_accuracy": points, "gain_kept": kept}
+        by_step = {
+            name: {str(step): v for step, v in of.items()}
+            for name, of in (("test_accuracy", points), ("gain_kept", kept))
+        }
+        numbers[outcome.plan.name] = {"gain": gain, **by_step}
         each = ", ".join(f"{quote(share, 0, scale=100)}% at step {step:,}" for step, share in kept.items())
         sentences.append(
             f"{outcome.plan.title}: gain {quote(gain, sign=True, scale=100)} points; what is left of it by the step of "
