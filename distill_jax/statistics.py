@@ -94,7 +94,7 @@ def ratio_of_means(a: Sequence[float], b: Sequence[float]) -> Interval:
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> Interval:
-    """Spearman's rank correlation over settings, [n] each, with a 95% interval; below four there is none.
+    """Spearman's rank correlation over settings, [n] each, with a 95% interval; none below four, or at 1 or -1.
 
     The interval is Fisher's with the variance of Bonett and Wright (2000), (1 + r^2 / 2) / (n - 3).
 
@@ -109,8 +109,8 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> Interval:
         return Interval(math.nan, math.nan, math.nan, len(a), "settings")
     r = float(np.clip(((a - a.mean()) * (b - b.mean())).mean() / spread, -1, 1))
     low = high = math.nan
-    if len(a) > 3:
-        z = np.arctanh(np.clip(r, -1 + 1e-9, 1 - 1e-9))
+    if len(a) > 3 and abs(r) < 1 - 1e-9:
+        z = np.arctanh(r)
         half = stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((1 + r**2 / 2) / (len(a) - 3))
         low, high = float(np.tanh(z - half)), float(np.tanh(z + half))
     return Interval(r, low, high, len(a), "settings")

@@ -157,6 +157,7 @@ def evolution(
                 lines=[f"hard gap {gap}"],
                 ylabel=f"{name}\n$Y$" if step == steps[0] else "",
                 xlabel="$X$ (final teacher)" if model == models[-1] else "",
+                group=step,  # early on Y goes far below what it is later
             )
             rows[-1].append(cloud)
     return clouds(rows, 2.2, 2.1)

@@ -45,7 +45,8 @@ def trajectories(outcomes: Sequence[Outcome]) -> Drawn:
         shares = {s: quote(recovered[s], 0, scale=100) for s in ("one_hot_to_kd", "kd_to_one_hot")}
         lines = [
             f"gain {quote(gain, sign=True, scale=100)} points",
-            f"one-hot → KD ends with {shares['one_hot_to_kd']}% of it, KD → one-hot with {shares['kd_to_one_hot']}%",
+            f"one-hot → KD ends with {shares['one_hot_to_kd']}% of it",
+            f"KD → one-hot ends with {shares['kd_to_one_hot']}% of it",
         ]
         settings.append(
             {
