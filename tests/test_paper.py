@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+from pathlib import Path
 
 import made_study
 import numpy as np
@@ -336,6 +337,13 @@ def test_the_command_trains_what_is_missing_once_and_makes_the_table(at_tiny_sca
     monkeypatch.setattr(make, "complete", lambda *_: pytest.fail("a study was trained again"))
     main([name, "table2", *arguments, "--json", str(rows)])
     assert json.loads(rows.read_text())[6]["ours"] == row["ours"]
+
+
+def test_the_readme_says_what_is_committed():
+    root = Path(__file__).parents[1]
+    block = re.search("<!-- paper: (.*) -->\n(.*?)<!-- end -->", (root / "README.md").read_text(), re.DOTALL)
+    there = (root / block[1]).exists()
+    assert block[2] == (document.readme(root / block[1]) if there else "No results are committed yet.\n")
 
 
 @pytest.mark.parametrize(

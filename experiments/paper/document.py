@@ -23,11 +23,12 @@ SIGNS = {"supported": "✓", "contradicted": "✗", "not supported": "○", "und
 
 
 def studies(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
-    """Of each finished study what it is, what it took, on what, and its findings."""
+    """Of each finished study what it is, what it took, on what, and its findings; one command makes them all."""
     found = {}
     for name, outcome in outcomes.items():
-        kept = {k: outcome.summary[k] for k in ("setting", "study", "timing", "environment", "findings")}
-        found[name] = {"title": outcome.plan.title, "row": name == outcome.plan.row.name, **kept}
+        kept = {k: outcome.summary[k] for k in ("setting", "study", "timing", "findings")}
+        made = {k: value for k, value in outcome.summary["environment"].items() if k != "command"}
+        found[name] = {"title": outcome.plan.title, "row": name == outcome.plan.row.name, **kept, "environment": made}
     return found
 
 

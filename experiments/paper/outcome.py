@@ -75,7 +75,7 @@ class Outcome:
         return found
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def _pair(
     folder: Path, student: str, split: str, seed: int, last: int, step: int, class_from: str
 ) -> deviations.PerExample:
