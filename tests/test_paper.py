@@ -341,7 +341,7 @@ def test_the_command_trains_what_is_missing_once_and_makes_the_table(at_tiny_sca
 
 def test_the_readme_says_what_is_committed():
     root = Path(__file__).parents[1]
-    block = re.search("<!-- paper: (.*) -->\n(.*?)<!-- end -->", (root / "README.md").read_text(), re.DOTALL)
+    block = re.search("<!-- paper: ([^\n]*) -->\n(.*?)<!-- end -->", (root / "README.md").read_text(), re.DOTALL)
     there = (root / block[1]).exists()
     assert block[2] == (document.readme(root / block[1]) if there else "No results are committed yet.\n")
 
