@@ -100,7 +100,7 @@ def switches(settings: Sequence[Mapping[str, Any]], model: str) -> Figure:
         axis.set_xticks(setting["steps"], [f"{step:,}" for step in setting["steps"]])
         axis.margins(x=0.15)
         axis.set(xlabel="step of the switch", ylabel="final test accuracy")
-        axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
         axis.grid(alpha=0.25)
         heading(axis, setting["title"], setting["lines"])
     _legend(figure, axes.flat[0])

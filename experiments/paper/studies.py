@@ -20,7 +20,7 @@ class Planned:
 
     Attributes:
       name: its folder below the scale's.
-      data, networks: as figures name them.
+      data, networks, variant: as figures name them; the variant is empty for a row of Table 2.
       row: the row of Table 2 whose networks and data it has.
       setting: what `distill_jax.study` is given, but for `run`.
       steps: of a run.
@@ -29,6 +29,7 @@ class Planned:
     name: str
     data: str
     networks: str
+    variant: str
     row: Row
     setting: Setting
     steps: int
@@ -36,7 +37,7 @@ class Planned:
     @property
     def title(self) -> str:
         """The study in one line."""
-        return f"{self.data}, {self.networks}"
+        return ", ".join(filter(None, (self.data, self.networks, self.variant)))
 
     @property
     def switch_step(self) -> int:
@@ -75,7 +76,8 @@ def studies(scale: Scale) -> dict[str, Planned]:
         epochs = ground.base.train.epochs * factor
         steps = Length.of(changed(ground.base, train={"epochs": epochs}), ground.examples).total_steps
         window = ground.base.objective.switch_window
-        moments = (ground.late, ground.late + window, ground.late + 2 * window, steps // 2, steps * 3 // 4)
+        after = (ground.late + window, ground.late + 2 * window, steps // 2, steps * 3 // 4)
+        moments = (ground.early, ground.late // 2, ground.late, *after)
         train = {"epochs": epochs, "snapshots": tuple(step / steps for step in moments)}
         name = f"{dataset.lower()}-longer"
         plans.append(_plan(name, f"{factor:.1f} times as long", row, ground, late=ground.late, train=train))
@@ -115,5 +117,5 @@ def _plan(
         student=student.setting,
         sweep=SweepSetting(switch_step=sweep),
     )
-    networks = f"{teacher.label} → {student.label}" + (f", {variant}" if variant else "")
-    return Planned(name, ground.label, networks, row, setting, Length.of(setting, ground.examples).total_steps)
+    steps = Length.of(setting, ground.examples).total_steps
+    return Planned(name, ground.label, f"{teacher.label} → {student.label}", variant, row, setting, steps)

@@ -15,7 +15,7 @@ from distill_jax.statistics import over_seeds, paired, quote, rank_correlation
 from experiments.paper.figures.drawn import Drawn
 from experiments.paper.outcome import CONTROL, KD, Outcome
 
-_MARKERS = "osD^v<>Pphd*X8"
+_MARKERS = "osD^"  # of data sets
 SCORES = {
     "x": ("$-X$: teacher alone", {"color": "#000000", "linestyle": (0, (1, 1.5))}),
     "gap_control": ("$X - Y$, control", {"color": "#E69F00", "linestyle": (0, (6, 2))}),
@@ -28,17 +28,20 @@ def prediction(outcomes: Sequence[Outcome]) -> Drawn:
     """The gain in test accuracy against the underfitting of hard points, each less the control's, over settings."""
     numbers: dict[str, Any] = {"settings": {}}
     figure, axes = grid(1, 2, 5.6, 4.6)
+    markers = dict(zip(dict.fromkeys(outcome.plan.row.dataset for outcome in outcomes), _MARKERS, strict=True))
     sentences = []
     for axis, split in zip(axes[0], plots.SPLITS, strict=True):
         gaps, gains = [], []
-        for marker, outcome in zip(_MARKERS, outcomes, strict=False):
+        for outcome in outcomes:
             gap = outcome.summary["deviations"][KD][split]["mean_gap_hard"]["minus_control"]
             gain = outcome.summary["accuracy"]["test_accuracy"]["paired"]["kd_minus_one_hot"]
             numbers["settings"].setdefault(outcome.plan.name, {"gain": gain})[f"{split}_gap"] = gap
             gaps.append(gap["mean"])
             gains.append(gain["mean"])
-            self = outcome.plan.row.teacher == outcome.plan.row.student
-            style = {"marker": marker, "color": "#0072B2" if self else "#D55E00", "ls": "", "label": outcome.plan.title}
+            row = outcome.plan.row
+            style = {"marker": markers[row.dataset], "ls": "", "label": outcome.plan.title}
+            style["color"] = "#0072B2" if row.student.startswith("ResNet") else "#D55E00"
+            style |= {} if row.teacher == row.student else {"mfc": "white"}
             wide = (
                 np.array([[gap["mean"] - gap["low"]], [gap["high"] - gap["mean"]]]) if gap["low"] is not None else None
             )
@@ -83,7 +86,7 @@ def detection(outcomes: Sequence[Outcome]) -> Drawn:
         axis.set(xlabel="share of right labels flagged", ylabel="share of wrong labels flagged", aspect="equal")
         order = sorted(SCORES, key=lambda name: -of_it[name]["mean"])
         lines = [f"AUC of {SCORES[name][0]} {quote(of_it[name], 3)}" for name in order]
-        heading(axis, outcome.plan.title, lines, small=True)
+        heading(axis, outcome.plan.networks, [outcome.plan.data, *lines], small=True)
         said = {"supported": "better", "contradicted": "worse", "not supported": "no better", "undecided": "undecided"}
         sentences.append(
             f"{outcome.plan.title}: area under the curve of X - Y {quote(of_it['gap'], 3)}, of X alone "
@@ -116,7 +119,7 @@ def precision(outcomes: Sequence[Outcome]) -> Drawn:
         axis.set_xticks(range(len(models)), [plots.LABELS[m].replace(" (", "\n(") for m in models], fontsize=8)
         axis.grid(axis="y", alpha=0.25)
     axes[0, 0].set_ylabel("test accuracy")
-    axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     axes[0, 1].set_ylabel("mean gap $Y - X$, hard training points")
     accuracy, gap = numbers[KD]["test_accuracy"]["difference"], numbers[KD]["mean_gap_hard"]["difference"]
     lines = [f"filled {names[0]}, empty {names[1]}", f"distilled: {quote(accuracy, sign=True, scale=100)} points"]

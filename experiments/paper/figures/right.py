@@ -40,7 +40,7 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
                     examples.y[chosen],
                     np.zeros(chosen.sum(), bool),
                     title=GROUPS[group],
-                    lines=lines if row else [outcome.plan.title, *lines],
+                    lines=["" if row else outcome.plan.title, *lines],
                     xlabel="teacher  $X = \\phi(p)$",
                     ylabel=f"{plots.LABELS[student]}  $Y$" if not row else "",
                     group=outcome.plan.name,

@@ -36,6 +36,7 @@ def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_
                 values = numbers[outcome.plan.name][split][student]
                 lines = [
                     f"{outcome.plan.data}, {plots.SPLITS[split]}",
+                    *filter(None, [outcome.plan.variant]),
                     f"hard gap {quote(values['mean_gap_hard'], sign=True)}",
                     f"hard underfit {quote(values['underfit_fraction_hard'], 0, scale=100)}%",
                 ]
