@@ -117,8 +117,8 @@ _ALL = (
     Figure(
         "prediction",
         "",
-        "Does underfitting predict the gain? A marker for each row of Table 2, filled where teacher and student are the "
-        "same network.",
+        "Does underfitting predict the gain? A marker for each row of Table 2, filled where teacher and student are "
+        "the same network.",
         tuple(row.name for row in IMAGE_ROWS),
         beyond.prediction,
     ),
