@@ -65,7 +65,8 @@ class PerExample:
       agree: whether both predict the same class.
       kl: KL(teacher || student), nats.
       confidence: the student's highest probability.
-      correct: whether the student predicts the label, as training saw it.
+      teacher_entropy, student_entropy: of their probabilities, nats.
+      teacher_correct, correct: whether teacher and student predict the label, as training saw it.
       mislabelled: whether that label is not the true one.
     """
 
@@ -75,6 +76,9 @@ class PerExample:
     agree: np.ndarray
     kl: np.ndarray
     confidence: np.ndarray
+    teacher_entropy: np.ndarray
+    student_entropy: np.ndarray
+    teacher_correct: np.ndarray
     correct: np.ndarray
     mislabelled: np.ndarray
 
@@ -99,12 +103,14 @@ def per_example(teacher: Dump, student: Dump, class_from: Literal["teacher", "tr
     predicted, guess = teacher.logits.argmax(axis=1), student.logits.argmax(axis=1)
     index = predicted if class_from == "teacher" else teacher.true_label
     x, y = phi(teacher.logits, index), phi(student.logits, index)
-    kl, confidence = np.empty_like(x), np.empty_like(x)
+    kl, confidence, *entropy = (np.empty_like(x) for _ in range(4))
     for start in range(0, len(x), _BLOCK):
         rows = slice(start, start + _BLOCK)
         log_p, log_q = _log_softmax(teacher.logits[rows]), _log_softmax(student.logits[rows])
         kl[rows] = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
         confidence[rows] = np.exp(log_q.max(axis=1))
+        for of_model, log in zip(entropy, (log_p, log_q), strict=True):
+            of_model[rows] = -(np.exp(log) * log).sum(axis=1)
     if not np.isfinite(x + y + kl).all():
         raise InputError(f"{pair} hold logits that are not finite; the training behind them has diverged")
     columns = {
@@ -114,6 +120,9 @@ def per_example(teacher: Dump, student: Dump, class_from: Literal["teacher", "tr
         "agree": predicted == guess,
         "kl": kl,
         "confidence": confidence,
+        "teacher_entropy": entropy[0],
+        "student_entropy": entropy[1],
+        "teacher_correct": predicted == teacher.label,
         "correct": guess == teacher.label,
         "mislabelled": teacher.label != teacher.true_label,
     }
@@ -176,6 +185,17 @@ def gap_by_decile(examples: PerExample, rows: np.ndarray | None = None) -> np.nd
     gap = examples.y - examples.x
     gap = gap if rows is None else gap[np.sort(rows)]
     return np.array([part.mean() for part in np.array_split(gap, 10)])
+
+
+def by_who_is_right(examples: PerExample) -> dict[str, np.ndarray]:
+    """The four parts of a comparison by who predicts the label (section C.2.2), bool [N] each; no two overlap."""
+    teacher, student = examples.teacher_correct, examples.correct
+    return {
+        "both": teacher & student,
+        "only_student": ~teacher & student,
+        "only_teacher": teacher & ~student,
+        "neither": ~teacher & ~student,
+    }
 
 
 def theil_sen(x: np.ndarray, y: np.ndarray, every: int = 1) -> float:

@@ -6,21 +6,19 @@ checkpoint. But for `timing` and `environment`, which are passed through, the sa
 """
 
 import base64
-import io
 import itertools
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from distill_jax import deviations, dumps, findings, plots, statistics
-from distill_jax.errors import InputError, RunError
+from distill_jax.errors import InputError
 from distill_jax.setting import MODELS, STUDENTS
+from distill_jax.workdir import write_result
 
 SPLITS = ("train", "test")
 PAIRS = (  # accuracy differences reported, first minus second
@@ -240,17 +238,14 @@ def write_report(workdir: Path, summary: dict[str, Any]) -> Path:
     """
     images = {}
     for name, figure in draw(workdir, summary).items():
-        for suffix in ("svg", "png"):
-            buffer = io.BytesIO()
-            metadata = {"Date": None} if suffix == "svg" else {}
-            with matplotlib.rc_context({"svg.hashsalt": name}):  # so that a figure's bytes can be compared
-                figure.savefig(buffer, format=suffix, metadata=metadata)
-            _write(workdir / "figures" / f"{name}.{suffix}", buffer.getvalue())
-        images[name] = base64.b64encode(buffer.getvalue()).decode()
+        encoded = plots.encode(figure, name)
+        for suffix, data in encoded.items():
+            write_result(workdir / "figures" / f"{name}.{suffix}", data)
+        images[name] = base64.b64encode(encoded["png"]).decode()
     text = json.dumps(summary, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    _write(workdir / "summary.json", (text + "\n").encode())
+    write_result(workdir / "summary.json", (text + "\n").encode())
     path = workdir / "report.html"
-    _write(path, render(summary, images).encode())
+    write_result(path, render(summary, images).encode())
     return path
 
 
@@ -271,15 +266,3 @@ def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        remedy = "free the disk or choose another workdir"
-        raise RunError(f"{path} cannot be written: {error.strerror}; {remedy}") from error

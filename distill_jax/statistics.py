@@ -25,15 +25,15 @@ class Interval:
     Attributes:
       mean: the mean over seeds, or the value of the one seed.
       low, high: ends of the interval; NaN where there is none.
-      n: number of seeds.
-      level: what the interval ranges over, "seeds" or "examples".
+      n: number of seeds, or of settings.
+      level: what the interval ranges over.
     """
 
     mean: float
     low: float
     high: float
     n: int
-    level: Literal["seeds", "examples"]
+    level: Literal["seeds", "examples", "settings"]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON: mean, low, high, n, level; null for what is not finite."""
@@ -91,6 +91,29 @@ def ratio_of_means(a: Sequence[float], b: Sequence[float]) -> Interval:
             root = math.sqrt(max(one**2 - two * zero, 0.0))
             low, high = (one - root) / two, (one + root) / two
     return Interval(float(mean_a / mean_b), low, high, n, "seeds")
+
+
+def rank_correlation(a: Sequence[float], b: Sequence[float]) -> Interval:
+    """Spearman's rank correlation over settings, [n] each, with a 95% interval; none below four, or at 1 or -1.
+
+    The interval is Fisher's with the variance of Bonett and Wright (2000), (1 + r^2 / 2) / (n - 3).
+
+    Raises:
+      ValueError: fewer than two settings, or not as many of the one as of the other.
+    """
+    if len(a) != len(b) or len(a) < 2:
+        raise ValueError(f"a rank correlation needs two or more of each: {len(a)} and {len(b)}")
+    a, b = (stats.rankdata(values) for values in (a, b))
+    spread = a.std() * b.std()
+    if not spread:
+        return Interval(math.nan, math.nan, math.nan, len(a), "settings")
+    r = float(np.clip(((a - a.mean()) * (b - b.mean())).mean() / spread, -1, 1))
+    low = high = math.nan
+    if len(a) > 3 and abs(r) < 1 - 1e-9:
+        z = np.arctanh(r)
+        half = stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((1 + r**2 / 2) / (len(a) - 3))
+        low, high = float(np.tanh(z - half)), float(np.tanh(z + half))
+    return Interval(r, low, high, len(a), "settings")
 
 
 def over_examples(

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from distill_jax import processes
 from distill_jax.errors import InputError
-from distill_jax.setting import STUDENTS, Setting
+from distill_jax.setting import Setting
 from experiments import command_line
 from experiments.presets import PRESETS
 
@@ -60,11 +60,9 @@ def main(arguments: Sequence[str]) -> None:
     if run.distributed:
         processes.connect(run.coordinator, run.processes, run.process_id)
 
-    from distill_jax import backend, sweep, sweep_summary
-    from distill_jax.environment import environment
+    from distill_jax import backend
     from distill_jax.progress import require_tensorboard
-    from distill_jax.report import summarise, write_report
-    from distill_jax.study import Study
+    from experiments.complete import complete
 
     if run.tensorboard:
         require_tensorboard()
@@ -72,25 +70,7 @@ def main(arguments: Sequence[str]) -> None:
         backend.use_cores(setting.train.batch_size)
     backend.keep_programs(setting.data.cache_dir)
     console = Console(quiet=not processes.is_first())
-    study = Study(setting, console)
-    study.train()
-    if not processes.is_first():
-        return
-    swept = None
-    if len(study.students) > len(STUDENTS):
-        own = sweep.own_values(setting, study.length.total_steps)
-        swept = sweep_summary.summarise(run.workdir, study.students, own, run.seeds, study.length.total_steps)
-    summary = summarise(
-        run.workdir,
-        setting=study.identity,
-        environment=environment(f"{PROG} {' '.join(arguments)}".strip()),
-        timing=study.facts(),
-        seeds=run.seeds,
-        total_steps=study.length.total_steps,
-        switch_step=study.switch_step,
-        sweep=swept,
-    )
-    report = write_report(run.workdir, summary)
+    report = complete(setting, f"{PROG} {' '.join(arguments)}".strip(), console)
     console.print(f"report: {report}", soft_wrap=True)
 
 

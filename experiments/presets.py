@@ -41,7 +41,7 @@ _SMALL_MLP_STUDY = Setting(
 )
 
 
-def _changed(setting: Setting, **groups: dict) -> Setting:
+def changed(setting: Setting, **groups: dict) -> Setting:
     """A setting with some fields of some groups replaced."""
     return dataclasses.replace(
         setting, **{g: dataclasses.replace(getattr(setting, g), **fields) for g, fields in groups.items()}
@@ -77,7 +77,7 @@ _PRESETS = {
     "mnist": Preset(
         "a two-layer network on MNIST, 20% of the training labels wrong",
         "2 minutes on 2 CPU cores",
-        _changed(
+        changed(
             _SMALL_MLP_STUDY,
             data={"dataset": "mnist", "train_examples": 10_000},
             train={"epochs": 40},
@@ -87,7 +87,7 @@ _PRESETS = {
     "fashion-mnist": Preset(
         "a two-layer network on Fashion-MNIST, its labels as they are",
         "2 minutes on 2 CPU cores",
-        _changed(
+        changed(
             _SMALL_MLP_STUDY,
             data={"dataset": "fashion-mnist", "train_examples": 10_000, "label_noise": 0.0},
             train={"epochs": 40},
@@ -97,7 +97,7 @@ _PRESETS = {
     "own-data": Preset(
         "your own --dataset FILE.npz with a two-layer network, its labels as they are",
         "by its size; a minute for a thousand examples of a hundred features on 2 CPU cores",
-        _changed(
+        changed(
             _SMALL_MLP_STUDY,
             data={"label_noise": 0.0},
             # Adam's steps do not depend on the scale of the gradient: with many inputs SGD's would diverge.
@@ -129,6 +129,6 @@ _PRESETS = {
 }
 
 PRESETS = {
-    name: dataclasses.replace(preset, setting=_changed(preset.setting, run={"workdir": Path("work") / name}))
+    name: dataclasses.replace(preset, setting=changed(preset.setting, run={"workdir": Path("work") / name}))
     for name, preset in _PRESETS.items()
 }

@@ -112,6 +112,30 @@ def test_the_class_may_be_the_true_one(teacher):
     np.testing.assert_array_equal(e.x, np.sort(deviations.phi(teacher.logits, teacher.true_label)))
 
 
+def test_the_four_parts_by_who_is_right_are_all_points_once(teacher):
+    rng = np.random.default_rng(3)
+    student = dump(teacher.logits + rng.normal(size=teacher.logits.shape) * 3, label=teacher.label)
+    examples = deviations.per_example(teacher, student)
+    parts = deviations.by_who_is_right(examples)
+    np.testing.assert_array_equal(np.sum(list(parts.values()), axis=0), np.ones(500, int))
+    swapped = deviations.by_who_is_right(deviations.per_example(student, teacher))
+    assert parts["only_teacher"].sum() == swapped["only_student"].sum() > 0
+    right = (teacher.logits.argmax(axis=1) == teacher.label).sum()
+    assert parts["both"].sum() + parts["only_teacher"].sum() == right
+    assert examples.agree[parts["both"]].all()
+    assert not examples.agree[parts["only_student"] | parts["only_teacher"]].any()
+
+
+def test_entropy_is_between_that_of_a_sure_and_of_a_clueless_model(teacher):
+    other = dump(np.where(np.arange(7) == 2, 1e3, 0.0) * np.ones((500, 1)), label=teacher.label)
+    clueless = dump(np.full((500, 7), 4.0), label=teacher.label)
+    np.testing.assert_allclose(deviations.per_example(teacher, other).student_entropy, 0, atol=1e-9)
+    np.testing.assert_allclose(deviations.per_example(clueless, teacher).teacher_entropy, np.log(7))
+    between = deviations.per_example(teacher, other).teacher_entropy
+    assert (between > 0).all()
+    assert (between < np.log(7)).all()
+
+
 def test_resampled_rows_are_summarised_like_a_data_set_of_them(teacher):
     student = dump(teacher.logits * 0.7 + np.random.default_rng(3).normal(size=(500, 7)), teacher.label)
     e = deviations.per_example(teacher, student)

@@ -3,39 +3,12 @@ import re
 
 import numpy as np
 import pytest
+from made_study import SIZE, write_study
 
 from distill_jax import dumps, findings, report
 from distill_jax.errors import InputError, RunError
 
 STEPS, SWITCH = (10, 20, 40), 20
-CLASSES = 4
-SIZE = {"train": 200, "test": 80}
-
-
-def write_study(workdir, seeds, noise=0.2):
-    """Dumps of a study in which distillation shrinks logits, fits less noise and guesses better."""
-    for split, n in SIZE.items():
-        rng = np.random.default_rng(len(split))
-        true = rng.integers(CLASSES, size=n)
-        label = true.copy()
-        if split == "train":
-            wrong = rng.permutation(n)[: int(noise * n)]
-            label[wrong] = (true[wrong] + 1) % CLASSES
-        items = []
-        for seed in range(seeds):
-            own = {start: np.random.default_rng([seed, start]).normal(size=(n, CLASSES)) for start in (0, 1)}
-            for model in report.MODELS:
-                for step in STEPS:
-                    late = step > SWITCH
-                    kd = {"kd": 1, "one_hot_to_kd": late, "kd_to_one_hot": not late}.get(model, 0)
-                    logits = own[int(model != "teacher")] * (0.6 if kd else 0.8)
-                    logits[np.arange(n), true] += 3 * step / STEPS[-1]
-                    if split == "train":
-                        logits[np.arange(n), label] += (0.5 if kd else 5.0) * step / STEPS[-1]
-                    place = {"model": model, "seed": seed, "step": step, "split": split}
-                    path = dumps.dump_path(workdir, model, seed, step, split)
-                    items.append((path, logits, place | {"num_classes": CLASSES, "setting": "test"}))
-        dumps.write_dumps(items, label.astype(np.int32), true.astype(np.int32), np.arange(n))
 
 
 def summarise(workdir, seeds):
@@ -200,7 +173,7 @@ def test_a_snapshot_that_some_seed_or_model_lacks_is_left_out(tmp_path):
     assert summary["trajectories"]["kd"]["train_accuracy"]["step"] == list(STEPS[1:])
     assert summary["trajectories"]["one_hot"]["train_accuracy"]["step"] == list(STEPS)
     evolution = report.draw(tmp_path, summary)["evolution"]
-    assert [a.get_title() for a in evolution.axes if a.get_title()] == ["step 20", "step 40"]
+    assert [a.get_title("left") for a in evolution.axes if a.get_title("left")] == ["step 20", "step 40"]
 
 
 def test_a_missing_dump_is_named(tmp_path):

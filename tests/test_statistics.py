@@ -87,6 +87,30 @@ def test_the_bootstrap_corrects_for_bias_and_holds_the_estimate():
     assert missing.as_dict()["low"] is None
 
 
+def test_the_rank_correlation_is_spearmans_and_its_interval_covers_the_truth():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 14))
+    result = statistics.rank_correlation(a, b)
+    assert result.mean == pytest.approx(stats.spearmanr(a, b).statistic)
+    assert statistics.rank_correlation(np.exp(a), b**3) == result
+    assert (result.n, result.level) == (14, "settings")
+    rho = 0.6
+    truth = 6 / np.pi * np.arcsin(rho / 2)  # Spearman's of normal variables
+    pairs = rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], size=(2000, 14))
+    covered = [(r := statistics.rank_correlation(*pair.T)).low <= truth <= r.high for pair in pairs]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_rank_correlation_of_few_or_equal_values_has_no_interval():
+    assert math.isnan(statistics.rank_correlation([1, 2, 3], [1, 3, 2]).low)
+    assert math.isnan(statistics.rank_correlation([1, 1, 1, 1], [1, 2, 3, 4]).mean)
+    full = statistics.rank_correlation([1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
+    assert full.mean == pytest.approx(1)
+    assert math.isnan(full.low)
+    with pytest.raises(ValueError, match="two or more"):
+        statistics.rank_correlation([1], [2])
+
+
 def test_quoted_numbers_have_a_true_minus_sign_and_no_empty_brackets():
     value = statistics.Interval(-0.5, -0.75, 0.25, 3, "seeds").as_dict()
     assert statistics.quote(value, sign=True) == "\N{MINUS SIGN}0.50 [\N{MINUS SIGN}0.75, +0.25]"

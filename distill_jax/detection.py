@@ -1,0 +1,41 @@
+"""How well a score tells marked examples from the others: mislabelled ones by what a student underfits."""
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def roc(score: np.ndarray, marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The curve of a score that should be high where an example is marked.
+
+    Args:
+      score: float [N].
+      marked: bool [N], some and not all.
+
+    Returns:
+      Shares of the unmarked and of the marked examples above each threshold, float64 [M] each, both from 0 to 1.
+
+    Raises:
+      ValueError: none or all are marked.
+    """
+    _require_both(marked)
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(np.diff(score[order]) != 0, True)  # equal scores are passed together
+    false, true = (np.cumsum(kind[order])[ends] / kind.sum() for kind in (~marked, marked))
+    return np.append(0.0, false), np.append(0.0, true)
+
+
+def auc(score: np.ndarray, marked: np.ndarray) -> float:
+    """The area under `roc`: the chance that a marked example scores higher than an unmarked one, ties counting half.
+
+    Raises:
+      ValueError: none or all are marked.
+    """
+    _require_both(marked)
+    ones = int(marked.sum())
+    above = rankdata(score)[marked].sum() - ones * (ones + 1) / 2
+    return float(above / (ones * (len(marked) - ones)))
+
+
+def _require_both(marked: np.ndarray) -> None:
+    if marked.all() or not marked.any():
+        raise ValueError(f"{int(marked.sum())} of {len(marked)} examples are marked; some and not all must be")

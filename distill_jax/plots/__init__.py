@@ -1,0 +1,27 @@
+"""The figures of a study, each a function from dumps or from a report's summary to a Matplotlib figure.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers; marker and line style say the same in grey.
+Nothing here touches pyplot's global state, and no display is needed.
+"""
+
+from distill_jax.plots.bars import mislabelled, underfitting
+from distill_jax.plots.clouds import Cloud, clouds, evolution, scatter
+from distill_jax.plots.curves import accuracy, sweep, switches, trajectories
+from distill_jax.plots.style import LABELS, SPLITS, STYLES, encode
+
+__all__ = [
+    "LABELS",
+    "SPLITS",
+    "STYLES",
+    "Cloud",
+    "accuracy",
+    "clouds",
+    "encode",
+    "evolution",
+    "mislabelled",
+    "scatter",
+    "sweep",
+    "switches",
+    "trajectories",
+    "underfitting",
+]

@@ -1,0 +1,67 @@
+"""What all figures have in common: names and looks of models, axes, means with intervals."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+LABELS = {
+    "teacher": "Teacher",
+    "one_hot": "One-hot (control)",
+    "kd": "Distilled (KD)",
+    "one_hot_to_kd": "One-hot → KD",
+    "kd_to_one_hot": "KD → one-hot",
+}
+STYLES = {
+    "teacher": {"color": "#000000", "marker": "s", "linestyle": (0, (1, 1.5))},
+    "one_hot": {"color": "#E69F00", "marker": "o", "linestyle": "-"},
+    "kd": {"color": "#0072B2", "marker": "^", "linestyle": "-"},
+    "one_hot_to_kd": {"color": "#009E73", "marker": "D", "linestyle": (0, (6, 2))},
+    "kd_to_one_hot": {"color": "#CC79A7", "marker": "v", "linestyle": (0, (5, 1.5, 1, 1.5))},
+}
+SPLITS = {"train": "training set", "test": "test set"}
+GUIDE = {"color": "#666666", "lw": 1, "ls": (0, (4, 3)), "zorder": 0}  # lines that are no data
+
+
+def grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """An empty figure of panels, each so many inches wide and high."""
+    figure = Figure(figsize=(width * columns + 0.4, height * rows + 0.4), dpi=150, layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.07, w_pad=0.05)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def encode(figure: Figure, name: str) -> dict[str, bytes]:
+    """The figure as 'svg' and 'png'; the same figure of the same name gives the same bytes."""
+    found = {}
+    for suffix, metadata in (("svg", {"Date": None}), ("png", {})):
+        buffer = io.BytesIO()
+        with matplotlib.rc_context({"svg.hashsalt": name}):
+            figure.savefig(buffer, format=suffix, metadata=metadata)
+        found[suffix] = buffer.getvalue()
+    return found
+
+
+def heading(axis: Axes, title: str, lines: Sequence[str] = (), small: bool = False) -> None:
+    """A bold title with lines of numbers below it."""
+    size, line = (9.5, 10) if small else (11, 12)
+    axis.set_title(title, fontsize=size, fontweight="bold", loc="left", pad=(5 if small else 8) + line * len(lines))
+    text = "\n".join(lines)
+    axis.annotate(text, (0, 1), (0, 4 if small else 6), "axes fraction", "offset points", fontsize=size - 2)
+
+
+def bars(axis: Axes, at: Any, values: Sequence[Mapping[str, Any]], sideways: bool = False, **style: Any) -> None:
+    """Means with their 95% intervals, at places on the other axis."""
+    mean, low, high = (np.array([v[k] for v in values], np.float64) for k in ("mean", "low", "high"))
+    error = np.nan_to_num(np.stack([mean - low, high - mean]))
+    style = style | {"capsize": 3, "ms": 5.5, "elinewidth": 1.3}
+    if sideways:
+        axis.errorbar(mean, at, xerr=error, **style)
+    else:
+        axis.errorbar(at, mean, yerr=error, **style, lw=1.2)

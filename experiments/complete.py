@@ -1,0 +1,47 @@
+"""One study from its setting to its report, for every command that runs studies."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from distill_jax import processes, sweep, sweep_summary
+from distill_jax.environment import environment
+from distill_jax.report import summarise, write_report
+from distill_jax.setting import STUDENTS, Setting
+from distill_jax.study import Study
+
+
+def complete(setting: Setting, command: str, console: Console) -> Path | None:
+    """Trains what of a study is not yet trained, and writes its summary and report.
+
+    Args:
+      setting: the study.
+      command: that does it again, quoted in the report.
+      console: for what a person should see.
+
+    Returns:
+      The path of the report; None in all processes but the first.
+
+    Raises:
+      InputError, RunError, Interrupted: as `Study`.
+    """
+    study = Study(setting, console)
+    study.train()
+    if not processes.is_first():
+        return None
+    run, last = setting.run, study.length.total_steps
+    swept = None
+    if len(study.students) > len(STUDENTS):
+        own = sweep.own_values(setting, last)
+        swept = sweep_summary.summarise(run.workdir, study.students, own, run.seeds, last)
+    summary = summarise(
+        run.workdir,
+        setting=study.identity,
+        environment=environment(command),
+        timing=study.facts(),
+        seeds=run.seeds,
+        total_steps=last,
+        switch_step=study.switch_step,
+        sweep=swept,
+    )
+    return write_report(run.workdir, summary)

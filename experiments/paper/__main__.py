@@ -1,0 +1,60 @@
+"""The paper's image experiments: figures and Table 2, at the paper's scale or one for a CPU.
+
+    python -m experiments.paper --list
+    python -m experiments.paper all --scale small --data-dir DIR --workdir W
+
+The same command goes on with what was interrupted, and trains nothing that is there.
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+from experiments import command_line
+from experiments.paper.scale import SCALES
+from experiments.paper.setting import ALL, PROG, TABLE, Setting, validate
+from experiments.paper.studies import studies
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    setting = command_line.parse(Setting(), PROG, arguments, flags=True)
+
+    from distill_jax.environment import environment
+    from distill_jax.workdir import write_text
+    from experiments.paper import document, listing, table2
+    from experiments.paper.figures import FIGURES
+    from experiments.paper.make import Maker
+
+    plans = studies(SCALES[setting.scale])
+    validate(setting, list(FIGURES), list(plans))
+    if setting.markdown is not None:
+        sys.stdout.write(document.readme(setting.markdown))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    maker = Maker(setting, plans, console)
+    if setting.list or not setting.targets:
+        listing.show(plans, maker.outcomes, setting.seeds, maker.records(), console)
+        return
+    everything = ALL in setting.targets
+    figures = [figure for figure in FIGURES.values() if everything or figure.name in setting.targets]
+    needed = {*setting.targets, *(name for figure in figures for name in figure.studies)}
+    maker.train([name for name in plans if everything or name in needed])
+    drawn = {figure.name: maker.draw(figure) for figure in figures}
+    command = f"{PROG} {shlex.join(arguments)}"
+    if everything or TABLE in setting.targets:
+        rows = maker.table()
+        console.print(Markdown(table2.lines(rows)))
+        if setting.json is not None:
+            made = environment(command)
+            write_text(setting.json, json.dumps([row | {"environment": made} for row in rows], indent=1) + "\n")
+        if everything:
+            maker.write_all(drawn, rows, command)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

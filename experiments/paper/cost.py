@@ -1,0 +1,70 @@
+"""How long a study that is not there yet will take, by what was measured; nothing else is said."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from distill_jax.setting import identity
+from experiments.paper.studies import Planned
+
+ROLES = ("teacher", "student")
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What a study took.
+
+    Attributes:
+      setting: its identity.
+      timing: of `Study.facts`.
+      device: on which.
+    """
+
+    setting: Mapping[str, Any]
+    timing: Mapping[str, Any]
+    device: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """Seconds on a device."""
+
+    seconds: float
+    device: str
+
+
+def committed(folder: Path) -> list[Record]:
+    """The records in the result files below a folder."""
+    found = []
+    for path in sorted(folder.glob("paper-*/results.json")):
+        said = json.loads(path.read_text())
+        device = said["environment"]["device"]
+        found += [Record(study["setting"], study["timing"], device) for study in said["studies"].values()]
+    return found
+
+
+def expected(plan: Planned, seeds: int, records: Iterable[Record]) -> Expected | None:
+    """The time of a study by the examples/s of the last record of the same networks, data and batch size; None
+    where there is no such record for both roles.
+    """
+    mine, records = identity(plan.setting), list(records)
+    examples = plan.steps * plan.setting.train.batch_size * seeds
+    seconds, device = 0.0, ""
+    for role, models in zip(ROLES, (1, plan.models_a_seed - 1), strict=True):
+        alike = [r for r in records if _work(r.setting, role) == _work(mine, role)]
+        if not alike:
+            return None
+        of_role, device = alike[-1].timing[role], alike[-1].device
+        spent = sum(value for name, value in of_role.items() if name.endswith("_seconds"))
+        seconds += examples * models * spent / of_role["training_examples"]
+    return Expected(seconds, device)
+
+
+def _work(setting: Mapping[str, Any], role: str) -> list[Any]:
+    """What an example of a role costs depends on."""
+    data = setting["data"]
+    of_data = [data[name] for name in ("dataset", "image_size", "augment")]
+    of_train = [setting["train"][name] for name in ("batch_size", "precision")]
+    return [*of_data, *of_train, setting["teacher"], setting["student"] if role == "student" else None]

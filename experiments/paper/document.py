@@ -1,0 +1,92 @@
+"""All results as one dictionary, and as Markdown: the page beside the figures, and the README's table."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from distill_jax.errors import InputError
+from distill_jax.statistics import quote
+from experiments.paper import table2
+from experiments.paper.outcome import Outcome
+from experiments.paper.scale import SCALES
+
+CLAIMS = {  # of `findings`, in a few words
+    "underfits_hard_train": "underfits hard points, training",
+    "underfits_hard_test": "the same, test",
+    "underfits_mislabelled": "underfits mislabelled points",
+    "kd_beats_one_hot": "KD beats one-hot",
+    "late_distillation": "late KD recovers most",
+    "late_one_hot": "late one-hot undoes most",
+}
+SIGNS = {"supported": "✓", "contradicted": "✗", "not supported": "○", "undecided": "?"}
+
+
+def studies(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """Of each finished study what it is, what it took, on what, and its findings; one command makes them all."""
+    found = {}
+    for name, outcome in outcomes.items():
+        kept = {k: outcome.summary[k] for k in ("setting", "study", "timing", "findings")}
+        made = {k: value for k, value in outcome.summary["environment"].items() if k != "command"}
+        found[name] = {"title": outcome.plan.title, "row": name == outcome.plan.row.name, **kept, "environment": made}
+    return found
+
+
+def findings(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
+    """The findings of studies in Markdown, a line for each study and a column for each claim."""
+    rows = [["study", *CLAIMS.values()], ["---"] * (len(CLAIMS) + 1)]
+    for study in of_studies.values():
+        by_id = {finding["id"]: finding for finding in study["findings"]}
+        cells = [f"{study['title']} (n = {study['study']['seeds']})"]
+        for claim in CLAIMS:
+            if claim not in by_id:
+                cells.append("")
+                continue
+            finding = by_id[claim]
+            scale = 1 if claim.startswith("underfits") else 100
+            cells.append(f"{SIGNS[finding['verdict']]} {quote(finding['difference'], sign=True, scale=scale)}")
+        rows.append(cells)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+
+
+LEGEND = (
+    "Paired differences with 95% intervals over seeds: in phi against the control for underfitting, in points of test "
+    "accuracy for the rest (the last two from the middle between control and distilled). "
+    "✓ supported, ○ not supported, ✗ contradicted, ? undecided.\n"
+)
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """Everything in Markdown: Table 2, the findings, and the figures with their captions."""
+    scale = SCALES[results["scale"]]
+    parts = [
+        f"# Scale {scale.name}: {scale.what}\n",
+        f"Made by `{results['environment']['command']}`.\n",
+        "## Table 2\n",
+        "Test accuracy in %, means with 95% intervals over n seeds, of the last step.\n",
+        table2.lines(results["table2"]),
+        "## Findings\n",
+        LEGEND,
+        findings(results["studies"]),
+        "## Figures\n",
+    ]
+    for name, figure in results["figures"].items():
+        parts += [f"### {figure['paper'] or name.capitalize()}\n", f"![]({name}.png)\n", f"{figure['caption']}\n"]
+    return "\n".join(parts)
+
+
+def readme(path: Path) -> str:
+    """The README's lines on a result file: the findings of the rows of Table 2, and what goes beyond the paper.
+
+    Raises:
+      InputError: it is no such file.
+    """
+    try:
+        results = json.loads(path.read_text())
+        rows = {name: study for name, study in results["studies"].items() if study["row"]}
+        captions = [results["figures"][name]["caption"] for name in ("prediction", "detection", "precision")]
+    except OSError as error:
+        raise InputError(f"--markdown {path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"--markdown {path}: is not results.json of `python -m experiments.paper all`") from error
+    return "\n".join([LEGEND, findings(rows), *(f"- {caption}" for caption in captions)]) + "\n"

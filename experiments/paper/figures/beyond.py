@@ -1,0 +1,139 @@
+"""Beyond the paper: does underfitting predict the gain, does it detect wrong labels, does precision matter."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import PercentFormatter
+
+from distill_jax import plots
+from distill_jax.detection import auc, roc
+from distill_jax.findings import verdict
+from distill_jax.plots.style import GUIDE, bars, grid, heading
+from distill_jax.setting import MODELS
+from distill_jax.statistics import over_seeds, paired, quote, rank_correlation
+from experiments.paper.figures.drawn import Drawn
+from experiments.paper.outcome import CONTROL, KD, Outcome
+
+_MARKERS = "osD^"  # of data sets
+SCORES = {
+    "x": ("$-X$: teacher alone", {"color": "#000000", "linestyle": (0, (1, 1.5))}),
+    "gap_control": ("$X - Y$, control", {"color": "#E69F00", "linestyle": (0, (6, 2))}),
+    "gap": ("$X - Y$, distilled", {"color": "#0072B2", "linestyle": "-"}),
+    "y": ("$-Y$: distilled alone", {"color": "#009E73", "linestyle": (0, (5, 1.5, 1, 1.5))}),
+}
+
+
+def prediction(outcomes: Sequence[Outcome]) -> Drawn:
+    """The gain in test accuracy against the underfitting of hard points, each less the control's, over settings."""
+    numbers: dict[str, Any] = {"settings": {}}
+    figure, axes = grid(1, 2, 5.6, 4.6)
+    markers = dict(zip(dict.fromkeys(outcome.plan.row.dataset for outcome in outcomes), _MARKERS, strict=True))
+    sentences = []
+    for axis, split in zip(axes[0], plots.SPLITS, strict=True):
+        gaps, gains = [], []
+        for outcome in outcomes:
+            gap = outcome.summary["deviations"][KD][split]["mean_gap_hard"]["minus_control"]
+            gain = outcome.summary["accuracy"]["test_accuracy"]["paired"]["kd_minus_one_hot"]
+            numbers["settings"].setdefault(outcome.plan.name, {"gain": gain})[f"{split}_gap"] = gap
+            gaps.append(gap["mean"])
+            gains.append(gain["mean"])
+            row = outcome.plan.row
+            style = {"marker": markers[row.dataset], "ls": "", "label": outcome.plan.title}
+            style["color"] = "#0072B2" if row.student.startswith("ResNet") else "#D55E00"
+            style |= {} if row.teacher == row.student else {"mfc": "white"}
+            wide = (
+                np.array([[gap["mean"] - gap["low"]], [gap["high"] - gap["mean"]]]) if gap["low"] is not None else None
+            )
+            axis.errorbar([gap["mean"]], [gain["mean"]], xerr=wide, elinewidth=0.8, alpha=0.35, color=style["color"])
+            bars(axis, [gap["mean"]], [gain], **style)
+        correlation = numbers[f"{split}_rank_correlation"] = rank_correlation(np.negative(gaps), gains).as_dict()
+        axis.axhline(0, **GUIDE)
+        axis.axvline(0, **GUIDE)
+        axis.set(xlabel="gap, hard points, less the control's", ylabel="test accuracy less the control's")
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        axis.grid(alpha=0.25)
+        line = f"rank correlation of underfitting and gain {quote(correlation, sign=True)}, n = {correlation['n']}"
+        heading(axis, plots.SPLITS[split].capitalize(), [line])
+        sentences.append(f"{plots.SPLITS[split].capitalize()}: {line}.")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    sentences.append("Settings that share data or a teacher are not independent: the interval is too narrow for that.")
+    return Drawn(figure, numbers, sentences)
+
+
+def detection(outcomes: Sequence[Outcome]) -> Drawn:
+    """Which score tells mislabelled training points best: the teacher's X, the student's Y, or their gap."""
+    numbers, sentences = {}, []
+    figure, axes = grid(1, len(outcomes), 4.8, 4.6)
+    for axis, outcome in zip(axes[0], outcomes, strict=True):
+        found: dict[str, list[float]] = {name: [] for name in SCORES}
+        for seed in range(outcome.seeds):
+            kd, control = (outcome.pair(student, "train", seed) for student in (KD, CONTROL))
+            scores = {"x": -kd.x, "gap": kd.x - kd.y, "gap_control": control.x - control.y, "y": -kd.y}
+            for name, score in scores.items():
+                found[name].append(auc(score, kd.mislabelled))
+                if seed == 0:
+                    label, style = SCORES[name]
+                    axis.plot(*roc(score, kd.mislabelled), lw=1.7, label=label, **style)
+        of_it = {name: over_seeds(values).as_dict() for name, values in found.items()}
+        for name in ("gap", "y"):
+            of_it[name]["minus_x"] = paired(found[name], found["x"]).as_dict()
+        of_it["gap"]["minus_control"] = paired(found["gap"], found["gap_control"]).as_dict()
+        numbers[outcome.plan.name] = of_it
+        difference = of_it["gap"]["minus_x"]
+        axis.plot([0, 1], [0, 1], **GUIDE)
+        axis.set(xlabel="share of right labels flagged", ylabel="share of wrong labels flagged", aspect="equal")
+        order = sorted(SCORES, key=lambda name: -of_it[name]["mean"])
+        lines = [f"AUC of {SCORES[name][0]} {quote(of_it[name], 3)}" for name in order]
+        heading(axis, outcome.plan.networks, [outcome.plan.data, *lines], small=True)
+        said = {"supported": "better", "contradicted": "worse", "not supported": "no better", "undecided": "undecided"}
+        sentences.append(
+            f"{outcome.plan.title}: area under the curve of X - Y {quote(of_it['gap'], 3)}, of X alone "
+            f"{quote(of_it['x'], 3)}: {said[verdict(difference, 1)]}, {quote(difference, 3, sign=True)} paired; of the "
+            f"control's X - Y {quote(of_it['gap_control'], 3)}; of the student's Y alone {quote(of_it['y'], 3)}."
+        )
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return Drawn(figure, numbers, sentences)
+
+
+def precision(outcomes: Sequence[Outcome]) -> Drawn:
+    """Every model's accuracy, and the students' gap on hard training points, in two precisions, paired by seed."""
+    one = outcomes[0]
+    names = [outcome.plan.setting.train.precision for outcome in outcomes]
+    figure, axes = grid(1, 2, 5.0, 3.6)
+    numbers: dict[str, Any] = {}
+    for model in MODELS:
+        both = [o.summary["accuracy"]["test_accuracy"]["models"][model] for o in outcomes]
+        numbers[model] = {"test_accuracy": _two(names, both)}
+        if model != "teacher":
+            gaps = [o.summary["deviations"][model]["train"]["mean_gap_hard"] for o in outcomes]
+            numbers[model]["mean_gap_hard"] = _two(names, gaps)
+    for axis, name in zip(axes[0], ("test_accuracy", "mean_gap_hard"), strict=True):
+        models = [model for model in MODELS if name in numbers[model]]
+        for place, model in enumerate(models):
+            for offset, precise in zip((-0.12, 0.12), names, strict=True):
+                filled = {"mfc": "white"} if offset > 0 else {}
+                bars(axis, [place + offset], [numbers[model][name][precise]], **plots.STYLES[model] | filled)
+        axis.set_xticks(range(len(models)), [plots.LABELS[m].replace(" (", "\n(") for m in models], fontsize=8)
+        axis.grid(axis="y", alpha=0.25)
+    axes[0, 0].set_ylabel("test accuracy")
+    axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes[0, 1].set_ylabel("mean gap $Y - X$, hard training points")
+    accuracy, gap = numbers[KD]["test_accuracy"]["difference"], numbers[KD]["mean_gap_hard"]["difference"]
+    lines = [f"filled {names[0]}, empty {names[1]}", f"distilled: {quote(accuracy, sign=True, scale=100)} points"]
+    heading(axes[0, 0], one.plan.title, lines, small=True)
+    heading(axes[0, 1], "", [f"distilled: {quote(gap, sign=True)}"], small=True)
+    said = (
+        f"{one.plan.title}: {names[1]} less {names[0]}, distilled student: "
+        f"{quote(accuracy, sign=True, scale=100)} points of test accuracy and {quote(gap, sign=True)} of the gap on "
+        "hard training points, paired."
+    )
+    return Drawn(figure, numbers, [said])
+
+
+def _two(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    pairs = list(zip(values[1]["per_seed"], values[0]["per_seed"], strict=False))  # one may have more seeds
+    difference = paired(*zip(*pairs, strict=True)).as_dict()
+    return dict(zip(names, values, strict=True)) | {"difference": difference}

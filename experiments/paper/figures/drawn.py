@@ -1,0 +1,72 @@
+"""What a figure of the paper is here: the studies it needs, and how it and its caption come from them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure as Picture
+
+from distill_jax.findings import verdict
+from distill_jax.statistics import quote
+from experiments.paper.outcome import Outcome
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A drawn figure.
+
+    Attributes:
+      picture: itself.
+      numbers: all that the caption says, and more of the kind, as JSON values.
+      sentences: the caption's, after the one that says what is shown.
+    """
+
+    picture: Picture
+    numbers: Any
+    sentences: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A figure.
+
+    Attributes:
+      name: as the command line and files have it.
+      paper: where it is in the paper; empty for what goes beyond it.
+      shows: a sentence.
+      studies: names of the studies it needs.
+      draw: from their outcomes.
+    """
+
+    name: str
+    paper: str
+    shows: str
+    studies: tuple[str, ...]
+    draw: Callable[[Sequence[Outcome]], Drawn]
+
+    def caption(self, drawn: Drawn, seeds: int) -> str:
+        """The caption, written from the numbers."""
+        n = "one seed, so that there are no intervals" if seeds == 1 else f"means and 95% intervals over {seeds} seeds"
+        return " ".join(
+            [
+                f"{self.paper}." if self.paper else "Beyond the paper.",
+                self.shows,
+                *drawn.sentences,
+                f"({n.capitalize()}.)",
+            ]
+        )
+
+
+def gap_sentence(title: str, which: str, kd: Mapping[str, Any], control: Mapping[str, Any]) -> str:
+    """How far the student is below the line on some points, by itself and against the control."""
+    difference = kd["minus_control"]
+    said = {
+        "supported": "distillation underfits them more than another one-hot model does",
+        "contradicted": "distillation underfits them less than another one-hot model does",
+        "not supported": "no more than another one-hot model, as far as these seeds tell",
+        "undecided": "undecided",
+    }[verdict(difference, -1)]
+    return (
+        f"{title}, {which}: mean gap {quote(kd, sign=True)} distilled, {quote(control, sign=True)} control, "
+        f"{quote(difference, sign=True)} paired: {said}."
+    )

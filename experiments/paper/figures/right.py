@@ -1,0 +1,58 @@
+"""Figure 12: test points by which of teacher and student has them right."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from distill_jax import deviations, plots
+from distill_jax.statistics import quote
+from experiments.paper.figures.drawn import Drawn
+from experiments.paper.outcome import CONTROL, KD, Outcome
+
+GROUPS = {"both": "Both right", "only_student": "Only student", "only_teacher": "Only teacher", "neither": "Neither"}
+
+
+def statistics(examples: deviations.PerExample) -> dict[str, float]:
+    """Of each part its share of the points, and the share of it that is underfit; NaN where it is empty."""
+    under, found = examples.y < examples.x, {}
+    for name, rows in deviations.by_who_is_right(examples).items():
+        found[f"share_{name}"] = float(rows.mean())
+        found[f"underfit_{name}"] = float(under[rows].mean()) if rows.any() else float("nan")
+    return found
+
+
+def draw(outcomes: Sequence[Outcome]) -> Drawn:
+    """For each study a row of the control and one of the distilled student, with a column for each of four parts."""
+    numbers = {outcome.plan.name: outcome.over(statistics, "test") for outcome in outcomes}
+    rows, sentences = [], []
+    for outcome in outcomes:
+        of_it = numbers[outcome.plan.name]
+        for student in (CONTROL, KD):
+            examples = outcome.pair(student, "test")
+            row = []
+            for group, chosen in deviations.by_who_is_right(examples).items():
+                lines = [
+                    f"{quote(of_it[student][f'share_{group}'], 1, scale=100)}% of the points",
+                    f"underfit {quote(of_it[student][f'underfit_{group}'], 0, scale=100)}%",
+                ]
+                cloud = plots.Cloud(
+                    examples.x[chosen],
+                    examples.y[chosen],
+                    np.zeros(chosen.sum(), bool),
+                    title=GROUPS[group],
+                    lines=["" if row else outcome.plan.title, *lines],
+                    xlabel="teacher  $X = \\phi(p)$",
+                    ylabel=f"{plots.LABELS[student]}  $Y$" if not row else "",
+                    group=outcome.plan.name,
+                )
+                row.append(cloud)
+            rows.append(row)
+        kd, control = (of_it[s]["underfit_only_student"] for s in (KD, CONTROL))
+        both = [quote(of_it[s]["underfit_both"], 0, scale=100) for s in (KD, CONTROL)]
+        sentences.append(
+            f"{outcome.plan.title}: of the points that only the student has right {quote(kd, 0, scale=100)}% are "
+            f"underfit distilled and {quote(control, 0, scale=100)}% by the control, "
+            f"{quote(kd['minus_control'], 0, sign=True, scale=100)} points paired; of those that both have right "
+            f"{both[0]}% and {both[1]}%."
+        )
+    return Drawn(plots.clouds(rows, 3.1, 3.0), numbers, sentences)

@@ -1,0 +1,64 @@
+"""Figures 1a, 2, 5, 6, 7, 11 and 17: every example in phi space, for the control and the distilled student."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from distill_jax import deviations, plots
+from distill_jax.statistics import quote
+from experiments.paper.figures.drawn import Drawn, gap_sentence
+from experiments.paper.outcome import CONTROL, KD, Outcome
+
+_WHICH = {"train": "hard training points", "test": "hard test points"}
+
+
+def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_from: str = "teacher") -> Drawn:
+    """A column for each study, and for each split a row of the control and one of the distilled student.
+
+    Args:
+      outcomes: of the studies.
+      splits: 'train', 'test' or both.
+      class_from: whose class X and Y are about; see `deviations.per_example`.
+    """
+    numbers: dict[str, Any] = {}
+    for outcome in outcomes:
+        of_it = numbers[outcome.plan.name] = {}
+        for split in splits:
+            if class_from == "teacher":
+                values = {s: outcome.summary["deviations"][s][split] for s in (CONTROL, KD)}
+            else:
+                values = outcome.over(deviations.summarise, split, class_from)
+            of_it[split] = values
+    rows = []
+    for split in splits:
+        for student in (CONTROL, KD):
+            row = []
+            for outcome in outcomes:
+                values = numbers[outcome.plan.name][split][student]
+                lines = [
+                    f"{outcome.plan.data}, {plots.SPLITS[split]}",
+                    *filter(None, [outcome.plan.variant]),
+                    f"hard gap {quote(values['mean_gap_hard'], sign=True)}",
+                    f"hard underfit {quote(values['underfit_fraction_hard'], 0, scale=100)}%",
+                ]
+                if "mean_gap_mislabelled" in values:
+                    lines.append(f"mislabelled gap {quote(values['mean_gap_mislabelled'], sign=True)}")
+                cloud = plots.Cloud.of(
+                    outcome.pair(student, split, class_from=class_from),
+                    title=outcome.plan.networks,
+                    lines=lines,
+                    xlabel="teacher  $X = \\phi(p)$",
+                    ylabel=f"{plots.LABELS[student]}  $Y$" if not row else "",
+                    group=(outcome.plan.name, split),
+                )
+                row.append(cloud)
+            rows.append(row)
+    sentences = []
+    for outcome in outcomes:
+        for split in splits:
+            control, kd = (numbers[outcome.plan.name][split][s] for s in (CONTROL, KD))
+            name = "mean_gap_hard"
+            sentences.append(gap_sentence(outcome.plan.title, _WHICH[split], kd[name], control[name]))
+            name = "mean_gap_mislabelled"
+            if name in kd:
+                sentences.append(gap_sentence(outcome.plan.title, "mislabelled points", kd[name], control[name]))
+    return Drawn(plots.clouds(rows, 3.7, 3.5), numbers, sentences)

@@ -1,0 +1,108 @@
+"""Figures 1b, 3, 4, 13 to 16: how deviations and accuracy go over training, and what a switch of the loss does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from distill_jax import deviations, plots
+from distill_jax.statistics import over_seeds, quote, ratio_of_means
+from experiments.paper.figures.drawn import Drawn
+from experiments.paper.outcome import CONTROL, KD, Outcome
+
+_STUDENTS = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
+
+
+def evolution(outcomes: Sequence[Outcome]) -> Drawn:
+    """Final teacher against all four students at each snapshot of one study's training set."""
+    (outcome,) = outcomes
+    steps = outcome.summary["trajectories"][KD]["train_accuracy"]["step"]
+    gaps: dict[tuple[str, int], Any] = {}
+    for student in _STUDENTS:
+        for step in steps:
+            pairs = (outcome.pair(student, "train", seed, step) for seed in range(outcome.seeds))
+            gaps[student, step] = over_seeds([deviations.gap_by_decile(pair)[0] for pair in pairs]).as_dict()
+    shown = [outcome.dump(student, "train", step=step) for student in _STUDENTS for step in steps]
+    switch, last = outcome.plan.switch_step, outcome.last
+    picture = plots.evolution(outcome.dump("teacher", "train"), shown, switch, gaps)
+    at_switch = max(step for step in steps if step <= switch)
+    said = (
+        f"{outcome.plan.title}: mean gap on hard training points {quote(gaps['one_hot_to_kd', at_switch], sign=True)} "
+        f"at step {at_switch:,}, before the switch from one-hot to distillation, and "
+        f"{quote(gaps['one_hot_to_kd', last], sign=True)} at the end; the other way round "
+        f"{quote(gaps['kd_to_one_hot', at_switch], sign=True)} and {quote(gaps['kd_to_one_hot', last], sign=True)}. "
+        f"At the first snapshot, step {steps[0]:,}, {quote(gaps[KD, steps[0]], sign=True)} distilled and "
+        f"{quote(gaps[CONTROL, steps[0]], sign=True)} one-hot."
+    )
+    numbers = {outcome.plan.name: {s: {str(step): gaps[s, step] for step in steps} for s in _STUDENTS}}
+    return Drawn(picture, numbers, [said])
+
+
+def trajectories(outcomes: Sequence[Outcome]) -> Drawn:
+    """Test accuracy over training of all models, a row for each study."""
+    settings, numbers, sentences = [], {}, []
+    for outcome in outcomes:
+        accuracy = outcome.summary["accuracy"]["test_accuracy"]
+        gain, recovered = accuracy["paired"]["kd_minus_one_hot"], accuracy["gain_recovered"]
+        shares = {s: quote(recovered[s], 0, scale=100) for s in ("one_hot_to_kd", "kd_to_one_hot")}
+        lines = [
+            f"gain {quote(gain, sign=True, scale=100)} points",
+            f"one-hot → KD ends with {shares['one_hot_to_kd']}% of it",
+            f"KD → one-hot ends with {shares['kd_to_one_hot']}% of it",
+        ]
+        settings.append(
+            {
+                "title": outcome.plan.title,
+                "lines": lines,
+                "trajectories": outcome.summary["trajectories"],
+                "switch_step": outcome.plan.switch_step,
+            }
+        )
+        numbers[outcome.plan.name] = {"gain": gain, "gain_recovered": recovered, "models": accuracy["models"]}
+        sentences.append(f"{outcome.plan.title}: {'; '.join(lines)}.")
+    return Drawn(plots.trajectories(settings), numbers, sentences)
+
+
+def accuracies(outcomes: Sequence[Outcome], model: str) -> Drawn:
+    """Final test accuracy by the step of the switch, a panel for each study.
+
+    Args:
+      outcomes: of studies with a sweep of the switch step.
+      model: 'one_hot_to_kd' or 'kd_to_one_hot'.
+    """
+    settings, numbers, sentences = [], {}, []
+    for outcome in outcomes:
+        accuracy = outcome.summary["accuracy"]["test_accuracy"]
+        gain = accuracy["paired"]["kd_minus_one_hot"]
+        points = _by_switch(outcome, model)
+        kept = {step: _share(point, gain) for step, point in points.items()}
+        settings.append(
+            {
+                "title": outcome.plan.networks,
+                "lines": [outcome.plan.data, f"KD over control {quote(gain, sign=True, scale=100)} points"],
+                "steps": list(points),
+                "values": list(points.values()),
+                "unswitched": {name: accuracy["models"][name] for name in ("teacher", CONTROL, KD)},
+            }
+        )
+        by_step = {
+            name: {str(step): v for step, v in of.items()}
+            for name, of in (("test_accuracy", points), ("gain_kept", kept))
+        }
+        numbers[outcome.plan.name] = {"gain": gain, **by_step}
+        each = ", ".join(f"{quote(share, 0, scale=100)}% at step {step:,}" for step, share in kept.items())
+        sentences.append(
+            f"{outcome.plan.title}: gain {quote(gain, sign=True, scale=100)} points; what is left of it by the step of "
+            f"the switch: {each}."
+        )
+    return Drawn(plots.switches(settings, model), numbers, sentences)
+
+
+def _by_switch(outcome: Outcome, model: str) -> dict[int, Mapping[str, Any]]:
+    """Test accuracy of a switched student by the step of its switch, with `minus_control`."""
+    students = [s for s in outcome.summary["sweep"]["students"] if s["model"] == model]
+    return {
+        s["switch_step"]: s["statistics"]["test_accuracy"] for s in sorted(students, key=lambda s: s["switch_step"])
+    }
+
+
+def _share(point: Mapping[str, Any], gain: Mapping[str, Any]) -> dict[str, Any]:
+    return ratio_of_means(point["minus_control"]["per_seed"], gain["per_seed"]).as_dict()

@@ -1,0 +1,70 @@
+"""What there is to make, what of it is there, and how long the rest is expected to take."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.paper.cost import Record, expected
+from experiments.paper.figures import FIGURES
+from experiments.paper.outcome import Outcome
+from experiments.paper.rows import IMAGE_ROWS
+from experiments.paper.setting import TABLE
+from experiments.paper.studies import Planned
+
+
+def targets() -> dict[str, tuple[str, Sequence[str]]]:
+    """Each figure and table: where it is in the paper, and the studies it needs."""
+    of_figures = {figure.name: (figure.paper or "beyond it", figure.studies) for figure in FIGURES.values()}
+    return of_figures | {TABLE: ("Table 2", tuple(row.name for row in IMAGE_ROWS))}
+
+
+def show(
+    plans: Mapping[str, Planned],
+    outcomes: Mapping[str, Outcome],
+    seeds: int,
+    records: Iterable[Record],
+    console: Console,
+) -> None:
+    """Prints two tables: figures and tables by the studies they need, and the studies.
+
+    Args:
+      plans: all studies.
+      outcomes: those that are finished.
+      seeds: repetitions asked for.
+      records: what studies have taken.
+      console: where to.
+    """
+    records = list(records)
+    times = {name: expected(plan, seeds, records) for name, plan in plans.items() if name not in outcomes}
+    table = Table(
+        "make", "in the paper", "there", "expected for the rest", "studies (* is there)", box=None, pad_edge=False
+    )
+    for name, (where, needed) in targets().items():
+        missing = [study for study in needed if study not in outcomes]
+        marked = " ".join(f"{study}*" if study in outcomes else study for study in needed)
+        there = f"{len(needed) - len(missing)} of {len(needed)}"
+        table.add_row(name, where, there, _total([times[study] for study in missing]), marked)
+    console.print(table)
+    console.print()
+    table = Table("study", "what", "models x seeds x steps", "expected", box=None, pad_edge=False)
+    for name, plan in plans.items():
+        size = f"{plan.models_a_seed} x {seeds} x {plan.steps:,}"
+        table.add_row(name, plan.title, size, "is there" if name in outcomes else _total([times[name]]))
+    console.print(table)
+
+
+def _total(times: Sequence) -> str:
+    """The sum of expected times on one device, and how many are not known."""
+    known = [time for time in times if time is not None]
+    unknown = len(times) - len(known)
+    parts = [] if not unknown else ["not measured"] if len(times) == 1 else [f"{unknown} not measured"]
+    for device in dict.fromkeys(time.device for time in known):
+        parts.append(f"{duration(sum(t.seconds for t in known if t.device == device))} on {device}")
+    return ", ".join(parts) or "nothing"
+
+
+def duration(seconds: float) -> str:
+    """A time for a reader."""
+    minutes = max(round(seconds / 60), 1)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

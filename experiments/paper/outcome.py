@@ -1,0 +1,100 @@
+"""A finished study, for tables and figures: its summary, and its dumps example by example."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from distill_jax import deviations, sweep
+from distill_jax.dumps import Dump, dump_path, read_dump
+from distill_jax.setting import identity
+from distill_jax.statistics import over_seeds, paired
+from experiments.paper.studies import Planned
+
+CONTROL, KD = "one_hot", "kd"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A finished study.
+
+    Attributes:
+      plan: what was asked for.
+      folder: its work directory.
+      summary: of `report.summarise`.
+    """
+
+    plan: Planned
+    folder: Path
+    summary: Mapping[str, Any]
+
+    @property
+    def seeds(self) -> int:
+        """Number of repetitions."""
+        return self.summary["study"]["seeds"]
+
+    @property
+    def last(self) -> int:
+        """The last step."""
+        return self.summary["study"]["total_steps"]
+
+    def dump(self, model: str, split: str, seed: int = 0, step: int | None = None) -> Dump:
+        """A model's dump [default: its last].
+
+        Raises:
+          InputError: it is missing or damaged.
+        """
+        return read_dump(dump_path(self.folder, model, seed, self.last if step is None else step, split))
+
+    def pair(
+        self, student: str, split: str, seed: int = 0, step: int | None = None, class_from: str = "teacher"
+    ) -> deviations.PerExample:
+        """The final teacher against a student at some step [default: the last]; see `deviations.per_example`."""
+        return _pair(self.folder, student, split, seed, self.last, self.last if step is None else step, class_from)
+
+    def over(
+        self,
+        statistic: Callable[[deviations.PerExample], Mapping[str, float]],
+        split: str,
+        class_from: str = "teacher",
+        students: Sequence[str] = (CONTROL, KD),
+    ) -> dict[str, dict[str, Any]]:
+        """Named values of comparisons, [student][name], as intervals over seeds; each has `minus_control`, paired."""
+        values = {
+            s: [statistic(self.pair(s, split, seed, class_from=class_from)) for seed in range(self.seeds)]
+            for s in students
+        }
+        found: dict[str, dict[str, Any]] = {}
+        for student, of_seeds in values.items():
+            found[student] = {}
+            for name in of_seeds[0]:
+                own, control = ([v[name] for v in of] for of in (of_seeds, values[CONTROL]))
+                found[student][name] = over_seeds(own).as_dict() | {"minus_control": paired(own, control).as_dict()}
+        return found
+
+
+@functools.lru_cache(maxsize=64)
+def _pair(
+    folder: Path, student: str, split: str, seed: int, last: int, step: int, class_from: str
+) -> deviations.PerExample:
+    teacher, of_student = (
+        read_dump(dump_path(folder, model, seed, at, split)) for model, at in (("teacher", last), (student, step))
+    )
+    return deviations.per_example(teacher, of_student, class_from)
+
+
+def finished(plan: Planned, folder: Path, seeds: int = 1) -> Outcome | None:
+    """What a study has become; None where it is not finished with so many seeds, or the folder holds another one."""
+    try:
+        summary = json.loads((folder / plan.name / "summary.json").read_text())
+        setting = {k: v for k, v in summary["setting"].items() if k != "fingerprint"}
+        there = {s["name"] for s in (summary["sweep"] or {"students": []})["students"]}
+        enough = summary["study"]["seeds"] >= seeds
+    except (OSError, ValueError, KeyError):
+        return None
+    wanted = {m.name for m in sweep.students(plan.setting, plan.steps)} if plan.setting.sweep.switch_step else set()
+    if setting != identity(plan.setting) or not enough or not wanted <= there:
+        return None
+    return Outcome(plan, folder / plan.name, summary)

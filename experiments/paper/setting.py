@@ -1,0 +1,63 @@
+"""What the command's user may choose."""
+
+import dataclasses
+import difflib
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from distill_jax.errors import InputError
+from experiments.command_line import check_writable
+
+PROG = "python -m experiments.paper"
+TABLE = "table2"
+ALL = "all"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """The paper's image experiments. Studies that are missing are trained, those there are used again."""
+
+    targets: tyro.conf.Positional[tuple[str, ...]] = ()
+    """What to make: names of figures or of studies, 'table2' (which trains nothing: what is not there is said to be
+    not run), or 'all'. --list shows them."""
+    scale: Literal["paper", "small"] = "paper"
+    """'paper': its data, networks and recipes. 'small': stand-ins for a CPU, two hours on 2 cores for all."""
+    data_dir: Path | None = None
+    """Folder that holds the prepared data: cifar10/ and cifar100/ as TensorFlow Datasets prepares them, and
+    tiny-imagenet-200/. Needed where something has to be trained; 'small' needs cifar100 alone."""
+    workdir: Path = Path("work/paper")
+    """Folder for studies, figures and results, with a folder in it for each scale."""
+    seeds: int = 3
+    """Repetitions of every study."""
+    figures: Path | None = None
+    """Folder for the figures and their page [default: figures/ in the scale's folder]."""
+    json: Path | None = None
+    """File for the 22 rows of Table 2, where it is made."""
+    list: bool = False
+    """Show every figure, table and study, what is there, and how long the rest is expected to take."""
+    markdown: Path | None = None
+    """Print the README's lines on a results.json that 'all' has made."""
+
+
+def validate(setting: Setting, figures: list[str], studies: list[str]) -> None:
+    """Checks all values before anything is computed or written.
+
+    Raises:
+      InputError: one line that names the option, its value and what would be right.
+    """
+    known = [ALL, TABLE, *figures, *studies]
+    for target in setting.targets:
+        if target not in known:
+            near = difflib.get_close_matches(target, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {ALL}, {TABLE} and what --list shows"
+            raise InputError(f"{target!r} is no figure, table or study; {hint}")
+    if setting.seeds < 1:
+        raise InputError(f"--seeds {setting.seeds}: must be 1 or more")
+    check_writable("--json", setting.json, ".json")
+    if setting.json is not None and not {ALL, TABLE} & set(setting.targets):
+        raise InputError(f"--json {setting.json}: is for the rows of Table 2; name {TABLE} or {ALL} too")
+    if setting.data_dir is not None and not setting.data_dir.expanduser().is_dir():
+        raise InputError(f"--data-dir {setting.data_dir}: is no folder; must hold the prepared data")
+    check_writable("--figures", setting.figures)

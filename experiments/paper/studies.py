@@ -1,0 +1,121 @@
+"""The studies behind tables and figures, by name: a row of Table 2 each, and the variants of section 3.2 and C.3."""
+
+import dataclasses
+from pathlib import Path
+
+from distill_jax.length import Length
+from distill_jax.setting import MODELS, Setting, SweepSetting
+from experiments.paper.rows import IMAGE_ROWS, Row
+from experiments.paper.scale import Ground, Scale
+from experiments.presets import changed
+
+LONGER = {"CIFAR100": 50_000 / 21_600, "Tiny-ImageNet": 300_000 / 156_200}  # times as many epochs (C.3)
+SMALLER_BATCH, SMALLER_RATE = 8, 10  # C.3: 128 for 1024, and 0.1 for 1.0
+_SELF = {"CIFAR100": "cifar100-resnet56-resnet56", "Tiny-ImageNet": "tiny-imagenet-resnet50-resnet50"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A study that tables and figures may need.
+
+    Attributes:
+      name: its folder below the scale's.
+      data, networks, variant: as figures name them; the variant is empty for a row of Table 2.
+      row: the row of Table 2 whose networks and data it has.
+      setting: what `distill_jax.study` is given, but for `run`.
+      steps: of a run.
+    """
+
+    name: str
+    data: str
+    networks: str
+    variant: str
+    row: Row
+    setting: Setting
+    steps: int
+
+    @property
+    def title(self) -> str:
+        """The study in one line."""
+        return ", ".join(filter(None, (self.data, self.networks, self.variant)))
+
+    @property
+    def switch_step(self) -> int:
+        """The step at which the study's own switched students begin to change their loss."""
+        step = self.setting.objective.switch_step
+        assert step is not None
+        return step
+
+    @property
+    def models_a_seed(self) -> int:
+        """Teacher and students of each seed; see `sweep.students`."""
+        return len(MODELS) + 2 * len(self.setting.sweep.switch_step)
+
+    def located(self, folder: Path, data_dir: Path | None, seeds: int) -> Setting:
+        """The setting with folders and repetitions filled in; `data_dir` has Tiny-ImageNet beside the TFDS folders."""
+        if data_dir is not None and self.setting.data.dataset == "tiny-imagenet":
+            data_dir = data_dir / "tiny-imagenet-200"
+        return changed(self.setting, data={"data_dir": data_dir}, run={"workdir": folder / self.name, "seeds": seeds})
+
+
+def studies(scale: Scale) -> dict[str, Planned]:
+    """All studies of a scale by name: those of the rows of Table 2 first."""
+    plans = []
+    for row in IMAGE_ROWS:
+        ground = scale.grounds[row.dataset]
+        snapshots = ()
+        if row.name in _SELF.values():  # whose evolution is shown
+            steps, late = ground.steps, ground.late
+            after = late + ground.base.objective.switch_window
+            snapshots = tuple(s / steps for s in (ground.early, steps // 4, steps // 2, late, after, steps * 17 // 20))
+        sweep = tuple(round(share * ground.steps) for share in ground.swept)
+        plans.append(_plan(row.name, "", row, ground, late=ground.late, sweep=sweep, train={"snapshots": snapshots}))
+    rows = {row.name: row for row in IMAGE_ROWS}
+    for dataset, factor in LONGER.items():
+        row, ground = rows[_SELF[dataset]], scale.grounds[dataset]
+        epochs = ground.base.train.epochs * factor
+        steps = Length.of(changed(ground.base, train={"epochs": epochs}), ground.examples).total_steps
+        window = ground.base.objective.switch_window
+        after = (ground.late + window, ground.late + 2 * window, steps // 2, steps * 3 // 4)
+        moments = (ground.early, ground.late // 2, ground.late, *after)
+        train = {"epochs": epochs, "snapshots": tuple(step / steps for step in moments)}
+        name = f"{dataset.lower()}-longer"
+        plans.append(_plan(name, f"{factor:.1f} times as long", row, ground, late=ground.late, train=train))
+    row, ground = rows[_SELF["CIFAR100"]], scale.grounds["CIFAR100"]
+    batch, rate = ground.base.train.batch_size // SMALLER_BATCH, ground.base.optimizer.learning_rate / SMALLER_RATE
+    steps = Length.of(changed(ground.base, train={"batch_size": batch}), ground.examples).total_steps
+    more = steps / ground.steps
+    plans.append(
+        _plan(
+            "cifar100-smaller-batch",
+            f"batch {batch}, rate {rate:g}",
+            row,
+            ground,
+            late=round(more * ground.late),
+            train={"batch_size": batch, "snapshots": ()},
+            optimizer={"learning_rate": rate},
+            objective={"switch_window": round(more * ground.base.objective.switch_window)},
+        )
+    )
+    other = "float32" if ground.base.train.precision == "bfloat16" else "bfloat16"
+    train = {"precision": other, "snapshots": ()}
+    plans.append(_plan("cifar100-other-precision", other, row, ground, late=ground.late, train=train))
+    return {plan.name: plan for plan in plans}
+
+
+def _plan(
+    name: str, variant: str, row: Row, ground: Ground, *, late: int, sweep: tuple[int, ...] = (), **groups: dict
+) -> Planned:
+    teacher, student = ground.networks[row.teacher], ground.networks[row.student]
+    groups["objective"] = groups.get("objective", {}) | {"switch_step": late}
+    peaks = [network.peak for network in (teacher, student) if network.peak is not None]
+    if peaks:
+        groups["optimizer"] = groups.get("optimizer", {}) | {"learning_rate": min(peaks)}
+    setting = dataclasses.replace(
+        changed(ground.base, **groups),
+        teacher=teacher.setting,
+        student=student.setting,
+        sweep=SweepSetting(switch_step=sweep),
+    )
+    steps = Length.of(setting, ground.examples).total_steps
+    return Planned(name, ground.label, f"{teacher.label} → {student.label}", variant, row, setting, steps)

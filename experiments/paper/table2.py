@@ -1,0 +1,108 @@
+"""Table 2: the paper's accuracies beside ours, and whether they are the same.
+
+The paper's are of one run, or it does not say of how many. So a row is *reproduced* where each of its three test
+accuracies is within the 95% prediction interval of one more run of ours, mean +- t s sqrt(1 + 1 / n) over n seeds.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from distill_jax.findings import verdict
+from distill_jax.statistics import CONFIDENCE, number, quote
+from experiments.paper.outcome import Outcome
+from experiments.paper.rows import TABLE_2, Row
+
+MODELS = ("teacher", "one_hot", "kd")
+SPLITS = ("train", "test")
+
+
+def rows(outcomes: Mapping[str, Outcome], not_run: Mapping[str, Mapping[str, Any]], scale: str) -> list[dict[str, Any]]:
+    """All 22 rows as JSON values, accuracies in %.
+
+    Args:
+      outcomes: the finished studies by the rows' names.
+      not_run: of the image rows that are not: `command`, `expected_seconds` and `expected_on`, null where unknown.
+      scale: 'paper' or 'small'.
+
+    Returns:
+      dataset, teacher, student as the paper names them; paper[split][model]; study, stands_for (what is run in its
+      place at the scale), step, n; ours[split][model] with mean, low, high, per_seed, or null; in both `gain`, that of
+      distillation over one-hot training in test accuracy; difference[split][model], ours less the paper's, at the
+      paper's scale; status and, where it is not run, what `not_run` has.
+    """
+    return [_row(row, outcomes.get(row.name), not_run.get(row.name, {}), scale) for row in TABLE_2]
+
+
+def _row(row: Row, outcome: Outcome | None, not_run: Mapping[str, Any], scale: str) -> dict[str, Any]:
+    paper = {s: dict(zip(MODELS, getattr(row, s), strict=True)) for s in SPLITS}
+    said: dict[str, Any] = {
+        "dataset": row.dataset,
+        "teacher": row.teacher,
+        "student": row.student,
+        "study": row.name,
+        "scale": scale,
+        "paper": paper | {"gain": round(row.test[2] - row.test[1], 2)},
+        "ours": None,
+        "difference": None,
+        "status": "not run",
+    }
+    if outcome is None:
+        return said | {"command": None, "expected_seconds": None, "expected_on": None} | not_run
+    accuracy = outcome.summary["accuracy"]
+    ours = {s: {m: _percent(accuracy[f"{s}_accuracy"]["models"][m]) for m in MODELS} for s in SPLITS}
+    gain = _percent(accuracy["test_accuracy"]["paired"]["kd_minus_one_hot"])
+    said |= {"stands_for": outcome.plan.title, "step": outcome.last, "n": outcome.seeds, "ours": ours | {"gain": gain}}
+    if scale == "small":
+        return said | {"status": f"stand-in; gain {verdict(gain, 1)}"}
+    differences = {s: {m: ours[s][m]["mean"] - paper[s][m] for m in MODELS} for s in SPLITS}
+    inside = [_predicts(ours["test"][m]["per_seed"], paper["test"][m]) for m in MODELS]
+    status = "undecided: one seed" if None in inside else "reproduced" if all(inside) else "differs"
+    return said | {"difference": differences, "status": status}
+
+
+def _percent(value: Mapping[str, Any]) -> dict[str, Any]:
+    scaled = {k: None if value[k] is None else 100 * value[k] for k in ("mean", "low", "high")}
+    return {**value, **scaled, "per_seed": [100 * of_seed for of_seed in value["per_seed"]]}
+
+
+def _predicts(per_seed: Sequence[float], value: float) -> bool | None:
+    """Whether a value is within the 95% prediction interval of one more run; None for one seed."""
+    n = len(per_seed)
+    if n < 2:
+        return None
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(per_seed, ddof=1) * math.sqrt(1 + 1 / n)
+    return bool(abs(np.mean(per_seed) - value) <= half)
+
+
+def lines(table: Sequence[Mapping[str, Any]]) -> str:
+    """The table in Markdown, of test accuracies."""
+    names = "teacher, one-hot, KD"
+    head = ["data set, teacher → student", f"paper: {names}", "gain", f"ours: {names}", "gain", "n", "status"]
+    body = [head, ["---"] * len(head)]
+    for row in table:
+        paper, ours = row["paper"], row["ours"]
+        cells = [
+            f"{row['dataset']}, {row['teacher']} → {row['student']}",
+            ", ".join(number(paper["test"][m]) for m in MODELS),
+            number(paper["gain"], sign=True),
+        ]
+        if ours:
+            cells += [", ".join(quote(ours["test"][m]) for m in MODELS), quote(ours["gain"], sign=True), str(row["n"])]
+        else:
+            cells += [number(None)] * 3
+        body.append([*cells, row["status"]])
+    missing = [
+        f"- not run: `{row['command']}`, expected time "
+        + (
+            "not measured"
+            if row["expected_seconds"] is None
+            else f"{row['expected_seconds']:.0f} s on {row['expected_on']}"
+        )
+        for row in table
+        if row["status"] == "not run" and row["command"]
+    ]
+    return "".join(f"{line}\n" for line in [*(f"| {' | '.join(cells)} |" for cells in body), "", *missing])

@@ -1,0 +1,376 @@
+"""The paper's image experiments: Table 2 and the recipes as data, figures from made dumps, and the command."""
+
+import dataclasses
+import json
+import math
+import re
+from pathlib import Path
+
+import made_study
+import numpy as np
+import pytest
+from command import refused
+
+from distill_jax import plots, report, sweep, sweep_summary
+from distill_jax.length import Length
+from distill_jax.setting import ModelSetting, identity
+from experiments.paper import cost, document, make, table2
+from experiments.paper.__main__ import main
+from experiments.paper.figures import FIGURES
+from experiments.paper.outcome import CONTROL, KD, finished
+from experiments.paper.rows import IMAGE_ROWS, TABLE_2
+from experiments.paper.scale import PAPER, SCALES, Ground, Network, Scale
+from experiments.paper.studies import studies
+from experiments.presets import PRESETS, changed
+
+SEEDS = 2
+MODELS = ("teacher", "one_hot", "kd")
+
+
+def tiny() -> Scale:
+    """Digits and small perceptrons in place of everything, for some thirty steps."""
+    mlp = Network("MLP", ModelSetting(name="mlp", hidden=(8,)))
+    recipe = {"epochs": 8, "batch_size": 24, "precision": "float32"}
+    base = changed(PRESETS["digits"].setting, data={"train_examples": 96}, train=recipe, objective={"switch_window": 2})
+    networks = dict.fromkeys({n for row in IMAGE_ROWS for n in (row.teacher, row.student)}, mlp)
+    grounds = {}
+    for name, of in PAPER.grounds.items():
+        noisy = changed(base, data={"label_noise": of.base.data.label_noise})
+        grounds[name] = Ground(name, noisy, 96, networks, early=4, late=20, swept=of.swept)
+    return Scale("small", "digits", grounds)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The work directory of all studies of the tiny scale, finished by nobody, and the studies."""
+    workdir = tmp_path_factory.mktemp("paper")
+    plans = studies(tiny())
+    for number, plan in enumerate(plans.values()):
+        folder = workdir / "small" / plan.name
+        steps = Length.of(plan.setting, 96).snapshot_steps
+        members = sweep.students(plan.setting, plan.steps)
+        noise, swept = plan.setting.data.label_noise, members[4:]
+        made_study.write_study(folder, SEEDS, noise, steps, plan.switch_step, swept, number)
+        own = sweep.own_values(plan.setting, plan.steps)
+        summary = report.summarise(
+            folder,
+            identity(plan.setting) | {"fingerprint": "f"},
+            {"device": "a laptop", "command": "again"},
+            {
+                role: {"training_seconds": 6.0, "compilation_seconds": 2.0, "training_examples": 1000 * models}
+                for role, models in (("teacher", SEEDS), ("student", SEEDS * len(members)))
+            },
+            SEEDS,
+            plan.steps,
+            plan.switch_step,
+            sweep_summary.summarise(folder, members, own, SEEDS, plan.steps) if swept else None,
+        )
+        (folder / "summary.json").write_text(json.dumps(summary))
+    return workdir, plans
+
+
+@pytest.fixture
+def at_tiny_scale(monkeypatch):
+    monkeypatch.setitem(SCALES, "small", tiny())
+    monkeypatch.setattr(make.backend, "use_cores", lambda batch: None)  # the tests' JAX has its devices
+    monkeypatch.setattr(make.backend, "keep_programs", lambda folder: None)
+
+
+def outcomes(made, names):
+    workdir, plans = made
+    return [finished(plans[name], workdir / "small", SEEDS) for name in names]
+
+
+def test_the_rows_are_those_of_table_2():
+    assert [len({r.name for r in TABLE_2 if r.dataset == d}) for d in dict.fromkeys(r.dataset for r in TABLE_2)] == [
+        *(4, 4, 2, 4),
+        *(3, 1, 2, 2),
+    ]
+    assert len({row.name for row in TABLE_2}) == 22
+    # The columns' sums, added up from the printed table.
+    sums = np.sum([row.train + row.test for row in TABLE_2], axis=0)
+    np.testing.assert_allclose(sums, [2110.48, 2061.08, 2010.86, 1731.6, 1669.03, 1699.82], atol=1e-9)
+    for row in TABLE_2:  # a network trained with one-hot labels is the same wherever the table has it
+        for other in TABLE_2:
+            if row.dataset == other.dataset:
+                for split in ("train", "test"):
+                    (teacher, one_hot, _), (their_teacher, _, _) = getattr(row, split), getattr(other, split)
+                    assert row.teacher != other.teacher or teacher == their_teacher
+                    assert row.student != other.teacher or one_hot == their_teacher
+
+
+def test_recipes_and_steps_are_the_papers():
+    plans = studies(PAPER)
+    assert len(plans) == 18
+    for row in IMAGE_ROWS:
+        plan = plans[row.name]
+        train, optimizer, objective = plan.setting.train, plan.setting.optimizer, plan.setting.objective
+        assert (objective.temperature, objective.distillation_weight, optimizer.momentum) == (4.0, 1.0, 0.9)
+        found = (plan.steps, train.batch_size, train.epochs, optimizer.learning_rate, optimizer.weight_decay)
+        found += (optimizer.warmup_epochs, optimizer.decay_epochs, optimizer.decay_factor, objective.switch_window)
+        if row.dataset == "Tiny-ImageNet":
+            assert found == (156_200, 128, 200, 0.1, 5e-4, 5, (75, 135), 0.1, 10_000)
+        else:
+            assert found == (21_600, 1024, 450, 1.0, 1e-4, 15, (200, 300, 400), 0.1, 1000)
+        assert (plan.setting.data.label_noise > 0) == ("noise" in row.name)
+        assert plan.setting.data.augment == "crop-flip"
+        quarters = tuple(plan.steps // n for n in (4, 2))
+        assert plan.setting.sweep.switch_step == (quarters if row.dataset in ("CIFAR100", "Tiny-ImageNet") else ())
+    longer = plans["cifar100-longer"], plans["tiny-imagenet-longer"]
+    assert [(plan.steps, plan.switch_step) for plan in longer] == [(50_000, 15_000), (300_000, 100_000)]
+    smaller = plans["cifar100-smaller-batch"].setting
+    assert (smaller.train.batch_size, smaller.optimizer.learning_rate) == (128, 0.1)
+    one, other = (plans[name].setting for name in ("cifar100-resnet56-resnet56", "cifar100-other-precision"))
+    assert {one.train.precision, other.train.precision} == {"float32", "bfloat16"}
+
+
+def test_the_small_scale_has_the_papers_moments_as_shares_of_training():
+    paper, small = (studies(SCALES[name]) for name in ("paper", "small"))
+    assert list(paper) == list(small)
+    for name, plan in small.items():
+        of = paper[name]
+        for mine, its in ((plan.switch_step, of.switch_step), *zip(*(_moments(p) for p in (plan, of)), strict=True)):
+            assert mine / plan.steps == pytest.approx(its / of.steps, abs=0.005)
+        assert plan.setting.data.dataset == "cifar100"
+        assert plan.models_a_seed == of.models_a_seed
+
+
+def _moments(plan):
+    shares = [round(share * plan.steps) for share in plan.setting.train.snapshots]
+    return [*shares, *plan.setting.sweep.switch_step, plan.setting.objective.switch_window]
+
+
+def test_every_study_is_one_folder_and_has_its_use():
+    names = set(studies(PAPER))
+    used = {name for figure in FIGURES.values() for name in figure.studies}
+    assert used <= names
+    assert names - used <= {row.name for row in IMAGE_ROWS}
+    wanted = {f"figure{n}" for n in ("1a", "1b", *range(2, 8), *range(11, 19))}
+    assert {figure.name for figure in FIGURES.values() if figure.paper} == wanted
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_with_its_control_and_captioned_from_its_numbers(made, name):
+    figure = FIGURES[name]
+    drawn = figure.draw(outcomes(made, figure.studies))
+    caption = figure.caption(drawn, SEEDS)
+    assert json.loads(json.dumps(drawn.numbers, allow_nan=False)) == drawn.numbers
+    means = [value["mean"] for value in _intervals(drawn.numbers)]
+    assert len(means) > 3
+    assert sum(mean is None for mean in means) < len(means) / 2  # a part of the points may be empty
+    assert re.search(r"\d \[", caption)
+    assert "None" not in caption
+    assert "nan" not in caption
+    assert f"over {SEEDS} seeds" in caption
+    words = [text.get_text() for axis in drawn.picture.axes for text in (axis.xaxis.label, axis.yaxis.label)]
+    words += [text for axis in drawn.picture.axes for text in [axis.get_title("left"), *_ticks(axis)]]
+    words += [text.get_text() for legend in drawn.picture.legends for text in legend.get_texts()]
+    assert any("ontrol" in word for word in words)
+    printed = [text.get_text() for axis in drawn.picture.axes for text in axis.texts]
+    assert any(re.search(r"\d.* \[", text) for text in printed)  # the statistic, with its interval
+    for axis in drawn.picture.axes:
+        assert not axis.axison or axis.has_data()
+
+
+def _intervals(numbers):
+    if isinstance(numbers, dict):
+        if "mean" in numbers and "low" in numbers:
+            yield numbers
+        for value in numbers.values():
+            yield from _intervals(value)
+
+
+def _ticks(axis):
+    return [text.get_text() for text in axis.get_xticklabels()]
+
+
+def test_numbers_of_a_scatter_are_those_of_the_dumps(made):
+    figure = FIGURES["figure11"]
+    found = outcomes(made, figure.studies)
+    numbers = figure.draw(found).numbers[figure.studies[0]]["test"]
+    gaps = []
+    for student in (KD, CONTROL):
+        of_student = []
+        for seed in range(SEEDS):
+            teacher, dump = (found[0].dump(model, "test", seed) for model in ("teacher", student))
+            rows = np.arange(len(teacher.true_label)), teacher.true_label
+            x, y = (
+                d.logits[rows] - np.log(np.exp(np.float64(d.logits)).sum(axis=1) - np.exp(np.float64(d.logits[rows])))
+                for d in (teacher, dump)
+            )
+            hard = np.argsort(x, kind="stable")[: len(x) // 10]
+            of_student.append((y - x)[hard].mean())
+        assert numbers[student]["mean_gap_hard"]["mean"] == pytest.approx(np.mean(of_student), abs=1e-6)
+        gaps.append(np.mean(of_student))
+    assert numbers[KD]["mean_gap_hard"]["minus_control"]["mean"] == pytest.approx(gaps[0] - gaps[1], abs=1e-6)
+
+
+def test_switched_students_are_shown_by_the_step_of_their_own_switch(made):
+    figure = FIGURES["figure4"]
+    found = outcomes(made, figure.studies)
+    numbers = figure.draw(found).numbers
+    for outcome in found:
+        points = numbers[outcome.plan.name]["test_accuracy"]
+        steps = sorted({*outcome.plan.setting.sweep.switch_step, outcome.plan.switch_step})
+        assert list(points) == list(map(str, steps))
+        for step, value in points.items():
+            mine = step == str(outcome.plan.switch_step)
+            name = "one_hot_to_kd" + ("" if mine else f"@switch_step={step}")
+            right = [
+                (d.logits.argmax(axis=1) == d.true_label).mean()
+                for d in (outcome.dump(name, "test", seed) for seed in range(SEEDS))
+            ]
+            assert value["mean"] == pytest.approx(np.mean(right))
+
+
+def test_table_2_has_22_rows_each_with_its_status(made):
+    workdir, plans = made
+    there = {row.name: finished(plans[row.name], workdir / "small", SEEDS) for row in IMAGE_ROWS[:3]}
+    rows = table2.rows(there, {"cifar100-resnet56-resnet56": {"command": "do it"}}, "paper")
+    assert len(rows) == 22
+    assert [row["status"] == "not run" for row in rows] == [row["ours"] is None for row in rows]
+    assert [row["study"] for row in rows if row["ours"]] == list(there)
+    assert rows[4]["command"] == "do it"
+    assert all(row["command"] is None for row in rows if row["dataset"] in ("MNLI", "IMDB", "QQP", "AGNews"))
+    for row in rows[:3]:
+        for split in ("train", "test"):
+            for model in MODELS:
+                ours = row["ours"][split][model]
+                assert ours["mean"] == pytest.approx(
+                    100 * np.mean(there[row["study"]].summary["models"][model][f"{split}_accuracy"])
+                )
+                assert row["difference"][split][model] == pytest.approx(ours["mean"] - row["paper"][split][model])
+        assert row["status"] == "differs"  # made students are not that good
+        assert (row["n"], row["step"]) == (SEEDS, there[row["study"]].last)
+    small = table2.rows(there, {}, "small")
+    assert all(row["difference"] is None for row in small)
+    assert all(row["status"].startswith("stand-in") for row in small[:3])
+    assert all(row["paper"]["test"]["kd"] == TABLE_2[i].test[2] for i, row in enumerate(small))
+    assert table2.lines(rows).count("\n| ") == 23
+
+
+def test_a_row_is_reproduced_where_one_more_run_could_give_the_papers_accuracy(made):
+    (outcome,) = outcomes(made, ["cifar10-resnet56-resnet56"])
+    accuracy = json.loads(json.dumps(outcome.summary["accuracy"]))
+
+    def status(values, paper=None):
+        for model, of_model in zip(MODELS, values, strict=True):
+            accuracy["test_accuracy"]["models"][model]["per_seed"] = [v / 100 for v in of_model]
+        near = dataclasses.replace(outcome, summary=outcome.summary | {"accuracy": accuracy})
+        return table2.rows({outcome.plan.name: near}, {}, "paper")[0]["status"]
+
+    paper = TABLE_2[0].test
+    around = [(value - 0.1, value, value + 0.2) for value in paper]
+    assert status(around) == "reproduced"
+    assert status([*around[:2], (paper[2] - 3, paper[2] - 3.1, paper[2] - 3.2)]) == "differs"
+    assert status([(value,) for value in paper]) == "undecided: one seed"
+
+
+def test_times_are_expected_from_what_was_measured_only(made):
+    _, plans = made
+    plan = plans["cifar100-resnet56-resnet56"]
+    timing = {
+        role: {"training_seconds": 6.0, "dumps_seconds": 4.0, "examples_per_second": 1e9, "training_examples": 1000}
+        for role in ("teacher", "student")
+    }
+    record = cost.Record(identity(plan.setting), timing, "a laptop")
+    expected = cost.expected(plan, 3, [record])
+    assert expected.device == "a laptop"
+    assert expected.seconds == pytest.approx(plan.models_a_seed * 3 * plan.steps * 24 * 10 / 1000)
+    assert cost.expected(plan, 6, [record]).seconds == pytest.approx(2 * expected.seconds)
+    assert cost.expected(plan, 3, []) is None
+    assert cost.expected(plans["cifar100-smaller-batch"], 3, [record]) is None  # another size of batch
+
+
+def test_all_studies_there_nothing_is_trained_and_all_is_made(made, at_tiny_scale, tmp_path, monkeypatch, capsys):
+    workdir, plans = made
+    monkeypatch.setattr(make, "complete", lambda *_: pytest.fail("a study was trained"))
+    monkeypatch.setattr(plots, "encode", lambda figure, name: {"png": b"drawn"})  # drawing is tested above
+    arguments = ["all", "--scale", "small", "--workdir", str(workdir), "--seeds", str(SEEDS)]
+    main([*arguments, "--figures", str(tmp_path / "out"), "--json", str(tmp_path / "rows.json")])
+    out = tmp_path / "out"
+    results = json.loads((out / "results.json").read_text())
+    assert list(results["figures"]) == list(FIGURES)
+    assert list(results["studies"]) == list(plans)
+    for name, figure in results["figures"].items():
+        assert json.loads((out / f"{name}.json").read_text())["caption"] == figure["caption"]
+        assert (out / f"{name}.png").exists()
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert len(rows) == 22
+    assert sum(row["ours"] is not None for row in rows) == 14
+    page = (out / "results.md").read_text()
+    assert all(f"![]({name}.png)" in page for name in FIGURES)
+    capsys.readouterr()
+    main(["--markdown", str(out / "results.json")])
+    said = capsys.readouterr().out
+    assert said.count("\n| ") == 16  # a head, a rule and the rows of Table 2
+    assert results["figures"]["detection"]["caption"] in said
+    main(["--list", *arguments[1:]])
+    said = capsys.readouterr().out
+    assert all(name in said for name in [*FIGURES, *plans, "table2"])
+    assert "is there" in said
+    assert "not measured" not in said
+
+
+def test_a_study_with_too_few_seeds_or_another_setting_is_not_there(made):
+    workdir, plans = made
+    plan = plans["cifar10-resnet56-resnet56"]
+    assert finished(plan, workdir / "small", SEEDS).seeds == SEEDS
+    assert finished(plan, workdir / "small", SEEDS + 1) is None
+    assert finished(plan, workdir / "elsewhere") is None
+    other = dataclasses.replace(plan, setting=changed(plan.setting, train={"epochs": 9}))
+    assert finished(other, workdir / "small") is None
+    swept = dataclasses.replace(plan, setting=changed(plan.setting, sweep={"switch_step": (3,)}))
+    assert finished(swept, workdir / "small") is None
+
+
+def test_the_command_trains_what_is_missing_once_and_makes_the_table(at_tiny_scale, tmp_path, monkeypatch):
+    name, rows = "cifar100-mobilenet-mobilenet", tmp_path / "rows.json"
+    arguments = ["--scale", "small", "--workdir", str(tmp_path / "work"), "--seeds", "2"]
+    main([name, "table2", *arguments, "--json", str(rows)])
+    table = json.loads(rows.read_text())
+    assert [row["study"] for row in table if row["ours"]] == [name]
+    row = next(row for row in table if row["ours"])
+    assert (row["n"], row["step"]) == (2, 32)
+    assert all(math.isfinite(row["ours"]["test"][model]["mean"]) for model in MODELS)
+    assert all(r["expected_seconds"] > 0 for r in table if r["dataset"] == "CIFAR100" and not r["ours"])
+    monkeypatch.setattr(make, "complete", lambda *_: pytest.fail("a study was trained again"))
+    main([name, "table2", *arguments, "--json", str(rows)])
+    assert json.loads(rows.read_text())[6]["ours"] == row["ours"]
+
+
+def test_the_readme_says_what_is_committed():
+    root = Path(__file__).parents[1]
+    block = re.search("<!-- paper: ([^\n]*) -->\n(.*?)<!-- end -->", (root / "README.md").read_text(), re.DOTALL)
+    there = (root / block[1]).exists()
+    assert block[2] == (document.readme(root / block[1]) if there else "No results are committed yet.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["figure1"], ["'figure1'", "did you mean figure1"]),
+        (["nothing"], ["'nothing' is no figure", "--list"]),
+        (["all", "--scale", "large"], ["--scale", "large", "paper", "small"]),
+        (["all", "--seeds", "0"], ["--seeds 0", "1 or more"]),
+        (["figure1a", "--json", "rows.json"], ["--json rows.json", "table2"]),
+        (["table2", "--json", "rows.txt"], ["--json rows.txt", ".json"]),
+        (["table2", "--json", "no/where/rows.json"], ["--json no/where/rows.json", "folder"]),
+        (["figure1a", "--figures", "no/where/out"], ["--figures no/where/out", "folder"]),
+        (["figure1a", "--data-dir", "no/where"], ["--data-dir no/where", "prepared data"]),
+        (["figure1a", "--scale", "small"], ["--data-dir", "cifar100"]),
+        (["--markdown", "nothing.json"], ["--markdown nothing.json", "cannot be read"]),
+        (["all", "--flaw"], ["--flaw", "--help"]),
+    ],
+)
+def test_wrong_input_is_refused_in_one_line(arguments, parts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(make.backend, "use_cores", lambda batch: None)
+    monkeypatch.setattr(make.backend, "keep_programs", lambda folder: None)
+    refused(main, arguments, parts, tmp_path)
+
+
+def test_a_results_file_of_something_else_is_refused(tmp_path):
+    (tmp_path / "other.json").write_text("[1, 2]")
+    with pytest.raises(document.InputError, match=r"other\.json: is not results\.json"):
+        main(["--markdown", str(tmp_path / "other.json")])
