@@ -153,16 +153,8 @@ def own(tmp_path):
     words = [word for pair in zip(network, values, strict=True) for word in pair]
     words += ["--teacher.roberta.units", "16", "--student.roberta.units", "16", "--length", "16", "--label-noise", "0"]
     words += ["--dataset", folder, "--tokenizer", write_tokenizer(tmp_path / "tokenizer"), "--batch-size", "8"]
-    words += [
-        "--epochs",
-        "2",
-        "--seeds",
-        "1",
-        "--cache-dir",
-        tmp_path / "cache",
-        "--workdir",
-        tmp_path / "work" / "own",
-    ]
+    words += ["--epochs", "10", "--snapshots", "0.5", "--optimizer", "adam", "--learning-rate", "0.01", "--seeds", "1"]
+    words += ["--cache-dir", tmp_path / "cache", "--workdir", tmp_path / "work" / "own"]
     return [str(word) for word in words], tmp_path / "work"
 
 
