@@ -116,7 +116,7 @@ def _select(setting: DataSetting, raw: Raw) -> tuple[Split, Split, int]:
 
 def _shrink(size: int, split: Split) -> Split:
     if split.x.ndim != 4:
-        raise InputError(f"--image-size {size}: must not be given, the data are no images")
+        raise InputError(f"--image-size {size}: must not be given, the data are flat features or texts and no images")
     height, width = split.x.shape[1:3]
     if height != width:
         raise InputError(f"--image-size {size}: must not be given, the images are {width}x{height}, not square")
