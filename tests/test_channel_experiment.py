@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from distill_jax.errors import InputError
 from experiments.channel import signs, sweep
 from experiments.channel.__main__ import main
 from experiments.channel.population import draw, outcomes
@@ -126,6 +127,42 @@ def test_a_sweep_is_every_combination_and_its_map_has_a_cell_for_each(tmp_path):
     sweep.figure([{"epochs": 3, **rows[0]}], ["epochs"]).savefig(tmp_path / "one.png")
 
 
+def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    file, asked, measure = tmp_path / "map.json", [], sweep.measure
+
+    def stops(setting, cell):
+        asked.append(cell)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return measure(setting, cell)
+
+    monkeypatch.setattr(sweep, "measure", stops)
+    arguments = [*ARGUMENTS, "--sweep.similar", "1", "3", "--json", str(file), "--figures", str(tmp_path)]
+    with pytest.raises(KeyboardInterrupt):
+        main(arguments)
+    assert len(json.loads(file.read_text())["sweep"]) == 1
+    main(arguments)
+    assert asked == [{"similar": 1}, {"similar": 3}, {"similar": 3}]
+    cells = json.loads(file.read_text())["sweep"]
+    assert [cell["similar"] for cell in cells] == [1, 3]
+    assert all(cell["paired_gain_over_control"]["n"] == 5 for cell in cells)
+    assert {path.name for path in tmp_path.iterdir()} == {"map.json", "channel-similar.png", "channel-similar.svg"}
+    with pytest.raises(InputError, match=r"--json .*: was made with --temperature 5.0, not 2.0"):
+        main([*arguments, "--temperature", "2"])
+    file.write_text("[]")
+    with pytest.raises(InputError, match=r"--json .*: is there and is no result of this command"):
+        main(arguments)
+
+
+def test_a_teacher_may_train_longer_than_its_students():
+    (longer,) = outcomes(dataclasses.replace(TINY, teacher_epochs=6), range(2))
+    (alike,) = outcomes(dataclasses.replace(TINY, epochs=6), range(2))
+    # Every third of its steps is shown, and it ends as one whose students train as long.
+    np.testing.assert_allclose(longer.accuracy[:, 0], alike.accuracy[:, 0, :, ::3], atol=1e-6)
+    np.testing.assert_allclose(longer.logits[:, 0], alike.logits[:, 0], atol=1e-5)
+    np.testing.assert_allclose(longer.accuracy[:, 1], alike.accuracy[:, 1, :, :9], atol=1e-6)
+
+
 def test_readings_reach_the_data(monkeypatch):
     asked, sample = {}, channel.sample_c5
     monkeypatch.setattr(
@@ -152,6 +189,7 @@ def test_readings_reach_the_data(monkeypatch):
         (["--batch-size", "513"], ["--batch-size 513", "512"]),
         (["--draw", "twice"], ["--draw", "repetition"]),
         (["--target-abov", "0"], ["did you mean --target-above"]),
+        (["--teacher-epochs", "0"], ["--teacher-epochs 0", "1 or more"]),
         (["--sweep.epochs", "4", "0"], ["--sweep", "epochs 0", "1 or more"]),
         (["--json", "/nowhere/channel.json"], ["--json /nowhere/channel.json", "folder"]),
         (["--json", "channel.txt"], ["--json channel.txt", ".json"]),

@@ -227,7 +227,7 @@ def test_the_command_measures_writes_and_goes_on(tmp_path):
 
     here = first["environment"] | {"command": "another, which does not matter"}
     assert len(results.begin(file, here)) == 2
-    with pytest.raises(InputError, match=rf"--json {file}: was measured with device .*, not Another; choose another"):
+    with pytest.raises(InputError, match=rf"--json {file}: was made with device .*, not Another; choose another"):
         results.begin(file, here | {"device": "Another"})
 
 

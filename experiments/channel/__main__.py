@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from distill_jax.statistics import quote
 from experiments import command_line
 from experiments.channel.setting import Setting, validate
 
@@ -22,36 +23,41 @@ def main(arguments: Sequence[str]) -> None:
 
     from distill_jax import backend
     from distill_jax.environment import environment
-    from distill_jax.workdir import write_text
     from experiments.channel import sweep
-    from experiments.channel.population import outcomes
-    from experiments.channel.summary import collect, summarise
-    from experiments.comparison import save, table
 
     cells = sweep.grid(setting)
     # The cores are devices that share the seeds, not a batch: any number will do that divides 840 evenly.
     backend.use_cores(840)
     backend.keep_programs(None)
+    said = {
+        "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),
+        "setting": {k: v for k, v in dataclasses.asdict(setting).items() if k not in ("json", "figures", "sweep")},
+    }
     console = Console(width=None if sys.stdout.isatty() else 160)
+    if cells:
+        _map(setting, cells, said, console)
+    else:
+        del said["setting"]["seeds"]  # which is the n of every number
+        _compare(setting, said, console)
+
+
+def _compare(setting: Setting, said: dict[str, Any], console: Console) -> None:
+    """One setting's numbers beside the paper's."""
+    from distill_jax.workdir import write_text
+    from experiments.channel.population import outcomes
+    from experiments.channel.summary import collect, dumps, summarise
+    from experiments.comparison import save, table
+
     started, cpu = time.monotonic(), time.process_time()
     found, first = collect(setting, outcomes(setting, range(setting.seeds)))
     seconds = {"wall": time.monotonic() - started, "cpu": time.process_time() - cpu}
-    choice = {k: v for k, v in dataclasses.asdict(setting).items() if k not in ("json", "figures", "seeds", "sweep")}
-    said: dict[str, Any] = {
-        "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),
-        "setting": choice,
-        "seconds": seconds,
-        **summarise(setting, found),
-    }
+    said |= {"seconds": seconds, **summarise(setting, found)}
     console.print(table(said))
-    if cells:
-        said["sweep"] = sweep.measure(setting, cells, console.print)
     if setting.json is not None:
         write_text(setting.json, json.dumps(said, indent=1) + "\n")
     if setting.figures is not None:
         from distill_jax.plots import scatter
         from experiments.channel.picture import figure
-        from experiments.channel.summary import dumps
 
         of_seed = {split: dumps(first, 0, split) for split in ("train", "test")}
         teachers, students = [d[0] for d in of_seed.values()], [s for d in of_seed.values() for s in d[1:]]
@@ -59,10 +65,37 @@ def main(arguments: Sequence[str]) -> None:
             "channel": figure(found, setting.train_examples // setting.batch_size),
             "channel_scatter": scatter(teachers, students),
         }
-        if cells:
-            pictures["channel_sweep"] = sweep.figure(said["sweep"], list(cells[0]))
         save(pictures, setting.figures)
     console.print(f"{setting.seeds} seeds in {seconds['wall']:.0f} s ({seconds['cpu']:.0f} s of CPU time)")
+
+
+def _map(setting: Setting, cells: Sequence[dict[str, Any]], said: dict[str, Any], console: Console) -> None:
+    """The gain over a grid of settings, a cell at a time; each is kept as soon as it is there."""
+    from distill_jax.workdir import write_text
+    from experiments.channel import sweep
+    from experiments.comparison import save
+    from experiments.resumed import pieces
+
+    names, rows = list(cells[0]), pieces(setting.json, said | {"sweep": []}, "sweep")
+    todo = [cell for cell in cells if not _of_cell(rows, cell)]
+    started = time.monotonic()
+    for done, cell in enumerate(todo, 1):
+        row = sweep.measure(setting, cell)
+        rows.append(row)
+        left = (time.monotonic() - started) / done * (len(todo) - done)
+        which = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in cell.items())
+        gain = quote(row["paired_gain_over_control"], sign=True, scale=100)
+        progress = f"[{len(cells) - len(todo) + done}/{len(cells)}, ETA {left / 60:.0f} min]"
+        console.print(f"{progress} {which}: {gain} points over the control", markup=False, highlight=False)
+        if setting.json is not None:
+            write_text(setting.json, json.dumps(said | {"sweep": rows}, indent=1) + "\n")
+    if setting.figures is not None:
+        shown = [row for cell in cells for row in _of_cell(rows, cell)]
+        save({f"channel-{'-'.join(names)}": sweep.figure(shown, names)}, setting.figures)
+
+
+def _of_cell(rows: Sequence[dict[str, Any]], cell: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for row in rows if cell.items() <= row.items()]
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ class Outcome(NamedTuple):
       label, test_label: int32 [S, N].
       own: see `Drawn`.
       logits, test_logits: after training, float32 [S, V, N, K].
-      accuracy: of training and of test points after every step, the 0th before the first, float32 [S, V, 2, steps + 1].
+      accuracy: of training and of test points after every step, the 0th before the first, float32 [S, V, 2, steps + 1];
+        of a teacher that takes another number of steps at the same shares of its own.
       cosine: of w_k and mu_k after training, float32 [S, V, K].
     """
 
@@ -103,18 +104,18 @@ def draw(setting: Setting) -> Callable[[jax.Array], Drawn]:
 def learn(setting: Setting) -> Callable[[jax.Array, Drawn], dict[str, jax.Array]]:
     """The function from a seed's number and data to what its three models have learned: fields of `Outcome`."""
     model, rule = Channel(setting.classes), make_rule(OptimizerSetting(optimizer="adam"))
-    training = Training(
-        model,
-        rule,
-        setting.train_examples,
-        setting.batch_size,
-        setting.epochs,
-        setting.learning_rate,
-        setting.temperature,
-    )
+
+    def passes(epochs: int) -> Training:
+        how = setting.train_examples, setting.batch_size, epochs, setting.learning_rate, setting.temperature
+        return Training(model, rule, *how)
+
+    of_role = {TEACHER: passes(setting.teacher_epochs or setting.epochs), STUDENT: passes(setting.epochs)}
+    # Of the teacher as many points as of the students, at the same shares of its own training.
+    shown = np.rint(np.linspace(0, of_role[TEACHER].steps, of_role[STUDENT].steps + 1)).astype(int)
 
     def train(role: int, seed: jax.Array, drawn: Drawn, weights: list[float], taught: jax.Array | None) -> jax.Array:
         """Weights after every step, [steps + 1, V, K, D], of the models that share a seed's role."""
+        training = of_role[role]
         first = training.start(role, seed, len(weights), (setting.classes, setting.dim))
         return training.run(role, seed, first, drawn.x, drawn.label, weights, taught, lambda _, p: p["kernel"])[1]
 
@@ -124,7 +125,7 @@ def learn(setting: Setting) -> Callable[[jax.Array, Drawn], dict[str, jax.Array]
     def one(seed: jax.Array, drawn: Drawn) -> dict[str, jax.Array]:
         teacher = train(TEACHER, seed, drawn, [0.0], None)
         students = train(STUDENT, seed, drawn, [0.0, 1.0], logits(teacher[-1, 0], drawn.x))
-        path = jnp.concatenate([teacher, students], 1).swapaxes(0, 1)  # [V, steps + 1, K, D]
+        path = jnp.concatenate([teacher[shown], students], 1).swapaxes(0, 1)  # [V, steps + 1, K, D]
         last = path[:, -1]
         right = []
         for x, label in ((drawn.x, drawn.label), (drawn.test_x, drawn.test_label)):

@@ -10,14 +10,16 @@ from experiments.command_line import check_writable
 
 @dataclasses.dataclass(frozen=True)
 class SweepSetting:
-    """Values of fields in place of the setting's own; the gain is mapped over all combinations of those given."""
+    """Values of fields in place of the setting's own: then the gain is mapped over all combinations of those given."""
 
     temperature: tuple[float, ...] = ()
     """Values of --temperature."""
     similar: tuple[int, ...] = ()
     """Values of --similar."""
     epochs: tuple[int, ...] = ()
-    """Values of --epochs, of teacher and students alike."""
+    """Values of --epochs; with none of --teacher-epochs, of the teacher too."""
+    teacher_epochs: tuple[int, ...] = ()
+    """Values of --teacher-epochs."""
     train_examples: tuple[int, ...] = ()
     """Values of --train-examples."""
     alpha: tuple[float, ...] = ()
@@ -47,7 +49,9 @@ class Setting:
     batch_size: int = 128
     """Examples a step; the last incomplete batch of a pass is dropped."""
     epochs: int = 10
-    """Passes over the training data, of the teacher and of each student."""
+    """Passes over the training data, of each student."""
+    teacher_epochs: int | None = None
+    """Passes over the training data, of the teacher [default: as many]."""
     temperature: float = 5.0
     """T of the distillation loss and, by default, of the targets whose signs are counted."""
     draw: Literal["repetition", "distinct"] = "repetition"
@@ -99,6 +103,7 @@ def validate(setting: Setting) -> None:
     require(0 < setting.learning_rate < float("inf"), "learning_rate", "positive")
     require(1 <= setting.batch_size <= setting.train_examples, "batch_size", f"in [1, {setting.train_examples}]")
     require(setting.epochs >= 1, "epochs", "1 or more")
+    require(setting.teacher_epochs is None or setting.teacher_epochs >= 1, "teacher_epochs", "1 or more")
     require(0 < setting.temperature < float("inf"), "temperature", "positive")
     require(0 <= setting.target_above < 1, "target_above", "in [0, 1)")
     require(0 < setting.target_temperature < float("inf"), "target_temperature", "positive")

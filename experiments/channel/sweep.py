@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,23 +32,19 @@ def grid(setting: Setting) -> list[dict[str, Any]]:
     return cells
 
 
-def measure(setting: Setting, cells: Sequence[dict[str, Any]], tell: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Every cell with intervals over the same seeds: gain over teacher and control, and that of the cosine."""
-    rows = []
-    for cell in cells:
-        parts = list(outcomes(dataclasses.replace(setting, **cell), range(setting.seeds)))
-        test = np.concatenate([part.accuracy[:, :, 1, -1] for part in parts]).astype(np.float64)
-        cosine = np.concatenate([part.cosine.mean(-1) for part in parts]).astype(np.float64)
-        values = {
-            "test_accuracy_teacher": test[:, TEACHER],
-            "paired_gain": test[:, STUDENT] - test[:, TEACHER],
-            "paired_gain_over_control": test[:, STUDENT] - test[:, CONTROL],
-            "cos_gain_over_control": cosine[:, STUDENT] - cosine[:, CONTROL],
-        }
-        rows.append(cell | {name: over_seeds(of_seeds).as_dict() for name, of_seeds in values.items()})
-        gain = rows[-1]["paired_gain_over_control"]["mean"]
-        tell(f"{', '.join(f'{k} {v}' for k, v in cell.items())}: {100 * gain:+.2f} points over the control")
-    return rows
+def measure(setting: Setting, cell: dict[str, Any]) -> dict[str, Any]:
+    """A cell with intervals over the same seeds as all: gain over teacher and control, and that of the cosine."""
+    parts = list(outcomes(dataclasses.replace(setting, **cell), range(setting.seeds)))
+    test = np.concatenate([part.accuracy[:, :, 1, -1] for part in parts]).astype(np.float64)
+    cosine = np.concatenate([part.cosine.mean(-1) for part in parts]).astype(np.float64)
+    values = {
+        "test_accuracy_teacher": test[:, TEACHER],
+        "test_accuracy_control": test[:, CONTROL],
+        "paired_gain": test[:, STUDENT] - test[:, TEACHER],
+        "paired_gain_over_control": test[:, STUDENT] - test[:, CONTROL],
+        "cos_gain_over_control": cosine[:, STUDENT] - cosine[:, CONTROL],
+    }
+    return cell | {name: over_seeds(of_seeds).as_dict() for name, of_seeds in values.items()}
 
 
 def figure(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:

@@ -30,7 +30,7 @@ constants, which `level` sees. What the other two find between real models is be
 import numpy as np
 
 DEFINITIONS = ("area", "level", "time")
-_LEVELS = np.arange(1, 100) / 100
+LEVELS = np.arange(1, 100) / 100
 
 
 def progress(a: np.ndarray) -> np.ndarray:
@@ -55,7 +55,9 @@ def level(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     """Share of levels of u at which w is below u, less 1/2, of trajectories [..., T + 1]: [...]."""
     u, w = progress(top), progress(bottom)
     rows = zip(u.reshape(-1, u.shape[-1]), w.reshape(-1, w.shape[-1]), strict=True)
-    below = [np.mean(_at(_LEVELS, *curve) < _LEVELS) - 0.5 if np.isfinite(curve).all() else np.nan for curve in rows]
+    below = [
+        np.mean(at_levels(LEVELS, *curve) < LEVELS) - 0.5 if np.isfinite(curve).all() else np.nan for curve in rows
+    ]
     return np.reshape(below, u.shape[:-1])
 
 
@@ -66,8 +68,8 @@ def at_equal(x: np.ndarray, y: np.ndarray, other_x: np.ndarray, other_y: np.ndar
       x, y, other_x, other_y: float64 [points], in the order of time, of any number for each curve.
     """
     low, high = max(x[0], other_x[0]), min(x.max(), other_x.max())
-    levels = low + (high - low) * _LEVELS if high > low else np.empty(0)
-    return _at(levels, x, y), _at(levels, other_x, other_y)
+    levels = low + (high - low) * LEVELS if high > low else np.empty(0)
+    return at_levels(levels, x, y), at_levels(levels, other_x, other_y)
 
 
 def biases(top: np.ndarray, bottom: np.ndarray) -> dict[str, np.ndarray]:
@@ -105,7 +107,7 @@ def _half(share: np.ndarray) -> np.ndarray:
         return before[..., 0] + (0.5 - low) / (high - low)
 
 
-def _at(levels: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """y where x first gets to the levels, which it does, by straight lines between points."""
+def at_levels(levels: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """y where x [points] first gets to the levels, which it does, by straight lines between points: [levels]."""
     new = np.concatenate([[True], x[1:] > np.maximum.accumulate(x)[:-1]])
     return np.interp(levels, x[new], y[new])

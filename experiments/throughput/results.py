@@ -7,6 +7,7 @@ from typing import Any
 from distill_jax.errors import InputError
 from distill_jax.workdir import write_text
 from experiments.command_line import check_writable
+from experiments.resumed import require_same
 
 
 def read(path: Path, option: str = "--json") -> list[dict[str, Any]]:
@@ -37,19 +38,10 @@ def begin(path: Path, environment: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     rows = read(path)
     for row in rows:
-        for name in ("commit", "device", "devices", "backend", "versions"):
-            there, here = row["environment"].get(name), environment[name]
-            if there != here:
-                raise InputError(
-                    f"--json {path}: was measured with {name} {_short(there)}, not {_short(here)}; choose another file"
-                )
+        require_same(path, row["environment"], environment)
     return rows
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes all rows, so that the file is there whole or not at all."""
     write_text(path, json.dumps(rows, indent=1) + "\n")
-
-
-def _short(value: Any) -> str:
-    return " ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)

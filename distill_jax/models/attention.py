@@ -1,0 +1,47 @@
+"""Attention of texts that are padded on their right, with or without dropout of its weights."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from distill_jax.models.layers import product_precision
+
+
+def attend(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    length: jax.Array,
+    *,
+    rate: float = 0.0,
+    drawn: jax.Array | None = None,
+    implementation: Literal["xla", "cudnn"] = "xla",
+) -> jax.Array:
+    """softmax(query key^T / sqrt(H)) value over the keys of each text, in float32 within the softmax.
+
+    Args:
+      query: [B, T, N, H], of N heads.
+      key, value: [B, S, N, H].
+      length: int32 [B], keys of each text; those after it are not attended to.
+      rate: of dropout of the weights.
+      drawn: random key for it; needed where `rate` is above 0.
+      implementation: 'xla'; or 'cudnn', the fused one on NVIDIA GPUs, for bfloat16 with T, S even and H a multiple
+        of 8. With dropout there is XLA's alone, since `jax.nn.dot_product_attention` has none.
+
+    Returns:
+      [B, T, N, H] in the dtype of `query`.
+    """
+    precision = product_precision(query.dtype)
+    if not rate:
+        with jax.default_matmul_precision(None if precision is None else "highest"):
+            return jax.nn.dot_product_attention(
+                query, key, value, key_value_seq_lengths=length, implementation=implementation
+            )
+    exact = jnp.promote_types(query.dtype, jnp.float32)
+    scores = jnp.einsum("btnh,bsnh->bnts", query, key, precision=precision, preferred_element_type=exact)
+    seen = jnp.arange(key.shape[1]) < length[:, None, None, None]
+    weights = jax.nn.softmax(jnp.where(seen, scores * query.shape[-1] ** -0.5, -1e30))
+    kept = jax.random.bernoulli(drawn, 1 - rate, weights.shape)
+    weights = jnp.where(kept, weights / (1 - rate), 0).astype(query.dtype)
+    return jnp.einsum("bnts,bsnh->btnh", weights, value, precision=precision)

@@ -1,0 +1,219 @@
+"""Hugging Face's folders of RoBERTa: `config.json` and `model.safetensors`, read and written without PyTorch.
+
+What is read becomes our parameters: all of a classifier; of a masked language model the encoder, and a head is drawn.
+What is written transformers' RobertaForSequenceClassification.from_pretrained loads.
+"""
+
+import dataclasses
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from distill_jax.errors import InputError
+from distill_jax.models.roberta import Roberta, RobertaConfig
+
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+# Of each field of ours: transformers' name for it, and its value where config.json does not say.
+FIELDS = {
+    "layers": ("num_hidden_layers", 12),
+    "units": ("hidden_size", 768),
+    "heads": ("num_attention_heads", 12),
+    "inner": ("intermediate_size", 3072),
+    "vocabulary": ("vocab_size", 50265),
+    "positions": ("max_position_embeddings", 512),
+    "types": ("type_vocab_size", 2),
+    "pad": ("pad_token_id", 1),
+    "epsilon": ("layer_norm_eps", 1e-12),
+    "dropout": ("hidden_dropout_prob", 0.1),
+    "attention_dropout": ("attention_probs_dropout_prob", 0.1),
+    "head_dropout": ("classifier_dropout", None),
+    "initial_std": ("initializer_range", 0.02),
+}
+_ONLY = {"model_type": "roberta", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
+_MODULES = {
+    "word": "roberta.embeddings.word_embeddings",
+    "position": "roberta.embeddings.position_embeddings",
+    "token_type": "roberta.embeddings.token_type_embeddings",
+    "norm": "roberta.embeddings.LayerNorm",
+    "head_dense": "classifier.dense",
+    "head": "classifier.out_proj",
+}
+_MODULES_OF_A_LAYER = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "attention_out": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "norm": "output.LayerNorm",
+}
+
+Params = dict[str, Any]
+
+
+def tensor_name(path: tuple[str, ...]) -> str:
+    """transformers' name for one of our parameters, of which a `kernel` is there transposed."""
+    *modules, leaf = path
+    kind = "bias" if leaf == "bias" else "weight"
+    layer = re.fullmatch(r"layer_(\d+)", modules[0])
+    if layer:
+        return f"roberta.encoder.layer.{layer[1]}.{_MODULES_OF_A_LAYER[modules[1]]}.{kind}"
+    return f"{_MODULES[modules[0]]}.{kind}"
+
+
+def read_config(folder: Path, option: str = "folder") -> RobertaConfig:
+    """The sizes and all else that a folder's config.json says, and transformers' defaults where it does not.
+
+    Args:
+      folder: of a model.
+      option: that named it, for the message.
+
+    Raises:
+      InputError: there is no such file, or it is of another architecture, or it cannot be right.
+    """
+    said = _read_json(folder, option)
+
+    def refuse(name: str, value: Any, right: str) -> InputError:
+        return InputError(f"{option} {folder}: {_CONFIG} has the {name} {value!r}; must be {right}")
+
+    for name, right in _ONLY.items():
+        if said.get(name, right if name != "model_type" else None) != right:
+            raise refuse(name, said.get(name), f"{right!r}, the only one there is here")
+    values = {ours: said.get(theirs, default) for ours, (theirs, default) in FIELDS.items()}
+    if values["head_dropout"] is None:
+        values["head_dropout"] = values["dropout"]
+    for field in dataclasses.fields(RobertaConfig):
+        value, name = values[field.name], FIELDS[field.name][0]
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if field.type is int:
+            least = 0 if field.name == "pad" else 1
+            if not isinstance(value, int) or not number or value < least:
+                raise refuse(name, value, f"an integer of {least} or more")
+        elif not number or not 0 <= value < (1 if "dropout" in field.name else float("inf")):
+            raise refuse(name, value, "a share in [0, 1)" if "dropout" in field.name else "0 or more")
+    config = RobertaConfig(**values)
+    if config.units % config.heads:
+        raise refuse("num_attention_heads", config.heads, f"a divisor of the hidden_size {config.units}")
+    if config.longest < 1:
+        raise refuse("max_position_embeddings", config.positions, f"above {config.pad + 1}, the padding's positions")
+    return config
+
+
+def read_params(folder: Path, config: RobertaConfig, num_classes: int, option: str = "folder") -> Params:
+    """A folder's parameters, float32 host arrays; without 'head_dense' and 'head' where it has no classifier.
+
+    Other tensors, such as a masked language model's `lm_head`, are not read.
+
+    Args:
+      folder: of a model.
+      config: as `read_config` has it.
+      num_classes: labels of the head K.
+      option: that named the folder, for the message.
+
+    Raises:
+      InputError: the weights are absent or damaged, or a tensor is absent or of another shape.
+    """
+    path = folder / _WEIGHTS
+    if not path.is_file():
+        other = next((f.name for f in sorted(folder.glob("*.bin")) + sorted(folder.glob("*.index.json"))), None)
+        found = f" but {other}; save it again, as one file of safetensors" if other else ""
+        raise InputError(f"{option} {folder}: must have {_WEIGHTS}, and has none{found}")
+    tokens = jnp.zeros((1, 1), jnp.int32)
+    model = Roberta(num_classes, config)
+    shapes = jax.eval_shape(lambda key: model.init(key, tokens, train=False), jax.random.key(0))
+    expected = flatten_dict(shapes["params"])
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            names = set(file.keys())
+            if not any(name.startswith("classifier.") for name in names):
+                expected = {p: leaf for p, leaf in expected.items() if not p[0].startswith("head")}
+            # The encoder alone is saved without the prefix.
+            prefix = "" if any(name.startswith("roberta.") for name in names) else "roberta."
+            read = {}
+            for place, leaf in expected.items():
+                name = tensor_name(place).removeprefix(prefix)
+                if name not in names:
+                    raise InputError(f"{option} {folder}: {_WEIGHTS} must have the tensor {name}, and has not")
+                shape = leaf.shape[::-1] if place[-1] == "kernel" else leaf.shape
+                found = tuple(file.get_slice(name).get_shape())
+                if place[0] == "head" and found[0] != num_classes:
+                    raise InputError(
+                        f"{option} {folder}: its head has {found[0]} labels and the data have {num_classes}; must have "
+                        "as many, or no head"
+                    )
+                if found != shape:
+                    raise InputError(
+                        f"{option} {folder}: {_WEIGHTS} has {name} of shape {found}; must be {shape}, as {_CONFIG} says"
+                    )
+                tensor = np.asarray(file.get_tensor(name), np.float32)
+                read[place] = tensor.T if place[-1] == "kernel" else tensor
+    except (OSError, safetensors.SafetensorError) as error:
+        what = " ".join(str(error).split())
+        raise InputError(f"{option} {folder}: {_WEIGHTS} cannot be read ({what}); fetch it again") from error
+    return unflatten_dict(read)
+
+
+def load(folder: Path, num_classes: int, seed: int = 0, option: str = "folder") -> tuple[Roberta, dict[str, Params]]:
+    """A folder's network and its variables; a head that it has not is drawn by `seed`.
+
+    Raises:
+      InputError: as `read_config` and `read_params`.
+    """
+    config = read_config(folder, option)
+    model = Roberta(num_classes, config)
+    params = read_params(folder, config, num_classes, option)
+    if "head" not in params:
+        tokens = jnp.zeros((1, 1), jnp.int32)
+        drawn = jax.jit(lambda key: model.init(key, tokens, train=False)["params"])(jax.random.key(seed))
+        params |= {name: jax.tree.map(np.asarray, drawn[name]) for name in ("head_dense", "head")}
+    return model, {"params": params}
+
+
+def save(folder: Path, model: Roberta, params: Params) -> None:
+    """Writes a network as transformers does, into a folder that is made where there is none.
+
+    Args:
+      folder: where to.
+      model: the network.
+      params: its parameters, of host or device.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for place, leaf in flatten_dict(params).items():
+        tensor = np.asarray(leaf, np.float32)
+        tensors[tensor_name(place)] = np.ascontiguousarray(tensor.T if place[-1] == "kernel" else tensor)
+    labels = {str(k): f"LABEL_{k}" for k in range(model.num_classes)}
+    said = {"architectures": ["RobertaForSequenceClassification"]} | _ONLY
+    said |= {theirs: getattr(model.config, ours) for ours, (theirs, _) in FIELDS.items()}
+    said |= {"id2label": labels, "label2id": {name: int(k) for k, name in labels.items()}, "dtype": "float32"}
+    partial = folder / f"{_WEIGHTS}.partial"
+    safetensors.numpy.save_file(tensors, partial, metadata={"format": "pt"})  # without which transformers refuses it
+    os.replace(partial, folder / _WEIGHTS)
+    (folder / _CONFIG).write_text(json.dumps(said, indent=2) + "\n")
+
+
+def _read_json(folder: Path, option: str) -> dict[str, Any]:
+    content = f"a folder with {_CONFIG} and {_WEIGHTS}, as transformers saves a model"
+    if not folder.is_dir():
+        state = "is no folder" if folder.exists() else "is not there"
+        raise InputError(f"{option} {folder}: {state}; must be {content}")
+    if not (folder / _CONFIG).is_file():
+        raise InputError(f"{option} {folder}: has no {_CONFIG}; must be {content}")
+    try:
+        said = json.loads((folder / _CONFIG).read_text())
+    except (OSError, ValueError) as error:
+        what = " ".join(str(error).split())
+        raise InputError(f"{option} {folder}: {_CONFIG} cannot be read ({what}); must be {content}") from error
+    if not isinstance(said, dict):
+        raise InputError(f"{option} {folder}: {_CONFIG} is no JSON object; must be {content}")
+    return said

@@ -1,0 +1,168 @@
+"""RoBERTa (Liu et al. 2019) with its classification head, as transformers' RobertaForSequenceClassification has it.
+
+The encoder is BERT's (Devlin et al. 2019): learned positions, post-norm layers, the exact GELU. The head reads the
+first token alone, <s>; so the last layer is computed for it alone, which changes nothing but the time it takes.
+
+Sizes. The paper fine-tunes "RoBERTa-Base, -Medium and -Small". Base is that of Liu et al.; Medium and Small were not
+published for RoBERTa, and are most likely those of the compact BERTs (Turc et al. 2019, "Well-read students learn
+better", table 1), heads of 64 units and feed-forward layers four times as wide:
+
+    size     layers   units   heads   parameters (2 classes, 50,265 tokens, 512 positions)
+    base         12     768      12   124,647,170
+    medium        8     512       8    51,483,138
+    small         4     512       8    38,873,602
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from distill_jax.models.attention import attend
+from distill_jax.models.layers import product_precision
+
+SIZES = {"base": (12, 768), "medium": (8, 512), "small": (4, 512)}
+_HEAD_UNITS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class RobertaConfig:
+    """What decides a network but for its head's classes; defaults are RoBERTa's own.
+
+    Attributes:
+      layers: number of them.
+      units: of the residual stream; divided by `heads`.
+      heads: of attention.
+      inner: units of the feed-forward layers.
+      vocabulary: number of tokens.
+      positions: rows of the position table; the first `pad` + 1 are not those of any token but padding.
+      types: rows of the token-type table, of which RoBERTa uses the first alone.
+      pad: the token that fills up short texts on their right.
+      epsilon: added to the variance in layer normalisation.
+      dropout: after embeddings, attention and feed-forward layers.
+      attention_dropout: of attention's weights.
+      head_dropout: before both layers of the head.
+      initial_std: of the normal distribution that kernels and embeddings are drawn from.
+    """
+
+    layers: int
+    units: int
+    heads: int
+    inner: int
+    vocabulary: int = 50265
+    positions: int = 514
+    types: int = 1
+    pad: int = 1
+    epsilon: float = 1e-5
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    head_dropout: float = 0.1
+    initial_std: float = 0.02
+
+    @classmethod
+    def sized(cls, layers: int, units: int, **others: Any) -> "RobertaConfig":
+        """So many layers and units, heads of 64 units, or one of fewer, and feed-forward layers four times as wide."""
+        return cls(layers, units, max(units // _HEAD_UNITS, 1), 4 * units, **others)
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of a text: positions are counted from `pad` + 1."""
+        return self.positions - self.pad - 1
+
+
+class Roberta(nn.Module):
+    """Tokens [B, L], padded on the right, of any dtype -> float32 logits [B, num_classes].
+
+    There is no mask: what is padding is seen by its token. Training needs the random stream 'dropout' where the
+    configuration has dropout. L must be at most `config.longest`.
+
+    Attributes:
+      num_classes: number of logits K.
+      config: sizes and all else.
+      dtype: of activations and products; see `layers`. The sum of the embeddings and the head are in float32.
+      attention: 'xla', or 'cudnn' on GPUs, in bfloat16, without dropout in attention; see `attention.attend`.
+      remat: whether activations within layers are computed again for the gradient, and not kept.
+    """
+
+    num_classes: int
+    config: RobertaConfig
+    dtype: Any = jnp.float32
+    attention: Literal["xla", "cudnn"] = "xla"
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Logits of tokens, with dropout if `train`."""
+        c, tokens = self.config, x.astype(jnp.int32)
+        is_text = tokens != c.pad
+        length = jnp.max(jnp.where(is_text, jnp.arange(1, tokens.shape[1] + 1), 0), axis=1)
+        positions = jnp.where(is_text, c.pad + jnp.cumsum(is_text, axis=1), c.pad)
+
+        def embed(rows: int, name: str) -> nn.Embed:
+            # Looked up in float32: a table cast to `dtype` would be read and written whole at every step.
+            return nn.Embed(rows, c.units, embedding_init=nn.initializers.normal(c.initial_std), name=name)
+
+        y = embed(c.vocabulary, "word")(tokens) + embed(c.positions, "position")(positions)
+        y = y + embed(c.types, "token_type")(jnp.zeros((1, 1), jnp.int32))
+        y = nn.Dropout(c.dropout, deterministic=not train)(_norm(c, self.dtype, "norm")(y))
+        layer = nn.remat(RobertaLayer) if self.remat else RobertaLayer
+        for number in range(c.layers):
+            last = number == c.layers - 1
+            y = layer(c, train, last, self.dtype, self.attention, name=f"layer_{number}")(y, length)
+        y = y[:, 0].astype(jnp.float32)
+        drop = nn.Dropout(c.head_dropout, deterministic=not train)
+        y = jnp.tanh(_dense(c, c.units, jnp.float32, "head_dense")(drop(y)))
+        return _dense(c, self.num_classes, jnp.float32, "head")(drop(y))
+
+
+class RobertaLayer(nn.Module):
+    """Self-attention and a feed-forward layer, each added to its input and then normalised.
+
+    Attributes:
+      config, dtype, attention: as the network's.
+      train: whether there is dropout.
+      first_only: compute the first token's output alone.
+    """
+
+    config: RobertaConfig
+    train: bool
+    first_only: bool = False
+    dtype: Any = jnp.float32
+    attention: Literal["xla", "cudnn"] = "xla"
+
+    @nn.compact
+    def __call__(self, x: jax.Array, length: jax.Array) -> jax.Array:
+        """[B, L, units] and int32 [B], of each text -> [B, L, units], or [B, 1, units]."""
+        c = self.config
+
+        def dense(features: int, name: str) -> nn.Dense:
+            return _dense(c, features, self.dtype, name)
+
+        def drop(y: jax.Array) -> jax.Array:
+            return nn.Dropout(c.dropout, deterministic=not self.train)(y)
+
+        def by_head(y: jax.Array) -> jax.Array:
+            return y.reshape(*y.shape[:2], c.heads, c.units // c.heads)
+
+        own = x[:, :1] if self.first_only else x
+        query, key, value = (by_head(dense(c.units, n)(y)) for n, y in (("query", own), ("key", x), ("value", x)))
+        rate = c.attention_dropout if self.train else 0.0
+        drawn = self.make_rng("dropout") if rate else None
+        # cuDNN takes no single query.
+        implementation = "xla" if self.first_only else self.attention
+        y = attend(query, key, value, length, rate=rate, drawn=drawn, implementation=implementation)
+        y = drop(dense(c.units, "attention_out")(y.reshape(own.shape)))
+        own = _norm(c, self.dtype, "attention_norm")(own + y)
+        y = nn.gelu(dense(c.inner, "up")(own), approximate=False)
+        return _norm(c, self.dtype, "norm")(own + drop(dense(c.units, "down")(y)))
+
+
+def _dense(config: RobertaConfig, features: int, dtype: Any, name: str) -> nn.Dense:
+    init = nn.initializers.normal(config.initial_std)
+    return nn.Dense(features, dtype=dtype, precision=product_precision(dtype), kernel_init=init, name=name)
+
+
+def _norm(config: RobertaConfig, dtype: Any, name: str) -> nn.LayerNorm:
+    return nn.LayerNorm(config.epsilon, dtype=dtype, use_fast_variance=False, name=name)

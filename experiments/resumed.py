@@ -1,0 +1,56 @@
+"""Results that are written piece by piece, and gone on with by the same command."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from distill_jax.errors import InputError
+
+_SAME = ("commit", "device", "devices", "backend", "versions")
+
+
+def pieces(path: Path | None, said: Mapping[str, Any], name: str) -> Any:
+    """What an interrupted run has left under a name in its result file, or what `said` has there if there is no file.
+
+    Args:
+      path: of --json; None where it is not asked for.
+      said: the result as it begins, with 'environment', 'setting' and the empty pieces.
+      name: of the pieces.
+
+    Raises:
+      InputError: the file is no such result, or was made by something else.
+    """
+    if path is None or not path.exists():
+        return said[name]
+    try:
+        there = json.loads(path.read_text())
+        environment, setting, found = there["environment"], there["setting"], there[name]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"--json {path}: is there and is no result of this command; choose another file") from None
+    require_same(path, environment, said["environment"])
+    for option, value in json.loads(json.dumps(said["setting"], default=str)).items():
+        if setting.get(option) != value:
+            what = f"--{option.replace('_', '-')} {_short(setting.get(option))}, not {_short(value)}"
+            raise InputError(f"--json {path}: was made with {what}; choose another file")
+    return found
+
+
+def require_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Checks that pieces of a file may stand beside new ones.
+
+    Args:
+      path: of the file.
+      there, here: of `environment.environment`.
+
+    Raises:
+      InputError: they were made by another commit, on other hardware or with other versions.
+    """
+    for name in _SAME:
+        if there.get(name) != here[name]:
+            what = f"{name} {_short(there.get(name))}, not {_short(here[name])}"
+            raise InputError(f"--json {path}: was made with {what}; choose another file")
+
+
+def _short(value: Any) -> str:
+    return " ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)

@@ -1,0 +1,192 @@
+"""Our RoBERTa against transformers' PyTorch class with the same weights: logits, and gradients of the loss.
+
+    python -m experiments.text_parity [--json FILE]
+
+The weights go from one to the other through a folder as `save_pretrained` writes it. Texts are of all lengths, padded
+on the right; everything is in float32, without dropout. Needs PyTorch (the extra `bench`).
+"""
+
+import dataclasses
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
+from rich.console import Console
+from rich.table import Table
+
+from distill_jax.errors import InputError
+from distill_jax.models import huggingface
+from distill_jax.models.roberta import RobertaConfig
+from experiments import command_line
+
+PROG = "python -m experiments.text_parity"
+CASES = {
+    "tiny": RobertaConfig(2, 32, 4, 64, vocabulary=60, positions=34),
+    "small": RobertaConfig.sized(4, 512, vocabulary=2000, positions=66),
+    "other epsilon, padding, types": RobertaConfig(
+        3, 48, 3, 100, vocabulary=77, positions=40, types=2, pad=5, epsilon=1e-2
+    ),
+}
+CLASSES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What is compared."""
+
+    texts: int = 16
+    """Texts of a batch."""
+    seed: int = 0
+    """Of weights, tokens and labels."""
+    json: Path | None = None
+    """Write the numbers to this file too."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batch:
+    """Texts with labels: tokens int32 [B, L], lengths and labels int64 [B]."""
+
+    tokens: np.ndarray
+    length: np.ndarray
+    label: np.ndarray
+
+
+def make_batch(config: RobertaConfig, texts: int, seed: int = 0) -> Batch:
+    """Random texts of every length from 1 token up to all the model takes, as evenly as so few can be."""
+    rng = np.random.default_rng(seed)
+    length = np.linspace(1, config.longest, texts).round().astype(np.int64)
+    words = np.setdiff1d(np.arange(config.vocabulary), [config.pad])
+    tokens = rng.choice(words, (texts, config.longest)).astype(np.int32)
+    tokens[np.arange(config.longest) >= length[:, None]] = config.pad
+    return Batch(tokens, length, rng.integers(0, CLASSES, texts))
+
+
+def write_reference(config: RobertaConfig, folder: Path, seed: int = 0) -> Any:
+    """transformers' network with random weights, saved to a folder.
+
+    All of its weights are random, also biases, scales and padding, whose usual values would hide mistakes.
+    """
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    said = {theirs: getattr(config, ours) for ours, (theirs, _) in huggingface.FIELDS.items()}
+    network = transformers.RobertaForSequenceClassification(
+        transformers.RobertaConfig(**said, num_labels=CLASSES, attn_implementation="eager")
+    ).eval()
+    rng = np.random.default_rng(seed)
+    with torch.no_grad():
+        for name, tensor in network.named_parameters():
+            if name.endswith("bias"):
+                value = rng.normal(0, 0.1, tensor.shape)
+            elif "LayerNorm" in name:
+                value = rng.uniform(0.5, 1.5, tensor.shape)
+            else:
+                value = rng.normal(0, 1 if "embeddings" in name else tensor.shape[1] ** -0.5, tensor.shape)
+            tensor.copy_(torch.from_numpy(value))
+    network.save_pretrained(folder)
+    return network
+
+
+def reference_results(network: Any, batch: Batch) -> dict[str, np.ndarray]:
+    """PyTorch's: 'logits', and the loss's gradient by transformers' names."""
+    import torch
+
+    mask = np.arange(batch.tokens.shape[1]) < batch.length[:, None]
+    tokens, masked, label = (torch.from_numpy(a.astype(np.int64)) for a in (batch.tokens, mask, batch.label))
+    said = network(input_ids=tokens, attention_mask=masked, labels=label)
+    network.zero_grad()
+    said.loss.backward()
+    grads = {name: parameter.grad.numpy() for name, parameter in network.named_parameters()}
+    return {"logits": said.logits.detach().numpy(), **grads}
+
+
+def our_results(folder: Path, batch: Batch) -> dict[str, np.ndarray]:
+    """The same of our network with a folder's weights."""
+    model, variables = huggingface.load(folder, CLASSES)
+
+    def loss(params: Any) -> tuple[jax.Array, jax.Array]:
+        logits = model.apply({"params": params}, jnp.asarray(batch.tokens), train=False)
+        own = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.asarray(batch.label)[:, None], axis=1)
+        return -own.mean(), logits
+
+    grads, logits = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    found = {"logits": np.asarray(logits)}
+    for place, leaf in flatten_dict(grads).items():
+        found[huggingface.tensor_name(place)] = np.asarray(leaf.T if place[-1] == "kernel" else leaf)
+    return found
+
+
+def differences(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, float]:
+    """The largest logit and gradient there, and the largest differences from them.
+
+    Raises:
+      ValueError: the two have not the same parameters.
+    """
+    if ours.keys() != theirs.keys():
+        raise ValueError(f"not in both: {sorted(ours.keys() ^ theirs.keys())}")
+
+    def largest(of: dict[str, np.ndarray], names: Sequence[str]) -> float:
+        return max(float(np.abs(of[name]).max()) for name in names)
+
+    apart = {name: ours[name].astype(np.float64) - theirs[name] for name in ours}
+    grads = [name for name in ours if name != "logits"]
+    return {
+        "logit": largest(theirs, ["logits"]),
+        "logit_difference": largest(apart, ["logits"]),
+        "gradient": largest(theirs, grads),
+        "gradient_difference": largest(apart, grads),
+    }
+
+
+def compare(config: RobertaConfig, texts: int, seed: int = 0) -> dict[str, float]:
+    """`differences` of the two networks with the same random weights."""
+    batch = make_batch(config, texts, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = reference_results(write_reference(config, Path(folder), seed), batch)
+        return differences(our_results(Path(folder), batch), theirs)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    setting = command_line.parse(Setting(), PROG, arguments)
+    if setting.texts < 2:
+        raise InputError(f"--texts {setting.texts}: must be 2 or more, of different lengths")
+    if setting.seed < 0:
+        raise InputError(f"--seed {setting.seed}: must be 0 or more")
+    command_line.check_writable("--json", setting.json)
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(f"{PROG} needs PyTorch to compare with: pip install -e '.[bench]'") from error
+    from importlib.metadata import version
+
+    from distill_jax.environment import environment
+    from distill_jax.workdir import write_text
+
+    rows = {name: compare(config, setting.texts, setting.seed) for name, config in CASES.items()}
+    table = Table("network", "layers x units", "lengths", "largest logit", "difference", box=None)
+    table.add_column("largest gradient")
+    table.add_column("difference")
+    for name, row in rows.items():
+        config = CASES[name]
+        numbers = [row["logit"], row["logit_difference"], row["gradient"], row["gradient_difference"]]
+        cells = [f"{number:.2g}" for number in numbers]
+        table.add_row(name, f"{config.layers} x {config.units}", f"1 to {config.longest}", *cells)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    if setting.json is not None:
+        said = environment(f"{PROG} {' '.join(arguments)}".strip())
+        said["versions"] |= {"torch": torch.__version__, "transformers": version("transformers")}
+        write_text(setting.json, json.dumps({"environment": said, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

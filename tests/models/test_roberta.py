@@ -1,0 +1,156 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from distill_jax.models import count_parameters
+from distill_jax.models.attention import attend
+from distill_jax.models.roberta import SIZES, Roberta, RobertaConfig
+from experiments.text_parity import make_batch
+
+CONFIG = RobertaConfig(2, 16, 2, 24, vocabulary=30, positions=18)
+STILL = dataclasses.replace(CONFIG, dropout=0.0, attention_dropout=0.0, head_dropout=0.0)
+TOKENS = make_batch(CONFIG, texts=8).tokens
+
+
+@pytest.fixture
+def variables(random_variables):
+    return random_variables(Roberta(3, CONFIG), (16,))
+
+
+def logits(model, variables, tokens=TOKENS, train=False, seed=0):
+    rngs = {"dropout": jax.random.key(seed)}
+    return jax.jit(lambda v, x: model.apply(v, x, train=train, rngs=rngs))(variables, tokens)
+
+
+@pytest.mark.parametrize(("size", "parameters"), [("base", 124_647_170), ("medium", 51_483_138), ("small", 38_873_602)])
+def test_parameters(size, parameters):
+    # Of base as commonly published for two classes; of the others less layers, and 512 units for 768.
+    model = Roberta(2, RobertaConfig.sized(*SIZES[size]))
+    shapes = jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, 8)), train=False), jax.random.key(0))
+    assert count_parameters(shapes["params"]) == parameters
+
+
+def test_padding_changes_nothing(variables):
+    model = Roberta(3, CONFIG)
+    together = logits(model, variables)
+    for row in (0, 3):
+        alone = TOKENS[row, : (TOKENS[row] != CONFIG.pad).sum()]
+        np.testing.assert_allclose(logits(model, variables, alone[None])[0], together[row], rtol=1e-5, atol=1e-5)
+
+
+def test_every_token_and_its_position_matter(variables):
+    model = Roberta(3, CONFIG)
+    text = TOKENS[-1]
+    texts = np.tile(text, (len(text) + 2, 1))  # the text itself, with each token changed, and with two swapped
+    for place in range(len(text)):
+        texts[1 + place, place] = 2 + text[place] % 20
+    texts[-1, [3, 9]] = text[[9, 3]]
+    assert np.all((texts[1:] != text).any(axis=1))
+    said = np.asarray(logits(model, variables, texts))
+    assert np.abs(said[1:] - said[0]).max(axis=1).min() > 1e-4
+
+
+def test_tokens_may_be_of_any_type(variables):
+    model = Roberta(3, CONFIG)
+    for dtype in (np.uint16, np.float32):
+        np.testing.assert_array_equal(logits(model, variables, TOKENS.astype(dtype)), logits(model, variables))
+
+
+@pytest.mark.parametrize("field", ["dropout", "attention_dropout", "head_dropout"])
+def test_each_dropout_is_there_in_training_alone_and_follows_its_key(field, variables):
+    model = Roberta(3, dataclasses.replace(STILL, **{field: 0.3}))
+    still = logits(Roberta(3, STILL), variables)
+    np.testing.assert_array_equal(logits(model, variables), still)
+    first, same, other = (logits(model, variables, train=True, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, same)
+    assert np.all(first != other)
+    assert np.all(first != still)
+    np.testing.assert_allclose(logits(Roberta(3, STILL), variables, train=True), still, rtol=1e-6)
+
+
+def random_attention(heads=3, units=8, texts=4, keys=10):
+    rng = np.random.default_rng(0)
+    query, key, value = (jnp.asarray(rng.normal(size=(texts, keys, heads, units)), jnp.float32) for _ in range(3))
+    return query, key, value, jnp.array([1, 4, 7, 10])
+
+
+def test_attention_s_dropout_leaves_its_mean():
+    given = random_attention()
+    exact = attend(*given)
+    keys = jax.random.split(jax.random.key(0), 4000)
+    drawn = jax.jit(jax.vmap(lambda key: attend(*given, rate=0.25, drawn=key)))(keys)
+    spread = np.std(drawn, axis=0)
+    assert np.all(spread > 0)
+    np.testing.assert_array_less(np.abs(np.mean(drawn, axis=0) - exact), 5 * spread / np.sqrt(len(keys)))
+    # Of a text of one token the weight is 1: kept it becomes 4 / 3, dropped 0.
+    one = np.asarray(drawn)[:, 0] / np.asarray(exact)[0]
+    np.testing.assert_allclose(np.unique(one.round(4)), [0, 1.3333])
+    assert np.mean(one > 1) == pytest.approx(0.75, abs=0.01)
+
+
+def test_attention_does_not_see_past_the_length():
+    query, key, value, length = random_attention()
+    beyond = jnp.arange(10)[None, :, None, None] >= length[:, None, None, None]
+    for rate, drawn in ((0.0, None), (0.5, jax.random.key(0))):
+        outcome = [
+            attend(query, jnp.where(beyond, k, key), jnp.where(beyond, k, value), length, rate=rate, drawn=drawn)
+            for k in (0.0, 50.0)
+        ]
+        np.testing.assert_array_equal(*outcome)
+
+
+def gradient(model, variables):
+    def loss(params):
+        rngs = {"dropout": jax.random.key(0)}
+        said = model.apply({"params": params}, TOKENS, train=True, rngs=rngs)
+        return jnp.mean(jax.nn.logsumexp(said, -1) - said[:, 0])
+
+    return jax.jit(jax.grad(loss))(variables["params"])
+
+
+def test_remat_changes_nothing_but_what_is_kept(variables):
+    kept, again = (gradient(Roberta(3, CONFIG, remat=remat), variables) for remat in (False, True))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), kept, again)
+
+
+def test_mapped_over_members_equals_solo(random_variables):
+    model = Roberta(3, CONFIG)
+    members = [random_variables(model, (16,), seed) for seed in range(2)]
+    together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+    mapped = jax.jit(jax.vmap(lambda v: gradient(model, v)))(together)
+    for index, of_member in enumerate(members):
+        alone = gradient(model, of_member)
+        jax.tree.map(lambda m, a, i=index: np.testing.assert_allclose(m[i], a, rtol=1e-3, atol=1e-5), mapped, alone)
+
+
+def test_bfloat16_keeps_float32_parameters_and_close_logits(variables):
+    exact, low = (logits(Roberta(3, CONFIG, dtype), variables) for dtype in (jnp.float32, jnp.bfloat16))
+    assert low.dtype == jnp.float32
+    assert 0 < np.std(low - exact) < 0.05 * np.std(exact)
+    grads = jax.eval_shape(lambda v: gradient(Roberta(3, CONFIG, jnp.bfloat16), v), variables)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(grads))
+
+
+@pytest.mark.parametrize("config", [CONFIG, STILL])
+def test_float32_products_are_computed_in_float32(config, variables):
+    # A CPU does so whatever is asked; GPUs and TPUs do not.
+    program = jax.jit(lambda v: gradient(Roberta(3, config), v)).lower(variables).as_text()
+    products = [line for line in program.splitlines() if "stablehlo.dot_general" in line]
+    assert products
+    assert all(line.count("HIGHEST") == 2 for line in products)
+
+
+def test_cudnn_is_asked_for_where_it_can_be(variables):
+    # Lowered for a GPU, not run. The last layer has one query, which cuDNN does not take.
+    model = Roberta(3, STILL, jnp.bfloat16, "cudnn")
+    traced = jax.jit(lambda v: model.apply(v, TOKENS, train=True))
+    try:
+        program = traced.trace(variables).lower(lowering_platforms=("cuda",)).as_text()
+    except RuntimeError as error:
+        if "cuDNN" not in str(error):
+            raise
+        pytest.skip("needs cuDNN, of JAX's extra cuda")
+    assert program.count("fmhaSoftmax") == CONFIG.layers - 1
