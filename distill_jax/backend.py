@@ -26,16 +26,20 @@ class Defaults:
     seeds_in_turn: bool = False
 
 
-def defaults(convolutional: bool) -> Defaults:
-    """The defaults for this process's backend: on CPUs measured (BUILD_NOTES.md, "Measurements"), elsewhere not yet."""
+def defaults(large: bool) -> Defaults:
+    """The defaults for this process's backend: on CPUs measured (BUILD_NOTES.md, "Measurements"), elsewhere not yet.
+
+    Args:
+      large: whether the network is convolutional or a RoBERTa.
+    """
     if jax.default_backend() == "cpu":
-        if convolutional:
+        if large:
             # Mapped over members a convolution becomes a grouped one, which XLA's CPU backend runs slowly, and
             # its gradient inside a loop is slower still: one model at a time, one step a call.
             return Defaults(population=1, steps_per_dispatch=1, evaluation_batch=512)
         # In turn, since the state of a few small networks stays in the cache and that of all does not.
         return Defaults(population=32, steps_per_dispatch=50, evaluation_batch=65536, seeds_in_turn=True)
-    if convolutional:
+    if large:
         # Chosen to fit: ResNet-56 at batch 1024 keeps up to 7 GB for each member's gradient.
         return Defaults(population=4, steps_per_dispatch=20, evaluation_batch=4096)
     return Defaults(population=64, steps_per_dispatch=100, evaluation_batch=65536)

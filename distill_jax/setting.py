@@ -1,6 +1,7 @@
 """Everything a user may choose, as typed and documented data; the run's name is a hash of it."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -19,11 +20,12 @@ class DataSetting:
     """What is learned from."""
 
     dataset: str = "digits"
-    """digits | mnist | fashion-mnist | cifar10 | cifar100 | tiny-imagenet | path of your own .npz
-    (x_train, y_train, x_test, y_test)."""
+    """digits | mnist | fashion-mnist | cifar10 | cifar100 | tiny-imagenet | glue/mnli | glue/qqp | imdb_reviews |
+    ag_news_subset | path of your own .npz (x_train, y_train, x_test, y_test) | your own folder of texts, with train and
+    test as .csv, .jsonl or .parquet (columns text, label and, for pairs, text_pair)."""
     data_dir: Path | None = None
-    """Folder that holds the prepared data: a TFDS data_dir (mnist, cifar10, cifar100), the folder of Tiny-ImageNet
-    or that of Fashion-MNIST's idx files. Not needed for digits and .npz."""
+    """Folder that holds the prepared data: a TFDS data_dir (mnist, cifar10, cifar100, texts), the folder of
+    Tiny-ImageNet or that of Fashion-MNIST's idx files. Not needed for digits and your own data."""
     cache_dir: Path | None = None
     """Folder for decoded arrays and compiled programs [default: ~/.cache/distill-jax]."""
     label: str = "label"
@@ -45,6 +47,37 @@ class DataSetting:
     repetition): intervals then range over draws of the noise too. The subset is always the same."""
     augment: Literal["none", "crop", "crop-flip"] = "none"
     """On-device augmentation: zero-pad by an eighth of the side and crop at random; crop-flip also mirrors."""
+    tokenizer: Path | None = None
+    """texts: folder of RoBERTa's tokenizer, vocab.json and merges.txt, or tokenizer.json."""
+    length: int = 128
+    """texts: tokens of each, special ones included; shorter ones are padded. 128 is usual for GLUE, whose longer pairs
+    are few; reviews are longer."""
+    truncation: Literal["end", "start", "refuse"] = "end"
+    """texts: which part of a longer one is dropped, of a pair from the longer of the two first; or whether it is
+    refused. 'end' is usual."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RobertaSetting:
+    """A RoBERTa. The paper's Base has 12 layers of 768 units, its Medium most likely 8 of 512, its Small 4 of 512."""
+
+    pretrained: Path | None = None
+    """Folder to begin from, config.json and model.safetensors as transformers saves them, whose sizes count then; a
+    head that it has not is drawn by seed."""
+    layers: int = 4
+    """Layers, where nothing is pretrained."""
+    units: int = 512
+    """Units of each layer, likewise; with a head of attention for every 64, and four times as many within the
+    feed-forward layer."""
+    dropout: float = 0.1
+    """Dropout of activations and of what the head sees."""
+    attention_dropout: float = 0.1
+    """Dropout of attention's weights."""
+    attention: Literal["xla", "cudnn"] = "xla"
+    """Who computes attention: cudnn, the fused one on NVIDIA GPUs, needs bfloat16, an even length and no
+    attention_dropout."""
+    remat: bool = False
+    """Compute activations again for the gradient, and do not keep them: less memory, a third more work."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +85,18 @@ class ModelSetting:
     """A network. Fields that the named network does not have are ignored."""
 
     name: Literal[
-        "resnet-cifar", "resnet18", "resnet50", "mobilenet-v2", "mlp", "linear", "random-features", "channel"
+        "resnet-cifar",
+        "resnet18",
+        "resnet50",
+        "mobilenet-v2",
+        "mlp",
+        "linear",
+        "random-features",
+        "channel",
+        "roberta",
     ] = "mlp"
     """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for 64x64;
-    channel is linear, with inputs of its own for every class."""
+    channel is linear, with inputs of its own for every class; roberta is for texts, and texts are for it alone."""
     depth: int = 56
     """resnet-cifar: layers; 6n+2 with basic blocks, 9n+2 with bottleneck blocks."""
     block: Literal["basic", "bottleneck"] = "basic"
@@ -70,6 +111,7 @@ class ModelSetting:
     """mlp: units of each hidden layer."""
     features: int = 5000
     """random-features: number of ReLU random features."""
+    roberta: RobertaSetting = dataclasses.field(default_factory=RobertaSetting)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,10 +249,30 @@ def identity(setting: Setting) -> dict[str, Any]:
     """
     fields = dataclasses.asdict(setting)
     del fields["run"], fields["sweep"]
+    for role in ("teacher", "student"):
+        network = fields[role]
+        if network["name"] != "roberta":
+            del network["roberta"]
+        elif network["roberta"]["pretrained"]:
+            network["roberta"]["pretrained"] = _content(network["roberta"]["pretrained"])
     data = fields["data"]
     del data["data_dir"], data["cache_dir"]
     data["dataset"] = Path(data["dataset"]).name
+    del data["tokenizer"]  # of which the data's fingerprint tells
+    if setting.data.tokenizer is None:
+        del data["length"], data["truncation"]
     return json.loads(json.dumps(fields))
+
+
+@functools.cache
+def _content(folder: Path) -> str:
+    """A digest of a pretrained network, which names it wherever it lies."""
+    found = hashlib.sha256()
+    for path in sorted(folder.expanduser().glob("*.*")):
+        if path.name in ("config.json", "model.safetensors"):
+            with path.open("rb") as file:
+                found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()[:12]
 
 
 def digest(value: Any) -> str:

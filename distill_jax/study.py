@@ -15,7 +15,7 @@ from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.length import Length
-from distill_jax.models import CONVOLUTIONAL, build_model
+from distill_jax.models import LARGE, build_model, pretrained
 from distill_jax.objective import switch_step
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape, split
@@ -46,8 +46,9 @@ class Study:
         sweep.check(setting, examples, len(self.dataset.test.label), self.length.total_steps)
         for role in ("teacher", "student"):
             network = getattr(setting, role)
-            precision = setting.train.precision
-            build_model(network, self.dataset.num_classes, self.dataset.input_shape, precision, option=f"--{role}")
+            data = self.dataset
+            of_data = [data.num_classes, data.input_shape, setting.train.precision, f"--{role}", data.vocabulary]
+            pretrained.read(network, build_model(network, *of_data), f"--{role}")
             for population in split(self._members(role), self._most(role)):
                 check_batch(setting.train.batch_size, shape(population))
         self.switch_step = switch_step(setting.objective, self.length.total_steps)
@@ -82,7 +83,7 @@ class Study:
     def _asked(self, role: str) -> int:
         """Most members of a population, as asked for or by default."""
         network = getattr(self.setting, role).name
-        return self.setting.run.population or backend.defaults(network in CONVOLUTIONAL).population
+        return self.setting.run.population or backend.defaults(network in LARGE).population
 
     def _most(self, role: str) -> int:
         """The same, or fewer where it has been found that they would not fit in memory."""

@@ -16,7 +16,7 @@ from distill_jax.objective import cross_entropy
 from distill_jax.placement import BATCH, STUDENT
 from distill_jax.population import over_members
 
-_INIT, _ORDER, _AUGMENT = range(3)  # one stream of random numbers for each purpose
+_INIT, _ORDER, _AUGMENT, _DROPOUT = range(4)  # one stream of random numbers for each purpose
 _CHANGING = "batch_stats"  # the one collection that a step changes
 
 
@@ -134,10 +134,11 @@ def make_dispatch(
             return batch
         return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec(BATCH)))
 
-    def update(of_what, state, constants, batch, target, teacher_logits, weight, rate, temperature):
+    def update(of_what, state, constants, batch, target, teacher_logits, key, weight, rate, temperature):
         def loss_of(params):
+            variables = {"params": params, **state.collections, **constants}
             logits, updated = model.apply(
-                {"params": params, **state.collections, **constants}, batch, train=True, mutable=[_CHANGING], **of_what
+                variables, batch, train=True, mutable=[_CHANGING], rngs={"dropout": key}, **of_what
             )
             loss = objective(logits, target, teacher_logits, weight, temperature, distillation_scale)
             return loss, (logits, updated)
@@ -153,7 +154,7 @@ def make_dispatch(
 
     def update_all(of_fixed, *args):
         one = functools.partial(update, {"of_fixed": True} if of_fixed else {})
-        return over_members(one, (0, 0, 0 if of_fixed else None, None, None, 0, 0, 0), students, STUDENT)(*args)
+        return over_members(one, (0, 0, 0 if of_fixed else None, None, None, None, 0, 0, 0), students, STUDENT)(*args)
 
     def dispatch(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
         first_epoch = first_step // steps_per_epoch
@@ -174,7 +175,8 @@ def make_dispatch(
                 teacher_logits = taught[chosen]
             elif teacher is not None:
                 teacher_logits = teacher.apply(taught, batch, train=False)
-            now = weight[:, step], rate[:, step], temperature
+            dropped = jax.random.fold_in(_key(role, seed, _DROPOUT), step)  # the same of all students of a seed
+            now = dropped, weight[:, step], rate[:, step], temperature
             return update_all(of_fixed, state, constants, seen, on_devices(label[chosen]), teacher_logits, *now)
 
         if steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower

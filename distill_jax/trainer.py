@@ -8,18 +8,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from jax.sharding import NamedSharding, PartitionSpec
 
 from distill_jax import backend, objective
 from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError
 from distill_jax.length import Length, dispatches
-from distill_jax.models import CONVOLUTIONAL, build_model
+from distill_jax.models import LARGE, build_model, pretrained
 from distill_jax.optimizer import learning_rates, make_rule
 from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, apart, make_mesh, over_devices, place
 from distill_jax.population import Member, over_members, over_mesh
 from distill_jax.predict import Predictor
-from distill_jax.setting import Setting
+from distill_jax.setting import ModelSetting, Setting
 from distill_jax.train_step import TrainState, make_dispatch, make_epoch_order, make_fixed, make_init
 
 _FIXED_SHARE = 0.25  # of a device's memory, for what models' untrained parts make of the training set
@@ -55,11 +56,16 @@ class Trainer:
         self.mesh = make_mesh(*shape)
         precision = setting.train.precision
         self.dtype = jnp.dtype(precision)
-        build = [dataset.num_classes, dataset.input_shape, precision]
-        self.teacher = None if role == "teacher" else build_model(setting.teacher, *build, option="--teacher")
+
+        def build(of: ModelSetting, name: str) -> nn.Module:
+            given = [dataset.num_classes, dataset.input_shape, precision, f"--{name}", dataset.vocabulary]
+            return build_model(of, *given)
+
+        self.teacher = None if role == "teacher" else build(setting.teacher, "teacher")
         own = setting.teacher if role == "teacher" else setting.student
-        self.model = build_model(own, *build, option=f"--{role}")
-        standard = backend.defaults(own.name in CONVOLUTIONAL)
+        self.model = build(own, role)
+        self._pretrained = pretrained.read(own, self.model, f"--{role}")
+        standard = backend.defaults(own.name in LARGE)
         self.seeds_in_turn = standard.seeds_in_turn
         self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
         self.rule = make_rule(setting.optimizer)
@@ -89,7 +95,9 @@ class Trainer:
         """The state before step 0, with a leading member axis."""
         roles = np.array([m.role for m in members], np.int32)
         seeds = np.array([m.seed for m in members], np.int32)
-        return self._init(place(self.mesh, roles, MEMBER), place(self.mesh, seeds, MEMBER))
+        state = self._init(place(self.mesh, roles, MEMBER), place(self.mesh, seeds, MEMBER))
+        of_all = jax.tree.map(lambda a: np.broadcast_to(a, (self.members, *a.shape)), self._pretrained)
+        return state.replace(params=state.params | place(self.mesh, of_all, MEMBER))
 
     def state_like(self) -> TrainState:
         """Shapes, dtypes and shardings of the state."""

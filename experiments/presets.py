@@ -8,6 +8,7 @@ from distill_jax.setting import (
     ModelSetting,
     ObjectiveSetting,
     OptimizerSetting,
+    RobertaSetting,
     RunSetting,
     Setting,
     TrainSetting,
@@ -68,6 +69,8 @@ _TABLE_1_CIFAR = Setting(
     run=RunSetting(seeds=3),
 )
 
+_TINY_ROBERTA = ModelSetting(name="roberta", roberta=RobertaSetting(layers=2, units=64))
+
 _PRESETS = {
     "digits": Preset(
         "the whole method on scikit-learn's digits, 20% of the training labels wrong, 24 seeds",
@@ -119,6 +122,21 @@ _PRESETS = {
             optimizer=OptimizerSetting(learning_rate=0.2, weight_decay=5e-4, decay="cosine", warmup_epochs=2),
             train=TrainSetting(epochs=20, batch_size=128),
             run=RunSetting(seeds=3),
+        ),
+    ),
+    "imdb-small": Preset(
+        "a small RoBERTa from scratch on part of IMDB's reviews, 128 tokens of each; needs --tokenizer",
+        "not yet measured as a whole; meant for half an hour on 2 CPU cores",
+        Setting(
+            data=DataSetting(dataset="imdb_reviews", train_examples=4000, length=128),
+            teacher=_TINY_ROBERTA,
+            student=_TINY_ROBERTA,
+            objective=ObjectiveSetting(temperature=16.0),  # the paper's for IMDB (appendix C.1)
+            # Its optimizer and decay, but a rate for weights that nothing is pretrained of.
+            optimizer=OptimizerSetting(optimizer="adam", learning_rate=1e-3, decay="linear", warmup_epochs=1),
+            # Each snapshot evaluates the whole test set, which costs as much as two epochs.
+            train=TrainSetting(epochs=8, batch_size=64, snapshots=(0.5,)),
+            run=RunSetting(seeds=2),
         ),
     ),
     "cifar100-resnet56-self": Preset(

@@ -146,6 +146,13 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
     cells = json.loads(file.read_text())["sweep"]
     assert [cell["similar"] for cell in cells] == [1, 3]
     assert all(cell["paired_gain_over_control"]["n"] == 5 for cell in cells)
+    swept = [{"similar": 1, "alpha": alpha, **cells[0]} for alpha in (0.5, 0.1)]
+    gain = {"mean": 0.001, "low": -0.0005, "high": 0.0025}
+    swept[0] |= {"paired_gain_over_control": gain}
+    swept[1] |= {"paired_gain_over_control": gain | {"low": 0.0005}}
+    table = sweep.lines({"sweep": swept}).splitlines()
+    assert table[0] == "| similar ↓, alpha → | 0.1 | 0.5 |"
+    assert table[2] == "| 1 | **+0.10 [+0.05, +0.25]** | +0.10 [\N{MINUS SIGN}0.05, +0.25] |"
     assert {path.name for path in tmp_path.iterdir()} == {"map.json", "channel-similar.png", "channel-similar.svg"}
     with pytest.raises(InputError, match=r"--json .*: was made with --temperature 5.0, not 2.0"):
         main([*arguments, "--temperature", "2"])
@@ -209,3 +216,10 @@ def test_wrong_input_ends_with_status_2():
 def test_the_readme_s_table_is_that_of_the_file():
     block = re.search("<!-- channel: (.*?) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
     assert block[2] == markdown(ROOT / block[1], lines)
+
+
+def test_the_readme_s_maps_are_those_of_the_files():
+    blocks = re.findall("<!-- channel map: (.*?) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    for file, block in blocks:
+        assert block == markdown(ROOT / file, sweep.lines)

@@ -1,4 +1,4 @@
-"""Data sets: source, cache, subset, label noise."""
+"""Data sets: source, tokens, cache, subset, label noise."""
 
 import dataclasses
 import difflib
@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from distill_jax.data import digits, idx, npz, subset, tfds_source, tiny_imagenet
+from distill_jax.data import digits, idx, npz, subset, text_files, tfds_source, tfds_text, tiny_imagenet
 from distill_jax.data.arrays import block_mean, mean_and_std
 from distill_jax.data.dataset import Dataset, Split
 from distill_jax.data.noise import corrupt_labels
@@ -20,7 +20,9 @@ _SOURCES: dict[str, Callable[[DataSetting], Raw]] = {
     "digits": digits.read,
     "fashion-mnist": idx.read,
     "tiny-imagenet": tiny_imagenet.read,
-} | dict.fromkeys(tfds_source.NAMES, tfds_source.read)
+    **dict.fromkeys(tfds_source.NAMES, tfds_source.read),
+    **dict.fromkeys(tfds_text.NAMES, tfds_text.read),
+}
 
 
 def load_dataset(setting: DataSetting) -> Dataset:
@@ -32,7 +34,8 @@ def load_dataset(setting: DataSetting) -> Dataset:
       setting: what to load. All fields count but `augment`.
 
     Returns:
-      Both splits, the same on every load and in every process. Images are uint8 where the source's are.
+      Both splits, the same on every load and in every process. Images are uint8 where the source's are, texts are
+      tokens.
 
     Raises:
       InputError: the setting or the data are wrong; one line that names the option, its value and the remedy.
@@ -40,6 +43,8 @@ def load_dataset(setting: DataSetting) -> Dataset:
     """
     _check(setting)
     raw = _source(setting)(setting)
+    if raw.vocabulary and setting.augment != "none":
+        raise InputError(f"--augment {setting.augment}: must be none for texts")
     train, test, num_classes = _select(setting, raw)
     if setting.image_size is not None:
         train, test = (_shrink(setting.image_size, split) for split in (train, test))
@@ -49,7 +54,8 @@ def load_dataset(setting: DataSetting) -> Dataset:
         draw = functools.cache(own)  # asked for at every dump of every student
         train = dataclasses.replace(train, label=draw(0))
     of_each = draw if setting.noise_draw == "per-seed" else None
-    return Dataset(Path(setting.dataset).name, train, test, num_classes, *mean_and_std(train.x), of_each)
+    over = (None, None) if raw.vocabulary else mean_and_std(train.x)
+    return Dataset(Path(setting.dataset).name, train, test, num_classes, *over, of_each, raw.vocabulary)
 
 
 def _check(setting: DataSetting) -> None:
@@ -75,10 +81,14 @@ def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
         return _SOURCES[name]
     if Path(name).suffix == ".npz":
         return npz.read
+    if Path(name).expanduser().is_dir() or Path(name).suffix in text_files.SUFFIXES:
+        return text_files.read
     close = difflib.get_close_matches(name.lower().replace("_", "-"), _SOURCES, n=1)
     guess = f" (did you mean {close[0]}?)" if close else ""
     known = ", ".join(sorted(_SOURCES))
-    raise InputError(f"--dataset {name}: is not known{guess}; must be one of {known}, or the path of a .npz file")
+    raise InputError(
+        f"--dataset {name}: is not known{guess}; must be one of {known}, the path of a .npz file, or a folder of texts"
+    )
 
 
 def _select(setting: DataSetting, raw: Raw) -> tuple[Split, Split, int]:
@@ -106,7 +116,7 @@ def _select(setting: DataSetting, raw: Raw) -> tuple[Split, Split, int]:
 
 def _shrink(size: int, split: Split) -> Split:
     if split.x.ndim != 4:
-        raise InputError(f"--image-size {size}: must not be given, the data are flat features and no images")
+        raise InputError(f"--image-size {size}: must not be given, the data are no images")
     height, width = split.x.shape[1:3]
     if height != width:
         raise InputError(f"--image-size {size}: must not be given, the images are {width}x{height}, not square")

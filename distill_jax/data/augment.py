@@ -6,14 +6,16 @@ import jax
 import jax.numpy as jnp
 
 
-def normalise(x: jax.Array, mean: jax.Array, std: jax.Array, dtype: Any = jnp.float32) -> jax.Array:
-    """(x - mean) / std, computed in float32 and rounded to `dtype` at the end.
+def normalise(x: jax.Array, mean: jax.Array | None, std: jax.Array | None, dtype: Any = jnp.float32) -> jax.Array:
+    """(x - mean) / std, computed in float32 and rounded to `dtype` at the end; x itself where there is no mean.
 
     Args:
       x: raw inputs [..., C], uint8 or float.
-      mean, std: [C] or anything that broadcasts with x, in the units of x.
+      mean, std: [C] or anything that broadcasts with x, in the units of x; None for tokens, which are names.
       dtype: of the result.
     """
+    if mean is None:
+        return x
     mean, std = jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
     return ((x.astype(jnp.float32) - mean) / std).astype(dtype)
 

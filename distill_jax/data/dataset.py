@@ -10,12 +10,21 @@ import numpy as np
 from distill_jax.data.arrays import chunks
 
 
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """What the tokens of texts are: `size` of them, numbered from 0, of which `pad` fills up short texts."""
+
+    size: int
+    pad: int
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """N examples, in an order that is the same on every load.
 
     Attributes:
-      x: uint8 or float32, images [N, H, W, C] or flat features [N, D]; read-only where memory-mapped.
+      x: uint8 or float32, images [N, H, W, C] or flat features [N, D]; or tokens [N, L], uint16 or int32, padded on
+        the right. Read-only where memory-mapped.
       label: int32 [N], in [0, num_classes), as training sees it.
       true_label: int32 [N], before label noise; equal to `label` where there is none.
       id: int64 [N], unique within the split; names an example whatever the subset, noise or image size.
@@ -40,18 +49,20 @@ class Dataset:
       train, test: the splits, with inputs of the same shape and dtype.
       num_classes: at least 2.
       mean, std: float32 [C] for images, [D] for flat features, in the units of `x`, of the training split as
-        used. Where the standard deviation is 0, `std` is 1.
+        used. Where the standard deviation is 0, `std` is 1. None for texts.
       draw: where each repetition has its own label noise, the function from its number to its training labels;
         `train.label` is then that of repetition 0.
+      vocabulary: of texts.
     """
 
     name: str
     train: Split
     test: Split
     num_classes: int
-    mean: np.ndarray
-    std: np.ndarray
+    mean: np.ndarray | None
+    std: np.ndarray | None
     draw: Callable[[int], np.ndarray] | None = None
+    vocabulary: Vocabulary | None = None
 
     def training_label(self, seed: int) -> np.ndarray:
         """The training labels of one repetition, int32 [N]: `train.label`, or its own draw of the noise."""
@@ -59,7 +70,7 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one example: (H, W, C) or (D,)."""
+        """Shape of one example: (H, W, C), (D,) or, of texts, (L,)."""
         return self.train.x.shape[1:]
 
     @functools.cached_property

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from distill_jax.data.dataset import Split
+from distill_jax.data.dataset import Split, Vocabulary
 from distill_jax.errors import InputError
 from distill_jax.setting import DataSetting
 
@@ -15,6 +15,7 @@ class Raw:
     train: Split
     test: Split
     num_classes: int
+    vocabulary: Vocabulary | None = None
 
 
 def data_folder(setting: DataSetting, content: str) -> Path:

@@ -1,7 +1,11 @@
-"""MNIST, CIFAR-10 and CIFAR-100 as TensorFlow Datasets prepares them; read without TensorFlow."""
+"""MNIST, CIFAR-10 and CIFAR-100 as TensorFlow Datasets prepares them; read without TensorFlow.
+
+Other data sets prepared by it are found and opened here too, see `open_source`.
+"""
 
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +31,10 @@ def read(setting: DataSetting) -> Raw:
       InputError: --data-dir or --label is wrong, or the data set is not prepared there, or not wholly.
     """
     name = setting.dataset
-    folder = data_folder(setting, "a TFDS data_dir: " + _how_to_prepare(name, setting.data_dir or "..."))
-    version = _version(name, folder)
-    source = _open(name, folder, version)
+    folder = data_folder(setting, "a TFDS data_dir: " + how_to_prepare(name, setting.data_dir or "..."))
+    version = newest_version(name, folder)
+    # Images are decoded here, since TFDS would log a recommendation of OpenCV.
+    source = open_source(name, folder, version, encoded=["image"])
     features = source["train"].dataset_info.features
     labels = {key: f.num_classes for key, f in features.items() if hasattr(f, "num_classes")}
     check_label(setting, sorted(labels, key=lambda key: (key != "label", key)))
@@ -48,7 +53,8 @@ def read(setting: DataSetting) -> Raw:
     return Raw(*splits, num_classes=labels[setting.label])
 
 
-def _how_to_prepare(name: str, folder: Path | str) -> str:
+def how_to_prepare(name: str, folder: Path | str) -> str:
+    """The command that prepares a data set, for a message."""
     return (
         "prepare it with `pip install tensorflow tensorflow-datasets` and "
         '`python -c "import tensorflow_datasets as tfds; '
@@ -57,38 +63,48 @@ def _how_to_prepare(name: str, folder: Path | str) -> str:
     )
 
 
-def _damaged(name: str, folder: Path, version: str, what: str) -> InputError:
+def damaged(name: str, folder: Path, version: str, what: str) -> InputError:
+    """The error of a data set that is not whole."""
     return InputError(
         f"--data-dir {folder}: {name} is not whole there: {what}; delete {folder / name / version} and "
-        + _how_to_prepare(name, folder)
+        + how_to_prepare(name, folder)
     )
 
 
-def _version(name: str, folder: Path) -> str:
-    """The newest version prepared."""
+def newest_version(name: str, folder: Path) -> str:
+    """The newest version of a data set that is prepared in a folder.
+
+    Raises:
+      InputError: none is, or not wholly.
+    """
     try:
         found = [path.name for path in (folder / name).iterdir() if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
     except OSError:
         found = []
     if not found:
-        raise InputError(f"--data-dir {folder}: {name} is not prepared there; " + _how_to_prepare(name, folder))
+        raise InputError(f"--data-dir {folder}: {name} is not prepared there; " + how_to_prepare(name, folder))
     version = max(found, key=lambda text: [int(part) for part in text.split(".")])
     if not (folder / name / version / "dataset_info.json").is_file():
-        raise _damaged(name, folder, version, "dataset_info.json is absent")
+        raise damaged(name, folder, version, "dataset_info.json is absent")
     return version
 
 
-def _open(name: str, folder: Path, version: str) -> dict[str, Any]:
-    """TFDS's random-access sources by split; no record is read yet."""
+def open_source(
+    name: str, folder: Path, version: str, splits: Sequence[str] = ("train", "test"), encoded: Sequence[str] = ()
+) -> dict[str, Any]:
+    """TFDS's random-access sources by split, these among them; features `encoded` stay so. No record is read yet.
+
+    Raises:
+      InputError: they cannot be opened, or are not whole.
+    """
     try:
         import tensorflow_datasets as tfds
 
-        # Images are decoded here, since TFDS would log a recommendation of OpenCV.
         source = tfds.data_source(
             f"{name}:{version}",
             data_dir=folder,
             download=False,
-            decoders={"image": tfds.decode.SkipDecoding()},
+            decoders={feature: tfds.decode.SkipDecoding() for feature in encoded},
         )
     except ImportError as error:
         raise InputError(
@@ -97,16 +113,16 @@ def _open(name: str, folder: Path, version: str) -> dict[str, Any]:
     except NotImplementedError as error:
         raise InputError(
             f"--data-dir {folder}: {name} is prepared there in a format that cannot be read without "
-            f"TensorFlow; in another folder {_how_to_prepare(name, '...')}"
+            f"TensorFlow; in another folder {how_to_prepare(name, '...')}"
         ) from error
     except Exception as error:  # of many types, as the damage has it
-        raise _damaged(name, folder, version, one_line(error)) from error
-    for split in ("train", "test"):
+        raise damaged(name, folder, version, one_line(error)) from error
+    for split in splits:
         if split not in source:
-            raise _damaged(name, folder, version, f"it has no {split} split")
+            raise damaged(name, folder, version, f"it has no {split} split")
         for path in source[split].dataset_info.splits[split].filepaths:
             if not Path(path).is_file():
-                raise _damaged(name, folder, version, f"{Path(path).name} is absent")
+                raise damaged(name, folder, version, f"{Path(path).name} is absent")
     return source
 
 
@@ -117,7 +133,7 @@ def _decode(name: str, folder: Path, source: dict[str, Any], labels: list[str]) 
         try:
             arrays |= _decode_split(split, source[split], labels)
         except Exception as error:  # of many types, as the damage has it
-            raise _damaged(name, folder, version, f"the {split} split cannot be read ({one_line(error)})") from error
+            raise damaged(name, folder, version, f"the {split} split cannot be read ({one_line(error)})") from error
     return arrays
 
 

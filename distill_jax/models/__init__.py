@@ -1,8 +1,8 @@
 """Networks as Flax modules: `model.apply(variables, x, train)` -> float32 logits [B, K].
 
-x is [B, H, W, C] or [B, D], normalised. Variables are float32, in the collections 'params' (trained),
+x is [B, H, W, C] or [B, D], normalised, or tokens [B, L]. Variables are float32, in the collections 'params' (trained),
 'batch_stats' (where there is batch normalisation: updated in training) and 'constants' (random features:
-fixed). None has dropout, so that applying a model needs no random numbers.
+fixed). Training a model with dropout needs the random stream 'dropout'.
 """
 
 import math
@@ -12,14 +12,17 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from distill_jax.data.dataset import Vocabulary
 from distill_jax.errors import InputError
 from distill_jax.models.channel import Channel
 from distill_jax.models.mlp import MLP, Linear, RandomFeatures
 from distill_jax.models.mobilenet import MobileNetV2
+from distill_jax.models.pretrained import build_roberta
 from distill_jax.models.resnet import ResNet18, ResNet50, ResNetCIFAR
 from distill_jax.setting import ModelSetting
 
 CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
+LARGE = (*CONVOLUTIONAL, "roberta")  # of which few fit, and need to fit, on a device at once
 
 
 def build_model(
@@ -28,15 +31,17 @@ def build_model(
     input_shape: tuple[int, ...],
     precision: str = "float32",
     option: str = "--model",
+    vocabulary: Vocabulary | None = None,
 ) -> nn.Module:
     """The network that a setting asks for.
 
     Args:
       setting: which network.
       num_classes: number of logits K.
-      input_shape: of one example, (H, W, C) or (D,).
+      input_shape: of one example, (H, W, C), (D,) or, of texts, (L,).
       precision: 'float32' or 'bfloat16', of activations and products; see `layers`.
       option: prefix of the command-line options that `setting` came from, to be named in an error.
+      vocabulary: of texts; None where the data are none.
 
     Raises:
       InputError: there is no such network, or not for such inputs.
@@ -47,7 +52,12 @@ def build_model(
             f"{option}.name {name}: needs images of shape (height, width, channels), but an example has "
             f"shape {input_shape}; use mlp, linear or random-features"
         )
+    if (name == "roberta") != (vocabulary is not None):
+        right = "roberta, since the data are texts" if vocabulary else "another, since the data are no texts"
+        raise InputError(f"{option}.name {name}: must be {right}")
     match name:
+        case "roberta":
+            return build_roberta(setting.roberta, num_classes, input_shape[0], vocabulary, dtype, f"{option}.roberta")
         case "resnet-cifar":
             return ResNetCIFAR(setting.depth, setting.block, setting.width, num_classes, dtype, option)
         case "resnet18":
@@ -77,7 +87,7 @@ def build_model(
                     f"has {values}"
                 )
             return Channel(num_classes, dtype)
-    names = ", ".join([*CONVOLUTIONAL, "mlp", "linear", "random-features", "channel"])
+    names = ", ".join([*CONVOLUTIONAL, "mlp", "linear", "random-features", "channel", "roberta"])
     raise InputError(f"{option}.name {name}: must be one of {names}")
 
 

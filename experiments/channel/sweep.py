@@ -2,14 +2,14 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from distill_jax.errors import InputError
-from distill_jax.statistics import over_seeds
+from distill_jax.statistics import over_seeds, quote
 from experiments.channel.population import outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate
 from experiments.comparison import CONTROL, STUDENT, TEACHER
@@ -80,6 +80,27 @@ def figure(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
         axis.set_title(title, fontsize=10)
     canvas.colorbar(drawn, ax=list(axes), label="gain over the control, points")
     return canvas
+
+
+def lines(said: Mapping[str, Any]) -> str:
+    """The README's map of a result with two swept fields: gains over the control in points.
+
+    A gain whose interval is all on one side of 0 is set in bold.
+    """
+    rows = said["sweep"]
+    down, across = [name for name in rows[0] if name in {field.name for field in dataclasses.fields(SweepSetting)}]
+    columns = _values(rows, across)
+    head = [f"{down.replace('_', ' ')} ↓, {across.replace('_', ' ')} →", *(f"{value:g}" for value in columns)]
+    body = [head, ["---"] * len(head)]
+    for value in _values(rows, down):
+        of_row = {row[across]: row["paired_gain_over_control"] for row in rows if row[down] == value}
+        body.append([f"{value:g}", *(_said(of_row[column]) for column in columns)])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in body)
+
+
+def _said(gain: Mapping[str, Any]) -> str:
+    text = quote(gain, sign=True, scale=100)
+    return f"**{text}**" if gain["low"] is not None and gain["low"] * gain["high"] > 0 else text
 
 
 def _values(rows: Sequence[dict[str, Any]], name: str) -> list[Any]:

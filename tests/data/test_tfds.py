@@ -163,8 +163,8 @@ def test_version_prepared_is_the_version_read(copy, tmp_path, session_cache):
     change_info(lambda i: i.update(version="3.10.0"))(newer)
     (copy.parent / "3.9.0").mkdir()
     (copy.parent / "incomplete.ABCDEF_3.11.0").mkdir()
-    assert tfds_source._version("mnist", tmp_path / "tfds") == "3.10.0"
-    source = tfds_source._open("mnist", tmp_path / "tfds", "3.10.0")
+    assert tfds_source.newest_version("mnist", tmp_path / "tfds") == "3.10.0"
+    source = tfds_source.open_source("mnist", tmp_path / "tfds", "3.10.0")
     assert len(source["train"]) == 60_000
 
 

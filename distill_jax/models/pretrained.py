@@ -1,0 +1,73 @@
+"""A setting's RoBERTa: from a Hugging Face folder with its weights, or from scratch for a data set's tokens."""
+
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+
+from distill_jax.data.dataset import Vocabulary
+from distill_jax.errors import InputError
+from distill_jax.models import huggingface
+from distill_jax.models.roberta import Roberta, RobertaConfig
+from distill_jax.setting import ModelSetting, RobertaSetting
+
+
+def build_roberta(
+    setting: RobertaSetting, num_classes: int, length: int, vocabulary: Vocabulary, dtype: Any, option: str
+) -> Roberta:
+    """The network that a setting asks for.
+
+    Args:
+      setting: which.
+      num_classes: number of logits K.
+      length: tokens of a text.
+      vocabulary: of the data.
+      dtype: of activations and products.
+      option: prefix of the setting's options, to be named in an error.
+
+    Raises:
+      InputError: it cannot be right, or it does not fit the data.
+    """
+
+    def require(holds: bool, name: str, value: Any, right: str) -> None:
+        if not holds:
+            raise InputError(f"{option}.{name} {value}: must be {right}")
+
+    for name in ("dropout", "attention_dropout"):
+        value = getattr(setting, name)
+        require(0 <= value < 1, name.replace("_", "-"), value, "a share in [0, 1)")
+    if setting.attention == "cudnn":
+        fits = dtype.name == "bfloat16" and length % 2 == 0 and not setting.attention_dropout
+        right = "xla, or given with --precision bfloat16, an even --length and --{}.attention-dropout 0"
+        require(fits, "attention", "cudnn", right.format(option.removeprefix("--")))
+    if setting.pretrained is None:
+        require(setting.layers >= 1, "layers", setting.layers, "1 or more")
+        units = setting.units
+        require(units >= 1 and (units < 64 or units % 64 == 0), "units", units, "a multiple of 64, or less")
+        config = RobertaConfig.sized(setting.layers, units, vocabulary=vocabulary.size, pad=vocabulary.pad)
+    else:
+        folder = setting.pretrained.expanduser()
+        config = huggingface.read_config(folder, f"{option}.pretrained")
+        its = Vocabulary(config.vocabulary, config.pad)
+        if its.size < vocabulary.size or its.pad != vocabulary.pad:
+            raise InputError(
+                f"{option}.pretrained {folder}: has {its.size} tokens with padding {its.pad}, and --tokenizer "
+                f"{vocabulary.size} with {vocabulary.pad}; must be the tokenizer it was trained with"
+            )
+    if length > config.longest:
+        raise InputError(f"--length {length}: must be at most {config.longest}, the positions that {option} has")
+    drops = {"dropout": setting.dropout, "head_dropout": setting.dropout}
+    config = dataclasses.replace(config, attention_dropout=setting.attention_dropout, **drops)
+    return Roberta(num_classes, config, dtype, setting.attention, setting.remat)
+
+
+def read(setting: ModelSetting, model: nn.Module, option: str) -> huggingface.Params:
+    """The parameters that a network begins with and are not drawn, host arrays; none where nothing is pretrained.
+
+    Raises:
+      InputError: they cannot be read, or do not fit the network.
+    """
+    if setting.name != "roberta" or setting.roberta.pretrained is None:
+        return {}
+    folder = setting.roberta.pretrained.expanduser()
+    return huggingface.read_params(folder, model.config, model.num_classes, f"{option}.roberta.pretrained")

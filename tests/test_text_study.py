@@ -1,0 +1,181 @@
+"""A RoBERTa in the trainer and in the main job, on texts with a word that tells their class."""
+
+import csv
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from command import refused, run
+from small_study import advance
+from tiny_tokenizer import SIZE, write_tokenizer
+
+from distill_jax.data.dataset import Dataset, Split, Vocabulary
+from distill_jax.dumps import read_dump
+from distill_jax.errors import InputError
+from distill_jax.models import build_model, huggingface
+from distill_jax.models.roberta import Roberta, RobertaConfig
+from distill_jax.population import Member
+from distill_jax.setting import (
+    ModelSetting,
+    OptimizerSetting,
+    RobertaSetting,
+    RunSetting,
+    Setting,
+    TrainSetting,
+    identity,
+)
+from distill_jax.trainer import Trainer
+
+LENGTH, VOCABULARY = 10, Vocabulary(20, 1)
+TINY = RobertaSetting(layers=1, units=16, dropout=0.2)
+
+
+def dataset():
+    rng = np.random.default_rng(0)
+
+    def part(count):
+        label = np.arange(count, dtype=np.int32) % 2
+        x = rng.integers(6, 20, (count, LENGTH)).astype(np.uint16)
+        x[:, 0] = 0
+        x[np.arange(count), rng.integers(1, 4, count)] = 4 + label
+        x[np.arange(LENGTH) >= rng.integers(5, LENGTH, (count, 1))] = VOCABULARY.pad
+        return Split(x, label, label, np.arange(count, dtype=np.int64))
+
+    return Dataset("texts", part(64), part(24), 2, None, None, vocabulary=VOCABULARY)
+
+
+def setting(workdir, roberta=TINY):
+    network = ModelSetting(name="roberta", roberta=roberta)
+    return Setting(
+        teacher=network,
+        student=network,
+        optimizer=OptimizerSetting(optimizer="adam", learning_rate=0.01),
+        train=TrainSetting(epochs=4, batch_size=8, snapshots=(0.5,)),
+        run=RunSetting(workdir=workdir, seeds=2, steps_per_dispatch=4),
+    )
+
+
+def test_students_of_a_seed_drop_the_same_and_seeds_do_not(tmp_path):
+    members = [Member(model, seed) for seed in (0, 1) for model in ("one_hot", "one_hot_to_kd")]
+    trainer = Trainer(setting(tmp_path), dataset(), "student", (2, 2))
+    teachers = np.zeros((2, 64, 2), np.float32)
+    state, losses = advance(trainer, members, teachers, steps=8)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)  # before the switch they are one run
+    assert np.all(losses[0] != losses[2])
+    # Going on from the middle gives the same: what is dropped depends on the step alone.
+    half, first = advance(trainer, members, teachers, steps=4)
+    _, second = advance(trainer, members, teachers, first=4, steps=4, state=half)
+    np.testing.assert_array_equal(np.concatenate([first, second], axis=1), losses)
+    still = dataclasses.replace(TINY, dropout=0.0, attention_dropout=0.0)
+    _, without = advance(Trainer(setting(tmp_path, still), dataset(), "student", (2, 2)), members, teachers, steps=4)
+    assert np.all(np.abs(without - first) > 1e-6)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    """An encoder's folder without a head, which every member begins from."""
+    model = Roberta(2, RobertaConfig(1, 16, 2, 24, vocabulary=20, positions=14))
+    params = jax.jit(lambda key: model.init(key, np.zeros((1, 4)), train=False))(jax.random.key(5))["params"]
+    huggingface.save(tmp_path / "encoder", model, {n: p for n, p in params.items() if not n.startswith("head")})
+    return tmp_path / "encoder"
+
+
+def test_members_begin_with_the_encoder_and_heads_of_their_own(pretrained, tmp_path):
+    own = setting(tmp_path / "work", RobertaSetting(pretrained=pretrained))
+    members = [Member("one_hot", 0), Member("kd", 0), Member("one_hot", 1), Member("kd", 1)]
+    trainer = Trainer(own, dataset(), "student", (2, 2))
+    params = trainer.initial_state(members).params
+    expected = huggingface.read_params(pretrained, trainer.model.config, 2)
+    for name, tree in expected.items():
+        jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, np.broadcast_to(b, a.shape)), params[name], tree)
+    head = np.asarray(params["head"]["kernel"])
+    np.testing.assert_array_equal(head[0], head[1])
+    assert np.all(head[0] != head[2])
+    # What names the study is the content of the folder and not its place.
+    named = identity(own)
+    moved = pretrained.rename(tmp_path / "moved")
+    elsewhere = setting(tmp_path / "work", RobertaSetting(pretrained=moved))
+    assert identity(elsewhere) == named
+    other = moved.rename(tmp_path / "other")
+    (other / "config.json").write_text((other / "config.json").read_text() + "\n")
+    assert identity(setting(tmp_path / "work", RobertaSetting(pretrained=other))) != named
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": 0}, r"--student\.roberta\.layers 0: must be 1 or more"),
+        ({"units": 100}, r"--student\.roberta\.units 100: must be a multiple of 64"),
+        ({"dropout": 1.0}, r"--student\.roberta\.dropout 1\.0: must be a share"),
+        ({"attention_dropout": -0.1}, r"--student\.roberta\.attention-dropout -0\.1: must be a share"),
+        ({"attention": "cudnn"}, r"--student\.roberta\.attention cudnn: .* --student\.roberta\.attention-dropout 0$"),
+    ],
+)
+def test_networks_that_cannot_be_right(changes, message):
+    network = ModelSetting(name="roberta", roberta=dataclasses.replace(TINY, **changes))
+    with pytest.raises(InputError, match=message):
+        build_model(network, 2, (LENGTH,), option="--student", vocabulary=VOCABULARY)
+
+
+def test_networks_that_do_not_fit_the_data(pretrained):
+    def build(name, length=LENGTH, vocabulary=VOCABULARY, **fields):
+        network = ModelSetting(name=name, roberta=RobertaSetting(**fields))
+        return build_model(network, 2, (length,), option="--student", vocabulary=vocabulary)
+
+    with pytest.raises(InputError, match=r"--student\.name mlp: must be roberta, since the data are texts"):
+        build("mlp")
+    with pytest.raises(InputError, match=r"--student\.name roberta: must be another, since the data are no texts"):
+        build("roberta", vocabulary=None)
+    with pytest.raises(InputError, match="--length 513: must be at most 512"):
+        build("roberta", length=513)
+    with pytest.raises(InputError, match="--length 13: must be at most 12"):
+        build("roberta", length=13, pretrained=pretrained)
+    with pytest.raises(InputError, match=r"pretrained .*: has 20 tokens with padding 1, and --tokenizer 21 with 1"):
+        build("roberta", vocabulary=Vocabulary(21, 1), pretrained=pretrained)
+    assert build("roberta", length=12, pretrained=pretrained).config.layers == 1
+
+
+@pytest.fixture
+def own(tmp_path):
+    """The command line of a user's texts, and the folder for what it writes."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for split, count in (("train", 48), ("test", 16)):
+        with (folder / f"{split}.csv").open("w", newline="") as file:
+            rows = [(f"{i} is {('odd' if i % 2 else 'even')}", i % 2) for i in range(count)]
+            csv.writer(file).writerows([("text", "label"), *rows])
+    (tmp_path / "work").mkdir()
+    network = [f"--{role}.{field}" for role in ("teacher", "student") for field in ("name", "roberta.layers")]
+    values = ["roberta", "1", "roberta", "1"]
+    words = [word for pair in zip(network, values, strict=True) for word in pair]
+    words += ["--teacher.roberta.units", "16", "--student.roberta.units", "16", "--length", "16", "--label-noise", "0"]
+    words += ["--dataset", folder, "--tokenizer", write_tokenizer(tmp_path / "tokenizer"), "--batch-size", "8"]
+    words += ["--epochs", "10", "--snapshots", "0.5", "--optimizer", "adam", "--learning-rate", "0.01", "--seeds", "1"]
+    words += ["--cache-dir", tmp_path / "cache", "--workdir", tmp_path / "work" / "own"]
+    return [str(word) for word in words], tmp_path / "work"
+
+
+def test_the_command_on_a_users_texts(own):
+    words, work = own
+    run(words, devices=1)
+    summary = json.loads((work / "own" / "summary.json").read_text())
+    assert summary["study"]["seeds"] == 1
+    for model in ("teacher", "kd"):
+        dump = read_dump(work / "own" / "dumps" / model / "seed-0" / "step-60" / "train")
+        np.testing.assert_array_equal(dump.label, np.arange(48) % 2)
+        np.testing.assert_array_equal(dump.id, np.arange(48))
+        assert np.mean(dump.logits.argmax(axis=1) == dump.label) > 0.9
+
+
+def test_the_command_refuses_labels_outside_a_pretrained_head(own, tmp_path):
+    from experiments.distill import main
+
+    words, work = own
+    model = Roberta(3, RobertaConfig(1, 16, 2, 24, vocabulary=SIZE, positions=18))
+    params = jax.jit(lambda key: model.init(key, np.zeros((1, 4)), train=False))(jax.random.key(0))["params"]
+    huggingface.save(tmp_path / "three", model, params)
+    words += ["--student.roberta.pretrained", str(tmp_path / "three")]
+    refused(main, words, ["--student.roberta.pretrained", "its head has 3 labels and the data have 2"], work)
