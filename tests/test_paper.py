@@ -20,6 +20,7 @@ from experiments.paper.figures import FIGURES
 from experiments.paper.outcome import CONTROL, KD, finished
 from experiments.paper.rows import IMAGE_ROWS, TABLE_2
 from experiments.paper.scale import PAPER, SCALES, Ground, Network, Scale
+from experiments.paper.setting import parts
 from experiments.paper.studies import studies
 from experiments.presets import PRESETS, changed
 
@@ -145,7 +146,7 @@ def test_every_study_is_one_folder_and_has_its_use():
     used = {name for figure in FIGURES.values() for name in figure.studies}
     assert used <= names
     assert names - used <= {row.name for row in IMAGE_ROWS}
-    wanted = {f"figure{n}" for n in ("1a", "1b", *range(2, 8), *range(11, 19))}
+    wanted = {f"fig{n}" for n in ("1a", "1b", *range(2, 8), *range(11, 19))}
     assert {figure.name for figure in FIGURES.values() if figure.paper} == wanted
 
 
@@ -184,8 +185,15 @@ def _ticks(axis):
     return [text.get_text() for text in axis.get_xticklabels()]
 
 
+def test_a_figure_s_number_names_all_parts_of_it_and_no_other():
+    assert parts("fig1", FIGURES) == ["fig1a", "fig1b"]
+    assert parts("fig1b", FIGURES) == ["fig1b"]
+    assert parts("fig2", FIGURES) == ["fig2"]
+    assert parts("detectio", FIGURES) == []
+
+
 def test_numbers_of_a_scatter_are_those_of_the_dumps(made):
-    figure = FIGURES["figure11"]
+    figure = FIGURES["fig11"]
     found = outcomes(made, figure.studies)
     numbers = figure.draw(found).numbers[figure.studies[0]]["test"]
     gaps = []
@@ -206,7 +214,7 @@ def test_numbers_of_a_scatter_are_those_of_the_dumps(made):
 
 
 def test_switched_students_are_shown_by_the_step_of_their_own_switch(made):
-    figure = FIGURES["figure4"]
+    figure = FIGURES["fig4"]
     found = outcomes(made, figure.studies)
     numbers = figure.draw(found).numbers
     for outcome in found:
@@ -349,16 +357,16 @@ def test_the_readme_says_what_is_committed():
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["figure1"], ["'figure1'", "did you mean figure1"]),
+        (["fig19"], ["'fig19'", "did you mean fig1"]),
         (["nothing"], ["'nothing' is no figure", "--list"]),
         (["all", "--scale", "large"], ["--scale", "large", "paper", "small"]),
         (["all", "--seeds", "0"], ["--seeds 0", "1 or more"]),
-        (["figure1a", "--json", "rows.json"], ["--json rows.json", "table2"]),
+        (["fig1a", "--json", "rows.json"], ["--json rows.json", "table2"]),
         (["table2", "--json", "rows.txt"], ["--json rows.txt", ".json"]),
         (["table2", "--json", "no/where/rows.json"], ["--json no/where/rows.json", "folder"]),
-        (["figure1a", "--figures", "no/where/out"], ["--figures no/where/out", "folder"]),
-        (["figure1a", "--data-dir", "no/where"], ["--data-dir no/where", "prepared data"]),
-        (["figure1a", "--scale", "small"], ["--data-dir", "cifar100"]),
+        (["fig1a", "--figures", "no/where/out"], ["--figures no/where/out", "folder"]),
+        (["fig1a", "--data-dir", "no/where"], ["--data-dir no/where", "prepared data"]),
+        (["fig1a", "--scale", "small"], ["--data-dir", "cifar100"]),
         (["--markdown", "nothing.json"], ["--markdown nothing.json", "cannot be read"]),
         (["all", "--flaw"], ["--flaw", "--help"]),
     ],

@@ -16,7 +16,7 @@ from rich.markdown import Markdown
 
 from experiments import command_line
 from experiments.paper.scale import SCALES
-from experiments.paper.setting import ALL, PROG, TABLE, Setting, validate
+from experiments.paper.setting import ALL, PROG, TABLE, Setting, parts, validate
 from experiments.paper.studies import studies
 
 
@@ -41,7 +41,8 @@ def main(arguments: Sequence[str]) -> None:
         listing.show(plans, maker.outcomes, setting.seeds, maker.records(), console)
         return
     everything = ALL in setting.targets
-    figures = [figure for figure in FIGURES.values() if everything or figure.name in setting.targets]
+    named = {name for target in setting.targets for name in parts(target, FIGURES)}
+    figures = [figure for figure in FIGURES.values() if everything or figure.name in named]
     needed = {*setting.targets, *(name for figure in figures for name in figure.studies)}
     maker.train([name for name in plans if everything or name in needed])
     drawn = {figure.name: maker.draw(figure) for figure in figures}

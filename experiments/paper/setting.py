@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -20,8 +21,8 @@ class Setting:
     """The paper's image experiments. Studies that are missing are trained, those there are used again."""
 
     targets: tyro.conf.Positional[tuple[str, ...]] = ()
-    """What to make: names of figures or of studies, 'table2' (which trains nothing: what is not there is said to be
-    not run), or 'all'. --list shows them."""
+    """What to make: names of figures ('fig1' is all parts of it) or of studies, 'table2' (which trains nothing: what is
+    not there is said to be not run), or 'all'. --list shows them."""
     scale: Literal["paper", "small"] = "paper"
     """'paper': its data, networks and recipes. 'small': stand-ins for a CPU, two hours on 2 cores for all."""
     data_dir: Path | None = None
@@ -41,6 +42,12 @@ class Setting:
     """Print the README's lines on a results.json that 'all' has made."""
 
 
+def parts(target: str, figures: Collection[str]) -> list[str]:
+    """The figures that a target names: itself, or all parts, as fig1a and fig1b of fig1; none if it is no figure."""
+    has_parts = target[-1:].isdigit()
+    return [name for name in figures if name == target or (has_parts and name[:-1] == target and name[-1].isalpha())]
+
+
 def validate(setting: Setting, figures: list[str], studies: list[str]) -> None:
     """Checks all values before anything is computed or written.
 
@@ -49,7 +56,7 @@ def validate(setting: Setting, figures: list[str], studies: list[str]) -> None:
     """
     known = [ALL, TABLE, *figures, *studies]
     for target in setting.targets:
-        if target not in known:
+        if target not in known and not parts(target, figures):
             near = difflib.get_close_matches(target, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {ALL}, {TABLE} and what --list shows"
             raise InputError(f"{target!r} is no figure, table or study; {hint}")
