@@ -1,9 +1,9 @@
 """Teacher, control and student of many seeds side by side: as dumps for the library, as numbers beside the paper's."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,8 +17,6 @@ from distill_jax.statistics import number, over_seeds, quote
 MODELS = ("teacher", "control", "student")  # the order of axis V
 TEACHER, CONTROL, STUDENT = range(3)
 NAMES = dict(zip(MODELS, ("teacher", "one_hot", "kd"), strict=True))  # as the library calls them
-
-_Portion = TypeVar("_Portion")
 
 
 def dumps(logits: np.ndarray, label: np.ndarray, true_label: np.ndarray, seed: int, split: str) -> list[Dump]:
@@ -56,29 +54,6 @@ def with_paper(values: np.ndarray, paper: float | None = None) -> dict[str, Any]
     interval = over_seeds(values).as_dict()
     del interval["level"]
     return interval | {"paper": paper}
-
-
-def collect(
-    portions: Iterable[_Portion],
-    values: Callable[[_Portion], dict[Any, np.ndarray]],
-    tell: Callable[[int], None] = lambda seeds: None,
-) -> tuple[dict[Any, np.ndarray], _Portion]:
-    """The values of every seed by name, each with a leading axis of seeds, and the first portion as it came.
-
-    Args:
-      portions: of seeds, one or more.
-      values: of a portion's seeds.
-      tell: told after each portion how many seeds there are.
-    """
-    parts: list[dict[Any, np.ndarray]] = []
-    first, seeds = None, 0
-    for portion in portions:
-        first = portion if first is None else first
-        parts.append(values(portion))
-        seeds += len(next(iter(parts[-1].values())))
-        tell(seeds)
-    assert first is not None
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, first
 
 
 def supported(value: Mapping[str, Any], claimed: int) -> str:

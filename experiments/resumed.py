@@ -7,7 +7,7 @@ from typing import Any
 
 from distill_jax.errors import InputError
 
-_SAME = ("commit", "device", "devices", "backend", "versions")
+SAME = ("commit", "device", "devices", "backend", "versions")
 
 
 def pieces(path: Path | None, said: Mapping[str, Any], name: str) -> Any:
@@ -46,7 +46,7 @@ def require_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) 
     Raises:
       InputError: they were made by another commit, on other hardware or with other versions.
     """
-    for name in _SAME:
+    for name in SAME:
         if there.get(name) != here[name]:
             what = f"{name} {_short(there.get(name))}, not {_short(here[name])}"
             raise InputError(f"--json {path}: was made with {what}; choose another file")

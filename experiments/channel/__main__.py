@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -45,16 +46,18 @@ def _compare(setting: Setting, said: dict[str, Any], console: Console) -> None:
     """One setting's numbers beside the paper's."""
     from distill_jax.workdir import write_text
     from experiments.channel.population import outcomes
-    from experiments.channel.summary import collect, dumps, summarise
+    from experiments.channel.summary import dumps, summarise, values
+    from experiments.collected import Kept, collect
     from experiments.comparison import save, table
 
-    started, cpu = time.monotonic(), time.process_time()
-    found, first = collect(setting, outcomes(setting, range(setting.seeds)))
-    seconds = {"wall": time.monotonic() - started, "cpu": time.process_time() - cpu}
+    kept = Kept(setting.json, said)
+    how = partial(outcomes, setting), setting.seeds, partial(values, setting)
+    found, first, seconds = collect(*how, kept, console)
     said |= {"seconds": seconds, **summarise(setting, found)}
     console.print(table(said))
     if setting.json is not None:
         write_text(setting.json, json.dumps(said, indent=1) + "\n")
+        kept.remove()
     if setting.figures is not None:
         from distill_jax.plots import scatter
         from experiments.channel.picture import figure

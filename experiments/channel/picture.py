@@ -17,7 +17,7 @@ def figure(found: Mapping[Any, np.ndarray], steps_per_epoch: int) -> Figure:
     """Four panels: accuracy over steps on both splits, gain over steps, cosines of one seed, their differences in all.
 
     Args:
-      found: of `summary.collect`.
+      found: values of all seeds, of `summary.values`.
       steps_per_epoch: for the marks on the axis of steps.
     """
     accuracy, cosine = found["accuracy"].astype(np.float64), found["cosine"].astype(np.float64)

@@ -1,6 +1,6 @@
 """What seeds have become, as numbers with intervals beside the paper's, and as the README's lines."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from experiments import comparison
 from experiments.channel import signs
 from experiments.channel.population import Outcome
 from experiments.channel.setting import Setting
+from experiments.collected import Values
 from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, readme_table, supported, with_paper
 
 PAPER = {
@@ -19,7 +20,6 @@ PAPER = {
     "paired_gain": 0.007,  # "about 0.7%"
     "student_cos_higher_share": 1.0,  # "consistently"
 }
-Collected = dict[str, Any]
 
 
 def dumps(outcome: Outcome, seed: int, split: str) -> list[Dump]:
@@ -32,21 +32,17 @@ def _of_split(outcome: Outcome, split: str) -> tuple[np.ndarray, np.ndarray]:
     return {"train": (outcome.logits, outcome.label), "test": (outcome.test_logits, outcome.test_label)}[split]
 
 
-def collect(setting: Setting, portions: Iterable[Outcome]) -> tuple[Collected, Outcome]:
-    """The values of every seed by name, each with a leading axis of seeds, and the first portion as it came."""
-
-    def values(outcome: Outcome) -> Collected:
-        values = dict(signs.count(setting, outcome.label, outcome.own, outcome.logits[:, TEACHER]))
-        values |= {"accuracy": outcome.accuracy, "cosine": outcome.cosine}
-        for split in ("train", "test"):
-            logits, label = _of_split(outcome, split)
-            values["gap", split] = comparison.gaps(logits, label, label, split)
-        return values
-
-    return comparison.collect(portions, values)
+def values(setting: Setting, outcome: Outcome) -> Values:
+    """The values of a portion's seeds by name, each with a leading axis of seeds."""
+    found = dict(signs.count(setting, outcome.label, outcome.own, outcome.logits[:, TEACHER]))
+    found |= {"accuracy": outcome.accuracy, "cosine": outcome.cosine}
+    for split in ("train", "test"):
+        logits, label = _of_split(outcome, split)
+        found["gap", split] = comparison.gaps(logits, label, label, split)
+    return found
 
 
-def summarise(setting: Setting, found: Collected) -> dict[str, Any]:
+def summarise(setting: Setting, found: Values) -> dict[str, Any]:
     """All numbers, each as mean, low, high, n and the paper's value, which is null where it gives none."""
     accuracy, cosine = found["accuracy"], found["cosine"].astype(np.float64)
     test = accuracy[:, :, 1].astype(np.float64)

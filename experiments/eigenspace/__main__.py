@@ -3,8 +3,8 @@
 import dataclasses
 import json
 import sys
-import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     from distill_jax.environment import environment
     from distill_jax.workdir import write_text
     from experiments import comparison
+    from experiments.collected import Kept, collect
     from experiments.eigenspace.data import load
     from experiments.eigenspace.population import outcomes
     from experiments.eigenspace.summary import summarise, values
@@ -34,23 +35,17 @@ def main(arguments: Sequence[str]) -> None:
     backend.use_cores(840)
     backend.keep_programs(None)
     console = Console(width=None if sys.stdout.isatty() else 160)
-    started, cpu = time.monotonic(), time.process_time()
-
-    def tell(seeds: int) -> None:
-        left = (time.monotonic() - started) / seeds * (setting.seeds - seeds)
-        console.print(f"{seeds} of {setting.seeds} seeds, ETA {left / 60:.1f} min", highlight=False)
-
-    found, first = comparison.collect(outcomes(setting, dataset, range(setting.seeds)), values, tell)
-    seconds = {"wall": time.monotonic() - started, "cpu": time.process_time() - cpu}
     said: dict[str, Any] = {
         "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),
         "setting": {k: v for k, v in dataclasses.asdict(setting).items() if k not in _NOT_OF_A_RESULT},
-        "seconds": seconds,
-        **summarise(setting, found),
     }
+    kept = Kept(setting.json, said)
+    found, first, seconds = collect(partial(outcomes, setting, dataset), setting.seeds, values, kept, console)
+    said |= {"seconds": seconds, **summarise(setting, found)}
     console.print(comparison.table(said))
     if setting.json is not None:
         write_text(setting.json, json.dumps(said, indent=1) + "\n")
+        kept.remove()
     if setting.figures is not None:
         from distill_jax.plots import scatter
         from experiments.eigenspace import picture

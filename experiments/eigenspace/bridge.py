@@ -1,6 +1,7 @@
 """The command: from the theory to the paper's experiment by one departure at a time, with a result and a figure."""
 
 import dataclasses
+import functools
 import json
 import sys
 import time
@@ -68,10 +69,14 @@ def measure(setting: Any, dataset: Any) -> dict[str, Any]:
       setting: of the row, a `setting.Setting`.
       dataset: of `data.load`.
     """
-    from experiments.comparison import MODELS, collect
+    from experiments.collected import collect
+    from experiments.comparison import MODELS
     from experiments.eigenspace.population import outcomes
 
-    found, _ = collect(outcomes(setting, dataset, range(setting.seeds)), lambda outcome: values(setting, outcome))
+    collected = collect(
+        functools.partial(outcomes, setting, dataset), setting.seeds, functools.partial(values, setting)
+    )
+    found = collected.values
     curves = {name: np.round(found.pop(("curve", name)).mean(0), 4).tolist() for name in (*MODELS, "closed_form")}
     row: dict[str, Any] = {name: over_seeds(of_seeds).as_dict() for name, of_seeds in found.items()}
     for name in [name for name in row if name.startswith("log10_")]:

@@ -7,11 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from distill_jax.plots import LABELS, STYLES
+from experiments.collected import Values
 from experiments.comparison import MODELS, NAMES
 from experiments.eigenspace.bias import area
 from experiments.eigenspace.population import PROJECTIONS, Outcome
 from experiments.eigenspace.setting import Setting
-from experiments.eigenspace.summary import Collected, trajectories
+from experiments.eigenspace.summary import trajectories
 
 _COLUMNS = 5
 _SIZES = {"norm": "$|W^T v|$", "displacement": "$|(W - W_0)^T v|$"}
@@ -48,7 +49,7 @@ def paths(setting: Setting, outcome: Outcome, seed: int = 0) -> Figure:
     return canvas
 
 
-def distributions(setting: Setting, found: Collected) -> Figure:
+def distributions(setting: Setting, found: Values) -> Figure:
     """Three panels: biases, exaggerations over the teacher, and Figure 22, all over all seeds."""
     canvas = Figure(figsize=(13, 4.2), dpi=150, layout="constrained")
     biased, more, accuracies = canvas.subplots(1, 3)

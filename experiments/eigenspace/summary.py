@@ -9,6 +9,7 @@ from scipy import stats
 from distill_jax.errors import InputError
 from distill_jax.statistics import CONFIDENCE, number, quote
 from experiments import comparison
+from experiments.collected import Values
 from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, readme_table, supported, with_paper
 from experiments.eigenspace.bias import DEFINITIONS, at_equal, biases, exaggerations
 from experiments.eigenspace.population import PROJECTIONS, Outcome
@@ -16,12 +17,11 @@ from experiments.eigenspace.setting import Setting
 
 PAPER_PAIRS = 15
 PAPER_HOLD = {"random-features": 15, "mlp": 13}  # "in all of the 15", "in all but two of the 15"
-Collected = dict[Any, np.ndarray]
 
 
-def values(outcome: Outcome) -> Collected:
+def values(outcome: Outcome) -> Values:
     """The values of a portion's seeds by name, each with a leading axis of seeds."""
-    found: Collected = {"accuracy": outcome.accuracy.astype(np.float64)}
+    found: Values = {"accuracy": outcome.accuracy.astype(np.float64)}
     for place, projection in enumerate(PROJECTIONS):
         top, bottom = trajectories(outcome, place)
         own = biases(top, bottom)
@@ -42,7 +42,7 @@ def trajectories(outcome: Outcome, projection: int) -> tuple[np.ndarray, np.ndar
     return path[:, :, 0], path[:, :, 1]
 
 
-def summarise(setting: Setting, found: Collected) -> dict[str, Any]:
+def summarise(setting: Setting, found: Values) -> dict[str, Any]:
     """All numbers, each as mean, low, high, n and the paper's value, which is null where it gives none.
 
     The seed is the unit: its pairs are of the same three models. A pair for which a definition has no value counts as
@@ -91,24 +91,24 @@ def summarise(setting: Setting, found: Collected) -> dict[str, Any]:
     return said
 
 
-def _biased(found: Collected, projection: Any, definition: str, model: int) -> np.ndarray:
+def _biased(found: Values, projection: Any, definition: str, model: int) -> np.ndarray:
     return np.mean(found["own", projection, definition][:, model] > 0, -1)
 
 
-def _holds(found: Collected, projection: Any, definition: str, model: str) -> np.ndarray:
+def _holds(found: Values, projection: Any, definition: str, model: str) -> np.ndarray:
     return found["more", projection, definition, model] > 0  # [S, pairs]
 
 
-def _share(found: Collected, projection: Any, definition: str, model: str) -> dict[str, Any]:
+def _share(found: Values, projection: Any, definition: str, model: str) -> dict[str, Any]:
     return with_paper(_holds(found, projection, definition, model).mean(-1))
 
 
-def _over_control(found: Collected, projection: Any, definition: str) -> np.ndarray:
+def _over_control(found: Values, projection: Any, definition: str) -> np.ndarray:
     student, control = (_holds(found, projection, definition, model).mean(-1) for model in ("student", "control"))
     return student - control
 
 
-def _as_many(found: Collected, projection: Any, definition: str, paper: int) -> dict[str, Any]:
+def _as_many(found: Values, projection: Any, definition: str, paper: int) -> dict[str, Any]:
     """Share of seeds in which as large a share of pairs holds as in the paper's one, with Wilson's interval."""
     holds = _holds(found, projection, definition, "student")
     seeds = holds.mean(-1) >= paper / PAPER_PAIRS - 1e-9

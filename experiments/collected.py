@@ -1,0 +1,114 @@
+"""Values of seeds by the hundred, collected a portion at a time, and kept in a file until the result is there."""
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from rich.console import Console
+
+from distill_jax.workdir import write_result
+from experiments.resumed import SAME
+
+_Portion = TypeVar("_Portion")
+Values = dict[Any, np.ndarray]
+_MADE, _SECONDS = "made", "seconds"
+
+
+class Kept:
+    """A file beside a result's that holds what there is of it; of another setting or commit it is not read."""
+
+    def __init__(self, result: Path | None, said: Mapping[str, Any]):
+        """For a result file, or none to keep nothing; `said` has its 'environment' and 'setting'."""
+        self._path = None if result is None else result.with_suffix(".seeds.npz")
+        made = {name: said["environment"][name] for name in SAME} | {"setting": said["setting"]}
+        self._made = json.dumps(made, default=str, sort_keys=True)
+
+    def read(self) -> tuple[Values, np.ndarray]:
+        """The values by name, none or those of the first seeds, and what they took: seconds of wall and CPU time."""
+        found: Values = {}
+        if self._path is not None and self._path.exists():
+            try:
+                with np.load(io.BytesIO(self._path.read_bytes())) as file:
+                    if str(file[_MADE]) == self._made:
+                        found = {_name(key): file[key] for key in file.files if key not in (_MADE, _SECONDS)}
+                        return found, file[_SECONDS]
+            except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # not whole, or no such file
+                pass
+        return {}, np.zeros(2)
+
+    def write(self, values: Values, seconds: np.ndarray) -> None:
+        """Writes all values in place of those there were."""
+        if self._path is not None:
+            data = io.BytesIO()
+            keys = {json.dumps(name): array for name, array in values.items()}
+            np.savez(data, allow_pickle=False, **{_MADE: np.array(self._made), _SECONDS: seconds}, **keys)
+            write_result(self._path, data.getvalue())
+
+    def remove(self) -> None:
+        """Removes the file, when the result is there."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+class Collected(NamedTuple, Generic[_Portion]):
+    """What there is of all seeds.
+
+    Attributes:
+      values: by name, each with a leading axis of seeds.
+      first: the first portion as it came; of the first seed alone where the values of the portion were kept.
+      seconds: of wall and CPU time, over all sittings.
+    """
+
+    values: Values
+    first: _Portion
+    seconds: dict[str, float]
+
+
+def collect(
+    outcomes: Callable[[range], Iterable[_Portion]],
+    seeds: int,
+    values: Callable[[_Portion], Values],
+    kept: Kept | None = None,
+    console: Console | None = None,
+) -> Collected[_Portion]:
+    """The values of every seed.
+
+    Args:
+      outcomes: from a range of seeds to their outcomes, a portion at a time, in order.
+      seeds: how many, from 0 on.
+      values: of a portion's seeds by name, each with a leading axis of seeds.
+      kept: goes on from what is there, and keeps what comes.
+      console: told after each portion how many seeds there are, and how long the rest will take.
+    """
+    found, before = ({}, np.zeros(2)) if kept is None else kept.read()
+    already = done = len(next(iter(found.values()))) if found else 0
+    first, started, spent = None, _now(), np.zeros(2)
+    for portion in outcomes(range(already, seeds)) if already < seeds else ():
+        first = portion if first is None else first
+        of_portion = values(portion)
+        found = {name: np.concatenate([found[name], new]) if done else new for name, new in of_portion.items()}
+        done = len(next(iter(found.values())))
+        spent = _now() - started
+        if kept is not None:
+            kept.write(found, before + spent)
+        if console is not None:
+            left = spent[0] / (done - already) * (seeds - done)
+            console.print(f"{done} of {seeds} seeds, ETA {left / 60:.1f} min", highlight=False)
+    if already or first is None:
+        first = next(iter(outcomes(range(1))))
+    wall, cpu = map(float, before + spent)
+    return Collected(found, first, {"wall": wall, "cpu": cpu})
+
+
+def _now() -> np.ndarray:
+    return np.array([time.monotonic(), time.process_time()])
+
+
+def _name(key: str) -> Any:
+    name = json.loads(key)
+    return tuple(name) if isinstance(name, list) else name
