@@ -7,7 +7,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from command import refused, run
+from command import refused
 from small_study import advance
 from tiny_tokenizer import SIZE, write_tokenizer
 
@@ -27,6 +27,7 @@ from distill_jax.setting import (
     identity,
 )
 from distill_jax.trainer import Trainer
+from experiments.distill import main
 
 LENGTH, VOCABULARY = 10, Vocabulary(20, 1)
 TINY = RobertaSetting(layers=1, units=16, dropout=0.2)
@@ -59,8 +60,12 @@ def setting(workdir, roberta=TINY):
 
 def test_students_of_a_seed_drop_the_same_and_seeds_do_not(tmp_path):
     members = [Member(model, seed) for seed in (0, 1) for model in ("one_hot", "one_hot_to_kd")]
-    trainer = Trainer(setting(tmp_path), dataset(), "student", (2, 2))
+    data = dataset()
+    whole = setting(tmp_path)
+    whole = dataclasses.replace(whole, train=dataclasses.replace(whole.train, epochs=32, batch_size=64))
+    trainer = Trainer(whole, data, "student", (2, 2))  # each batch is all data
     teachers = np.zeros((2, 64, 2), np.float32)
+    params = jax.tree.map(np.asarray, trainer.initial_state(members).params)
     state, losses = advance(trainer, members, teachers, steps=8)
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)  # before the switch they are one run
     assert np.all(losses[0] != losses[2])
@@ -68,18 +73,27 @@ def test_students_of_a_seed_drop_the_same_and_seeds_do_not(tmp_path):
     half, first = advance(trainer, members, teachers, steps=4)
     _, second = advance(trainer, members, teachers, first=4, steps=4, state=half)
     np.testing.assert_array_equal(np.concatenate([first, second], axis=1), losses)
-    still = dataclasses.replace(TINY, dropout=0.0, attention_dropout=0.0)
-    _, without = advance(Trainer(setting(tmp_path, still), dataset(), "student", (2, 2)), members, teachers, steps=4)
-    assert np.all(np.abs(without - first) > 1e-6)
+    said = jax.jit(lambda p: trainer.model.apply({"params": p}, data.train.x, train=False))
+    for own, begun in zip(
+        losses[:, 0], (jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(4)), strict=True
+    ):
+        own_without = -np.mean(jax.nn.log_softmax(said(begun))[np.arange(64), data.train.label])
+        assert 1e-5 < abs(own - own_without) < 0.1
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+def random_params(model):
+    shapes = jax.eval_shape(lambda key: model.init(key, np.zeros((1, 4)), train=False), jax.random.key(0))["params"]
+    rng = np.random.default_rng(5)
+    return jax.tree.map(lambda leaf: rng.normal(0, 0.1, leaf.shape), shapes)
 
 
 @pytest.fixture
 def pretrained(tmp_path):
     """An encoder's folder without a head, which every member begins from."""
     model = Roberta(2, RobertaConfig(1, 16, 2, 24, vocabulary=20, positions=14))
-    params = jax.jit(lambda key: model.init(key, np.zeros((1, 4)), train=False))(jax.random.key(5))["params"]
-    huggingface.save(tmp_path / "encoder", model, {n: p for n, p in params.items() if not n.startswith("head")})
+    encoder = {name: of for name, of in random_params(model).items() if not name.startswith("head")}
+    huggingface.save(tmp_path / "encoder", model, encoder)
     return tmp_path / "encoder"
 
 
@@ -148,19 +162,25 @@ def own(tmp_path):
             rows = [(f"{i} is {('odd' if i % 2 else 'even')}", i % 2) for i in range(count)]
             csv.writer(file).writerows([("text", "label"), *rows])
     (tmp_path / "work").mkdir()
-    network = [f"--{role}.{field}" for role in ("teacher", "student") for field in ("name", "roberta.layers")]
-    values = ["roberta", "1", "roberta", "1"]
-    words = [word for pair in zip(network, values, strict=True) for word in pair]
-    words += ["--teacher.roberta.units", "16", "--student.roberta.units", "16", "--length", "16", "--label-noise", "0"]
+    words = ["--length", "16", "--label-noise", "0"]
+    for role in ("teacher", "student"):
+        words += [f"--{role}.name", "roberta", f"--{role}.roberta.layers", "1", f"--{role}.roberta.units", "16"]
+        words += [f"--{role}.roberta.dropout", "0", f"--{role}.roberta.attention-dropout", "0"]  # compiles much faster
     words += ["--dataset", folder, "--tokenizer", write_tokenizer(tmp_path / "tokenizer"), "--batch-size", "8"]
     words += ["--epochs", "10", "--snapshots", "0.5", "--optimizer", "adam", "--learning-rate", "0.01", "--seeds", "1"]
+    words += ["--checkpoint-seconds", "1000"]
     words += ["--cache-dir", tmp_path / "cache", "--workdir", tmp_path / "work" / "own"]
     return [str(word) for word in words], tmp_path / "work"
 
 
-def test_the_command_on_a_users_texts(own):
+def test_the_command_on_a_users_texts(own, monkeypatch):
+    from distill_jax import backend, plots
+
     words, work = own
-    run(words, devices=1)
+    monkeypatch.setattr(backend, "use_cores", lambda batch: None)  # the tests' JAX has its devices
+    monkeypatch.setattr(backend, "keep_programs", lambda folder: None)
+    monkeypatch.setattr(plots, "encode", lambda figure, name: {"png": b"drawn"})  # what is drawn knows no texts
+    main(words)
     summary = json.loads((work / "own" / "summary.json").read_text())
     assert summary["study"]["seeds"] == 1
     for model in ("teacher", "kd"):
@@ -171,11 +191,8 @@ def test_the_command_on_a_users_texts(own):
 
 
 def test_the_command_refuses_labels_outside_a_pretrained_head(own, tmp_path):
-    from experiments.distill import main
-
     words, work = own
     model = Roberta(3, RobertaConfig(1, 16, 2, 24, vocabulary=SIZE, positions=18))
-    params = jax.jit(lambda key: model.init(key, np.zeros((1, 4)), train=False))(jax.random.key(0))["params"]
-    huggingface.save(tmp_path / "three", model, params)
+    huggingface.save(tmp_path / "three", model, random_params(model))
     words += ["--student.roberta.pretrained", str(tmp_path / "three")]
     refused(main, words, ["--student.roberta.pretrained", "its head has 3 labels and the data have 2"], work)

@@ -174,8 +174,12 @@ def load(folder: Path, num_classes: int, seed: int = 0, option: str = "folder") 
     params = read_params(folder, config, num_classes, option)
     if "head" not in params:
         tokens = jnp.zeros((1, 1), jnp.int32)
-        drawn = jax.jit(lambda key: model.init(key, tokens, train=False)["params"])(jax.random.key(seed))
-        params |= {name: jax.tree.map(np.asarray, drawn[name]) for name in ("head_dense", "head")}
+
+        def draw(key: jax.Array) -> Params:
+            drawn = model.init(key, tokens, train=False)["params"]
+            return {name: drawn[name] for name in ("head_dense", "head")}  # so that nothing else is computed
+
+        params |= jax.tree.map(np.asarray, jax.jit(draw)(jax.random.key(seed)))
     return model, {"params": params}
 
 
