@@ -1,4 +1,4 @@
-"""Figures 1a, 2, 5, 6, 7, 11 and 17: every example in phi space, for the control and the distilled student."""
+"""Figures 1a, 2, 5 to 11 and 17: every example in phi space, for the control and the distilled student."""
 
 from collections.abc import Sequence
 from typing import Any
