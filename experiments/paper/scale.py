@@ -186,7 +186,7 @@ def _small_imdb() -> Ground:
 
 
 def _from_scratch(roberta: RobertaSetting) -> Network:
-    label = f"RoBERTa of {roberta.layers} x {roberta.units}"
+    label = f"RoBERTa {roberta.layers}x{roberta.units}"
     return Network(label, ModelSetting(name="roberta", roberta=roberta))
 
 
