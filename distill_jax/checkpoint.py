@@ -42,9 +42,14 @@ class Restored:
 
 
 class Checkpoints:
-    """The checkpoints of one training, in one folder; use as a context manager."""
+    """The checkpoints of one training, in one folder; use as a context manager.
 
-    def __init__(self, folder: Path, keep: int):
+    Args:
+      folder: theirs.
+      keep: how many; None is all.
+    """
+
+    def __init__(self, folder: Path, keep: int | None):
         self._folder = Path(folder).absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)

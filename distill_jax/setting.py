@@ -35,13 +35,15 @@ class DataSetting:
     train_examples: int | None = None
     """Keep only so many training examples, the same number of each class as nearly as can be, drawn by
     noise_seed [default: all]."""
+    test_examples: int | None = None
+    """The same of the test examples, where each snapshot of the whole split would cost too much [default: all]."""
     image_size: int | None = None
     """Average images down to this many pixels a side; must divide the original [default: as they are]."""
     label_noise: float = 0.0
     """Share of training labels, in [0, 1), that are replaced by another class drawn uniformly. The true labels
     are kept for measurement. Test labels are never touched."""
     noise_seed: int = 0
-    """Seed of the subset and of the label noise."""
+    """Seed of the subsets and of the label noise."""
     noise_draw: Literal["shared", "per-seed"] = "shared"
     """Whether all repetitions have the same wrong labels, or each its own (noise_seed, and the number of the
     repetition): intervals then range over draws of the noise too. The subset is always the same."""
@@ -261,6 +263,8 @@ def identity(setting: Setting) -> dict[str, Any]:
     del data["tokenizer"]  # of which the data's fingerprint tells
     if setting.data.tokenizer is None:
         del data["length"], data["truncation"]
+    if setting.data.test_examples is None:
+        del data["test_examples"]  # so that studies older than this field keep their names
     return json.loads(json.dumps(fields))
 
 

@@ -15,7 +15,8 @@ from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.length import Length
-from distill_jax.models import LARGE, build_model, pretrained
+from distill_jax.models import LARGE, build_model, huggingface, pretrained
+from distill_jax.models.roberta import Roberta
 from distill_jax.objective import switch_step
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape, split
@@ -44,11 +45,13 @@ class Study:
         self.length = Length.of(setting, examples)
         validate_on_data(setting, examples, len(self.dataset.test.label), self.length.total_steps)
         sweep.check(setting, examples, len(self.dataset.test.label), self.length.total_steps)
+        self._networks = {}
         for role in ("teacher", "student"):
             network = getattr(setting, role)
             data = self.dataset
             of_data = [data.num_classes, data.input_shape, setting.train.precision, f"--{role}", data.vocabulary]
-            pretrained.read(network, build_model(network, *of_data), f"--{role}")
+            self._networks[role] = build_model(network, *of_data)
+            pretrained.read(network, self._networks[role], f"--{role}")
             for population in split(self._members(role), self._most(role)):
                 check_batch(setting.train.batch_size, shape(population))
         self.switch_step = switch_step(setting.objective, self.length.total_steps)
@@ -63,6 +66,9 @@ class Study:
         Raises:
           RunError, InputError, Interrupted: as `train.train`.
         """
+        for role, model in self._networks.items():
+            if isinstance(model, Roberta) and processes.is_first():  # for `experiments.export`
+                huggingface.write_config(workdir.network_folder(self.setting.run.workdir, role), model)
         precision = "highest" if self.setting.train.precision == "float32" else "default"
         with jax.default_matmul_precision(precision):
             for role in ("teacher", "student"):

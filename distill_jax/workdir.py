@@ -94,6 +94,11 @@ def _hold(workdir: Path, identity: dict[str, Any]) -> None:
         )
 
 
+def network_folder(workdir: Path, role: str) -> Path:
+    """Where it is said of which sizes the RoBERTas of a role are, as Hugging Face says it."""
+    return workdir / "networks" / role
+
+
 def fitting(workdir: Path, role: str, most: int, limit: float) -> int:
     """How many members to train at once: `most`, or what was found to fit into `limit` bytes of a device."""
     place = workdir / "runs" / f"fitting-{role}.json"

@@ -1,4 +1,4 @@
-"""The paper's image experiments: Table 2 and the recipes as data, figures from made dumps, and the command."""
+"""The paper's experiments: Table 2 and the recipes as data, figures from made dumps, and the command."""
 
 import dataclasses
 import json
@@ -18,9 +18,9 @@ from experiments.paper import cost, document, make, table2
 from experiments.paper.__main__ import main
 from experiments.paper.figures import FIGURES
 from experiments.paper.outcome import CONTROL, KD, finished
-from experiments.paper.rows import IMAGE_ROWS, TABLE_2
+from experiments.paper.rows import CROSS_PAIRS, IMAGE_ROWS, TABLE_2
 from experiments.paper.scale import PAPER, SCALES, Ground, Network, Scale
-from experiments.paper.setting import parts
+from experiments.paper.setting import Setting, parts
 from experiments.paper.studies import studies
 from experiments.presets import PRESETS, changed
 
@@ -33,7 +33,7 @@ def tiny() -> Scale:
     mlp = Network("MLP", ModelSetting(name="mlp", hidden=(8,)))
     recipe = {"epochs": 8, "batch_size": 24, "precision": "float32"}
     base = changed(PRESETS["digits"].setting, data={"train_examples": 96}, train=recipe, objective={"switch_window": 2})
-    networks = dict.fromkeys({n for row in IMAGE_ROWS for n in (row.teacher, row.student)}, mlp)
+    networks = dict.fromkeys({n for row in (*TABLE_2, *CROSS_PAIRS) for n in (row.teacher, row.student)}, mlp)
     grounds = {}
     for name, of in PAPER.grounds.items():
         noisy = changed(base, data={"label_noise": of.base.data.label_noise})
@@ -102,7 +102,7 @@ def test_the_rows_are_those_of_table_2():
 
 def test_recipes_and_steps_are_the_papers():
     plans = studies(PAPER)
-    assert len(plans) == 18
+    assert len(plans) == 22 + len(CROSS_PAIRS) + 4
     for row in IMAGE_ROWS:
         plan = plans[row.name]
         train, optimizer, objective = plan.setting.train, plan.setting.optimizer, plan.setting.objective
@@ -125,14 +125,72 @@ def test_recipes_and_steps_are_the_papers():
     assert {one.train.precision, other.train.precision} == {"float32", "bfloat16"}
 
 
+EXAMPLES = {"glue/mnli": 392_702, "imdb_reviews": 25_000, "glue/qqp": 363_846, "ag_news_subset": 120_000}
+
+
+def test_texts_are_fine_tuned_as_appendix_c_1_says():
+    temperatures = {"glue/mnli": 2.0, "imdb_reviews": 16.0, "glue/qqp": 1.0, "ag_news_subset": 1.0}
+    texts = [plan for plan in studies(PAPER).values() if plan.row.is_text]
+    assert {plan.setting.data.dataset for plan in texts} == set(EXAMPLES)
+    assert sum(plan.is_row for plan in texts) == 8
+    for plan in texts:
+        setting = plan.setting
+        optimizer, objective = setting.optimizer, setting.objective
+        assert (plan.steps, setting.train.batch_size) == (25_000, 64)
+        assert Length.of(setting, EXAMPLES[setting.data.dataset]).total_steps == 25_000
+        assert (optimizer.optimizer, optimizer.learning_rate) == ("adam", 1e-5)
+        assert (optimizer.warmup_steps, optimizer.warmup_epochs, optimizer.decay) == (1000, 0, "linear")
+        assert objective.temperature == temperatures[setting.data.dataset]
+        assert objective.distillation_weight == 1.0
+        for role, network in (("teacher", plan.row.teacher), ("student", plan.row.student)):
+            assert getattr(setting, role).name == "roberta"
+            assert plan.pretrained[role] == network.removeprefix("RoBERTa-").lower()
+
+
+def test_of_the_texts_imdb_alone_has_a_stand_in():
+    texts = {name: plan for name, plan in studies(SCALES["small"]).items() if plan.row.is_text}
+    assert set(texts) == {f"imdb-roberta{teacher}-robertasmall" for teacher in ("base", "small")}
+    for plan in texts.values():
+        assert plan.setting.data.dataset == "imdb_reviews"
+        assert not plan.pretrained
+        assert plan.setting.data.train_examples < EXAMPLES["imdb_reviews"]
+        assert f"{plan.setting.data.train_examples:,}" in plan.title  # which says what it is
+
+
+def write_encoders(folder, content="{}"):
+    for size in ("base", "medium", "small"):
+        (folder / size).mkdir(parents=True)
+        (folder / size / "config.json").write_text(content)
+    return folder
+
+
+def test_pretrained_weights_name_a_study_by_their_content(tmp_path):
+    plan = studies(PAPER)["mnli-robertabase-robertasmall"]
+    one, same = (write_encoders(tmp_path / name) for name in ("one", "same"))
+    other = write_encoders(tmp_path / "other", '{"model_type": "roberta"}')
+    setting = identity(plan.placed(tmp_path, one).setting) | {"fingerprint": "f"}
+    assert setting["teacher"]["roberta"]["pretrained"] is not None
+    (tmp_path / plan.name).mkdir()
+    summary = {"setting": setting, "study": {"seeds": 3}, "sweep": None}
+    (tmp_path / plan.name / "summary.json").write_text(json.dumps(summary))
+    assert finished(plan, tmp_path)  # none are named, and what is there is used
+    assert finished(plan.placed(None, same), tmp_path)
+    assert finished(plan.placed(None, other), tmp_path) is None
+    longer = dataclasses.replace(plan, setting=changed(plan.setting, data={"length": 256}))
+    assert finished(longer, tmp_path) is None
+
+
 def test_the_small_scale_has_the_papers_moments_as_shares_of_training():
     paper, small = (studies(SCALES[name]) for name in ("paper", "small"))
-    assert list(paper) == list(small)
+    assert [name for name in paper if name in small] == list(small)
+    assert [name for name, plan in paper.items() if not plan.row.is_text] == [
+        name for name, plan in small.items() if not plan.row.is_text
+    ]
     for name, plan in small.items():
         of = paper[name]
         for mine, its in ((plan.switch_step, of.switch_step), *zip(*(_moments(p) for p in (plan, of)), strict=True)):
             assert mine / plan.steps == pytest.approx(its / of.steps, abs=0.005)
-        assert plan.setting.data.dataset == "cifar100"
+        assert plan.setting.data.dataset == ("imdb_reviews" if plan.row.is_text else "cifar100")
         assert plan.models_a_seed == of.models_a_seed
 
 
@@ -146,7 +204,7 @@ def test_every_study_is_one_folder_and_has_its_use():
     used = {name for figure in FIGURES.values() for name in figure.studies}
     assert used <= names
     assert names - used <= {row.name for row in IMAGE_ROWS}
-    wanted = {f"fig{n}" for n in ("1a", "1b", *range(2, 8), *range(11, 19))}
+    wanted = {f"fig{n}" for n in ("1a", "1b", *range(2, 19))}
     assert {figure.name for figure in FIGURES.values() if figure.paper} == wanted
 
 
@@ -188,7 +246,7 @@ def _ticks(axis):
 def test_a_figure_s_number_names_all_parts_of_it_and_no_other():
     assert parts("fig1", FIGURES) == ["fig1a", "fig1b"]
     assert parts("fig1b", FIGURES) == ["fig1b"]
-    assert parts("fig2", FIGURES) == ["fig2"]
+    assert parts("fig2", FIGURES) == parts("figure2", FIGURES) == ["fig2"]
     assert parts("detectio", FIGURES) == []
 
 
@@ -305,19 +363,76 @@ def test_all_studies_there_nothing_is_trained_and_all_is_made(made, at_tiny_scal
         assert (out / f"{name}.png").exists()
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert len(rows) == 22
-    assert sum(row["ours"] is not None for row in rows) == 14
+    assert sum(row["ours"] is not None for row in rows) == 22
     page = (out / "results.md").read_text()
     assert all(f"![]({name}.png)" in page for name in FIGURES)
     capsys.readouterr()
     main(["--markdown", str(out / "results.json")])
     said = capsys.readouterr().out
-    assert said.count("\n| ") == 16  # a head, a rule and the rows of Table 2
+    assert said.count("\n| ") == 24  # a head, a rule and the rows of Table 2
     assert results["figures"]["detection"]["caption"] in said
     main(["--list", *arguments[1:]])
     said = capsys.readouterr().out
     assert all(name in said for name in [*FIGURES, *plans, "table2"])
     assert "is there" in said
     assert "not measured" not in said
+
+
+def test_a_figure_is_drawn_from_what_has_a_stand_in_and_says_what_has_none(made, tmp_path, monkeypatch, capsys):
+    workdir, _ = made
+    grounds = {name: of for name, of in tiny().grounds.items() if name not in ("MNLI", "QQP", "AGNews")}
+    imdb = grounds["IMDB"]
+    networks = {name: of for name, of in imdb.networks.items() if name in ("RoBERTa-Base", "RoBERTa-Small")}
+    grounds["IMDB"] = dataclasses.replace(imdb, networks=networks)
+    monkeypatch.setitem(SCALES, "small", dataclasses.replace(tiny(), grounds=grounds))
+    monkeypatch.setattr(make, "complete", lambda *_: pytest.fail("a study was trained"))
+    monkeypatch.setattr(plots, "encode", lambda figure, name: {"png": b"drawn"})
+    arguments = ["--scale", "small", "--workdir", str(workdir), "--seeds", str(SEEDS)]
+    out, rows = tmp_path / "out", tmp_path / "rows.json"
+    main(["table2", "fig8", "figure9", "fig10", *arguments, "--figures", str(out), "--json", str(rows)])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "fig8: left out, for want of mnli-robertasmall-robertasmall, mnli-" in said
+    assert {path.name for path in out.iterdir()} == {f"fig{n}.{kind}" for n in (9, 10) for kind in ("png", "json")}
+    for number, teacher in ((9, "small"), (10, "base")):
+        figure = json.loads((out / f"fig{number}.json").read_text())
+        assert list(figure["studies"]) == [f"imdb-roberta{teacher}-robertasmall"]
+        assert re.search(r"Left out: .*agnews-.* \(no stand-in at the scale small\)\.$", figure["caption"])
+    by_name = {row["study"]: row for row in json.loads(rows.read_text())}
+    assert by_name["imdb-robertasmall-robertasmall"]["status"].startswith("stand-in")
+    row = by_name["mnli-robertasmall-robertasmall"]
+    assert row["status"] == "not run"
+    for part in ("mnli-robertasmall-robertasmall --scale paper", "--tokenizer DIR", "--pretrained DIR"):
+        assert part in row["command"]
+    main(["--list", *arguments])
+    assert re.search(r"fig8 +Figure 8 +no stand-in", capsys.readouterr().out)
+
+
+def test_all_without_a_tokenizer_is_all_but_texts(made, tmp_path, capsys):
+    workdir, plans = made
+    console = make.Console()
+    setting = Setting(scale="small", workdir=tmp_path)
+    images = [name for name, plan in plans.items() if not plan.row.is_text]
+    assert make.Maker(setting, plans, console).without_texts(list(plans)) == images
+    assert "texts are left out, since --tokenizer is not given" in capsys.readouterr().out
+    there = make.Maker(dataclasses.replace(setting, workdir=workdir, seeds=SEEDS), plans, console)
+    assert there.without_texts(list(plans)) == list(plans)
+    assert not capsys.readouterr().out
+
+
+def test_what_texts_need_is_looked_for_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(make, "complete", lambda *_: pytest.fail("a study was trained"))
+    tokenizer = tmp_path / "tokenizer"
+    tokenizer.mkdir()
+    for name in ("vocab.json", "merges.txt"):
+        (tokenizer / name).touch()
+    encoders = write_encoders(tmp_path / "encoders", '{"model_type": "roberta"}')
+    (encoders / "medium" / "config.json").unlink()
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    given = ["cifar10-resnet56-resnet56", "fig8", "--tokenizer", str(tokenizer), "--pretrained", str(encoders)]
+    refused(main, given, [f"--pretrained {encoders}/medium: has no config.json"], tmp_path / "work")
+    (tokenizer / "merges.txt").unlink()
+    refused(main, given, [f"--tokenizer {tokenizer}: must be", "merges.txt"], tmp_path / "work")
 
 
 def test_a_study_with_too_few_seeds_or_another_setting_is_not_there(made):
@@ -357,7 +472,7 @@ def test_the_readme_says_what_is_committed():
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["fig19"], ["'fig19'", "did you mean fig1"]),
+        (["fig19"], ["'fig19'", "did you mean fig"]),
         (["nothing"], ["'nothing' is no figure", "--list"]),
         (["all", "--scale", "large"], ["--scale", "large", "paper", "small"]),
         (["all", "--seeds", "0"], ["--seeds 0", "1 or more"]),
@@ -367,6 +482,14 @@ def test_the_readme_says_what_is_committed():
         (["fig1a", "--figures", "no/where/out"], ["--figures no/where/out", "folder"]),
         (["fig1a", "--data-dir", "no/where"], ["--data-dir no/where", "prepared data"]),
         (["fig1a", "--scale", "small"], ["--data-dir", "cifar100"]),
+        (["fig9", "--scale", "small"], ["--tokenizer: must be given for imdb-roberta", "vocab.json and merges.txt"]),
+        (
+            ["cifar10-resnet56-resnet56", "fig8", "--tokenizer", "."],
+            ["--pretrained: must be given for mnli-", "small/"],
+        ),
+        (["fig8", "--tokenizer", "no/where"], ["--tokenizer no/where: is no folder"]),
+        (["fig8", "--pretrained", "no/where"], ["--pretrained no/where: is no folder", "base/, medium/ and small/"]),
+        (["mnli-robertasmall-robertasmall", "--scale", "small"], ["has no stand-in at --scale small", "--scale paper"]),
         (["--markdown", "nothing.json"], ["--markdown nothing.json", "cannot be read"]),
         (["all", "--flaw"], ["--flaw", "--help"]),
     ],

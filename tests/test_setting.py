@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from distill_jax.errors import InputError
-from distill_jax.setting import Setting, differences, identity, run_digest, validate, validate_on_data
+from distill_jax.setting import Setting, differences, digest, identity, run_digest, validate, validate_on_data
 
 
 def changed(**groups):
@@ -26,6 +26,13 @@ def test_identity_is_what_is_computed_and_not_how():
         {"train": {"epochs": 3}},
     ]:
         assert identity(changed(**groups)) != identity(Setting())
+
+
+def test_a_study_is_named_as_before_fields_that_it_does_not_use():
+    # The digest is that of the version before texts and --test-examples.
+    assert digest(identity(Setting())) == "7c875e9cab63"
+    assert "test_examples" not in identity(Setting())["data"]
+    assert identity(changed(data={"test_examples": 100}))["data"]["test_examples"] == 100
 
 
 def test_a_teacher_does_not_depend_on_its_students():

@@ -7,10 +7,11 @@ import json
 import jax
 import numpy as np
 import pytest
-from command import refused, run
+from command import refused
 from small_study import advance
 from tiny_tokenizer import SIZE, write_tokenizer
 
+from distill_jax.data import load_dataset
 from distill_jax.data.dataset import Dataset, Split, Vocabulary
 from distill_jax.dumps import read_dump
 from distill_jax.errors import InputError
@@ -27,9 +28,11 @@ from distill_jax.setting import (
     identity,
 )
 from distill_jax.trainer import Trainer
+from experiments import export
+from experiments.distill import main, setting_from
 
 LENGTH, VOCABULARY = 10, Vocabulary(20, 1)
-TINY = RobertaSetting(layers=1, units=16, dropout=0.2)
+TINY = RobertaSetting(layers=1, units=16, dropout=0.2, attention_dropout=0.0)
 
 
 def dataset():
@@ -59,8 +62,12 @@ def setting(workdir, roberta=TINY):
 
 def test_students_of_a_seed_drop_the_same_and_seeds_do_not(tmp_path):
     members = [Member(model, seed) for seed in (0, 1) for model in ("one_hot", "one_hot_to_kd")]
-    trainer = Trainer(setting(tmp_path), dataset(), "student", (2, 2))
+    data = dataset()
+    whole = setting(tmp_path)
+    whole = dataclasses.replace(whole, train=dataclasses.replace(whole.train, epochs=32, batch_size=64))
+    trainer = Trainer(whole, data, "student", (2, 2))  # each batch is all data
     teachers = np.zeros((2, 64, 2), np.float32)
+    params = jax.tree.map(np.asarray, trainer.initial_state(members).params)
     state, losses = advance(trainer, members, teachers, steps=8)
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)  # before the switch they are one run
     assert np.all(losses[0] != losses[2])
@@ -68,18 +75,27 @@ def test_students_of_a_seed_drop_the_same_and_seeds_do_not(tmp_path):
     half, first = advance(trainer, members, teachers, steps=4)
     _, second = advance(trainer, members, teachers, first=4, steps=4, state=half)
     np.testing.assert_array_equal(np.concatenate([first, second], axis=1), losses)
-    still = dataclasses.replace(TINY, dropout=0.0, attention_dropout=0.0)
-    _, without = advance(Trainer(setting(tmp_path, still), dataset(), "student", (2, 2)), members, teachers, steps=4)
-    assert np.all(np.abs(without - first) > 1e-6)
+    said = jax.jit(lambda p: trainer.model.apply({"params": p}, data.train.x, train=False))
+    for own, begun in zip(
+        losses[:, 0], (jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(4)), strict=True
+    ):
+        own_without = -np.mean(jax.nn.log_softmax(said(begun))[np.arange(64), data.train.label])
+        assert 1e-5 < abs(own - own_without) < 0.1
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+def random_params(model):
+    shapes = jax.eval_shape(lambda key: model.init(key, np.zeros((1, 4)), train=False), jax.random.key(0))["params"]
+    rng = np.random.default_rng(5)
+    return jax.tree.map(lambda leaf: rng.normal(0, 0.1, leaf.shape), shapes)
 
 
 @pytest.fixture
 def pretrained(tmp_path):
     """An encoder's folder without a head, which every member begins from."""
     model = Roberta(2, RobertaConfig(1, 16, 2, 24, vocabulary=20, positions=14))
-    params = jax.jit(lambda key: model.init(key, np.zeros((1, 4)), train=False))(jax.random.key(5))["params"]
-    huggingface.save(tmp_path / "encoder", model, {n: p for n, p in params.items() if not n.startswith("head")})
+    encoder = {name: of for name, of in random_params(model).items() if not name.startswith("head")}
+    huggingface.save(tmp_path / "encoder", model, encoder)
     return tmp_path / "encoder"
 
 
@@ -138,44 +154,119 @@ def test_networks_that_do_not_fit_the_data(pretrained):
     assert build("roberta", length=12, pretrained=pretrained).config.layers == 1
 
 
-@pytest.fixture
-def own(tmp_path):
-    """The command line of a user's texts, and the folder for what it writes."""
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """The command line of a user's texts, without a work directory."""
+    tmp_path = tmp_path_factory.mktemp("own")
     folder = tmp_path / "texts"
     folder.mkdir()
     for split, count in (("train", 48), ("test", 16)):
         with (folder / f"{split}.csv").open("w", newline="") as file:
             rows = [(f"{i} is {('odd' if i % 2 else 'even')}", i % 2) for i in range(count)]
             csv.writer(file).writerows([("text", "label"), *rows])
-    (tmp_path / "work").mkdir()
-    network = [f"--{role}.{field}" for role in ("teacher", "student") for field in ("name", "roberta.layers")]
-    values = ["roberta", "1", "roberta", "1"]
-    words = [word for pair in zip(network, values, strict=True) for word in pair]
-    words += ["--teacher.roberta.units", "16", "--student.roberta.units", "16", "--length", "16", "--label-noise", "0"]
+    words = ["--length", "16", "--label-noise", "0"]
+    for role in ("teacher", "student"):
+        words += [f"--{role}.name", "roberta", f"--{role}.roberta.layers", "1", f"--{role}.roberta.units", "16"]
+        words += [f"--{role}.roberta.dropout", "0", f"--{role}.roberta.attention-dropout", "0"]  # compiles much faster
     words += ["--dataset", folder, "--tokenizer", write_tokenizer(tmp_path / "tokenizer"), "--batch-size", "8"]
     words += ["--epochs", "10", "--snapshots", "0.5", "--optimizer", "adam", "--learning-rate", "0.01", "--seeds", "1"]
-    words += ["--cache-dir", tmp_path / "cache", "--workdir", tmp_path / "work" / "own"]
-    return [str(word) for word in words], tmp_path / "work"
+    words += ["--checkpoint-seconds", "1000", "--cache-dir", tmp_path / "cache"]
+    return [str(word) for word in words]
 
 
-def test_the_command_on_a_users_texts(own):
-    words, work = own
-    run(words, devices=1)
-    summary = json.loads((work / "own" / "summary.json").read_text())
+@pytest.fixture(scope="module")
+def studied(own, tmp_path_factory):
+    """The work directory in which the command has studied them."""
+    from distill_jax import backend, report
+
+    work = tmp_path_factory.mktemp("studied")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "use_cores", lambda batch: None)  # the tests' JAX has its devices
+        patch.setattr(backend, "keep_programs", lambda folder: None)
+        patch.setattr(report, "draw", lambda folder, summary: {})  # what is drawn and said knows no texts
+        patch.setattr(report, "render", lambda summary, images: "")
+        main([*own, "--workdir", str(work)])
+    return work
+
+
+def last_dump(work, model):
+    return read_dump(work / "dumps" / model / "seed-0" / "step-60" / "train")
+
+
+def test_the_command_on_a_users_texts(studied):
+    summary = json.loads((studied / "summary.json").read_text())
     assert summary["study"]["seeds"] == 1
     for model in ("teacher", "kd"):
-        dump = read_dump(work / "own" / "dumps" / model / "seed-0" / "step-60" / "train")
+        dump = last_dump(studied, model)
         np.testing.assert_array_equal(dump.label, np.arange(48) % 2)
         np.testing.assert_array_equal(dump.id, np.arange(48))
         assert np.mean(dump.logits.argmax(axis=1) == dump.label) > 0.9
 
 
-def test_the_command_refuses_labels_outside_a_pretrained_head(own, tmp_path):
-    from experiments.distill import main
+@pytest.mark.parametrize("model", ["teacher", "kd"])
+def test_what_is_exported_has_the_logits_that_were_dumped(studied, own, tmp_path, model):
+    export.main([str(studied), "--model", model, "--to", str(tmp_path / "out")])
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"config.json", "model.safetensors"}
+    network, variables = huggingface.load(tmp_path / "out", 2)
+    tokens = load_dataset(setting_from(own).data).train.x
+    logits = jax.jit(lambda v: network.apply(v, tokens, train=False))(variables)
+    np.testing.assert_allclose(logits, last_dump(studied, model).logits, rtol=1e-4, atol=1e-4)
 
-    words, work = own
+
+def test_transformers_loads_what_is_exported(studied, own, tmp_path):
+    torch = pytest.importorskip("torch", reason="transformers' network needs PyTorch")
+    import transformers
+
+    export.main([str(studied), "--to", str(tmp_path / "out")])
+    network, found = transformers.RobertaForSequenceClassification.from_pretrained(
+        tmp_path / "out", output_loading_info=True, attn_implementation="eager"
+    )
+    assert not any(found[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    data = load_dataset(setting_from(own).data)
+    tokens = torch.from_numpy(data.train.x.astype(np.int64))
+    with torch.no_grad():
+        logits = network.eval()(input_ids=tokens, attention_mask=tokens != data.vocabulary.pad).logits
+    np.testing.assert_allclose(logits.numpy(), last_dump(studied, "kd").logits, rtol=1e-3, atol=1e-3)
+
+
+def test_what_cannot_be_exported_is_refused(studied, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    work = str(studied)
+    for arguments, part in [
+        ([], "WORKDIR: must be given"),
+        ([work], "--to: must be given"),
+        ([work, "--to", work], "is there already"),
+        ([work, "--to", "no/where"], "--to no/where: its folder is not there"),
+        (["nothing", "--to", "out"], "nothing: holds no study"),
+        ([work, "--to", "out", "--model", "best"], "--model best: must be one that is trained to its end there: "),
+        ([work, "--to", "out", "--seed", "1"], "--seed 1: must be one that is trained to its end there: 0"),
+    ]:
+        refused(export.main, arguments, [part], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("network", "part"),
+    [
+        ("mlp", "--model kd: is of the network mlp; must be of a roberta"),
+        ("roberta", "does not say of which sizes its RoBERTas are; run the study's command again"),
+    ],
+)
+def test_studies_that_have_nothing_to_export_are_refused(studied, tmp_path, network, part):
+    said = json.loads((studied / "setting.json").read_text())
+    said["student"]["name"] = network
+    population = tmp_path / "other" / "runs" / "kd"
+    population.mkdir(parents=True)
+    (tmp_path / "other" / "setting.json").write_text(json.dumps(said))
+    (population / "members.json").write_text('[["kd", 0, []]]')
+    (population / "done.json").write_text("{}")
+    (tmp_path / "cwd").mkdir()
+    refused(export.main, [str(tmp_path / "other"), "--to", str(tmp_path / "cwd" / "out")], [part], tmp_path / "cwd")
+
+
+def test_the_command_refuses_labels_outside_a_pretrained_head(own, tmp_path):
     model = Roberta(3, RobertaConfig(1, 16, 2, 24, vocabulary=SIZE, positions=18))
-    params = jax.jit(lambda key: model.init(key, np.zeros((1, 4)), train=False))(jax.random.key(0))["params"]
-    huggingface.save(tmp_path / "three", model, params)
-    words += ["--student.roberta.pretrained", str(tmp_path / "three")]
+    huggingface.save(tmp_path / "three", model, random_params(model))
+    work = tmp_path / "work"
+    work.mkdir()
+    words = [*own, "--student.roberta.pretrained", str(tmp_path / "three"), "--workdir", str(work / "own")]
     refused(main, words, ["--student.roberta.pretrained", "its head has 3 labels and the data have 2"], work)

@@ -68,9 +68,10 @@ def _check(setting: DataSetting) -> None:
     require(0 <= setting.label_noise < 1, "--label-noise", setting.label_noise, "a share in [0, 1)")
     require(setting.noise_seed >= 0, "--noise-seed", setting.noise_seed, "0 or more")
     require(setting.classes is None or setting.classes >= 2, "--classes", setting.classes, "2 or more")
-    size, count = setting.image_size, setting.train_examples
+    size = setting.image_size
     require(size is None or size >= 1, "--image-size", size, "1 or more pixels")
-    require(count is None or count >= 1, "--train-examples", count, "1 or more")
+    for option, count in (("--train-examples", setting.train_examples), ("--test-examples", setting.test_examples)):
+        require(count is None or count >= 1, option, count, "1 or more")
 
 
 def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
@@ -102,16 +103,21 @@ def _select(setting: DataSetting, raw: Raw) -> tuple[Split, Split, int]:
             for name, split in (("training", train), ("test", test)):
                 if not len(split.label):
                     raise InputError(f"--classes {num_classes}: no {name} example is of these; must be more")
-    count, available = setting.train_examples, len(train.label)
-    if count is not None:
-        if not num_classes <= count <= available:
-            raise InputError(
-                f"--train-examples {count}: must be at least {num_classes}, the number of classes, and "
-                f"at most {available}, the training examples there are"
-            )
-        if count < available:
-            train = train.take(subset.stratified(train.label, count, setting.noise_seed))
+    train = _part(train, setting.train_examples, num_classes, setting.noise_seed, "train", "training")
+    test = _part(test, setting.test_examples, num_classes, setting.noise_seed, "test", "test")
     return train, test, num_classes
+
+
+def _part(split: Split, count: int | None, num_classes: int, seed: int, option: str, called: str) -> Split:
+    if count is None:
+        return split
+    available = len(split.label)
+    if not num_classes <= count <= available:
+        raise InputError(
+            f"--{option}-examples {count}: must be at least {num_classes}, the number of classes, and at most "
+            f"{available}, the {called} examples there are"
+        )
+    return split if count == available else split.take(subset.stratified(split.label, count, seed))
 
 
 def _shrink(size: int, split: Split) -> Split:

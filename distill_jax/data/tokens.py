@@ -85,16 +85,26 @@ def tokenised(
     return Raw(*splits, num_classes=num_classes or int(splits[0].label.max()) + 1, vocabulary=vocabulary)
 
 
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of RoBERTa's tokenizer.
+
+    Raises:
+      InputError: it is not there.
+    """
+    present = [folder.expanduser() / name for name in _FILES if (folder.expanduser() / name).is_file()]
+    names = {path.name for path in present}
+    # transformers would make an empty one of a folder without these.
+    if "tokenizer.json" not in names and not {"vocab.json", "merges.txt"} <= names:
+        raise InputError(f"--tokenizer {folder}: must be {_CONTENT}")
+    return present
+
+
 def _load(setting: DataSetting) -> tuple[Any, Vocabulary, str]:
     """transformers' tokenizer, its vocabulary, and a digest of its files."""
     if setting.tokenizer is None:
         raise InputError(f"--tokenizer: must be given for --dataset {setting.dataset}: {_CONTENT}")
     folder = Path(setting.tokenizer).expanduser()
-    present = [folder / name for name in _FILES if (folder / name).is_file()]
-    names = {path.name for path in present}
-    # transformers would make an empty one of a folder without these.
-    if "tokenizer.json" not in names and not {"vocab.json", "merges.txt"} <= names:
-        raise InputError(f"--tokenizer {folder}: must be {_CONTENT}")
+    present = tokenizer_files(folder)
     import transformers  # which takes seconds, and no data but texts need it
 
     try:

@@ -109,6 +109,16 @@ def read_config(folder: Path, option: str = "folder") -> RobertaConfig:
     return config
 
 
+def read_model(folder: Path, option: str = "folder") -> Roberta:
+    """The network whose config.json is in a folder, with as many classes as that has labels.
+
+    Raises:
+      InputError: as `read_config`.
+    """
+    config = read_config(folder, option)
+    return Roberta(len(_read_json(folder, option).get("id2label", (0, 1))), config)
+
+
 def read_params(folder: Path, config: RobertaConfig, num_classes: int, option: str = "folder") -> Params:
     """A folder's parameters, float32 host arrays; without 'head_dense' and 'head' where it has no classifier.
 
@@ -174,8 +184,12 @@ def load(folder: Path, num_classes: int, seed: int = 0, option: str = "folder") 
     params = read_params(folder, config, num_classes, option)
     if "head" not in params:
         tokens = jnp.zeros((1, 1), jnp.int32)
-        drawn = jax.jit(lambda key: model.init(key, tokens, train=False)["params"])(jax.random.key(seed))
-        params |= {name: jax.tree.map(np.asarray, drawn[name]) for name in ("head_dense", "head")}
+
+        def draw(key: jax.Array) -> Params:
+            drawn = model.init(key, tokens, train=False)["params"]
+            return {name: drawn[name] for name in ("head_dense", "head")}  # so that nothing else is computed
+
+        params |= jax.tree.map(np.asarray, jax.jit(draw)(jax.random.key(seed)))
     return model, {"params": params}
 
 
@@ -192,13 +206,19 @@ def save(folder: Path, model: Roberta, params: Params) -> None:
     for place, leaf in flatten_dict(params).items():
         tensor = np.asarray(leaf, np.float32)
         tensors[tensor_name(place)] = np.ascontiguousarray(tensor.T if place[-1] == "kernel" else tensor)
+    partial = folder / f"{_WEIGHTS}.partial"
+    safetensors.numpy.save_file(tensors, partial, metadata={"format": "pt"})  # without which transformers refuses it
+    os.replace(partial, folder / _WEIGHTS)
+    write_config(folder, model)
+
+
+def write_config(folder: Path, model: Roberta) -> None:
+    """Writes what a network is but for its parameters, config.json, into a folder that is made where there is none."""
     labels = {str(k): f"LABEL_{k}" for k in range(model.num_classes)}
     said = {"architectures": ["RobertaForSequenceClassification"]} | _ONLY
     said |= {theirs: getattr(model.config, ours) for ours, (theirs, _) in FIELDS.items()}
     said |= {"id2label": labels, "label2id": {name: int(k) for k, name in labels.items()}, "dtype": "float32"}
-    partial = folder / f"{_WEIGHTS}.partial"
-    safetensors.numpy.save_file(tensors, partial, metadata={"format": "pt"})  # without which transformers refuses it
-    os.replace(partial, folder / _WEIGHTS)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / _CONFIG).write_text(json.dumps(said, indent=2) + "\n")
 
 

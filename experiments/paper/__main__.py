@@ -1,7 +1,7 @@
-"""The paper's image experiments: figures and Table 2, at the paper's scale or one for a CPU.
+"""The paper's experiments: figures and Table 2, at the paper's scale or one for a CPU.
 
     python -m experiments.paper --list
-    python -m experiments.paper all --scale small --data-dir DIR --workdir W
+    python -m experiments.paper all --scale small --data-dir DIR --tokenizer DIR --workdir W
 
 The same command goes on with what was interrupted, and trains nothing that is there.
 """
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from experiments import command_line
-from experiments.paper.scale import SCALES
+from experiments.paper.scale import PAPER, SCALES
 from experiments.paper.setting import ALL, PROG, TABLE, Setting, parts, validate
 from experiments.paper.studies import studies
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     from experiments.paper.make import Maker
 
     plans = studies(SCALES[setting.scale])
-    validate(setting, list(FIGURES), list(plans))
+    validate(setting, list(FIGURES), plans, studies(PAPER))
     if setting.markdown is not None:
         sys.stdout.write(document.readme(setting.markdown))
         return
@@ -43,9 +43,10 @@ def main(arguments: Sequence[str]) -> None:
     everything = ALL in setting.targets
     named = {name for target in setting.targets for name in parts(target, FIGURES)}
     figures = [figure for figure in FIGURES.values() if everything or figure.name in named]
-    needed = {*setting.targets, *(name for figure in figures for name in figure.studies)}
-    maker.train([name for name in plans if everything or name in needed])
-    drawn = {figure.name: maker.draw(figure) for figure in figures}
+    wanted = {*setting.targets, *(name for figure in figures for name in figure.studies)}
+    needed = [name for name in plans if everything or name in wanted]
+    maker.train(maker.without_texts(needed) if everything and setting.tokenizer is None else needed)
+    drawn = {figure.name: said for figure in figures if (said := maker.draw(figure)) is not None}
     command = f"{PROG} {shlex.join(arguments)}"
     if everything or TABLE in setting.targets:
         rows = maker.table()

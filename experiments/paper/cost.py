@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_jax.setting import identity
-from experiments.paper.studies import Planned
-
-ROLES = ("teacher", "student")
+from experiments.paper.studies import ROLES, Planned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +63,6 @@ def expected(plan: Planned, seeds: int, records: Iterable[Record]) -> Expected |
 def _work(setting: Mapping[str, Any], role: str) -> list[Any]:
     """What an example of a role costs depends on."""
     data = setting["data"]
-    of_data = [data[name] for name in ("dataset", "image_size", "augment")]
+    of_data = [data.get(name) for name in ("dataset", "image_size", "augment", "length")]
     of_train = [setting["train"][name] for name in ("batch_size", "precision")]
     return [*of_data, *of_train, setting["teacher"], setting["student"] if role == "student" else None]

@@ -28,7 +28,7 @@ def studies(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     for name, outcome in outcomes.items():
         kept = {k: outcome.summary[k] for k in ("setting", "study", "timing", "findings")}
         made = {k: value for k, value in outcome.summary["environment"].items() if k != "command"}
-        found[name] = {"title": outcome.plan.title, "row": name == outcome.plan.row.name, **kept, "environment": made}
+        found[name] = {"title": outcome.plan.title, "row": outcome.plan.is_row, **kept, "environment": made}
     return found
 
 

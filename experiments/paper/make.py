@@ -11,15 +11,17 @@ from rich.console import Console
 
 from distill_jax import backend, plots
 from distill_jax.environment import environment
+from distill_jax.errors import InputError
 from distill_jax.workdir import write_result
 from experiments.complete import complete
 from experiments.paper import document, table2
 from experiments.paper.cost import Record, committed, expected
 from experiments.paper.figures import Figure
 from experiments.paper.outcome import Outcome, finished
-from experiments.paper.rows import IMAGE_ROWS
-from experiments.paper.setting import PROG, Setting
-from experiments.paper.studies import Planned
+from experiments.paper.rows import TABLE_2
+from experiments.paper.scale import PAPER
+from experiments.paper.setting import NEEDED, PROG, Setting
+from experiments.paper.studies import Planned, studies
 
 RESULTS = Path(__file__).parents[1] / "results"
 _SEEDS = Setting().seeds
@@ -35,10 +37,11 @@ class Maker:
     """
 
     def __init__(self, setting: Setting, plans: Mapping[str, Planned], console: Console):
-        self._setting, self._plans, self._console = setting, plans, console
+        self._setting, self._console = setting, console
+        self._plans = {n: plan.placed(setting.tokenizer, setting.pretrained) for n, plan in plans.items()}
         self._folder = setting.workdir / setting.scale
         self.pictures = setting.figures or self._folder / "figures"
-        found = {name: finished(plan, self._folder, setting.seeds) for name, plan in plans.items()}
+        found = {name: finished(plan, self._folder, setting.seeds) for name, plan in self._plans.items()}
         self.outcomes: dict[str, Outcome] = {name: outcome for name, outcome in found.items() if outcome is not None}
 
     def records(self) -> list[Record]:
@@ -50,11 +53,13 @@ class Maker:
         """Trains the studies that are not there.
 
         Raises:
+          InputError: the tokenizer or pretrained weights are not there; nothing has been trained then.
           InputError, RunError, Interrupted: as `Study`.
         """
         missing = [name for name in names if name not in self.outcomes]
         if not missing:
             return
+        self._check_texts(missing)
         # The devices share each batch, of whichever study.
         backend.use_cores(math.gcd(*(self._plans[name].setting.train.batch_size for name in missing)))
         backend.keep_programs(None)
@@ -67,41 +72,90 @@ class Maker:
             assert outcome is not None
             self.outcomes[name] = outcome
 
-    def command(self, *targets: str) -> str:
-        """The command that makes something at this scale."""
-        words = [*targets, "--scale", self._setting.scale, "--data-dir", str(self._setting.data_dir or "DIR")]
-        words += ["--workdir", str(self._setting.workdir)]
-        words += ["--seeds", str(self._setting.seeds)] if self._setting.seeds != _SEEDS else []
+    def without_texts(self, names: Sequence[str]) -> list[str]:
+        """Those of some studies that can be made without --tokenizer; says that there are others."""
+        possible = [name for name in names if name in self.outcomes or not self._plans[name].row.is_text]
+        if len(possible) < len(names):
+            self._console.print("texts are left out, since --tokenizer is not given", soft_wrap=True)
+        return possible
+
+    def _check_texts(self, names: Sequence[str]) -> None:
+        """Checks --tokenizer and --pretrained, as far as these studies need them."""
+        from distill_jax.data.tokens import tokenizer_files
+        from distill_jax.models import huggingface
+
+        texts = [name for name in names if self._plans[name].row.is_text]
+        if not texts:
+            return
+        sizes = sorted({size for name in texts for size in self._plans[name].pretrained.values()})
+        needed = {
+            "--tokenizer": self._setting.tokenizer,
+            **({"--pretrained": self._setting.pretrained} if sizes else {}),
+        }
+        for option, given in needed.items():
+            if given is None:
+                raise InputError(f"{option}: must be given for {', '.join(texts)}; {NEEDED[option]}")
+        tokenizer_files(needed["--tokenizer"])
+        for size in sizes:
+            huggingface.read_config(needed["--pretrained"].expanduser() / size, "--pretrained")
+
+    def command(self, target: str, scale: str | None = None) -> str:
+        """The command that makes something [default: at this scale]."""
+        own = self._setting
+        words = [target, "--scale", scale or own.scale, "--data-dir", str(own.data_dir or "DIR")]
+        words += ["--workdir", str(own.workdir)]
+        words += ["--seeds", str(own.seeds)] if own.seeds != _SEEDS else []
+        plan = (self._plans if scale is None else studies(PAPER))[target]
+        words += ["--tokenizer", str(own.tokenizer or "DIR")] if plan.row.is_text else []
+        words += ["--pretrained", str(own.pretrained or "DIR")] if plan.pretrained else []
         return f"{PROG} {shlex.join(words)}"
 
-    def draw(self, figure: Figure) -> dict[str, Any]:
+    def draw(self, figure: Figure) -> dict[str, Any] | None:
         """Draws a figure, writes it as PNG and SVG, and its numbers and caption as JSON, and gives these.
+
+        It is drawn from those of its studies that are there, and says which are not; with none of them it is None.
 
         Raises:
           InputError: a dump is missing or damaged.
           RunError: a file cannot be written.
         """
-        outcomes = [self.outcomes[name] for name in figure.studies]
+        outcomes = [self.outcomes[name] for name in figure.studies if name in self.outcomes]
+        without = self._absent(figure)
+        if not outcomes:
+            self._console.print(f"{figure.name}: left out, for want of {without}", soft_wrap=True)
+            return None
         drawn = figure.draw(outcomes)
+        caption = figure.caption(drawn, min(outcome.seeds for outcome in outcomes))
         said = {
             "paper": figure.paper,
             "studies": {outcome.plan.name: outcome.plan.title for outcome in outcomes},
-            "caption": figure.caption(drawn, min(outcome.seeds for outcome in outcomes)),
+            "caption": " ".join([caption, *([f"Left out: {without}."] if without else [])]),
             "numbers": drawn.numbers,
         }
         for suffix, data in plots.encode(drawn.picture, figure.name).items():
             write_result(self.pictures / f"{figure.name}.{suffix}", data)
         _write_json(self.pictures / f"{figure.name}.json", said)
-        self._console.print(f"{figure.name}: {self.pictures / figure.name}.png", soft_wrap=True)
+        left_out = f", without {without}" if without else ""
+        self._console.print(f"{figure.name}: {self.pictures / figure.name}.png{left_out}", soft_wrap=True)
         return said
+
+    def _absent(self, figure: Figure) -> str:
+        """The studies of a figure that are not there, and why; empty where all are."""
+        absent = [name for name in figure.studies if name not in self.outcomes]
+        reasons = {
+            f"no stand-in at the scale {self._setting.scale}": [name for name in absent if name not in self._plans],
+            "not trained": [name for name in absent if name in self._plans],
+        }
+        return "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items() if names)
 
     def table(self) -> list[dict[str, Any]]:
         """The 22 rows of Table 2; those that are not run say what would, and how long that is expected to take."""
-        records, not_run = self.records(), {}
-        for row in IMAGE_ROWS:
-            time = expected(self._plans[row.name], self._setting.seeds, records)
+        records, not_run, of_paper = self.records(), {}, studies(PAPER)
+        for row in TABLE_2:
+            here = row.name in self._plans  # if it has no stand-in it can be run at the paper's scale alone
+            time = expected((self._plans if here else of_paper)[row.name], self._setting.seeds, records)
             not_run[row.name] = {
-                "command": self.command(row.name),
+                "command": self.command(row.name, None if here else PAPER.name),
                 "expected_seconds": time and time.seconds,
                 "expected_on": time and time.device,
             }

@@ -95,6 +95,15 @@ def finished(plan: Planned, folder: Path, seeds: int = 1) -> Outcome | None:
     except (OSError, ValueError, KeyError):
         return None
     wanted = {m.name for m in sweep.students(plan.setting, plan.steps)} if plan.setting.sweep.switch_step else set()
-    if setting != identity(plan.setting) or not enough or not wanted <= there:
+    if not enough or not wanted <= there or not _is_of(plan, setting):
         return None
     return Outcome(plan, folder / plan.name, summary)
+
+
+def _is_of(plan: Planned, found: Mapping[str, Any]) -> bool:
+    """Whether a setting is the plan's. Where no pretrained weights are named any are right."""
+    wanted = identity(plan.setting)
+    for role in plan.pretrained:
+        roberta = wanted[role]["roberta"]
+        roberta["pretrained"] = roberta["pretrained"] or found[role].get("roberta", {}).get("pretrained")
+    return wanted == found

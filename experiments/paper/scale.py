@@ -1,16 +1,26 @@
 """What each data set and network of Table 2 is at a scale: the paper's own, or one that a CPU can do.
 
-At the scale `paper` the recipes are those of Table 1. At the scale `small` every data set has a stand-in made from
-CIFAR-100 and every network a smaller one, named as what they are: such a study says whether a finding shows there
-too, not what the paper's accuracies are.
+At the scale `paper` the recipes are those of Table 1 and, for texts, of appendix C.1. At the scale `small` every data
+set of images has a stand-in made from CIFAR-100 and every network a smaller one, named as what they are: such a study
+says whether a finding shows there too, not what the paper's accuracies are. Of the texts IMDB alone has one, a part of
+itself.
 """
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from distill_jax.length import Length
-from distill_jax.setting import ModelSetting, Setting
+from distill_jax.setting import (
+    DataSetting,
+    ModelSetting,
+    ObjectiveSetting,
+    OptimizerSetting,
+    RobertaSetting,
+    Setting,
+    TrainSetting,
+)
 from experiments.presets import PRESETS, changed
 
 
@@ -22,11 +32,13 @@ class Network:
       label: as figures name it.
       setting: what it is.
       peak: peak learning rate of the studies that have it, where the recipe's would not do.
+      pretrained: of what begins with pretrained weights, its folder below --pretrained.
     """
 
     label: str
     setting: ModelSetting
     peak: float | None = None
+    pretrained: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +50,8 @@ class Ground:
       base: data, recipe and window of the switch; teacher and student are replaced.
       examples: training examples there are.
       networks: by the table's name.
-      early: step of an early snapshot, in the figures of the evolution.
       late: step at which the loss of the switched students begins to change.
+      early: step of an early snapshot, where there is a figure of the evolution.
       swept: shares of training at which it begins to for further students.
     """
 
@@ -47,8 +59,8 @@ class Ground:
     base: Setting
     examples: int
     networks: Mapping[str, Network]
-    early: int
     late: int
+    early: int | None = None
     swept: tuple[float, ...] = ()
 
     @property
@@ -93,6 +105,27 @@ NOISE = 0.2  # share of wrong labels in "CIFAR100 noise", which the paper does n
 # Figure 3 has an early snapshot at 1.9k steps and a switch at 15k, Figure 13 at 12.5k and 100k.
 _CIFAR = {"examples": 50_000, "networks": _CIFAR_NETWORKS, "early": 1900, "late": 15_000}
 
+TOKENIZER = Path("TOKENIZER")  # in the place of the user's, whose path is no part of a study's identity
+_TEXT_STEPS, _TEXT_BATCH = 25_000, 64
+_ROBERTAS = {
+    f"RoBERTa-{size}": Network(f"RoBERTa-{size}", ModelSetting(name="roberta"), pretrained=size.lower())
+    for size in ("Base", "Medium", "Small")
+}
+
+
+def _fine_tuned(label: str, dataset: str, examples: int, temperature: float) -> Ground:
+    """The recipe of appendix C.1 on a data set of texts: as many steps whatever its size."""
+    base = Setting(
+        data=DataSetting(dataset=dataset, tokenizer=TOKENIZER),
+        objective=ObjectiveSetting(temperature=temperature, distillation_weight=1.0),
+        optimizer=OptimizerSetting(optimizer="adam", learning_rate=1e-5, warmup_steps=1000, decay="linear"),
+        train=TrainSetting(
+            epochs=_TEXT_STEPS / (examples // _TEXT_BATCH), batch_size=_TEXT_BATCH, precision="bfloat16"
+        ),
+    )
+    return Ground(label, base, examples, _ROBERTAS, late=_TEXT_STEPS // 2)
+
+
 PAPER = Scale(
     "paper",
     "the paper's data, networks and recipes",
@@ -111,6 +144,10 @@ PAPER = Scale(
             late=100_000,
             swept=(0.25, 0.5),
         ),
+        "MNLI": _fine_tuned("MNLI", "glue/mnli", 392_702, temperature=2.0),
+        "IMDB": _fine_tuned("IMDB", "imdb_reviews", 25_000, temperature=16.0),
+        "QQP": _fine_tuned("QQP", "glue/qqp", 363_846, temperature=1.0),
+        "AGNews": _fine_tuned("AG News", "ag_news_subset", 120_000, temperature=1.0),
     },
 )
 
@@ -123,6 +160,7 @@ _EXAMPLES = 2560  # so that all studies together take two cores little more than
 def _stand_in(dataset: str, called: str, larger: str, smaller: str, **data: Any) -> Ground:
     """A short recipe in place of a data set's own; moments and windows are the shares of training they are there."""
     of = PAPER.grounds[dataset]
+    assert of.early is not None
     base = changed(PRESETS["cifar100-small"].setting, data={"train_examples": _EXAMPLES, **data})
     shorter = Length.of(base, _EXAMPLES).total_steps / of.steps
     return Ground(
@@ -136,6 +174,22 @@ def _stand_in(dataset: str, called: str, larger: str, smaller: str, **data: Any)
     )
 
 
+def _small_imdb() -> Ground:
+    """Part of IMDB, and RoBERTas that begin from nothing; the larger one has twice as many units."""
+    base = changed(PRESETS["imdb-small"].setting, data={"tokenizer": TOKENIZER})
+    examples, smaller = base.data.train_examples, base.student.roberta
+    assert examples is not None
+    sizes = {"Base": dataclasses.replace(smaller, units=2 * smaller.units), "Small": smaller}
+    networks = {f"RoBERTa-{name}": _from_scratch(roberta) for name, roberta in sizes.items()}
+    late = Length.of(base, examples).total_steps // 2
+    return Ground(f"{examples:,} reviews of IMDB", base, examples, networks, late=late)
+
+
+def _from_scratch(roberta: RobertaSetting) -> Network:
+    label = f"RoBERTa {roberta.layers}x{roberta.units}"
+    return Network(label, ModelSetting(name="roberta", roberta=roberta))
+
+
 _STAND_INS = {
     "CIFAR10": _stand_in("CIFAR10", "10 coarse classes", "ResNet-56", "ResNet-20", classes=10),
     "CIFAR100": _stand_in("CIFAR100", "20 coarse classes", "ResNet-56", "ResNet-20"),
@@ -147,10 +201,12 @@ _STAND_INS = {
         label_noise=NOISE,
     ),
     "Tiny-ImageNet": _stand_in("Tiny-ImageNet", "100 fine classes", "ResNet-50", "ResNet-18", label="label"),
+    "IMDB": _small_imdb(),
 }
 SMALL = Scale(
     "small",
-    f"{_EXAMPLES:,} images of CIFAR-100 at 16x16, small networks, {_STAND_INS['CIFAR100'].steps} steps",
+    f"{_EXAMPLES:,} images of CIFAR-100 at 16x16, small networks, {_STAND_INS['CIFAR100'].steps} steps; of the texts "
+    f"{_STAND_INS['IMDB'].label}, small RoBERTas from scratch, {_STAND_INS['IMDB'].steps} steps",
     _STAND_INS,
 )
 

@@ -1,16 +1,21 @@
-"""The studies behind tables and figures, by name: a row of Table 2 each, and the variants of section 3.2 and C.3."""
+"""The studies behind tables and figures, by name: rows of Table 2, other pairs that figures show, and variants.
+
+The variants are those of section 3.2 and appendix C.3.
+"""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 from distill_jax.length import Length
 from distill_jax.setting import MODELS, Setting, SweepSetting
-from experiments.paper.rows import IMAGE_ROWS, Row
+from experiments.paper.rows import CROSS_PAIRS, TABLE_2, Pair
 from experiments.paper.scale import Ground, Scale
 from experiments.presets import changed
 
 LONGER = {"CIFAR100": 50_000 / 21_600, "Tiny-ImageNet": 300_000 / 156_200}  # times as many epochs (C.3)
 SMALLER_BATCH, SMALLER_RATE = 8, 10  # C.3: 128 for 1024, and 0.1 for 1.0
+ROLES = ("teacher", "student")
 _SELF = {"CIFAR100": "cifar100-resnet56-resnet56", "Tiny-ImageNet": "tiny-imagenet-resnet50-resnet50"}
 
 
@@ -21,18 +26,25 @@ class Planned:
     Attributes:
       name: its folder below the scale's.
       data, networks, variant: as figures name them; the variant is empty for a row of Table 2.
-      row: the row of Table 2 whose networks and data it has.
+      row: the networks and data of Table 2 that it has.
       setting: what `distill_jax.study` is given, but for `run`.
       steps: of a run.
+      pretrained: by role, the folder below --pretrained with the weights that it begins with.
     """
 
     name: str
     data: str
     networks: str
     variant: str
-    row: Row
+    row: Pair
     setting: Setting
     steps: int
+    pretrained: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_row(self) -> bool:
+        """Whether it is a row of Table 2."""
+        return self.name in {row.name for row in TABLE_2}
 
     @property
     def title(self) -> str:
@@ -51,6 +63,17 @@ class Planned:
         """Teacher and students of each seed; see `sweep.students`."""
         return len(MODELS) + 2 * len(self.setting.sweep.switch_step)
 
+    def placed(self, tokenizer: Path | None, pretrained: Path | None) -> "Planned":
+        """The same with the user's tokenizer and pretrained weights, where it needs any and they are given."""
+        setting = self.setting
+        if setting.data.tokenizer is not None and tokenizer is not None:
+            setting = changed(setting, data={"tokenizer": tokenizer})
+        if pretrained is not None:
+            for role, size in self.pretrained.items():
+                roberta = dataclasses.replace(getattr(setting, role).roberta, pretrained=pretrained / size)
+                setting = changed(setting, **{role: {"roberta": roberta}})
+        return dataclasses.replace(self, setting=setting)
+
     def located(self, folder: Path, data_dir: Path | None, seeds: int) -> Setting:
         """The setting with folders and repetitions filled in; `data_dir` has Tiny-ImageNet beside the TFDS folders."""
         if data_dir is not None and self.setting.data.dataset == "tiny-imagenet":
@@ -59,24 +82,28 @@ class Planned:
 
 
 def studies(scale: Scale) -> dict[str, Planned]:
-    """All studies of a scale by name: those of the rows of Table 2 first."""
+    """All studies of a scale by name, those of the rows of Table 2 first, without pairs that have no stand-in there."""
     plans = []
-    for row in IMAGE_ROWS:
-        ground = scale.grounds[row.dataset]
+    for row in (*TABLE_2, *CROSS_PAIRS):
+        ground = scale.grounds.get(row.dataset)
+        if ground is None or not {row.teacher, row.student} <= ground.networks.keys():
+            continue
         snapshots = ()
         if row.name in _SELF.values():  # whose evolution is shown
+            assert ground.early is not None
             steps, late = ground.steps, ground.late
             after = late + ground.base.objective.switch_window
             snapshots = tuple(s / steps for s in (ground.early, steps // 4, steps // 2, late, after, steps * 17 // 20))
         sweep = tuple(round(share * ground.steps) for share in ground.swept)
         plans.append(_plan(row.name, "", row, ground, late=ground.late, sweep=sweep, train={"snapshots": snapshots}))
-    rows = {row.name: row for row in IMAGE_ROWS}
+    rows = {row.name: row for row in TABLE_2}
     for dataset, factor in LONGER.items():
         row, ground = rows[_SELF[dataset]], scale.grounds[dataset]
         epochs = ground.base.train.epochs * factor
         steps = Length.of(changed(ground.base, train={"epochs": epochs}), ground.examples).total_steps
         window = ground.base.objective.switch_window
         after = (ground.late + window, ground.late + 2 * window, steps // 2, steps * 3 // 4)
+        assert ground.early is not None
         moments = (ground.early, ground.late // 2, ground.late, *after)
         train = {"epochs": epochs, "snapshots": tuple(step / steps for step in moments)}
         name = f"{dataset.lower()}-longer"
@@ -104,7 +131,7 @@ def studies(scale: Scale) -> dict[str, Planned]:
 
 
 def _plan(
-    name: str, variant: str, row: Row, ground: Ground, *, late: int, sweep: tuple[int, ...] = (), **groups: dict
+    name: str, variant: str, row: Pair, ground: Ground, *, late: int, sweep: tuple[int, ...] = (), **groups: dict
 ) -> Planned:
     teacher, student = ground.networks[row.teacher], ground.networks[row.student]
     groups["objective"] = groups.get("objective", {}) | {"switch_step": late}
@@ -118,4 +145,10 @@ def _plan(
         sweep=SweepSetting(switch_step=sweep),
     )
     steps = Length.of(setting, ground.examples).total_steps
-    return Planned(name, ground.label, f"{teacher.label} → {student.label}", variant, row, setting, steps)
+    folders = {
+        role: network.pretrained
+        for role, network in zip(ROLES, (teacher, student), strict=True)
+        if network.pretrained is not None
+    }
+    networks = f"{teacher.label} → {student.label}"
+    return Planned(name, ground.label, networks, variant, row, setting, steps, folders)

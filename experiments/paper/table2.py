@@ -25,7 +25,7 @@ def rows(outcomes: Mapping[str, Outcome], not_run: Mapping[str, Mapping[str, Any
 
     Args:
       outcomes: the finished studies by the rows' names.
-      not_run: of the image rows that are not: `command`, `expected_seconds` and `expected_on`, null where unknown.
+      not_run: of the rows that are not: `command`, `expected_seconds` and `expected_on`, null where unknown.
       scale: 'paper' or 'small'.
 
     Returns:

@@ -3,6 +3,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from distill_jax.data import load_dataset
+from distill_jax.data.subset import stratified
 from distill_jax.setting import DataSetting
 
 
@@ -44,6 +45,16 @@ def test_subset_keeps_order_ids_and_classes():
     rows = np.searchsorted(whole.train.id, part.train.id)
     np.testing.assert_array_equal(part.train.x, whole.train.x[rows])
     np.testing.assert_array_equal(part.test.id, whole.test.id[whole.test.label < 5])
+
+
+def test_subset_of_the_test_examples_is_drawn_alike_and_by_itself():
+    whole, part = load_dataset(DataSetting()), load_dataset(DataSetting(test_examples=40, noise_seed=1))
+    np.testing.assert_array_equal(part.train.x, whole.train.x)
+    np.testing.assert_array_equal(np.bincount(part.test.label), [4] * 10)
+    rows = np.searchsorted(whole.test.id, part.test.id)
+    np.testing.assert_array_equal(rows, stratified(whole.test.label, 40, 1))
+    np.testing.assert_array_equal(part.test.x, whole.test.x[rows])
+    assert load_dataset(DataSetting(test_examples=len(whole.test.id))).fingerprint == whole.fingerprint
 
 
 def test_noise_is_in_the_training_labels_alone():
@@ -95,6 +106,9 @@ def test_fingerprint_tells_data_apart_and_nothing_else(tmp_path):
         ("--train-examples 0: ", {"train_examples": 0}),
         ("--train-examples 9: ", {"train_examples": 9}),
         ("--train-examples 1438: ", {"train_examples": 1438}),
+        ("--test-examples 0: ", {"test_examples": 0}),
+        ("--test-examples 9: ", {"test_examples": 9}),
+        ("--test-examples 361: ", {"test_examples": 361}),
         ("--image-size 0: ", {"image_size": 0}),
         ("--image-size 3: ", {"image_size": 3}),
         ("--image-size 16: ", {"image_size": 16}),

@@ -4,7 +4,7 @@ import functools
 
 from experiments.paper.figures import beyond, measures, right, scatter, switching
 from experiments.paper.figures.drawn import Drawn, Figure
-from experiments.paper.rows import IMAGE_ROWS
+from experiments.paper.rows import IMAGE_ROWS, TABLE_2
 
 __all__ = ["FIGURES", "Drawn", "Figure"]
 
@@ -17,6 +17,13 @@ _TINY, _TINY_SMALLER, _TINY_TO_MOBILE, _TINY_MOBILE = (row.name for row in IMAGE
 _CIFAR10 = tuple(row.name for row in IMAGE_ROWS if row.dataset == "CIFAR10")
 _CIFAR100 = (_SELF, _SMALLER, _TO_MOBILE, _MOBILE)
 _TINY_ROWS = (_TINY, _TINY_SMALLER, _TINY_TO_MOBILE, _TINY_MOBILE)
+
+_SELF_TEXTS = tuple(
+    row.name for row in TABLE_2 if row.dataset in ("QQP", "IMDB", "AGNews") and row.teacher == row.student
+)
+_MNLI = tuple(f"mnli-roberta{size}-roberta{size}" for size in ("small", "medium"))
+_TO_MEDIUM = tuple(f"{texts}-robertabase-robertamedium" for texts in ("mnli", "agnews"))
+_TO_SMALL = tuple(f"{texts}-robertabase-robertasmall" for texts in ("agnews", "qqp", "imdb", "mnli"))
 
 _PHI = "Each point is an example: X is the teacher's phi(p) of the class it predicts, Y the student's of that class"
 _SEED = "points of seed 0, the control (a second one-hot model) above the distilled student"
@@ -58,6 +65,9 @@ _ALL = (
     Figure("fig5", "Figure 5", f"{_PHI}; {_SEED}; both splits.", _CIFAR100, _BOTH),
     Figure("fig6", "Figure 6", f"{_PHI}; {_SEED}; both splits.", _TINY_ROWS, _BOTH),
     Figure("fig7", "Figure 7", f"{_PHI}; {_SEED}; both splits.", _CIFAR10, _BOTH),
+    Figure("fig8", "Figure 8", f"Texts. {_PHI}; {_SEED}; both splits.", (*_MNLI, *_TO_MEDIUM), _BOTH),
+    Figure("fig9", "Figure 9", f"Texts, self-distillation. {_PHI}; {_SEED}; both splits.", _SELF_TEXTS, _BOTH),
+    Figure("fig10", "Figure 10", f"Texts, into another network. {_PHI}; {_SEED}; both splits.", _TO_SMALL, _BOTH),
     Figure(
         "fig11",
         "Figure 11",
@@ -117,8 +127,8 @@ _ALL = (
     Figure(
         "prediction",
         "",
-        "Does underfitting predict the gain? A marker for each row of Table 2, filled where teacher and student are "
-        "the same network.",
+        "Does underfitting predict the gain? A marker for each image row of Table 2, filled where teacher and student "
+        "are the same network.",
         tuple(row.name for row in IMAGE_ROWS),
         beyond.prediction,
     ),

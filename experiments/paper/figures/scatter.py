@@ -1,4 +1,4 @@
-"""Figures 1a, 2, 5, 6, 7, 11 and 17: every example in phi space, for the control and the distilled student."""
+"""Figures 1a, 2, 5 to 11 and 17: every example in phi space, for the control and the distilled student."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +13,8 @@ _WHICH = {"train": "hard training points", "test": "hard test points"}
 
 def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_from: str = "teacher") -> Drawn:
     """A column for each study, and for each split a row of the control and one of the distilled student.
+
+    Of one study alone there is a column for each split.
 
     Args:
       outcomes: of the studies.
@@ -52,6 +54,8 @@ def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_
                 )
                 row.append(cloud)
             rows.append(row)
+    if len(outcomes) == 1:
+        rows = [[cloud for row in rows[student::2] for cloud in row] for student in (0, 1)]
     sentences = []
     for outcome in outcomes:
         for split in splits:

@@ -1,0 +1,109 @@
+"""A study's trained RoBERTa as a Hugging Face folder, which transformers loads.
+
+python -m experiments.export WORKDIR --model kd --seed 0 --to DIR
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+from distill_jax.errors import InputError
+from experiments import command_line
+
+PROG = "python -m experiments.export"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Writes config.json and model.safetensors of a trained RoBERTa. The tokenizer is the one it was trained with."""
+
+    workdir: tyro.conf.Positional[Path | None] = None
+    """The --workdir of a study of texts."""
+    to: Path | None = None
+    """Folder to write, which must not be there."""
+    model: str = "kd"
+    """teacher, one_hot, kd, one_hot_to_kd, kd_to_one_hot, or a student of a sweep by the name of its dumps."""
+    seed: int = 0
+    """Its repetition."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    setting = command_line.parse(Setting(), PROG, arguments)
+    if setting.workdir is None:
+        raise InputError(f"WORKDIR: must be given, the --workdir of a study (all options: {PROG} --help)")
+    if setting.to is None:
+        raise InputError("--to: must be given, a folder to write")
+    if setting.to.exists():
+        raise InputError(f"--to {setting.to}: is there already; must be a new folder")
+    command_line.check_writable("--to", setting.to)
+
+    from distill_jax.models import huggingface
+
+    huggingface.save(setting.to, *trained(setting.workdir, setting.model, setting.seed))
+    Console().print(f"{setting.model}, seed {setting.seed}: {setting.to}", soft_wrap=True)
+
+
+def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
+    """A trained RoBERTa and its parameters, host arrays, from a study's last checkpoints.
+
+    Args:
+      workdir: of the study.
+      model: the name of its dumps.
+      seed: number of its repetition.
+
+    Raises:
+      InputError: there is no such study, or none of RoBERTas, or no such model in it, or it is not trained to its end.
+    """
+    import jax
+    import numpy as np
+
+    from distill_jax.checkpoint import Checkpoints
+    from distill_jax.models import huggingface
+    from distill_jax.optimizer import make_rule
+    from distill_jax.population import over_members
+    from distill_jax.setting import OptimizerSetting
+    from distill_jax.train_step import make_init
+    from distill_jax.workdir import network_folder, populations
+
+    try:
+        said = json.loads((workdir / "setting.json").read_text())
+        optimizer, length = OptimizerSetting(**said["optimizer"]), said["data"].get("length")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{workdir}: holds no study; must be the --workdir of one") from error
+    members = {(m.name, m.seed): p for p in populations(workdir) if p.is_finished for m in p.members}
+    if (model, seed) not in members:
+        seeds = sorted({number for name, number in members if name == model})
+        names = list(dict.fromkeys(name for name, _ in members)) or ["none"]
+        if not seeds:
+            raise InputError(f"--model {model}: must be one that is trained to its end there: {', '.join(names)}")
+        raise InputError(f"--seed {seed}: must be one that is trained to its end there: {', '.join(map(str, seeds))}")
+    role = "teacher" if model == "teacher" else "student"
+    network = said[role]["name"]
+    if network != "roberta":
+        raise InputError(f"--model {model}: is of the network {network}; must be of a roberta")
+    folder = network_folder(workdir, role)
+    if not folder.is_dir():
+        raise InputError(f"{workdir}: does not say of which sizes its RoBERTas are; run the study's command again")
+    roberta, population = huggingface.read_model(folder, "WORKDIR"), members[model, seed]
+    count = len(population.members)
+    init = over_members(make_init(roberta, make_rule(optimizer), (length,)), (0, 0), count)
+    numbers = jax.ShapeDtypeStruct((count,), np.int32)
+    on_host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
+    like = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=on_host),
+        jax.eval_shape(init, numbers, numbers),
+    )
+    with Checkpoints(population.folder / "checkpoints", keep=None) as saved:
+        params = saved.restore(saved.steps()[-1], like).state.params
+    place = [(m.name, m.seed) for m in population.members].index((model, seed))
+    return roberta, jax.tree.map(lambda leaf: np.asarray(leaf[place]), params)
+
+
+if __name__ == "__main__":
+    command_line.run(main)
