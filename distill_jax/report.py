@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 
 from distill_jax import deviations, dumps, findings, plots, statistics
 from distill_jax.errors import InputError
+from distill_jax.files import write_result
 from distill_jax.setting import MODELS, STUDENTS
-from distill_jax.workdir import write_result
 
 SPLITS = ("train", "test")
 PAIRS = (  # accuracy differences reported, first minus second

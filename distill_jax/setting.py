@@ -272,8 +272,8 @@ def identity(setting: Setting) -> dict[str, Any]:
 def _content(folder: Path) -> str:
     """A digest of a pretrained network, which names it wherever it lies."""
     found = hashlib.sha256()
-    for path in sorted(folder.expanduser().glob("*.*")):
-        if path.name in ("config.json", "model.safetensors"):
+    for path in (folder.expanduser() / name for name in ("config.json", "model.safetensors")):
+        if path.exists():
             with path.open("rb") as file:
                 found.update(hashlib.file_digest(file, "sha256").digest())
     return found.hexdigest()[:12]

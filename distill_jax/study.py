@@ -15,7 +15,7 @@ from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.length import Length
-from distill_jax.models import LARGE, build_model, huggingface, pretrained
+from distill_jax.models import LARGE, build_for, huggingface, pretrained
 from distill_jax.models.roberta import Roberta
 from distill_jax.objective import switch_step
 from distill_jax.placement import on_host
@@ -48,9 +48,7 @@ class Study:
         self._networks = {}
         for role in ("teacher", "student"):
             network = getattr(setting, role)
-            data = self.dataset
-            of_data = [data.num_classes, data.input_shape, setting.train.precision, f"--{role}", data.vocabulary]
-            self._networks[role] = build_model(network, *of_data)
+            self._networks[role] = build_for(self.dataset, network, setting.train.precision, f"--{role}")
             pretrained.read(network, self._networks[role], f"--{role}")
             for population in split(self._members(role), self._most(role)):
                 check_batch(setting.train.batch_size, shape(population))

@@ -1,6 +1,7 @@
 """A study's training programs, compiled for populations of one shape, with the data on the devices."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -8,19 +9,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jax.sharding import NamedSharding, PartitionSpec
 
 from distill_jax import backend, objective
 from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError
 from distill_jax.length import Length, dispatches
-from distill_jax.models import LARGE, build_model, pretrained
+from distill_jax.models import LARGE, build_for, pretrained
 from distill_jax.optimizer import learning_rates, make_rule
 from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, apart, make_mesh, over_devices, place
 from distill_jax.population import Member, over_members, over_mesh
 from distill_jax.predict import Predictor
-from distill_jax.setting import ModelSetting, Setting
+from distill_jax.setting import Setting
 from distill_jax.train_step import TrainState, make_dispatch, make_epoch_order, make_fixed, make_init
 
 _FIXED_SHARE = 0.25  # of a device's memory, for what models' untrained parts make of the training set
@@ -56,15 +56,10 @@ class Trainer:
         self.mesh = make_mesh(*shape)
         precision = setting.train.precision
         self.dtype = jnp.dtype(precision)
-
-        def build(of: ModelSetting, name: str) -> nn.Module:
-            given = [dataset.num_classes, dataset.input_shape, precision, f"--{name}", dataset.vocabulary]
-            return build_model(of, *given)
-
-        self.teacher = None if role == "teacher" else build(setting.teacher, "teacher")
+        self.teacher = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
         own = setting.teacher if role == "teacher" else setting.student
-        self.model = build(own, role)
-        self._pretrained = pretrained.read(own, self.model, f"--{role}")
+        self.model = build_for(dataset, own, precision, f"--{role}")
+        self._read_pretrained = functools.partial(pretrained.read, own, self.model, f"--{role}")
         standard = backend.defaults(own.name in LARGE)
         self.seeds_in_turn = standard.seeds_in_turn
         self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
@@ -96,7 +91,9 @@ class Trainer:
         roles = np.array([m.role for m in members], np.int32)
         seeds = np.array([m.seed for m in members], np.int32)
         state = self._init(place(self.mesh, roles, MEMBER), place(self.mesh, seeds, MEMBER))
-        of_all = jax.tree.map(lambda a: np.broadcast_to(a, (self.members, *a.shape)), self._pretrained)
+        # Read here and not before: a state that a checkpoint has needs none of it.
+        read = self._read_pretrained()
+        of_all = jax.tree.map(lambda a: np.broadcast_to(a, (self.members, *a.shape)), read)
         return state.replace(params=state.params | place(self.mesh, of_all, MEMBER))
 
     def state_like(self) -> TrainState:

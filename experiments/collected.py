@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from rich.console import Console
 
-from distill_jax.workdir import write_result
+from distill_jax.files import write_result
 from experiments.resumed import SAME
 
 _Portion = TypeVar("_Portion")

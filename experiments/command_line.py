@@ -3,15 +3,17 @@
 import contextlib
 import errno
 import io
+import json
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
 from distill_jax.errors import InputError, RunError
+from distill_jax.files import write_text
 from distill_jax.interruption import Interrupted
 
 _T = TypeVar("_T")
@@ -53,6 +55,12 @@ def check_writable(option: str, path: Path | None, suffix: str | None = None) ->
             raise InputError(f"{option} {path}: must end in {suffix}")
         if not path.absolute().parent.is_dir():
             raise InputError(f"{option} {path}: its folder is not there")
+
+
+def write_json(path: Path | None, value: Any) -> None:
+    """Writes a result file, so that it is there whole or as it was before; None is not asked for."""
+    if path is not None:
+        write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def _one_line(box: str, prog: str) -> str:

@@ -10,7 +10,6 @@ student and one for a distilled student, whose step has the teacher in it.
 """
 
 import dataclasses
-import json
 import statistics
 import tempfile
 import time
@@ -35,7 +34,6 @@ from distill_jax.setting import Setting
 from distill_jax.train import train
 from distill_jax.train_step import TrainState
 from distill_jax.trainer import Timing, Trainer
-from distill_jax.workdir import write_text
 from experiments import command_line
 from experiments.distill import setting_from
 
@@ -126,7 +124,7 @@ def main(arguments: Sequence[str]) -> None:
     Console().print(table)
     if file is not None:
         said = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "rows": rows}
-        write_text(file, json.dumps(said, indent=1) + "\n")
+        command_line.write_json(file, said)
 
 
 if __name__ == "__main__":

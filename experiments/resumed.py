@@ -1,12 +1,17 @@
 """Results that are written piece by piece, and gone on with by the same command."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from rich.console import Console
 
 from distill_jax.errors import InputError
+from experiments.command_line import write_json
 
+_T = TypeVar("_T")
 SAME = ("commit", "device", "devices", "backend", "versions")
 
 
@@ -34,6 +39,33 @@ def pieces(path: Path | None, said: Mapping[str, Any], name: str) -> Any:
             what = f"--{option.replace('_', '-')} {_short(setting.get(option))}, not {_short(value)}"
             raise InputError(f"--json {path}: was made with {what}; choose another file")
     return found
+
+
+def one_by_one(
+    path: Path | None,
+    said: Mapping[str, Any],
+    todo: Sequence[_T],
+    total: int,
+    measure: Callable[[_T], str],
+    console: Console,
+) -> None:
+    """Measures the pieces that are not there yet, and writes the result after each.
+
+    Args:
+      path: of --json; None where it is not asked for.
+      said: the result, with its pieces in it.
+      todo: what is to be measured.
+      total: how many pieces there are to be.
+      measure: adds the piece of one to the result, and gives a line on it.
+      console: told the line, and how long the rest will take.
+    """
+    started = time.monotonic()
+    for done, one in enumerate(todo, 1):
+        line = measure(one)
+        left = (time.monotonic() - started) / done * (len(todo) - done)
+        progress = f"[{total - len(todo) + done}/{total}, ETA {left / 60:.0f} min]"
+        console.print(f"{progress} {line}", markup=False, highlight=False)
+        write_json(path, said)
 
 
 def require_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:

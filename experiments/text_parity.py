@@ -7,7 +7,6 @@ on the right; everything is in float32, without dropout. Needs PyTorch (the extr
 """
 
 import dataclasses
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -170,7 +169,6 @@ def main(arguments: Sequence[str]) -> None:
     from importlib.metadata import version
 
     from distill_jax.environment import environment
-    from distill_jax.workdir import write_text
 
     rows = {name: compare(config, setting.texts, setting.seed) for name, config in CASES.items()}
     table = Table("network", "layers x units", "lengths", "largest logit", "difference", box=None)
@@ -185,7 +183,7 @@ def main(arguments: Sequence[str]) -> None:
     if setting.json is not None:
         said = environment(f"{PROG} {' '.join(arguments)}".strip())
         said["versions"] |= {"torch": torch.__version__, "transformers": version("transformers")}
-        write_text(setting.json, json.dumps({"environment": said, "rows": rows}, indent=1) + "\n")
+        command_line.write_json(setting.json, {"environment": said, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -78,6 +78,19 @@ def results(workdir: Path) -> dict[str, bytes]:
     return found | {"summary": json.dumps(summary, sort_keys=True).encode()}
 
 
+def stopping_at_the_second(measure):
+    """A function in place of another, that stops the command when it is called for the second time; and its calls."""
+    calls = []
+
+    def measured(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    return measured, calls
+
+
 def refused(main, arguments, parts, folder):
     """Checks that a command's `main` refuses arguments in one line that has these parts, and leaves a folder empty."""
     with pytest.raises(InputError) as caught:

@@ -11,9 +11,9 @@ import pytest
 
 from distill_jax.errors import InputError
 from experiments.comparison import markdown
-from experiments.eigenspace import bridge
-from experiments.eigenspace.bias import LEVELS
-from experiments.eigenspace.closed_form import ENDS, curve, distances, shares
+from experiments.eigenspace import bridge, bridge_summary
+from experiments.eigenspace.bias import LEVELS, shares
+from experiments.eigenspace.closed_form import ENDS, curve, distances
 from experiments.eigenspace.departures import BridgeSetting, departures
 
 ROOT = Path(__file__).parents[1]
@@ -70,17 +70,11 @@ def test_each_row_is_one_departure():
 
 
 def test_the_command_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    file, measured, measure = tmp_path / "bridge.json", [], bridge.measure
-
-    def stops(setting, dataset):
-        measured.append(setting)
-        if len(measured) == 2:
-            raise KeyboardInterrupt
-        return measure(setting, dataset)
-
+    file = tmp_path / "bridge.json"
+    stopping, calls = command.stopping_at_the_second(bridge_summary.measure)
     three = ("theory", "theory, but Adam", "paper")
     monkeypatch.setattr(bridge, "departures", lambda chosen: {name: departures(chosen)[name] for name in three})
-    monkeypatch.setattr(bridge, "measure", stops)
+    monkeypatch.setattr(bridge_summary, "measure", stopping)
     arguments = [*SMALL, "--json", str(file), "--figures", str(tmp_path / "figures")]
     with pytest.raises(KeyboardInterrupt):
         bridge.main(arguments)
@@ -88,7 +82,7 @@ def test_the_command_goes_on_where_it_stopped(tmp_path, monkeypatch):
     bridge.main(arguments)
     rows = json.loads(file.read_text())["rows"]
     assert tuple(rows) == three
-    assert len(measured) == len(rows) + 1  # the second one twice
+    assert len(calls) == len(rows) + 1  # the second one twice
     assert {p.name for p in (tmp_path / "figures").iterdir()} == {"eigenspace-bridge.png", "eigenspace-bridge.svg"}
     # The theory's own row is on the closed form, and its student has its teacher's curves.
     theory = rows["theory"]
@@ -120,4 +114,4 @@ def test_the_readme_s_table_is_that_of_the_file():
     blocks = re.findall("<!-- bridge: (.*?) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) == 1
     for file, block in blocks:
-        assert block == markdown(ROOT / file, bridge.lines)
+        assert block == markdown(ROOT / file, bridge_summary.lines)

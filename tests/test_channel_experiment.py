@@ -128,21 +128,15 @@ def test_a_sweep_is_every_combination_and_its_map_has_a_cell_for_each(tmp_path):
 
 
 def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    file, asked, measure = tmp_path / "map.json", [], sweep.measure
-
-    def stops(setting, cell):
-        asked.append(cell)
-        if len(asked) == 2:
-            raise KeyboardInterrupt
-        return measure(setting, cell)
-
-    monkeypatch.setattr(sweep, "measure", stops)
+    file = tmp_path / "map.json"
+    stopping, calls = command.stopping_at_the_second(sweep.measure)
+    monkeypatch.setattr(sweep, "measure", stopping)
     arguments = [*ARGUMENTS, "--sweep.similar", "1", "3", "--json", str(file), "--figures", str(tmp_path)]
     with pytest.raises(KeyboardInterrupt):
         main(arguments)
     assert len(json.loads(file.read_text())["sweep"]) == 1
     main(arguments)
-    assert asked == [{"similar": 1}, {"similar": 3}, {"similar": 3}]
+    assert [cell for _, cell in calls] == [{"similar": 1}, {"similar": 3}, {"similar": 3}]
     cells = json.loads(file.read_text())["sweep"]
     assert [cell["similar"] for cell in cells] == [1, 3]
     assert all(cell["paired_gain_over_control"]["n"] == 5 for cell in cells)

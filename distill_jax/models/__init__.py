@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from distill_jax.data.dataset import Vocabulary
+from distill_jax.data.dataset import Dataset, Vocabulary
 from distill_jax.errors import InputError
 from distill_jax.models.channel import Channel
 from distill_jax.models.mlp import MLP, Linear, RandomFeatures
@@ -23,6 +23,11 @@ from distill_jax.setting import ModelSetting
 
 CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
 LARGE = (*CONVOLUTIONAL, "roberta")  # of which few fit, and need to fit, on a device at once
+
+
+def build_for(dataset: Dataset, setting: ModelSetting, precision: str, option: str) -> nn.Module:
+    """`build_model` for the examples of a data set."""
+    return build_model(setting, dataset.num_classes, dataset.input_shape, precision, option, dataset.vocabulary)
 
 
 def build_model(

@@ -19,6 +19,7 @@ import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from distill_jax.errors import InputError
+from distill_jax.files import write_text
 from distill_jax.models.roberta import Roberta, RobertaConfig
 
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
@@ -219,7 +220,7 @@ def write_config(folder: Path, model: Roberta) -> None:
     said |= {theirs: getattr(model.config, ours) for ours, (theirs, _) in FIELDS.items()}
     said |= {"id2label": labels, "label2id": {name: int(k) for k, name in labels.items()}, "dtype": "float32"}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _CONFIG).write_text(json.dumps(said, indent=2) + "\n")
+    write_text(folder / _CONFIG, json.dumps(said, indent=2) + "\n")
 
 
 def _read_json(folder: Path, option: str) -> dict[str, Any]:

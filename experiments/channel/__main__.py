@@ -1,9 +1,7 @@
 """The command: trains all seeds, shows the numbers beside the paper's, and writes result and figures."""
 
 import dataclasses
-import json
 import sys
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -44,7 +42,6 @@ def main(arguments: Sequence[str]) -> None:
 
 def _compare(setting: Setting, said: dict[str, Any], console: Console) -> None:
     """One setting's numbers beside the paper's."""
-    from distill_jax.workdir import write_text
     from experiments.channel.population import outcomes
     from experiments.channel.summary import dumps, summarise, values
     from experiments.collected import Kept, collect
@@ -55,9 +52,8 @@ def _compare(setting: Setting, said: dict[str, Any], console: Console) -> None:
     found, first, seconds = collect(*how, kept, console)
     said |= {"seconds": seconds, **summarise(setting, found)}
     console.print(table(said))
-    if setting.json is not None:
-        write_text(setting.json, json.dumps(said, indent=1) + "\n")
-        kept.remove()
+    command_line.write_json(setting.json, said)
+    kept.remove()
     if setting.figures is not None:
         from distill_jax.plots import scatter
         from experiments.channel.picture import figure
@@ -74,24 +70,21 @@ def _compare(setting: Setting, said: dict[str, Any], console: Console) -> None:
 
 def _map(setting: Setting, cells: Sequence[dict[str, Any]], said: dict[str, Any], console: Console) -> None:
     """The gain over a grid of settings, a cell at a time; each is kept as soon as it is there."""
-    from distill_jax.workdir import write_text
     from experiments.channel import sweep
     from experiments.comparison import save
-    from experiments.resumed import pieces
+    from experiments.resumed import one_by_one, pieces
 
-    names, rows = list(cells[0]), pieces(setting.json, said | {"sweep": []}, "sweep")
-    todo = [cell for cell in cells if not _of_cell(rows, cell)]
-    started = time.monotonic()
-    for done, cell in enumerate(todo, 1):
-        row = sweep.measure(setting, cell)
-        rows.append(row)
-        left = (time.monotonic() - started) / done * (len(todo) - done)
+    names = list(cells[0])
+    rows = said["sweep"] = pieces(setting.json, said | {"sweep": []}, "sweep")
+
+    def measure(cell: dict[str, Any]) -> str:
+        rows.append(sweep.measure(setting, cell))
         which = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in cell.items())
-        gain = quote(row["paired_gain_over_control"], sign=True, scale=100)
-        progress = f"[{len(cells) - len(todo) + done}/{len(cells)}, ETA {left / 60:.0f} min]"
-        console.print(f"{progress} {which}: {gain} points over the control", markup=False, highlight=False)
-        if setting.json is not None:
-            write_text(setting.json, json.dumps(said | {"sweep": rows}, indent=1) + "\n")
+        gain = quote(rows[-1]["paired_gain_over_control"], sign=True, scale=100)
+        return f"{which}: {gain} points over the control"
+
+    todo = [cell for cell in cells if not _of_cell(rows, cell)]
+    one_by_one(setting.json, said, todo, len(cells), measure, console)
     if setting.figures is not None:
         shown = [row for cell in cells for row in _of_cell(rows, cell)]
         save({f"channel-{'-'.join(names)}": sweep.figure(shown, names)}, setting.figures)

@@ -1,7 +1,6 @@
 """The command: trains all seeds, shows the numbers beside the paper's, and writes result and figures."""
 
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -23,7 +22,6 @@ def main(arguments: Sequence[str]) -> None:
 
     from distill_jax import backend
     from distill_jax.environment import environment
-    from distill_jax.workdir import write_text
     from experiments import comparison
     from experiments.collected import Kept, collect
     from experiments.eigenspace.data import load
@@ -43,9 +41,8 @@ def main(arguments: Sequence[str]) -> None:
     found, first, seconds = collect(partial(outcomes, setting, dataset), setting.seeds, values, kept, console)
     said |= {"seconds": seconds, **summarise(setting, found)}
     console.print(comparison.table(said))
-    if setting.json is not None:
-        write_text(setting.json, json.dumps(said, indent=1) + "\n")
-        kept.remove()
+    command_line.write_json(setting.json, said)
+    kept.remove()
     if setting.figures is not None:
         from distill_jax.plots import scatter
         from experiments.eigenspace import picture

@@ -53,12 +53,16 @@ def time(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 def level(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     """Share of levels of u at which w is below u, less 1/2, of trajectories [..., T + 1]: [...]."""
+    w = shares(top, bottom)
+    return np.where(np.isfinite(w).all(-1), np.mean(w < LEVELS, -1) - 0.5, np.nan)
+
+
+def shares(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """w of trajectories [..., T + 1] where u first gets to `LEVELS`, [..., levels]; NaN if u or w goes nowhere."""
     u, w = progress(top), progress(bottom)
     rows = zip(u.reshape(-1, u.shape[-1]), w.reshape(-1, w.shape[-1]), strict=True)
-    below = [
-        np.mean(at_levels(LEVELS, *curve) < LEVELS) - 0.5 if np.isfinite(curve).all() else np.nan for curve in rows
-    ]
-    return np.reshape(below, u.shape[:-1])
+    found = [_at(LEVELS, *row) if np.isfinite(row).all() else np.full(len(LEVELS), np.nan) for row in rows]
+    return np.reshape(found, (*u.shape[:-1], len(LEVELS)))
 
 
 def at_equal(x: np.ndarray, y: np.ndarray, other_x: np.ndarray, other_y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +73,7 @@ def at_equal(x: np.ndarray, y: np.ndarray, other_x: np.ndarray, other_y: np.ndar
     """
     low, high = max(x[0], other_x[0]), min(x.max(), other_x.max())
     levels = low + (high - low) * LEVELS if high > low else np.empty(0)
-    return at_levels(levels, x, y), at_levels(levels, other_x, other_y)
+    return _at(levels, x, y), _at(levels, other_x, other_y)
 
 
 def biases(top: np.ndarray, bottom: np.ndarray) -> dict[str, np.ndarray]:
@@ -107,7 +111,7 @@ def _half(share: np.ndarray) -> np.ndarray:
         return before[..., 0] + (0.5 - low) / (high - low)
 
 
-def at_levels(levels: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _at(levels: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """y where x [points] first gets to the levels, which it does, by straight lines between points: [levels]."""
     new = np.concatenate([[True], x[1:] > np.maximum.accumulate(x)[:-1]])
     return np.interp(levels, x[new], y[new])

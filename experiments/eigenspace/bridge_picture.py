@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from distill_jax.plots import LABELS, STYLES
 from experiments.comparison import NAMES
 from experiments.eigenspace.bias import LEVELS
-from experiments.eigenspace.bridge import DRAWN
+from experiments.eigenspace.bridge_summary import DRAWN
 
 _COLUMNS = 6
 

@@ -13,7 +13,7 @@ well, whatever its teacher's time. First weights other than 0 do not change the 
 
 import numpy as np
 
-from experiments.eigenspace.bias import LEVELS, at_levels, progress
+from experiments.eigenspace.bias import LEVELS
 from theory.eigenspace import sparsity
 
 ENDS = np.logspace(-1, 6, 141)  # times T that are tried, in units of 1 / the greatest eigenvalue
@@ -29,19 +29,11 @@ def curve(u: np.ndarray, top: np.ndarray, bottom: np.ndarray, end: np.ndarray) -
         return (1 - left) / np.asarray(sparsity(bottom, end))
 
 
-def shares(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """w of trajectories [..., T + 1] where u first gets to `LEVELS`, [..., levels]; NaN if u or w goes nowhere."""
-    u, w = progress(top), progress(bottom)
-    rows = zip(u.reshape(-1, u.shape[-1]), w.reshape(-1, w.shape[-1]), strict=True)
-    found = [at_levels(LEVELS, *row) if np.isfinite(row).all() else np.full(len(LEVELS), np.nan) for row in rows]
-    return np.reshape(found, (*u.shape[:-1], len(LEVELS)))
-
-
 def distances(found: np.ndarray, top: np.ndarray, bottom: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Mean distance of a model's curves from the closed form's of each end time, over pairs and levels: [ends].
 
     Args:
-      found: of `shares`, [pairs, levels]; pairs that have none are left out.
+      found: of `bias.shares`, [pairs, levels]; pairs that have none are left out.
       top, bottom: eigenvalues of each pair's directions, [pairs].
       ends: in units of 1 / the unit of the eigenvalues, [ends].
     """

@@ -6,7 +6,6 @@
 The same command goes on with what was interrupted, and trains nothing that is there.
 """
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -25,7 +24,6 @@ def main(arguments: Sequence[str]) -> None:
     setting = command_line.parse(Setting(), PROG, arguments, flags=True)
 
     from distill_jax.environment import environment
-    from distill_jax.workdir import write_text
     from experiments.paper import document, listing, table2
     from experiments.paper.figures import FIGURES
     from experiments.paper.make import Maker
@@ -53,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
         console.print(Markdown(table2.lines(rows)))
         if setting.json is not None:
             made = environment(command)
-            write_text(setting.json, json.dumps([row | {"environment": made} for row in rows], indent=1) + "\n")
+            command_line.write_json(setting.json, [row | {"environment": made} for row in rows])
         if everything:
             maker.write_all(drawn, rows, command)
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from distill_jax import backend, plots
 from distill_jax.environment import environment
 from distill_jax.errors import InputError
-from distill_jax.workdir import write_result
+from distill_jax.files import write_result
 from experiments.complete import complete
 from experiments.paper import document, table2
 from experiments.paper.cost import Record, committed, expected
@@ -67,7 +67,7 @@ class Maker:
             plan = self._plans[name]
             self._console.print(f"study {number} of {len(missing)}, {name}: {plan.title}", soft_wrap=True)
             setting = plan.located(self._folder, self._setting.data_dir, self._setting.seeds)
-            complete(setting, self.command(name), self._console)
+            complete(setting, self.command(plan), self._console)
             outcome = finished(plan, self._folder, self._setting.seeds)
             assert outcome is not None
             self.outcomes[name] = outcome
@@ -99,13 +99,12 @@ class Maker:
         for size in sizes:
             huggingface.read_config(needed["--pretrained"].expanduser() / size, "--pretrained")
 
-    def command(self, target: str, scale: str | None = None) -> str:
-        """The command that makes something [default: at this scale]."""
+    def command(self, plan: Planned, scale: str | None = None) -> str:
+        """The command that trains a study [default: at this scale]."""
         own = self._setting
-        words = [target, "--scale", scale or own.scale, "--data-dir", str(own.data_dir or "DIR")]
+        words = [plan.name, "--scale", scale or own.scale, "--data-dir", str(own.data_dir or "DIR")]
         words += ["--workdir", str(own.workdir)]
         words += ["--seeds", str(own.seeds)] if own.seeds != _SEEDS else []
-        plan = (self._plans if scale is None else studies(PAPER))[target]
         words += ["--tokenizer", str(own.tokenizer or "DIR")] if plan.row.is_text else []
         words += ["--pretrained", str(own.pretrained or "DIR")] if plan.pretrained else []
         return f"{PROG} {shlex.join(words)}"
@@ -153,9 +152,10 @@ class Maker:
         records, not_run, of_paper = self.records(), {}, studies(PAPER)
         for row in TABLE_2:
             here = row.name in self._plans  # if it has no stand-in it can be run at the paper's scale alone
-            time = expected((self._plans if here else of_paper)[row.name], self._setting.seeds, records)
+            plan = self._plans[row.name] if here else of_paper[row.name]
+            time = expected(plan, self._setting.seeds, records)
             not_run[row.name] = {
-                "command": self.command(row.name, None if here else PAPER.name),
+                "command": self.command(plan, None if here else PAPER.name),
                 "expected_seconds": time and time.seconds,
                 "expected_on": time and time.device,
             }

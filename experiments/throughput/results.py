@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_jax.errors import InputError
-from distill_jax.workdir import write_text
-from experiments.command_line import check_writable
+from experiments.command_line import check_writable, write_json
 from experiments.resumed import require_same
 
 
@@ -44,4 +43,4 @@ def begin(path: Path, environment: dict[str, Any]) -> list[dict[str, Any]]:
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes all rows, so that the file is there whole or not at all."""
-    write_text(path, json.dumps(rows, indent=1) + "\n")
+    write_json(path, rows)
