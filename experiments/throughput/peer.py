@@ -71,9 +71,10 @@ class Peer:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self.student, self.teacher = self._build(), self._build().eval().requires_grad_(False)
         self.optimizer = self._optimizer()
-        self.mean, self.std = (torch.from_numpy(a).to(self._device) for a in (dataset.mean, dataset.std))
-        self.x, self.label = (torch.from_numpy(a).to(self._device) for a in (dataset.train.x, dataset.train.label))
-        self.label, self.test = self.label.long(), torch.from_numpy(dataset.test.x).to(self._device)
+        self.mean, self.std = (self._on_device(a) for a in (dataset.mean, dataset.std))
+        self.x, self.label, self.test = (
+            self._on_device(a) for a in (dataset.train.x, dataset.train.label, dataset.test.x)
+        )
         augmented = network.augment != "none" and kind != "kd-cached"  # a cache serves nothing that is augmented
         self._pad = dataset.input_shape[0] // 8 if augmented else 0
         if self._pad:
@@ -94,8 +95,16 @@ class Peer:
             self._evaluate = torch.compile(self.logits, dynamic=False)
 
     def _build(self) -> nn.Module:
-        model = pytorch_networks.build(self._network.model, self._network.classes, self._network.input_shape)
-        return model.to(self._device, memory_format=torch.channels_last if self._network.convolutional else None)
+        of = self._network
+        model = pytorch_networks.build(of.model, of.classes, of.input_shape, of.vocabulary)
+        return model.to(self._device, memory_format=torch.channels_last if of.convolutional else None)
+
+    def _on_device(self, values: np.ndarray | None) -> torch.Tensor | None:
+        """Values as they are, but tokens and labels as int64, by which PyTorch looks up."""
+        if values is None:
+            return None
+        dtype = np.int64 if values.dtype in (np.uint16, np.int32) else values.dtype
+        return torch.from_numpy(values.astype(dtype, copy=False)).to(self._device)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         rule, parameters = self._network.optimizer, self.student.parameters()
@@ -109,6 +118,8 @@ class Peer:
 
     def _normalised(self, x: torch.Tensor) -> torch.Tensor:
         """[B, H, W, C] or [B, D] raw -> float32; for convolutions [B, C, H, W], channels last in memory."""
+        if self.mean is None:  # tokens
+            return x
         x = (x.float() - self.mean) / self.std
         return x.permute(0, 3, 1, 2) if self._network.convolutional else x
 
@@ -223,7 +234,7 @@ def _contender(row: Row, name: str, compiled: bool, kept: bool) -> Contender:
     network, dataset = NETWORKS[row.network], synthetic(row.network)
     torch._dynamo.reset()  # what was compiled for rows before
     peer = Peer(network, dataset, row.dtype, row.batch, row.kind, compiled, kept)
-    batch = min(backend.defaults(network.convolutional).evaluation_batch, len(peer.test))
+    batch = min(backend.defaults(network.large).evaluation_batch, len(peer.test))
 
     def run(calls: int) -> None:
         for _ in range(calls):
