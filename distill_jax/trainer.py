@@ -16,7 +16,7 @@ from distill_jax.buckets import Buckets
 from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError
 from distill_jax.length import Length, dispatches
-from distill_jax.models import LARGE, build_for, pretrained
+from distill_jax.models import build_for, kind, pretrained
 from distill_jax.optimizer import learning_rates, make_rule
 from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, apart, make_mesh, over_devices, place
 from distill_jax.population import Member, over_members, over_mesh
@@ -61,7 +61,7 @@ class Trainer:
         own = setting.teacher if role == "teacher" else setting.student
         self.model = build_for(dataset, own, precision, f"--{role}")
         self._read_pretrained = functools.partial(pretrained.read, own, self.model, f"--{role}")
-        standard = backend.defaults(own.name in LARGE)
+        standard = backend.defaults(kind(own.name))
         self.seeds_in_turn = standard.seeds_in_turn
         self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
         self.rule = make_rule(setting.optimizer)

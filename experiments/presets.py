@@ -126,7 +126,7 @@ _PRESETS = {
     ),
     "imdb-small": Preset(
         "a small RoBERTa from scratch on part of IMDB's reviews, 128 tokens of each; needs --tokenizer",
-        "20 to 30 minutes on 2 CPU cores",
+        "15 minutes on 2 CPU cores",
         Setting(
             # Each snapshot evaluates both splits for each model: of 25,000 test reviews it would cost as much as two
             # epochs. With 2,500 the standard error of an accuracy of 80% is 0.8 points, and less of a difference
