@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from small_study import advance, dataset
 
-from distill_jax.data.dataset import Dataset, Split
+from distill_jax.data.dataset import Dataset, Split, Vocabulary
 from distill_jax.errors import InputError
-from distill_jax.models import MobileNetV2, ResNet18, ResNet50, ResNetCIFAR
+from distill_jax.models import MobileNetV2, ResNet18, ResNet50, ResNetCIFAR, build_for
+from distill_jax.objective import cross_entropy
 from distill_jax.placement import on_host
 from distill_jax.population import Member
-from distill_jax.setting import ModelSetting, OptimizerSetting, RunSetting
-from distill_jax.trainer import Trainer
-from experiments.throughput import grid, measure, ours, results
+from distill_jax.setting import ModelSetting, OptimizerSetting, RobertaSetting, RunSetting
+from distill_jax.trainer import Timing, Trainer
+from experiments.throughput import grid, measure, ours, picture, results
 from experiments.throughput.__main__ import main
+from experiments.throughput.data import synthetic
 from experiments.throughput.flops import flops
 from experiments.throughput.grid import NETWORKS, Network, Row
 from experiments.throughput.picture import roofline
@@ -27,6 +29,29 @@ from experiments.throughput.rounds import Contender, ratios, take_turns
 from experiments.throughput.table import markdown
 
 MLP_ROW = "digits-mlp/one-hot/float32/128/p1"
+STILL = RobertaSetting(layers=2, units=16, dropout=0.0, attention_dropout=0.0)
+TEXTS = Network(
+    ModelSetting("roberta", roberta=STILL),
+    *((12,), 5, 20, 12, 20, 12, (20,)),
+    optimizer=OptimizerSetting("adam", learning_rate=0.01),
+    augment="none",
+    vocabulary=Vocabulary(30, pad=1),
+)
+
+
+@pytest.fixture
+def texts(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "texts", TEXTS)
+    return synthetic("texts")
+
+
+@pytest.fixture
+def one_thread():
+    torch = pytest.importorskip("torch", reason="the peer needs PyTorch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def variables_of(model, size):
@@ -83,6 +108,41 @@ def test_loops_count_as_often_as_they_run_and_branches_once():
     assert flops(jax.make_jaxpr(jax.vmap(lambda a: a @ a))(jnp.ones((3, 8, 8)))) == 3 * once
 
 
+def by_hand(layers, units, tokens, classes):
+    """FLOPs of a RoBERTa's forward pass: two for every use of a kernel's weight, and those of attention."""
+    square = 2 * units**2  # of a token and a kernel; attention has four such kernels, and up and down are like eight
+    layer = tokens * (12 * square + 4 * tokens * units)
+    last = tokens * 2 * square + 10 * square + 4 * tokens * units  # keys and values of all, the rest of the first alone
+    return (layers - 1) * layer + last + square + 2 * units * classes
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "units", "classes"),
+    [("mnli-roberta-base", 12, 768, 3), ("mnli-roberta-small", 4, 512, 3), ("imdb-roberta-2x64", 2, 64, 2)],
+)
+def test_texts_have_the_flops_counted_by_hand(name, layers, units, classes):
+    assert grid.forward_flops(name) == by_hand(layers, units, 128, classes)
+
+
+def test_a_population_on_several_devices_has_the_flops_of_all(texts):
+    assert jax.device_count() == 4
+    trainer = Trainer(ours.setting_of(Row("texts", "one-hot", "float32", 20, 4)), texts, "student", (4, 1))
+    runner = trainer.runner([Member("one_hot", seed) for seed in range(4)], None, Timing())
+    traced = trainer.lowerable(False, 1).trace(*runner.arguments(trainer.state_like(), 0, 1))
+    assert flops(traced.jaxpr) == 4 * 20 * 3 * by_hand(2, 16, 12, 5)
+
+
+def test_texts_are_noise_without_padding():
+    data = synthetic("imdb-roberta-2x64")
+    assert (data.mean, data.std, data.vocabulary) == (None, None, Vocabulary(50_265, pad=1))
+    assert (data.train.x.shape, data.train.x.dtype) == ((4000, 128), np.uint16)
+    for split in (data.train, data.test):
+        found = np.bincount(split.x.ravel(), minlength=50_265)
+        assert found[1] == 0  # padding
+        assert len(found) == 50_265
+        assert np.abs(found - split.x.size / 50_264)[found > 0].max() < 8 * (split.x.size / 50_264) ** 0.5
+
+
 def test_what_the_roofline_allows():
     roofs = Roofs(bandwidth=10.0, peak={"float32": 100.0, "bfloat16": 400.0})
     assert roofs.attainable("float32", 30.0, 6.0) == 50.0  # below the ridge: intensity 5 x bandwidth 10
@@ -111,6 +171,13 @@ def test_rows_have_names_of_their_own_and_a_cpu_leaves_out_the_long_ones():
     assert grid.left_out(Row("cifar-resnet20", "one-hot", "float32", 128, 1)) is None
     assert "12,0" not in (why := grid.left_out(Row("tiny-resnet50", "kd", "float32", 1024, 16)))
     assert "too long on a CPU" in why
+    assert all(grid.left_out(row) for row in rows if row.network == "mnli-roberta-base")
+    assert not any(grid.left_out(row) for row in rows if row.network == "imdb-roberta-2x64")
+
+
+def test_every_network_has_a_marker_of_its_own():
+    assert set(picture._STYLES) == set(NETWORKS)
+    assert len(set(picture._STYLES.values())) == len(NETWORKS)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +190,7 @@ def test_rows_have_names_of_their_own_and_a_cpu_leaves_out_the_long_ones():
     ],
     ids=["mlp", "random-features", "channel", "resnet"],
 )
-def test_a_peer_s_steps_have_our_losses(model, shape, optimizer, kind):
-    torch = pytest.importorskip("torch", reason="the peer needs PyTorch")
+def test_a_peer_s_steps_have_our_losses(model, shape, optimizer, kind, one_thread):
     from experiments.throughput.peer import Peer
     from experiments.throughput.pytorch_networks import state_of
 
@@ -156,18 +222,61 @@ def test_a_peer_s_steps_have_our_losses(model, shape, optimizer, kind):
     pupil = Member("kd" if kind == "kd" else "one_hot", 0)
     _, expected = advance(trainer, [pupil], teacher if kind == "kd" else None, steps=4)
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        peer = Peer(network, data, "float32", 20, kind, compiled=False)
-        for twin, variables in ((peer.student, student), (peer.teacher, teacher)):
-            twin.load_state_dict(state_of(jax.tree.map(lambda leaf: leaf[0], variables)), strict=False)
-        losses = [float(peer.step()) for _ in range(4)]
-        assert peer.evaluate(8).shape == (12, 5)
-    finally:
-        torch.set_num_threads(before)
+    peer = Peer(network, data, "float32", 20, kind, compiled=False)
+    for twin, variables in ((peer.student, student), (peer.teacher, teacher)):
+        twin.load_state_dict(state_of(jax.tree.map(lambda leaf: leaf[0], variables)), strict=False)
+    losses = [float(peer.step()) for _ in range(4)]
+    assert peer.evaluate(8).shape == (12, 5)
     np.testing.assert_allclose(losses, expected[0], rtol=1e-4)
     assert losses[3] < losses[0]
+
+
+def test_a_peer_of_texts_has_our_gradients(texts, one_thread):
+    import torch
+
+    from experiments.throughput.peer import Peer
+    from experiments.throughput.pytorch_roberta import state_of
+
+    model = build_for(texts, TEXTS.model, "float32", "--student")
+    x, label = (jnp.asarray(a) for a in (texts.train.x, texts.train.label))
+
+    @jax.jit
+    def drawn(seed):  # with larger weights than at first, so that logits differ from text to text
+        return jax.tree.map(lambda leaf: 10 * leaf, model.init(jax.random.key(seed), x, train=False))
+
+    teacher, student = map(drawn, range(2))
+
+    def loss(variables):
+        taught = model.apply(teacher, x, train=False)
+        return cross_entropy(model.apply(variables, x, train=True), label, taught, 1.0, TEXTS.temperature, "T^2")
+
+    expected, gradients = jax.jit(jax.value_and_grad(loss))(student)
+    peer = Peer(TEXTS, texts, "float32", 20, "kd", compiled=False)
+    peer.student.load_state_dict(state_of(student))
+    peer.teacher.load_state_dict(state_of(teacher))
+    found, _ = peer.loss(torch.arange(20))
+    found.backward()
+    assert found.item() == pytest.approx(float(expected), rel=1e-5)
+    gradients = state_of(gradients)
+    largest = max(float(gradient.abs().max()) for gradient in gradients.values())
+    assert largest > 0.1
+    for name, parameter in peer.student.named_parameters():
+        np.testing.assert_allclose(parameter.grad, gradients.pop(name), atol=1e-5 * largest, err_msg=name)
+    assert not gradients
+
+
+def test_a_peer_of_texts_drops_in_training_alone(texts, one_thread):
+    import torch
+
+    from experiments.throughput.peer import Peer
+
+    for name in ("dropout", "attention_dropout"):
+        setting = dataclasses.replace(STILL, **{name: 0.1})
+        network = dataclasses.replace(TEXTS, model=ModelSetting("roberta", roberta=setting))
+        peer = Peer(network, texts, "float32", 20, "kd", compiled=False)
+        assert not torch.equal(peer.student(peer.x), peer.student(peer.x))
+        assert torch.equal(peer.teacher(peer.x), peer.teacher(peer.x))
+        np.testing.assert_array_equal(peer.evaluate(12), peer.evaluate(12))
 
 
 def test_a_peer_crops_and_mirrors_as_ours_does():

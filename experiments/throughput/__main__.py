@@ -132,7 +132,7 @@ def _sides(options: Options, console: Console, command: str) -> tuple[dict[str, 
             why = peer.comparable()
             if why is None:
                 peers = peer.Peers(options.compiled_peer)
-                said["versions"]["torch"] = peer.VERSION
+                said["versions"] |= peer.VERSIONS
             else:
                 console.print(f"without PyTorch: {why}", soft_wrap=True)
     return said, peers

@@ -16,7 +16,8 @@ def flops(jaxpr: Any) -> int:
     """Floating-point operations of the products in a jaxpr, two for each multiplication and its addition.
 
     Everything else (normalisation, activation, the optimizer) is left out: it is a few operations an element. A loop
-    counts as often as it runs; one whose length is not known, once; of a branch, the dearest side.
+    counts as often as it runs; one whose length is not known, once; of a branch, the dearest side. What is mapped over
+    devices counts for all of them, and is taken to be mapped over the whole mesh, as `placement.over_devices` does.
 
     Args:
       jaxpr: as `jax.make_jaxpr(f)(*args)` or `jax.jit(f).trace(*args).jaxpr` give it.
@@ -30,9 +31,16 @@ def flops(jaxpr: Any) -> int:
             total += _product(equation)
         else:
             within = [flops(inner) for value in equation.params.values() for inner in _jaxprs(value)]
-            times = equation.params["length"] if name == "scan" else 1
-            total += times * (max(within, default=0) if name == "cond" else sum(within))
+            once = max(within, default=0) if name == "cond" else sum(within)
+            total += once * _times(name, equation.params)
     return total
+
+
+def _times(name: str, params: dict[str, Any]) -> int:
+    """How often what a primitive holds is computed."""
+    if name == "scan":
+        return params["length"]
+    return params["mesh"].size if name == "shard_map" else 1
 
 
 def _jaxprs(value: Any) -> list[Any]:

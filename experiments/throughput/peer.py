@@ -1,16 +1,18 @@
 """The peer's side of a row, in PyTorch as its good users write it, on the same data by the same recipe.
 
-Data lie on the device as uint8, channels last and padded once for all crops; a batch is one gather that crops and
-mirrors. The optimizer is fused. On a GPU bfloat16 rows are under autocast (AMP) and convolutions are chosen by trial
-(cudnn.benchmark); float32 means float32, as on our side: no TF32. The whole forward pass from the gather to the loss
-is compiled, on GPUs in the mode that replays CUDA graphs, since networks as small as these wait for their launches.
-Nothing waits for the device before a round ends. Threads are as PyTorch sets them by itself: all cores, as JAX does.
+Data lie on the device, images as uint8, channels last and padded once for all crops; a batch is one gather that crops
+and mirrors. RoBERTa is transformers' own. The optimizer is fused. On a GPU bfloat16 rows are under autocast (AMP) and
+convolutions are chosen by trial (cudnn.benchmark); float32 means float32, as on our side: no TF32. The whole forward
+pass from the gather to the loss is compiled, on GPUs in the mode that replays CUDA graphs, since networks as small as
+these wait for their launches. Nothing waits for the device before a round ends. Threads are as PyTorch sets them by
+itself: all cores, as JAX does.
 
 A population is trained the usual way, one member after another: so its examples/s are those of one member.
 """
 
 import contextlib
 import time
+from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -27,7 +29,7 @@ from experiments.throughput.data import synthetic
 from experiments.throughput.grid import NETWORKS, Network, Row
 from experiments.throughput.rounds import Contender
 
-VERSION = str(torch.__version__)
+VERSIONS = {"torch": str(torch.__version__), "transformers": version("transformers")}
 
 
 def device() -> torch.device:
@@ -72,9 +74,10 @@ class Peer:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self.student, self.teacher = self._build(), self._build().eval().requires_grad_(False)
         self.optimizer = self._optimizer()
-        self.mean, self.std = (torch.from_numpy(a).to(self._device) for a in (dataset.mean, dataset.std))
-        self.x, self.label = (torch.from_numpy(a).to(self._device) for a in (dataset.train.x, dataset.train.label))
-        self.label, self.test = self.label.long(), torch.from_numpy(dataset.test.x).to(self._device)
+        self.mean, self.std = (self._on_device(a) for a in (dataset.mean, dataset.std))
+        self.x, self.label, self.test = (
+            self._on_device(a) for a in (dataset.train.x, dataset.train.label, dataset.test.x)
+        )
         augmented = network.augment != "none" and kind != "kd-cached"  # a cache serves nothing that is augmented
         self._pad = dataset.input_shape[0] // 8 if augmented else 0
         if self._pad:
@@ -95,8 +98,16 @@ class Peer:
             self._evaluate = torch.compile(self.logits, dynamic=False)
 
     def _build(self) -> nn.Module:
-        model = pytorch_networks.build(self._network.model, self._network.classes, self._network.input_shape)
-        return model.to(self._device, memory_format=torch.channels_last if self._network.convolutional else None)
+        of = self._network
+        model = pytorch_networks.build(of.model, of.classes, of.input_shape, of.vocabulary)
+        return model.to(self._device, memory_format=torch.channels_last if of.convolutional else None)
+
+    def _on_device(self, values: np.ndarray | None) -> torch.Tensor | None:
+        """Values as they are, but tokens and labels as int64, by which PyTorch looks up."""
+        if values is None:
+            return None
+        dtype = np.int64 if values.dtype in (np.uint16, np.int32) else values.dtype
+        return torch.from_numpy(values.astype(dtype, copy=False)).to(self._device)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         rule, parameters = self._network.optimizer, self.student.parameters()
@@ -110,6 +121,8 @@ class Peer:
 
     def _normalised(self, x: torch.Tensor) -> torch.Tensor:
         """[B, H, W, C] or [B, D] raw -> float32; for convolutions [B, C, H, W], channels last in memory."""
+        if self.mean is None:  # tokens
+            return x
         x = (x.float() - self.mean) / self.std
         return x.permute(0, 3, 1, 2) if self._network.convolutional else x
 

@@ -17,6 +17,9 @@ _STYLES = {
     "mnist-random-features": ("v", "#56B4E9"),
     "channel": ("X", "#000000"),
     "digits-mlp": ("*", "#7F6000"),
+    "mnli-roberta-base": ("<", "#882255"),
+    "mnli-roberta-small": (">", "#44AA99"),
+    "imdb-roberta-2x64": ("h", "#332288"),
 }
 _ROOFS = {"float32": "-", "bfloat16": (0, (5, 2))}
 

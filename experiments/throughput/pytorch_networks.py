@@ -1,6 +1,7 @@
 """Our networks in plain PyTorch, with the same names for the same layers: the peer, and the tests' reference.
 
-Images are [B, C, H, W]. Initialisation is PyTorch's own; `state_of` carries our variables over.
+Images are [B, C, H, W]. Initialisation is PyTorch's own; `state_of` carries our variables over. RoBERTa is that of
+transformers, see `pytorch_roberta`.
 """
 
 import math
@@ -13,10 +14,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from distill_jax.data.dataset import Vocabulary
+from distill_jax.models import build_model
 from distill_jax.setting import ModelSetting
 
 
-def build(setting: ModelSetting, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+def build(
+    setting: ModelSetting, classes: int, input_shape: tuple[int, ...], vocabulary: Vocabulary | None = None
+) -> nn.Module:
     """The twin of `distill_jax.models.build_model`, for the networks that the benchmark measures.
 
     Raises:
@@ -40,6 +45,10 @@ def build(setting: ModelSetting, classes: int, input_shape: tuple[int, ...]) -> 
             return RandomFeatures(values, setting.features, classes)
         case "channel":
             return Channel(values // classes, classes)
+        case "roberta":
+            from experiments.throughput.pytorch_roberta import RobertaTwin
+
+            return RobertaTwin(build_model(setting, classes, input_shape, vocabulary=vocabulary))
     raise ValueError(f"no PyTorch twin of {setting}")
 
 
