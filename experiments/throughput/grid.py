@@ -15,9 +15,9 @@ from experiments.throughput.flops import flops
 
 KINDS = ("one-hot", "kd", "kd-cached", "evaluate", "dump")
 POPULATIONS = (1, 2, 4, 8, 16)
-# On a CPU: what 2 cores of an Intel Xeon reached, rounded down. In ResNet-20; in the same mapped over the members of a
+# On a CPU: what 2 cores reached, rounded down. In ResNet-20 (Intel Xeon); in the same mapped over the members of a
 # population, whose convolutions become grouped ones, several times slower in XLA's CPU backend; and in a network of
-# matrix products (RoBERTa 4x512), mapped or not.
+# matrix products, mapped or not (RoBERTa 4x512; AMD EPYC).
 CPU_FLOPS, CPU_FLOPS_MAPPED, CPU_FLOPS_PRODUCTS = 50e9, 12e9, 100e9
 CPU_SECONDS = 10.0  # a row is left out on a CPU if one step, or the evaluation, would take longer by these
 

@@ -1,7 +1,7 @@
 """The peer's side of a row, in PyTorch as its good users write it, on the same data by the same recipe.
 
 Data lie on the device, images as uint8, channels last and padded once for all crops; a batch is one gather that crops
-and mirrors. RoBERTa is transformers' own. The optimizer is fused. On a GPU bfloat16 rows are under autocast (AMP) and
+and mirrors. RoBERTa is that of transformers. Optimizers are fused. On a GPU bfloat16 rows are under autocast (AMP) and
 convolutions are chosen by trial (cudnn.benchmark); float32 means float32, as on our side: no TF32. The whole forward
 pass from the gather to the loss is compiled, on GPUs in the mode that replays CUDA graphs, since networks as small as
 these wait for their launches. Nothing waits for the device before a round ends. Threads are as PyTorch sets them by
