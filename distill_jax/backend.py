@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Literal
 
 import jax
 
@@ -26,20 +27,23 @@ class Defaults:
     seeds_in_turn: bool = False
 
 
-def defaults(large: bool) -> Defaults:
+def defaults(kind: Literal["convolutional", "text", "dense"]) -> Defaults:
     """The defaults for this process's backend: on CPUs measured (BUILD_NOTES.md, "Measurements"), elsewhere not yet.
 
     Args:
-      large: whether the network is convolutional or a RoBERTa.
+      kind: of network: with convolutions, for texts, or another, which is small.
     """
     if jax.default_backend() == "cpu":
-        if large:
+        if kind == "text":
+            # Between calls of one step the embeddings, most of a small RoBERTa, are moved; members gain nothing.
+            return Defaults(population=1, steps_per_dispatch=10, evaluation_batch=512)
+        if kind == "convolutional":
             # Mapped over members a convolution becomes a grouped one, which XLA's CPU backend runs slowly, and
             # its gradient inside a loop is slower still: one model at a time, one step a call.
             return Defaults(population=1, steps_per_dispatch=1, evaluation_batch=512)
         # In turn, since the state of a few small networks stays in the cache and that of all does not.
         return Defaults(population=32, steps_per_dispatch=50, evaluation_batch=65536, seeds_in_turn=True)
-    if large:
+    if kind != "dense":
         # Chosen to fit: ResNet-56 at batch 1024 keeps up to 7 GB for each member's gradient.
         return Defaults(population=4, steps_per_dispatch=20, evaluation_batch=4096)
     return Defaults(population=64, steps_per_dispatch=100, evaluation_batch=65536)

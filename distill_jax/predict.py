@@ -1,5 +1,6 @@
 """Logits of a whole split, without augmentation, in evaluation mode, for every member of a population."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from distill_jax.buckets import Buckets
 from distill_jax.data.augment import normalise
 from distill_jax.dumps import SHARD_EXAMPLES
 from distill_jax.placement import BATCH, MEMBER, apart, on_host, place
@@ -22,7 +24,7 @@ def process_rows(examples: int, process: int, processes: int) -> slice:
 
 
 class Predictor:
-    """The compiled forward pass over a split."""
+    """The compiled forward pass over a split, for texts one of every length that they are cut to."""
 
     def __init__(
         self,
@@ -38,21 +40,26 @@ class Predictor:
         across = mesh.shape[BATCH]
         self._mesh, self._batch = mesh, -(-batch // across) * across
 
-        def forward(variables: Any, x: jax.Array, chosen: jax.Array) -> jax.Array:
-            inputs = normalise(x[chosen], mean, std, dtype)
+        def forward(length: int | None, variables: Any, x: jax.Array, chosen: jax.Array) -> jax.Array:
+            inputs = normalise(x[chosen] if length is None else x[chosen, :length], mean, std, dtype)
             if not apart(mesh):
                 inputs = jax.lax.with_sharding_constraint(inputs, NamedSharding(mesh, PartitionSpec(BATCH)))
             return model.apply(variables, inputs, train=False)
 
-        mapped: Callable[..., jax.Array] = over_mesh(forward, (0, None, None), members, mesh)
-        self._forward = jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
+        @functools.cache
+        def compiled(length: int | None) -> Callable[..., jax.Array]:
+            mapped = over_mesh(functools.partial(forward, length), (0, None, None), members, mesh)
+            return jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
 
-    def __call__(self, variables: Any, x: jax.Array) -> tuple[np.ndarray, int]:
+        self.compiled = compiled
+
+    def __call__(self, variables: Any, x: jax.Array, buckets: Buckets | None = None) -> tuple[np.ndarray, int]:
         """Logits of this process's rows.
 
         Args:
           variables: the models', with a leading member axis.
           x: [N, ...] raw inputs on every device.
+          buckets: of texts, the lengths they are cut to.
 
         Returns:
           float32 [P, n, K] on the host, and the number of the first row.
@@ -64,10 +71,20 @@ class Predictor:
         across = self._mesh.shape[BATCH] // processes
         local = min(self._batch // processes, -(-most // across) * across)
         mine = rows[jax.process_index()]
+        orders = [np.arange(r.start, r.stop) for r in rows]
+        if buckets is not None:
+            orders = [order[np.argsort(buckets.bucket[order], kind="stable")] for order in orders]
         parts = []
         for start in range(0, most, local):
-            # Past its last row a process repeats it: all must take part in every call.
-            chosen = [np.minimum(r.start + start + np.arange(local), len(x) - 1) for r in rows]
-            placed = place(self._mesh, np.concatenate(chosen).astype(np.int32), BATCH)
-            parts.append(on_host(self._forward(variables, x, placed)))
-        return np.concatenate(parts, axis=1)[:, : mine.stop - mine.start], mine.start
+            # Past its last row a process repeats one: all must take part in every call.
+            of_each = [order[start : start + local] for order in orders]
+            chosen = np.concatenate([np.pad(o, (0, local - len(o)), constant_values=len(x) - 1) for o in of_each])
+            length = None if buckets is None else buckets.lengths[buckets.bucket[chosen].max()]
+            placed = place(self._mesh, chosen.astype(np.int32), BATCH)
+            parts.append(on_host(self.compiled(length)(variables, x, placed)))
+        in_turn = np.concatenate(parts, axis=1)[:, : mine.stop - mine.start]
+        if buckets is None:
+            return in_turn, mine.start
+        logits = np.empty_like(in_turn)
+        logits[:, orders[jax.process_index()] - mine.start] = in_turn
+        return logits, mine.start

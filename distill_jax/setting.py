@@ -185,6 +185,9 @@ class TrainSetting:
     """Passes over the training data; the last incomplete batch of a pass is dropped."""
     batch_size: int = 128
     """Examples a step, over all devices together."""
+    length_buckets: int = 4
+    """texts: batches are of texts of like length and cut to the shortest of so many lengths, evenly spaced up to
+    --length, that holds them; each is compiled. With 1 batches are drawn from all texts and are --length long."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of activations and convolutions. Parameters, losses and batch statistics are float32."""
     snapshots: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
@@ -262,7 +265,7 @@ def identity(setting: Setting) -> dict[str, Any]:
     data["dataset"] = Path(data["dataset"]).name
     del data["tokenizer"]  # of which the data's fingerprint tells
     if setting.data.tokenizer is None:
-        del data["length"], data["truncation"]
+        del data["length"], data["truncation"], fields["train"]["length_buckets"]
     if setting.data.test_examples is None:
         del data["test_examples"]  # so that studies older than this field keep their names
     return json.loads(json.dumps(fields))
@@ -336,6 +339,7 @@ def validate(setting: Setting) -> None:
     require(optimizer.weight_decay >= 0, "--weight-decay", optimizer.weight_decay, "0 or more")
     require(0 < train.epochs < float("inf"), "--epochs", train.epochs, "positive")
     require(train.batch_size >= 1, "--batch-size", train.batch_size, "1 or more")
+    require(train.length_buckets >= 1, "--length-buckets", train.length_buckets, "1 or more")
     shares = " ".join(map(str, train.snapshots))
     require(all(0 < s <= 1 for s in train.snapshots), "--snapshots", shares, "shares of training in (0, 1]")
     require(run.seeds >= 1, "--seeds", run.seeds, "1 or more")

@@ -15,7 +15,7 @@ from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.length import Length
-from distill_jax.models import LARGE, build_for, huggingface, pretrained
+from distill_jax.models import build_for, huggingface, kind, pretrained
 from distill_jax.models.roberta import Roberta
 from distill_jax.objective import switch_step
 from distill_jax.placement import on_host
@@ -87,7 +87,7 @@ class Study:
     def _asked(self, role: str) -> int:
         """Most members of a population, as asked for or by default."""
         network = getattr(self.setting, role).name
-        return self.setting.run.population or backend.defaults(network in LARGE).population
+        return self.setting.run.population or backend.defaults(kind(network)).population
 
     def _most(self, role: str) -> int:
         """The same, or fewer where it has been found that they would not fit in memory."""

@@ -66,7 +66,9 @@ def train(
         started = time.monotonic()
         for split_name, absent in missing(step).items():
             split = getattr(trainer.dataset, split_name)
-            logits, first_row = trainer.predict(state.variables, trainer.inputs[split_name])
+            logits, first_row = trainer.predict(
+                state.variables, trainer.inputs[split_name], trainer.buckets.get(split_name)
+            )
             items, labels = [], []
             of_each = zip(members, paths(step, split_name), logits, digests, absent, strict=True)
             for member, path, of_member, digest, is_absent in of_each:

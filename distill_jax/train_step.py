@@ -11,6 +11,7 @@ import optax
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from distill_jax.buckets import Buckets
 from distill_jax.data.augment import augment, normalise
 from distill_jax.objective import cross_entropy
 from distill_jax.placement import BATCH, STUDENT
@@ -58,13 +59,19 @@ def make_init(
     return init
 
 
-def make_epoch_order(examples: int, epochs: int) -> Callable[..., jax.Array]:
-    """The function (role, seed, first_epoch) -> int32 [epochs, examples], a permutation for each epoch."""
+def make_epoch_order(
+    examples: int, epochs: int, buckets: Buckets | None = None, batch_size: int = 1
+) -> Callable[..., jax.Array]:
+    """The function (role, seed, first_epoch) -> int32 [epochs, examples], a permutation for each epoch.
+
+    With buckets it is [epochs, examples less those that fill no batch], and every batch is of texts of like length.
+    """
 
     def order(role: jax.Array, seed: jax.Array, first_epoch: jax.Array) -> jax.Array:
         def one(epoch: jax.Array) -> jax.Array:
             key = jax.random.fold_in(_key(role, seed, _ORDER), epoch)
-            return jax.random.permutation(key, examples).astype(jnp.int32)
+            shuffled = jax.random.permutation(key, examples).astype(jnp.int32)
+            return shuffled if buckets is None else buckets.order(shuffled, epoch, batch_size)
 
         # A loop keeps one sort of `examples` in the program, however many epochs a dispatch touches.
         return jax.lax.map(one, first_epoch + jnp.arange(epochs))
@@ -97,6 +104,7 @@ def make_dispatch(
     students: int = 1,
     teacher: nn.Module | Literal["cached"] | None = None,
     objective: Callable[..., jax.Array] = cross_entropy,
+    buckets: Buckets | None = None,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """Several training steps of the students of one seed as one function.
 
@@ -116,6 +124,7 @@ def make_dispatch(
       teacher: evaluated on the very batch the students see; 'cached' where its logits are given instead; None
         where the distillation weight is 0 throughout.
       objective: the loss of a batch, called as `objective.cross_entropy` is.
+      buckets: of texts, whose batches are cut to their lengths; the order must be of the same buckets.
 
     Returns:
       The function
@@ -134,8 +143,11 @@ def make_dispatch(
             return batch
         return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec(BATCH)))
 
-    def update(of_what, state, constants, batch, target, teacher_logits, key, weight, rate, temperature):
-        def loss_of(params):
+    def cut(of: Callable[[jax.Array], Any], batch: jax.Array, bucket: jax.Array | None) -> Any:
+        return of(batch) if buckets is None else buckets.cut(of, batch, bucket)
+
+    def update(of_what, state, constants, batch, bucket, target, teacher_logits, key, weight, rate, temperature):
+        def loss_of(params, batch):
             variables = {"params": params, **state.collections, **constants}
             logits, updated = model.apply(
                 variables, batch, train=True, mutable=[_CHANGING], rngs={"dropout": key}, **of_what
@@ -143,7 +155,8 @@ def make_dispatch(
             loss = objective(logits, target, teacher_logits, weight, temperature, distillation_scale)
             return loss, (logits, updated)
 
-        (loss, (logits, updated)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        gradient = functools.partial(jax.value_and_grad(loss_of, has_aux=True), state.params)
+        (loss, (logits, updated)), grads = cut(gradient, batch, bucket)
         direction, opt_state = rule.update(grads, state.opt_state, state.params)
         state = TrainState(
             params=jax.tree.map(lambda p, d: p - rate * d, state.params, direction),
@@ -154,7 +167,8 @@ def make_dispatch(
 
     def update_all(of_fixed, *args):
         one = functools.partial(update, {"of_fixed": True} if of_fixed else {})
-        return over_members(one, (0, 0, 0 if of_fixed else None, None, None, None, 0, 0, 0), students, STUDENT)(*args)
+        axes = (0, 0, 0 if of_fixed else None, None, None, None, None, 0, 0, 0)
+        return over_members(one, axes, students, STUDENT)(*args)
 
     def dispatch(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
         first_epoch = first_step // steps_per_epoch
@@ -162,10 +176,14 @@ def make_dispatch(
         # What does not change stays out of the loop, which would carry it from step to step.
         constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
         state = state.replace(collections={n: c for n, c in state.collections.items() if n == _CHANGING})
+        epochs = first_epoch + jnp.arange(len(order))
+        # Of no seed: mapped over seeds it stays one choice, of which one branch is run, and not all of them.
+        of_step = None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch_size), epochs)
 
         def one_step(state: TrainState, step: jax.Array):
-            row = order[step // steps_per_epoch - first_epoch]
-            start = step % steps_per_epoch * batch_size
+            epoch, within = step // steps_per_epoch - first_epoch, step % steps_per_epoch
+            row, bucket = order[epoch], None if of_step is None else of_step[epoch, within]
+            start = within * batch_size
             chosen = on_devices(jax.lax.dynamic_slice(row, (start,), (batch_size,)))
             batch = augment(jax.random.fold_in(_key(role, seed, _AUGMENT), step), x[chosen], augmentation)
             batch = on_devices(normalise(batch, mean, std, dtype))
@@ -174,10 +192,11 @@ def make_dispatch(
             if teacher == "cached":
                 teacher_logits = taught[chosen]
             elif teacher is not None:
-                teacher_logits = teacher.apply(taught, batch, train=False)
+                teacher_logits = cut(lambda b: teacher.apply(taught, b, train=False), batch, bucket)
             dropped = jax.random.fold_in(_key(role, seed, _DROPOUT), step)  # the same of all students of a seed
             now = dropped, weight[:, step], rate[:, step], temperature
-            return update_all(of_fixed, state, constants, seen, on_devices(label[chosen]), teacher_logits, *now)
+            target = on_devices(label[chosen])
+            return update_all(of_fixed, state, constants, seen, bucket, target, teacher_logits, *now)
 
         if steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
             state, metrics = one_step(state, first_step)

@@ -12,10 +12,11 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from distill_jax import backend, objective
+from distill_jax.buckets import Buckets
 from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError
 from distill_jax.length import Length, dispatches
-from distill_jax.models import LARGE, build_for, pretrained
+from distill_jax.models import build_for, kind, pretrained
 from distill_jax.optimizer import learning_rates, make_rule
 from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, apart, make_mesh, over_devices, place
 from distill_jax.population import Member, over_members, over_mesh
@@ -60,7 +61,7 @@ class Trainer:
         own = setting.teacher if role == "teacher" else setting.student
         self.model = build_for(dataset, own, precision, f"--{role}")
         self._read_pretrained = functools.partial(pretrained.read, own, self.model, f"--{role}")
-        standard = backend.defaults(own.name in LARGE)
+        standard = backend.defaults(kind(own.name))
         self.seeds_in_turn = standard.seeds_in_turn
         self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
         self.rule = make_rule(setting.optimizer)
@@ -70,7 +71,9 @@ class Trainer:
         epochs = (self.steps_per_dispatch + self.length.steps_per_epoch - 2) // self.length.steps_per_epoch + 1
         init = make_init(self.model, self.rule, dataset.input_shape)
         self._init = jax.jit(over_members(init, (0, 0), self.members, MEMBER), out_shardings=self.by_member)
-        order = over_members(make_epoch_order(examples, epochs), (0, 0, None), self.seeds, SEED)
+        self.buckets = _buckets(setting, dataset)
+        in_order = make_epoch_order(examples, epochs, self.buckets.get("train"), setting.train.batch_size)
+        order = over_members(in_order, (0, 0, None), self.seeds, SEED)
         self.epoch_order = jax.jit(order, out_shardings=NamedSharding(self.mesh, PartitionSpec(SEED)))
         self.predict = Predictor(
             self.model,
@@ -157,6 +160,7 @@ class Trainer:
             steps=steps,
             students=students,
             teacher=("cached" if cached_teacher(self.setting) else self.teacher) if taught else None,
+            buckets=self.buckets.get("train"),
         )
         in_turn = self.seeds_in_turn and (whole or self.mesh.size == 1)
         kept = self._fixed is not None
@@ -262,6 +266,14 @@ class Runner:
 
     def _program(self, steps: int, args: tuple[Any, ...]) -> Any:
         return self._trainer.program(args[1] is self._teachers, steps, args)
+
+
+def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:
+    """Those of each split; empty where inputs are no texts, or all are to be of one length."""
+    most = setting.train.length_buckets
+    if dataset.vocabulary is None or most == 1:
+        return {}
+    return {s: Buckets.of(getattr(dataset, s).x, dataset.vocabulary.pad, most) for s in ("train", "test")}
 
 
 def cached_teacher(setting: Setting) -> bool:

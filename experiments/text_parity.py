@@ -1,9 +1,10 @@
-"""Our RoBERTa against transformers' PyTorch class with the same weights: logits, and gradients of the loss.
+"""Our RoBERTa against transformers' PyTorch class with the same weights: logits, gradients of the loss, a round trip.
 
     python -m experiments.text_parity [--json FILE]
 
-The weights go from one to the other through a folder as `save_pretrained` writes it. Texts are of all lengths, padded
-on the right; everything is in float32, without dropout. Needs PyTorch (the extra `bench`).
+The weights go from one to the other through a folder as `save_pretrained` writes it; on the round trip a folder that we
+save is read by `from_pretrained`. Texts are of all lengths, padded on the right; everything is in float32, without
+dropout. Needs PyTorch (the extra `bench`).
 """
 
 import dataclasses
@@ -146,12 +147,25 @@ def differences(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> d
     }
 
 
+def again(folder: Path, saved: Path) -> Any:
+    """transformers' network of a folder's weights after a round trip: read by us, saved by us to another folder."""
+    import transformers
+
+    model, variables = huggingface.load(folder, CLASSES)
+    huggingface.save(saved, model, variables["params"])
+    read = transformers.AutoModelForSequenceClassification.from_pretrained
+    return read(saved, local_files_only=True, attn_implementation="eager").eval()
+
+
 def compare(config: RobertaConfig, texts: int, seed: int = 0) -> dict[str, float]:
-    """`differences` of the two networks with the same random weights."""
+    """`differences` of the two networks with the same random weights, and of logits before and after a round trip."""
     batch = make_batch(config, texts, seed)
-    with tempfile.TemporaryDirectory() as folder:
-        theirs = reference_results(write_reference(config, Path(folder), seed), batch)
-        return differences(our_results(Path(folder), batch), theirs)
+    with tempfile.TemporaryDirectory() as place:
+        folder, saved = Path(place) / "theirs", Path(place) / "ours"
+        theirs = reference_results(write_reference(config, folder, seed), batch)
+        returned = reference_results(again(folder, saved), batch)
+        apart = np.abs(returned["logits"] - theirs["logits"]).max()
+        return differences(our_results(folder, batch), theirs) | {"round_trip_logit_difference": float(apart)}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -174,10 +188,11 @@ def main(arguments: Sequence[str]) -> None:
     table = Table("network", "layers x units", "lengths", "largest logit", "difference", box=None)
     table.add_column("largest gradient")
     table.add_column("difference")
+    table.add_column("logits after the round trip")
     for name, row in rows.items():
         config = CASES[name]
         numbers = [row["logit"], row["logit_difference"], row["gradient"], row["gradient_difference"]]
-        cells = [f"{number:.2g}" for number in numbers]
+        cells = [f"{number:.2g}" for number in [*numbers, row["round_trip_logit_difference"]]]
         table.add_row(name, f"{config.layers} x {config.units}", f"1 to {config.longest}", *cells)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     if setting.json is not None:

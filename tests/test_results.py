@@ -5,31 +5,36 @@ import re
 from pathlib import Path
 
 import pytest
+from command import refused
 
-from distill_jax.statistics import quote
+from distill_jax.errors import InputError
+from experiments import study_tables
 from experiments.throughput.table import markdown
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
-STUDIES = [path.parent.name for path in sorted(RESULTS.glob("*/summary.json"))]
 
 
-def cell(finding) -> str:
-    """A finding as the README's table quotes it."""
-    in_phi = finding["id"].startswith("underfits")
-    number = quote(finding["difference"], sign=True, scale=1 if in_phi else 100)
-    return f"{finding['verdict']}: {number}"
+def test_the_readme_has_the_tables_of_all_studies():
+    block = re.search("<!-- studies: ([^\n]*) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
+    names = block[1].split()
+    assert set(names) == {path.parent.name for path in RESULTS.glob("*/summary.json")}
+    assert block[2] == study_tables.tables([RESULTS / name / "summary.json" for name in names])
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_the_readme_quotes_each_study_s_findings(name):
-    readme = (ROOT / "README.md").read_text()
-    summary = json.loads((RESULTS / name / "summary.json").read_text())
-    section = next(line for line in readme.splitlines() if line.startswith("| claim") and f"`{name}`" in line)
-    column = section.split("|").index(f" `{name}`, n = {summary['study']['seeds']} ")
-    for finding in summary["findings"]:
-        row = next(line for line in readme.splitlines() if line.startswith(f"| {finding['claim']}"))
-        assert row.split("|")[column].strip() == cell(finding)
+@pytest.mark.parametrize(
+    "content", [None, "{", "{}", '{"findings": [], "study": 3}'], ids=["missing", "broken", "empty", "other"]
+)
+def test_what_is_no_summary_is_refused(content, tmp_path):
+    path = tmp_path / "summary.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=re.escape(str(path))):
+        study_tables.tables([path])
+
+
+def test_no_summary_is_refused(tmp_path):
+    refused(study_tables.main, [], ["SUMMARY.json: must be given"], tmp_path)
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("**/*.json")), ids=lambda p: p.relative_to(RESULTS).as_posix())

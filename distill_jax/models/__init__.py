@@ -6,7 +6,7 @@ fixed). Training a model with dropout needs the random stream 'dropout'.
 """
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,13 @@ from distill_jax.models.resnet import ResNet18, ResNet50, ResNetCIFAR
 from distill_jax.setting import ModelSetting
 
 CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
-LARGE = (*CONVOLUTIONAL, "roberta")  # of which few fit, and need to fit, on a device at once
+
+
+def kind(name: str) -> Literal["convolutional", "text", "dense"]:
+    """What the defaults of the machine go by, see `backend.defaults`."""
+    if name == "roberta":
+        return "text"
+    return "convolutional" if name in CONVOLUTIONAL else "dense"
 
 
 def build_for(dataset: Dataset, setting: ModelSetting, precision: str, option: str) -> nn.Module:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_jax.errors import InputError
-from distill_jax.statistics import quote
+from distill_jax.findings import quoted
 from experiments.paper import table2
 from experiments.paper.outcome import Outcome
 from experiments.paper.scale import SCALES
@@ -42,9 +42,7 @@ def findings(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
             if claim not in by_id:
                 cells.append("")
                 continue
-            finding = by_id[claim]
-            scale = 1 if claim.startswith("underfits") else 100
-            cells.append(f"{SIGNS[finding['verdict']]} {quote(finding['difference'], sign=True, scale=scale)}")
+            cells.append(f"{SIGNS[by_id[claim]['verdict']]} {quoted(by_id[claim])}")
         rows.append(cells)
     return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from distill_jax.data.dataset import Vocabulary
-from distill_jax.models import CONVOLUTIONAL, LARGE, build_model
+from distill_jax.models import CONVOLUTIONAL, build_model
 from distill_jax.setting import ModelSetting, OptimizerSetting, RobertaSetting
 from experiments.throughput.flops import flops
 
@@ -60,11 +60,6 @@ class Network:
     def convolutional(self) -> bool:
         """Whether it has convolutions."""
         return self.model.name in CONVOLUTIONAL
-
-    @property
-    def large(self) -> bool:
-        """Whether it is one of which few fit on a device at once."""
-        return self.model.name in LARGE
 
     def splits(self) -> tuple[int, int]:
         """Examples of the training and the test split on this backend."""

@@ -114,10 +114,10 @@ def _evaluation(row: Row) -> tuple[Contender, Program]:
     batch = min(predict._batch, len(x))
     example = (variables, x, np.zeros(batch, np.int32))
     started = time.perf_counter()
-    compiled = predict._forward.lower(*example).compile()
+    compiled = predict.compiled(None).lower(*example).compile()
     seconds = time.perf_counter() - started
     times = -(-len(x) // batch)
-    counted = times * flops(predict._forward.trace(*example).jaxpr)
+    counted = times * flops(predict.compiled(None).trace(*example).jaxpr)
 
     def run(calls: int) -> None:
         for _ in range(calls):

@@ -24,6 +24,7 @@ def test_logits_and_gradients_are_those_of_pytorch(config):
     assert found["gradient"] > 0.1
     assert found["logit_difference"] < 1e-4
     assert found["gradient_difference"] < 1e-4 * found["gradient"]
+    assert found["round_trip_logit_difference"] == 0
 
 
 def test_transformers_loads_what_we_save(tmp_path):
