@@ -8,8 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from distill_jax import backend
 from distill_jax.data.dataset import Vocabulary
 from distill_jax.models import CONVOLUTIONAL, build_model
+from distill_jax.models import kind as kind_of
 from distill_jax.setting import ModelSetting, OptimizerSetting, RobertaSetting
 from experiments.throughput.flops import flops
 
@@ -19,7 +21,7 @@ POPULATIONS = (1, 2, 4, 8, 16)
 # population, whose convolutions become grouped ones, several times slower in XLA's CPU backend; and in a network of
 # matrix products, mapped or not (RoBERTa 4x512; AMD EPYC).
 CPU_FLOPS, CPU_FLOPS_MAPPED, CPU_FLOPS_PRODUCTS = 50e9, 12e9, 100e9
-CPU_SECONDS = 10.0  # a row is left out on a CPU if one step, or the evaluation, would take longer by these
+CPU_SECONDS = 10.0  # a row is left out on a CPU if a call, of training or evaluation, would take longer by these
 
 
 _SGD = OptimizerSetting("sgd", learning_rate=0.1, momentum=0.9, weight_decay=1e-4)
@@ -181,12 +183,15 @@ def forward_flops(network: str) -> int:
 
 def left_out(row: Row) -> str | None:
     """Why a row is not measured on this backend; None if it is."""
-    if jax.default_backend() != "cpu" or row.kind == "dump":
+    of = NETWORKS[row.network]
+    if jax.default_backend() != "cpu" or row.kind == "dump" or kind_of(of.model.name) == "dense":
         return None
     passes = {"evaluate": 1, "kd": 4}.get(row.kind, 3)  # forward, and the gradient as much as two; the teacher's
     work = passes * row.batch * row.population * forward_flops(row.network)
+    if row.kind != "evaluate":
+        work *= backend.defaults(kind_of(of.model.name)).steps_per_dispatch
     of_convolutions = CPU_FLOPS_MAPPED if row.population > 1 else CPU_FLOPS
-    rate = of_convolutions if NETWORKS[row.network].convolutional else CPU_FLOPS_PRODUCTS
+    rate = of_convolutions if of.convolutional else CPU_FLOPS_PRODUCTS
     if work / rate <= CPU_SECONDS:
         return None
-    return f"too long on a CPU: {work / 1e9:,.0f} GFLOP a step, at {rate / 1e9:.0f} GFLOP/s over {CPU_SECONDS:.0f} s"
+    return f"too long on a CPU: {work / 1e9:,.0f} GFLOP a call, at {rate / 1e9:.0f} GFLOP/s over {CPU_SECONDS:.0f} s"
