@@ -33,7 +33,8 @@ class Buckets:
         """
         width = tokens.shape[1]
         spaced = {min(-(-width * i // most // _MULTIPLE) * _MULTIPLE, width) for i in range(1, most + 1)}
-        longest = np.max(np.where(tokens != pad, np.arange(1, width + 1), 0), axis=1)
+        text = tokens != pad
+        longest = np.where(text.any(axis=1), width - text[:, ::-1].argmax(axis=1), 0)  # no [N, L] of integers
         lengths = np.array(sorted(spaced))
         used, bucket = np.unique(np.searchsorted(lengths, longest), return_inverse=True)
         return cls(tuple(lengths[used].tolist()), bucket.astype(np.int32))

@@ -78,7 +78,7 @@ def write_reference(config: RobertaConfig, folder: Path, seed: int = 0) -> Any:
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    said = {theirs: getattr(config, ours) for ours, (theirs, _) in huggingface.FIELDS.items()}
+    said = huggingface.fields(config)
     network = transformers.RobertaForSequenceClassification(
         transformers.RobertaConfig(**said, num_labels=CLASSES, attn_implementation="eager")
     ).eval()

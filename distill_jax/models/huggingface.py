@@ -72,6 +72,11 @@ def tensor_name(path: tuple[str, ...]) -> str:
     return f"{_MODULES[modules[0]]}.{kind}"
 
 
+def fields(config: RobertaConfig) -> dict[str, Any]:
+    """What transformers' `RobertaConfig` takes for the same network, but for its labels."""
+    return {theirs: getattr(config, ours) for ours, (theirs, _) in FIELDS.items()}
+
+
 def read_config(folder: Path, option: str = "folder") -> RobertaConfig:
     """The sizes and all else that a folder's config.json says, and transformers' defaults where it does not.
 
@@ -217,7 +222,7 @@ def write_config(folder: Path, model: Roberta) -> None:
     """Writes what a network is but for its parameters, config.json, into a folder that is made where there is none."""
     labels = {str(k): f"LABEL_{k}" for k in range(model.num_classes)}
     said = {"architectures": ["RobertaForSequenceClassification"]} | _ONLY
-    said |= {theirs: getattr(model.config, ours) for ours, (theirs, _) in FIELDS.items()}
+    said |= fields(model.config)
     said |= {"id2label": labels, "label2id": {name: int(k) for k, name in labels.items()}, "dtype": "float32"}
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / _CONFIG, json.dumps(said, indent=2) + "\n")

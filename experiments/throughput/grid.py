@@ -8,10 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from distill_jax import backend
+from distill_jax import backend, models
 from distill_jax.data.dataset import Vocabulary
-from distill_jax.models import CONVOLUTIONAL, build_model
-from distill_jax.models import kind as kind_of
 from distill_jax.setting import ModelSetting, OptimizerSetting, RobertaSetting
 from experiments.throughput.flops import flops
 
@@ -61,7 +59,12 @@ class Network:
     @property
     def convolutional(self) -> bool:
         """Whether it has convolutions."""
-        return self.model.name in CONVOLUTIONAL
+        return models.kind(self.model.name) == "convolutional"
+
+    @property
+    def defaults(self) -> backend.Defaults:
+        """How it is run on this backend."""
+        return backend.defaults(models.kind(self.model.name))
 
     def splits(self) -> tuple[int, int]:
         """Examples of the training and the test split on this backend."""
@@ -175,7 +178,7 @@ QUICK = (
 def forward_flops(network: str) -> int:
     """FLOPs of one example's forward pass."""
     of = NETWORKS[network]
-    model = build_model(of.model, of.classes, of.input_shape, vocabulary=of.vocabulary)
+    model = models.build_model(of.model, of.classes, of.input_shape, vocabulary=of.vocabulary)
     x = jax.ShapeDtypeStruct((1, *of.input_shape), jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
     return flops(jax.make_jaxpr(lambda v, x: model.apply(v, x, train=False))(variables, x))
@@ -184,12 +187,12 @@ def forward_flops(network: str) -> int:
 def left_out(row: Row) -> str | None:
     """Why a row is not measured on this backend; None if it is."""
     of = NETWORKS[row.network]
-    if jax.default_backend() != "cpu" or row.kind == "dump" or kind_of(of.model.name) == "dense":
+    if jax.default_backend() != "cpu" or row.kind == "dump" or models.kind(of.model.name) == "dense":
         return None
     passes = {"evaluate": 1, "kd": 4}.get(row.kind, 3)  # forward, and the gradient as much as two; the teacher's
     work = passes * row.batch * row.population * forward_flops(row.network)
     if row.kind != "evaluate":
-        work *= backend.defaults(kind_of(of.model.name)).steps_per_dispatch
+        work *= of.defaults.steps_per_dispatch
     of_convolutions = CPU_FLOPS_MAPPED if row.population > 1 else CPU_FLOPS
     rate = of_convolutions if of.convolutional else CPU_FLOPS_PRODUCTS
     if work / rate <= CPU_SECONDS:

@@ -21,9 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from distill_jax import backend
 from distill_jax.data.dataset import Dataset
-from distill_jax.models import kind
 from experiments.throughput import pytorch_networks
 from experiments.throughput.data import synthetic
 from experiments.throughput.grid import NETWORKS, Network, Row
@@ -237,7 +235,7 @@ def _contender(row: Row, name: str, compiled: bool, kept: bool) -> Contender:
     network, dataset = NETWORKS[row.network], synthetic(row.network)
     torch._dynamo.reset()  # what was compiled for rows before
     peer = Peer(network, dataset, row.dtype, row.batch, row.kind, compiled, kept)
-    batch = min(backend.defaults(kind(network.model.name)).evaluation_batch, len(peer.test))
+    batch = min(network.defaults.evaluation_batch, len(peer.test))
 
     def run(calls: int) -> None:
         for _ in range(calls):

@@ -26,8 +26,8 @@ class RobertaTwin(nn.Module):
 
     def __init__(self, model: Roberta):
         super().__init__()
-        said = {theirs: getattr(model.config, ours) for ours, (theirs, _) in huggingface.FIELDS.items()}
-        config = RobertaConfig(**said, num_labels=model.num_classes, attn_implementation="sdpa")
+        fields = huggingface.fields(model.config)
+        config = RobertaConfig(**fields, num_labels=model.num_classes, attn_implementation="sdpa")
         self.network = RobertaForSequenceClassification(config)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -48,7 +48,7 @@ def test_the_encoder_of_a_masked_language_model_is_pytorch_s(tmp_path):
     import transformers
 
     config = RobertaConfig(1, 8, 2, 12, vocabulary=20, positions=12)
-    said = {theirs: getattr(config, ours) for ours, (theirs, _) in huggingface.FIELDS.items()}
+    said = huggingface.fields(config)
     masked = transformers.RobertaForMaskedLM(transformers.RobertaConfig(**said))
     masked.save_pretrained(tmp_path / "masked")
     masked.roberta.save_pretrained(tmp_path / "encoder")
