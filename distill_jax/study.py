@@ -14,6 +14,7 @@ from distill_jax import backend, processes, sweep, workdir
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
 from distill_jax.dumps import dump_path, read_dump
+from distill_jax.errors import InputError
 from distill_jax.length import Length
 from distill_jax.models import build_for, huggingface, kind, pretrained
 from distill_jax.models.roberta import Roberta
@@ -57,6 +58,11 @@ class Study:
         lock = processes.by_first(lambda: workdir.claim(setting.run.workdir, self.identity))
         if lock is not None:
             weakref.finalize(self, lock.close)
+        if not processes.everywhere(workdir.holds(setting.run.workdir, self.identity)):
+            raise InputError(
+                f"--workdir {setting.run.workdir} is not the same folder, or the setting not the same, in all "
+                "processes; choose a folder that they share"
+            )
 
     def train(self) -> None:
         """Trains what is not yet trained.

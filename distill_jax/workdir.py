@@ -3,6 +3,7 @@
 import dataclasses
 import fcntl
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -57,6 +58,17 @@ def _hold(workdir: Path, identity: dict[str, Any]) -> None:
         raise InputError(
             f"--workdir {workdir} holds another setting ({differences(identity, held)[0]}); choose another folder"
         )
+
+
+def holds(workdir: Path, identity: dict[str, Any], seconds: float = 10.0) -> bool:
+    """Whether it holds this study; what another process has just written a network's disk may show late."""
+    place, end = workdir / "setting.json", time.monotonic() + seconds
+    while not place.exists() and time.monotonic() < end:
+        time.sleep(0.5)
+    try:
+        return json.loads(place.read_text()) == identity
+    except (OSError, ValueError):
+        return False
 
 
 def network_folder(workdir: Path, role: str) -> Path:

@@ -6,6 +6,7 @@
 what is finished.
 """
 
+import contextlib
 import difflib
 from collections.abc import Sequence
 
@@ -57,9 +58,15 @@ def main(arguments: Sequence[str]) -> None:
         return
     setting = setting_from(arguments)
     run = setting.run
+    joined = contextlib.nullcontext()
     if run.distributed:
-        processes.connect(run.coordinator, run.processes, run.process_id)
+        joined = processes.connected(run.coordinator, run.processes, run.process_id)
+    with joined:
+        _run(setting, arguments)
 
+
+def _run(setting: Setting, arguments: Sequence[str]) -> None:
+    run = setting.run
     from distill_jax import backend
     from distill_jax.progress import require_tensorboard
     from experiments.complete import complete

@@ -33,18 +33,23 @@ def write_npz(path: Path) -> Path:
     return path
 
 
-def start(
-    arguments: list[str], devices: int = 4, prefix: tuple[str, ...] = (), module: str = "experiments.distill"
-) -> subprocess.Popen:
-    """Starts `python -m experiments.distill`, or another module, with so many virtual devices."""
+def start_python(arguments: list[str], devices: int = 4, prefix: tuple[str, ...] = ()) -> subprocess.Popen:
+    """Starts Python with these arguments and so many virtual devices."""
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": xla_flags(devices),
         "PYTHONWARNINGS": "default",
     }
-    command = [*prefix, sys.executable, "-m", module, *map(str, arguments)]
+    command = [*prefix, sys.executable, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+
+
+def start(
+    arguments: list[str], devices: int = 4, prefix: tuple[str, ...] = (), module: str = "experiments.distill"
+) -> subprocess.Popen:
+    """Starts `python -m experiments.distill`, or another module, with so many virtual devices."""
+    return start_python(["-m", module, *arguments], devices, prefix)
 
 
 def run(

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from command import SMALL, run, start, write_npz
+from command import SMALL, run, start, start_python, write_npz
 
 from distill_jax.dumps import find_dumps, read_dump
 
@@ -43,13 +43,17 @@ def assert_same(a, b):
         np.testing.assert_allclose(x.logits, y.logits, rtol=2e-3, atol=2e-3, err_msg=str(key))
 
 
-def start_two(arguments):
-    """Two processes with two devices each, joined on this machine."""
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    joined = ["--distributed", "True", "--coordinator", f"127.0.0.1:{port}", "--processes", "2"]
-    return [start([*arguments, *joined, "--process-id", i], devices=2) for i in range(2)]
+        return free.getsockname()[1]
+
+
+def start_two(arguments, of_second=()):
+    """Two processes with two devices each, joined on this machine; the second with more arguments."""
+    joined = ["--distributed", "True", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
+    more = ((), of_second)
+    return [start([*arguments, *joined, "--process-id", i, *more[i]], devices=2) for i in range(2)]
 
 
 def end(processes):
@@ -90,3 +94,32 @@ def test_wrong_input_ends_both_processes(npz, tmp_path):
     statuses, said = end(start_two(["--dataset", npz, *SMALL, "--workdir", tmp_path]))
     assert statuses == [2, 2], said
     assert "holds another setting" in said[0][1]
+
+
+def test_a_folder_that_is_not_shared_ends_both_processes(npz, tmp_path):
+    arguments = ["--dataset", npz, *SMALL, "--workdir", tmp_path / "first"]
+    statuses, said = end(start_two(arguments, of_second=["--workdir", tmp_path / "second"]))
+    assert statuses == [2, 2], said
+    assert all("is not the same folder" in err for _, err in said)
+
+
+ONE_FAILS = """
+import sys
+from distill_jax import processes
+with processes.connected(sys.argv[1], 2, int(sys.argv[2])):
+    processes.barrier("both")
+    if sys.argv[2] == "1":
+        raise ValueError("alone")
+    processes.barrier("never")
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_alone_ends_the_other():
+    """Else they would wait for hours, the first at its barrier and the second for the first's end."""
+    coordinator = f"127.0.0.1:{free_port()}"
+    both = [start_python(["-c", ONE_FAILS, coordinator, i], devices=2) for i in range(2)]
+    statuses, said = end(both)
+    assert statuses[1] == 1, said
+    assert said[1][1].rstrip().endswith("ValueError: alone")
+    assert statuses[0] != 0, said
