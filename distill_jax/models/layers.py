@@ -7,6 +7,8 @@ bfloat16. Logits are always computed so: in bfloat16 a logit near 10 would be a 
 project measures deviations of logits.
 """
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -32,6 +34,7 @@ def conv(
     batch normalisation takes care of the variance on the way forward. A depthwise kernel has fan-in =
     fan-out = kernel^2, which from the shape (k, k, 1, C) is computed as "fan_in".
     """
+    how = depthwise if groups > 1 else pointwise if kernel == 1 else jax.lax.conv_general_dilated
     return nn.Conv(
         features,
         (kernel, kernel),
@@ -41,9 +44,67 @@ def conv(
         use_bias=False,
         dtype=dtype,
         precision=product_precision(dtype),
+        conv_general_dilated=how,
         kernel_init=nn.initializers.variance_scaling(2.0, "fan_out" if groups == 1 else "fan_in", "normal"),
         name=name,
     )
+
+
+def depthwise(
+    x: jax.Array, kernel: jax.Array, window_strides: Sequence[int], padding: Sequence[tuple[int, int]], **others: Any
+) -> jax.Array:
+    """`jax.lax.conv_general_dilated` where every channel is a group of its own.
+
+    On a CPU XLA's takes 4 to 40 times as long as a sum of products, one for each
+    position of the kernel, here in float32 whatever the type.
+
+    Args:
+      x: [B, H, W, C].
+      kernel: [k, k, 1, C].
+      window_strides, padding: of the two directions.
+      others: what else `conv_general_dilated` takes.
+    """
+
+    def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.lax.conv_general_dilated(x, kernel, window_strides, padding, **others)
+
+    def sum_of_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        padded = jnp.pad(x, ((0, 0), *padding, (0, 0))).astype(jnp.float32)
+        height, width = ((n - k) // s for n, k, s in zip(padded.shape[1:3], kernel.shape, window_strides, strict=False))
+        total = jnp.zeros((), jnp.float32)
+        for row, column in itertools.product(*map(range, kernel.shape[:2])):
+            rows = slice(row, row + height * window_strides[0] + 1, window_strides[0])
+            columns = slice(column, column + width * window_strides[1] + 1, window_strides[1])
+            total += padded[:, rows, columns] * kernel[row, column, 0].astype(jnp.float32)
+        return total.astype(x.dtype)
+
+    return jax.lax.platform_dependent(x, kernel, cpu=sum_of_products, default=convolution)
+
+
+def pointwise(
+    x: jax.Array, kernel: jax.Array, window_strides: Sequence[int], padding: Sequence[tuple[int, int]], **others: Any
+) -> jax.Array:
+    """`jax.lax.conv_general_dilated` with a 1x1 kernel and no padding.
+
+    On a CPU the matrix product that it is, which XLA does 1.3 to 3 times as fast there.
+
+    Args:
+      x: [B, H, W, C].
+      kernel: [1, 1, C, C'].
+      window_strides: of the two directions.
+      padding: zeros.
+      others: what else `conv_general_dilated` takes.
+    """
+
+    def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.lax.conv_general_dilated(x, kernel, window_strides, padding, **others)
+
+    def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jnp.matmul(
+            x[:, :: window_strides[0], :: window_strides[1]], kernel[0, 0], precision=others.get("precision")
+        )
+
+    return jax.lax.platform_dependent(x, kernel, cpu=product, default=convolution)
 
 
 def batch_norm(train: bool, *, dtype: Any = jnp.float32, name: str) -> nn.BatchNorm:
