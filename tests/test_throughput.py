@@ -172,7 +172,9 @@ def test_rows_have_names_of_their_own_and_a_cpu_leaves_out_the_long_ones():
     assert "12,0" not in (why := grid.left_out(Row("tiny-resnet50", "kd", "float32", 1024, 16)))
     assert "too long on a CPU" in why
     assert all(grid.left_out(row) for row in rows if row.network == "mnli-roberta-base")
-    assert not any(grid.left_out(row) for row in rows if row.network == "imdb-roberta-2x64")
+    assert not any(grid.left_out(row) for row in rows if row.network == "imdb-roberta-2x64" and row.population < 8)
+    of_features = [row for row in rows if row.network == "mnist-random-features"]  # computed once, but to evaluate
+    assert {row.kind for row in of_features if grid.left_out(row)} == {"evaluate"}
 
 
 def test_every_network_has_a_marker_of_its_own():
@@ -346,6 +348,8 @@ def test_the_command_measures_writes_and_goes_on(tmp_path):
         (["--rows", "vgg/*"], r"--rows vgg/\*: fits no row"),
         (["--repeats", "0"], "--repeats 0: must be 1 or more"),
         (["--repeats", "many"], "--repeats"),
+        (["--seconds", "0"], "--seconds 0: must be more than 0"),
+        (["--seconds", "inf"], "--seconds inf: must be more than 0"),
         (["--json", "nowhere/r.json"], "--json nowhere/r.json: its folder is not there"),
         (["--json", "r.txt"], r"--json r.txt: must end in \.json"),
         (["--figure", "r.pdf"], r"--figure r.pdf: must end in \.png"),

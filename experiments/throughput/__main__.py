@@ -33,6 +33,8 @@ class Options:
     """File for the picture, a .png."""
     repeats: int | None = None
     """Rounds in which the sides take turns [default: 5; with --quick 3]."""
+    seconds: float | None = None
+    """How long each side runs in a round, about [default: 1; with --quick 0.4]."""
     peer: bool = True
     """Measure PyTorch too (extra: bench)."""
     compiled_peer: bool = True
@@ -89,6 +91,8 @@ def _check(options: Options) -> None:
     """
     if options.repeats is not None and options.repeats < 1:
         raise InputError(f"--repeats {options.repeats}: must be 1 or more")
+    if options.seconds is not None and not 0 < options.seconds <= 60:
+        raise InputError(f"--seconds {options.seconds:g}: must be more than 0 and at most 60")
     command_line.check_writable("--json", options.json, ".json")
     command_line.check_writable("--figure", options.figure, ".png")
     if options.dump_dir is not None and not os.access(options.dump_dir, os.W_OK):
@@ -163,6 +167,7 @@ def _measure(
     peak = ", ".join(f"{value / 1e9:,.0f} GFLOP/s in {dtype}" for dtype, value in roofs.peak.items())
     console.print(f"{environment['device']}: {roofs.bandwidth / 1e9:,.1f} GB/s, {peak}", soft_wrap=True)
     rounds = options.repeats or (3 if options.quick else 5)
+    seconds = options.seconds or (0.4 if options.quick else 1.0)
     started, number = time.monotonic(), 0
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.dump_dir)))
@@ -171,7 +176,6 @@ def _measure(
             if why is None:
                 number += 1
                 try:
-                    seconds = 0.4 if options.quick else 1.0
                     said = measure(row, roofs, peers, rounds, seconds, folder, environment)
                 except jax.errors.JaxRuntimeError as error:
                     if "RESOURCE_EXHAUSTED" not in str(error):
