@@ -38,24 +38,27 @@ def measure_roofs(dtypes: Sequence[str], repeats: int = 5) -> Roofs:
     mesh = jax.make_mesh((devices,), ("device",), axis_types=(AxisType.Auto,))
     apart = NamedSharding(mesh, PartitionSpec("device"))
     words = 2**25 if cpu else devices * 2**28
-    # One addition an element, since XLA's CPU backend copies on one thread but adds on all.
-    added = _fastest(jax.jit(lambda a: a + 1), jax.device_put(jnp.zeros(words, jnp.float32), apart), repeats)
+    # One addition an element, since XLA's CPU backend copies on one thread but adds on all; in place, since memory that
+    # is new costs an operating system's work, which on a CPU is most of the time.
+    added = _fastest(
+        jax.jit(lambda a: a + 1, donate_argnums=0), jax.device_put(jnp.zeros(words, jnp.float32), apart), repeats
+    )
     side = 2048 if cpu else 8192
     peak = {}
     for dtype in dtypes:
         precision = jax.lax.Precision.HIGHEST if dtype == "float32" else None
-        product = jax.jit(lambda a, precision=precision: jnp.matmul(a, a, precision=precision))
+        product = jax.jit(lambda a, precision=precision: jnp.matmul(a, a, precision=precision) / side)
         factor = jax.device_put(jnp.ones((devices, side, side), dtype), apart)
         peak[dtype] = devices * 2 * side**3 / _fastest(product, factor, repeats)
     return Roofs(2 * 4 * words / added, peak)
 
 
 def _fastest(f: Callable[[Any], Any], x: Any, repeats: int) -> float:
-    """Seconds of the fastest call."""
-    jax.block_until_ready(f(x))
+    """Seconds of the fastest call, each given what the one before gave."""
+    x = jax.block_until_ready(f(x))
     seconds = []
     for _ in range(repeats):
         started = time.perf_counter()
-        jax.block_until_ready(f(x))
+        x = jax.block_until_ready(f(x))
         seconds.append(time.perf_counter() - started)
     return min(seconds)
