@@ -54,9 +54,9 @@ def from_first(value: int | Sequence[int]) -> np.ndarray:
     return array if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(array)
 
 
-def everywhere(value: bool) -> bool:
-    """Whether it is true in every process."""
-    return bool(np.all(multihost_utils.process_allgather(np.array(value)))) if jax.process_count() > 1 else value
+def everywhere(f: Callable[[], bool]) -> bool:
+    """Whether `f` is true in each of several processes; one alone need not ask."""
+    return jax.process_count() == 1 or bool(np.all(multihost_utils.process_allgather(np.array(f()))))
 
 
 def by_first(f: Callable[[], _T]) -> _T | None:

@@ -58,7 +58,7 @@ class Study:
         lock = processes.by_first(lambda: workdir.claim(setting.run.workdir, self.identity))
         if lock is not None:
             weakref.finalize(self, lock.close)
-        if not processes.everywhere(workdir.holds(setting.run.workdir, self.identity)):
+        if not processes.everywhere(lambda: workdir.holds(setting.run.workdir, self.identity)):
             raise InputError(
                 f"--workdir {setting.run.workdir} is not the same folder, or the setting not the same, in all "
                 "processes; choose a folder that they share"

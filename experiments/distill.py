@@ -58,19 +58,19 @@ def main(arguments: Sequence[str]) -> None:
         return
     setting = setting_from(arguments)
     run = setting.run
-    joined = contextlib.nullcontext()
-    if run.distributed:
-        joined = processes.connected(run.coordinator, run.processes, run.process_id)
-    with joined:
+    with contextlib.ExitStack() as stack:
+        if run.distributed:
+            stack.enter_context(processes.connected(run.coordinator, run.processes, run.process_id))
         _run(setting, arguments)
 
 
 def _run(setting: Setting, arguments: Sequence[str]) -> None:
-    run = setting.run
+    """Runs the study, once this process has joined the others."""
     from distill_jax import backend
     from distill_jax.progress import require_tensorboard
     from experiments.complete import complete
 
+    run = setting.run
     if run.tensorboard:
         require_tensorboard()
     if not run.distributed:  # where processes must have as many devices as each other

@@ -7,8 +7,9 @@ bfloat16. Logits are always computed so: in bfloat16 a logit near 10 would be a 
 project measures deviations of logits.
 """
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -50,61 +51,57 @@ def conv(
     )
 
 
-def depthwise(
-    x: jax.Array, kernel: jax.Array, window_strides: Sequence[int], padding: Sequence[tuple[int, int]], **others: Any
-) -> jax.Array:
-    """`jax.lax.conv_general_dilated` where every channel is a group of its own.
+def _on_cpus(f: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """`jax.lax.conv_general_dilated`, but on a CPU what `f` makes of the same arguments."""
 
-    On a CPU XLA's takes 4 to 40 times as long as a sum of products, one for each
-    position of the kernel, here in float32 whatever the type.
+    @functools.wraps(f)
+    def convolution(x: jax.Array, kernel: jax.Array, window_strides: Any, padding: Any, **others: Any) -> jax.Array:
+        how = {"window_strides": window_strides, "padding": padding, **others}
+        ours, xlas = (functools.partial(g, **how) for g in (f, jax.lax.conv_general_dilated))
+        return jax.lax.platform_dependent(x, kernel, cpu=ours, default=xlas)
+
+    return convolution
+
+
+@_on_cpus
+def depthwise(
+    x: jax.Array, kernel: jax.Array, window_strides: Sequence[int], padding: Sequence[tuple[int, int]], **_: Any
+) -> jax.Array:
+    """A convolution in which every channel is a group of its own, as a sum of products.
+
+    There is one for each position of the kernel, and the sum is in float32 whatever the type. XLA's takes 4 to 40 times
+    as long on a CPU.
 
     Args:
       x: [B, H, W, C].
       kernel: [k, k, 1, C].
-      window_strides, padding: of the two directions.
-      others: what else `conv_general_dilated` takes.
+      window_strides, padding: of the two directions, as `jax.lax.conv_general_dilated` takes them.
     """
-
-    def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jax.lax.conv_general_dilated(x, kernel, window_strides, padding, **others)
-
-    def sum_of_products(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        padded = jnp.pad(x, ((0, 0), *padding, (0, 0))).astype(jnp.float32)
-        height, width = ((n - k) // s for n, k, s in zip(padded.shape[1:3], kernel.shape, window_strides, strict=False))
-        total = jnp.zeros((), jnp.float32)
-        for row, column in itertools.product(*map(range, kernel.shape[:2])):
-            rows = slice(row, row + height * window_strides[0] + 1, window_strides[0])
-            columns = slice(column, column + width * window_strides[1] + 1, window_strides[1])
-            total += padded[:, rows, columns] * kernel[row, column, 0].astype(jnp.float32)
-        return total.astype(x.dtype)
-
-    return jax.lax.platform_dependent(x, kernel, cpu=sum_of_products, default=convolution)
+    padded = jnp.pad(x, ((0, 0), *padding, (0, 0))).astype(jnp.float32)
+    height, width = ((n - k) // s for n, k, s in zip(padded.shape[1:3], kernel.shape[:2], window_strides, strict=True))
+    total = jnp.zeros((), jnp.float32)
+    for row, column in itertools.product(*map(range, kernel.shape[:2])):
+        rows = slice(row, row + height * window_strides[0] + 1, window_strides[0])
+        columns = slice(column, column + width * window_strides[1] + 1, window_strides[1])
+        total += padded[:, rows, columns] * kernel[row, column, 0].astype(jnp.float32)
+    return total.astype(x.dtype)
 
 
+@_on_cpus
 def pointwise(
-    x: jax.Array, kernel: jax.Array, window_strides: Sequence[int], padding: Sequence[tuple[int, int]], **others: Any
+    x: jax.Array, kernel: jax.Array, window_strides: Sequence[int], precision: Any = None, **_: Any
 ) -> jax.Array:
-    """`jax.lax.conv_general_dilated` with a 1x1 kernel and no padding.
+    """A convolution with a 1x1 kernel and no padding, as the matrix product that it is.
 
-    On a CPU the matrix product that it is, which XLA does 1.3 to 3 times as fast there.
+    XLA's takes 1.3 to 3 times as long on a CPU.
 
     Args:
       x: [B, H, W, C].
       kernel: [1, 1, C, C'].
       window_strides: of the two directions.
-      padding: zeros.
-      others: what else `conv_general_dilated` takes.
+      precision: of the product.
     """
-
-    def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jax.lax.conv_general_dilated(x, kernel, window_strides, padding, **others)
-
-    def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jnp.matmul(
-            x[:, :: window_strides[0], :: window_strides[1]], kernel[0, 0], precision=others.get("precision")
-        )
-
-    return jax.lax.platform_dependent(x, kernel, cpu=product, default=convolution)
+    return jnp.matmul(x[:, :: window_strides[0], :: window_strides[1]], kernel[0, 0], precision=precision)
 
 
 def batch_norm(train: bool, *, dtype: Any = jnp.float32, name: str) -> nn.BatchNorm:
