@@ -19,12 +19,14 @@ class Defaults:
       steps_per_dispatch: training steps in one call; a request to stop waits for the call under way and the next.
       evaluation_batch: examples in one evaluation call, over all members and devices.
       seeds_in_turn: whether a device trains its seeds one after another within a call, and not all at once.
+      batch_is_shared: whether devices of a process that are left over share a member's batch, see `placement`.
     """
 
     population: int
     steps_per_dispatch: int
     evaluation_batch: int
     seeds_in_turn: bool = False
+    batch_is_shared: bool = True
 
 
 def defaults(kind: Literal["convolutional", "text", "dense"]) -> Defaults:
@@ -41,8 +43,11 @@ def defaults(kind: Literal["convolutional", "text", "dense"]) -> Defaults:
             # Mapped over members a convolution becomes a grouped one, which XLA's CPU backend runs slowly, and
             # its gradient inside a loop is slower still: one model at a time, one step a call.
             return Defaults(population=1, steps_per_dispatch=1, evaluation_batch=512)
-        # In turn, since the state of a few small networks stays in the cache and that of all does not.
-        return Defaults(population=32, steps_per_dispatch=50, evaluation_batch=65536, seeds_in_turn=True)
+        # In turn, since the state of a few small networks stays in the cache and that of all does not. A batch is not
+        # shared: the devices would wait for each other longer than one of them takes for it.
+        return Defaults(
+            population=32, steps_per_dispatch=50, evaluation_batch=65536, seeds_in_turn=True, batch_is_shared=False
+        )
     if kind != "dense":
         # Chosen to fit: ResNet-56 at batch 1024 keeps up to 7 GB for each member's gradient.
         return Defaults(population=4, steps_per_dispatch=20, evaluation_batch=4096)
@@ -52,8 +57,8 @@ def defaults(kind: Literal["convolutional", "text", "dense"]) -> Defaults:
 def use_cores(batch_size: int) -> None:
     """Makes this machine's cores so many CPU devices, unless JAX was told how many there are.
 
-    A population then has a thread for each of its members on a core, and a model alone shares its batch among them,
-    where one device would leave all but products and convolutions to one core. To be called before JAX is used.
+    A population then has a thread for each of its members on a core, and a large model alone shares its batch among
+    them, where one device would leave all but products and convolutions to one core. To be called before JAX is used.
 
     Args:
       batch_size: divided evenly by the number of devices, which is made smaller for it.

@@ -1,8 +1,9 @@
 """Where arrays live: one mesh over every device of every process, with axes for seeds, for students and for the batch.
 
 A population's seeds, then each seed's students, are spread over the devices of each process as far as they divide
-evenly, since members need no communication; what is left of the devices shares each batch. The member axes never cross
-processes, so that every process holds all members and a slice of the batch, and can write its own rows of every dump.
+evenly, since members need no communication; what is left of the devices shares each batch, or rests where networks are
+too small for that. The member axes never cross processes, so that every process holds all members and a slice of the
+batch, and can write its own rows of every dump.
 """
 
 import math
@@ -18,19 +19,31 @@ SEED, STUDENT, BATCH = "seed", "student", "batch"
 MEMBER = (SEED, STUDENT)  # of an axis that has all members, seed by seed
 
 
-def make_mesh(seeds: int, students: int) -> Mesh:
-    """The mesh for a population of so many seeds and students of each: axes ('seed', 'student', 'batch')."""
+def make_mesh(seeds: int, students: int, batch_is_shared: bool = True) -> Mesh:
+    """The mesh for a population of so many seeds and students of each: axes ('seed', 'student', 'batch').
+
+    Args:
+      seeds: of the population.
+      students: of each seed.
+      batch_is_shared: whether devices of a process share a batch; else those without whole members are not in the mesh.
+    """
     local = jax.local_device_count()
-    over_seeds = math.gcd(seeds, local)
+    parts = math.gcd if batch_is_shared else _largest_divisor
+    over_seeds = parts(seeds, local)
     # Students are spread only where each device has one seed: else members, seed by seed, would not be contiguous.
-    over_students = math.gcd(students, local // over_seeds) if over_seeds == seeds else 1
+    over_students = parts(students, local // over_seeds) if over_seeds == seeds else 1
     across = over_seeds * over_students
+    used = local if batch_is_shared else across
     devices = np.array(
-        [[d for d in jax.devices() if d.process_index == process] for process in range(jax.process_count())]
+        [[d for d in jax.devices() if d.process_index == process][:used] for process in range(jax.process_count())]
     )
-    grid = devices.reshape(jax.process_count(), across, local // across)
+    grid = devices.reshape(jax.process_count(), across, used // across)
     grid = grid.transpose(1, 0, 2).reshape(over_seeds, over_students, -1)  # batch axis: process by process
     return Mesh(grid, (SEED, STUDENT, BATCH), axis_types=(AxisType.Auto,) * 3)
+
+
+def _largest_divisor(of: int, most: int) -> int:
+    return max(n for n in range(1, most + 1) if of % n == 0)
 
 
 def apart(mesh: Mesh) -> bool:

@@ -23,7 +23,7 @@ from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape, split
 from distill_jax.setting import Setting, identity, validate, validate_on_data
 from distill_jax.train import train
-from distill_jax.trainer import Timing, Trainer, cached_teacher, check_batch
+from distill_jax.trainer import Timing, Trainer, cached_teacher, check_batch, mesh_of
 from distill_jax.workdir import Population
 
 
@@ -52,7 +52,7 @@ class Study:
             self._networks[role] = build_for(self.dataset, network, setting.train.precision, f"--{role}")
             pretrained.read(network, self._networks[role], f"--{role}")
             for population in split(self._members(role), self._most(role)):
-                check_batch(setting.train.batch_size, shape(population))
+                check_batch(setting.train.batch_size, mesh_of(network.name, shape(population)))
         self.switch_step = switch_step(setting.objective, self.length.total_steps)
         self.identity = identity(setting) | {"fingerprint": self.dataset.fingerprint}
         lock = processes.by_first(lambda: workdir.claim(setting.run.workdir, self.identity))

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from distill_jax import backend, objective
 from distill_jax.buckets import Buckets
@@ -54,7 +54,6 @@ class Trainer:
         self.seeds, self.students = shape
         self.members = self.seeds * self.students
         self.length = Length.of(setting, len(dataset.train.label))
-        self.mesh = make_mesh(*shape)
         precision = setting.train.precision
         self.dtype = jnp.dtype(precision)
         self.teacher = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
@@ -62,11 +61,12 @@ class Trainer:
         self.model = build_for(dataset, own, precision, f"--{role}")
         self._read_pretrained = functools.partial(pretrained.read, own, self.model, f"--{role}")
         standard = backend.defaults(kind(own.name))
+        self.mesh = mesh_of(own.name, shape)
         self.seeds_in_turn = standard.seeds_in_turn
         self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
         self.rule = make_rule(setting.optimizer)
         self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
-        check_batch(setting.train.batch_size, shape)
+        check_batch(setting.train.batch_size, self.mesh)
         examples = len(dataset.train.label)
         epochs = (self.steps_per_dispatch + self.length.steps_per_epoch - 2) // self.length.steps_per_epoch + 1
         init = make_init(self.model, self.rule, dataset.input_shape)
@@ -282,13 +282,18 @@ def cached_teacher(setting: Setting) -> bool:
     return setting.data.augment == "none" if asked == "auto" else asked == "cached"
 
 
-def check_batch(batch_size: int, shape: tuple[int, int]) -> None:
+def mesh_of(network: str, shape: tuple[int, int]) -> Mesh:
+    """The devices for a population of a network of that name, see `population.shape`."""
+    return make_mesh(*shape, backend.defaults(kind(network)).batch_is_shared)
+
+
+def check_batch(batch_size: int, mesh: Mesh) -> None:
     """Checks that a batch divides evenly.
 
     Raises:
       InputError: it does not.
     """
-    sharing = make_mesh(*shape).shape[BATCH]
+    sharing = mesh.shape[BATCH]
     if batch_size % sharing:
         raise InputError(
             f"--batch-size {batch_size}: must be a multiple of {sharing}, the number of devices that share a batch"

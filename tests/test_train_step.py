@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from small_study import advance, dataset, setting
 
-from distill_jax import placement
+from distill_jax import backend, placement
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape
 from distill_jax.setting import ModelSetting
 from distill_jax.train_step import make_epoch_order
-from distill_jax.trainer import Timing, Trainer, cached_teacher
+from distill_jax.trainer import Timing, Trainer, cached_teacher, mesh_of
 
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
 
@@ -45,12 +45,26 @@ def test_one_device_and_four_train_the_same(tmp_path, monkeypatch, network):
     for devices in (1, 4):
         with monkeypatch.context() as patched:
             on_devices(patched, devices)
+            # As on accelerators: on a CPU small networks are not shared.
+            patched.setattr(backend, "defaults", lambda kind: backend.Defaults(1, 1, 512))
             trainer = Trainer(setting(tmp_path, network), dataset(), "teacher")
-            assert trainer.mesh.size == devices
+            assert trainer.mesh.shape["batch"] == devices
             state, losses = advance(trainer, [Member("teacher", 0)])
             logits, _ = trainer.predict(state.variables, trainer.inputs["test"])
             outcomes.append((losses, logits, jax.tree.map(on_host, state.variables)))
     close(*outcomes)
+
+
+@pytest.mark.parametrize(
+    ("population", "shared", "alone"),
+    [((1, 1), (1, 1, 4), (1, 1, 1)), ((3, 1), (1, 1, 4), (3, 1, 1)), ((2, 2), (2, 2, 1), (2, 2, 1))],
+)
+def test_devices_without_members_share_batches_or_rest(monkeypatch, population, shared, alone):
+    on_devices(monkeypatch, 4)
+    assert placement.make_mesh(*population).devices.shape == shared
+    assert placement.make_mesh(*population, batch_is_shared=False).devices.shape == alone
+    assert mesh_of("resnet-cifar", population).devices.shape == shared
+    assert mesh_of("mlp", population).devices.shape == alone
 
 
 @pytest.mark.parametrize("network", ["mlp", "resnet"])

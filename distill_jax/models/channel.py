@@ -30,4 +30,15 @@ class Channel(nn.Module):
         x = x.reshape(x.shape[0], self.num_classes, -1).astype(jnp.float32)
         init = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", in_axis=1, out_axis=(), batch_axis=0)
         kernel = self.param("kernel", init, x.shape[1:], jnp.float32)
-        return jnp.einsum("bkd,kd->bk", x, kernel, precision=jax.lax.Precision.HIGHEST)
+        return jax.lax.platform_dependent(x, kernel, cpu=apart, default=at_once)
+
+
+def at_once(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """[B, K, D] and [K, D] -> [B, K], as one product with K for a batch axis."""
+    return jnp.einsum("bkd,kd->bk", x, kernel, precision=jax.lax.Precision.HIGHEST)
+
+
+def apart(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The same as K products. On a CPU the one takes 1.4 times as long, in training 2.4 times."""
+    each = [jnp.matmul(x[:, k], kernel[k], precision=jax.lax.Precision.HIGHEST) for k in range(len(kernel))]
+    return jnp.stack(each, axis=1)

@@ -103,7 +103,7 @@ def _training(row: Row) -> tuple[Contender, Program]:
     run(1)
     contender = Contender("ours", run, steps * row.batch * row.population, compile_seconds)
     # XLA counts the body of the loop over steps once, so that its numbers are those of one step.
-    return contender, _program(compiled, steps, counted, times=steps)
+    return contender, _program(compiled, steps, counted, steps * trainer.mesh.size)
 
 
 def _evaluation(row: Row) -> tuple[Contender, Program]:
@@ -124,15 +124,17 @@ def _evaluation(row: Row) -> tuple[Contender, Program]:
             predict(variables, x)
 
     run(1)
-    return Contender("ours", run, len(x) * row.population, seconds), _program(compiled, 1, counted, times)
+    return Contender("ours", run, len(x) * row.population, seconds), _program(
+        compiled, 1, counted, times * trainer.mesh.size
+    )
 
 
 def _program(compiled: Any, steps: int, counted: int, times: int) -> Program:
-    """The program of a call that does `times` times what XLA has counted."""
+    """The program of a call that does so many times, on all devices together, what XLA has counted."""
     said = compiled.cost_analysis() or {}
     size = compiled.memory_analysis()
     memory = size.argument_size_in_bytes + size.output_size_in_bytes + size.temp_size_in_bytes
-    accessed, work = (times * jax.device_count() * said.get(name, 0.0) for name in ("bytes accessed", "flops"))
+    accessed, work = (times * said.get(name, 0.0) for name in ("bytes accessed", "flops"))
     return Program(steps, float(counted), accessed, work, float(memory - size.alias_size_in_bytes))
 
 

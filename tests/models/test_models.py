@@ -18,7 +18,7 @@ from distill_jax.models import (
     build_model,
     count_parameters,
 )
-from distill_jax.models.channel import Channel
+from distill_jax.models.channel import Channel, apart, at_once
 from distill_jax.models.layers import conv
 from distill_jax.models.mobilenet import divisible_by_8
 from distill_jax.setting import ModelSetting
@@ -336,3 +336,12 @@ def test_channels_are_as_many_as_classes():
 def test_convolutions_need_images(name):
     with pytest.raises(InputError, match=rf"--student\.name {name}: needs images .*\(64,\)"):
         build_model(ModelSetting(name), 10, (64,), option="--student")
+
+
+def test_products_of_channels_apart_are_the_one_product():
+    keys = jax.random.split(jax.random.key(0), 3)
+    x, kernel, weight = (jax.random.normal(k, s) for k, s in zip(keys, ((7, 3, 5), (3, 5), (7, 3)), strict=True))
+    outcomes = [
+        jax.value_and_grad(lambda x, k, f=f: (weight * f(x, k)).sum(), (0, 1))(x, kernel) for f in (apart, at_once)
+    ]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *outcomes)
