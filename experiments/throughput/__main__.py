@@ -164,6 +164,8 @@ def _measure(
     if len(todo) < len(rows):
         console.print(f"{len(rows) - len(todo)} of {len(rows)} rows were there already")
     roofs = measure_roofs(sorted({row.dtype for row in to_measure} | {"float32"}))
+    if len(to_measure) < len(todo):
+        console.print(f"{len(todo) - len(to_measure)} of {len(rows)} rows are left out here; --list says why")
     peak = ", ".join(f"{value / 1e9:,.0f} GFLOP/s in {dtype}" for dtype, value in roofs.peak.items())
     console.print(f"{environment['device']}: {roofs.bandwidth / 1e9:,.1f} GB/s, {peak}", soft_wrap=True)
     rounds = options.repeats or (3 if options.quick else 5)
@@ -177,17 +179,17 @@ def _measure(
                 number += 1
                 try:
                     said = measure(row, roofs, peers, rounds, seconds, folder, environment)
+                    outcome = line(said)
                 except jax.errors.JaxRuntimeError as error:
                     if "RESOURCE_EXHAUSTED" not in str(error):
                         raise
                     why = "more memory than there is"
-            if why is not None:
-                said = not_measured(row, why, environment)
-                console.print(f"{row.name}: not run: {why}", soft_wrap=True, highlight=False)
-            else:
+                    outcome = f"{row.name}: not run: {why}"
                 left = (time.monotonic() - started) / number * (len(to_measure) - number)
                 progress = f"[{number}/{len(to_measure)}, ETA {left / 60:.0f} min]"
-                console.print(f"{progress} {line(said)}", soft_wrap=True, markup=False, highlight=False)
+                console.print(f"{progress} {outcome}", soft_wrap=True, markup=False, highlight=False)
+            if why is not None:
+                said = not_measured(row, why, environment)
             while peers is not None and peers.notes:
                 console.print(peers.notes.pop(0), soft_wrap=True, markup=False)
             kept.append(said)
