@@ -23,7 +23,6 @@ from experiments.throughput.__main__ import main
 from experiments.throughput.data import synthetic
 from experiments.throughput.flops import flops
 from experiments.throughput.grid import NETWORKS, Network, Row
-from experiments.throughput.picture import roofline
 from experiments.throughput.roofline import Roofs
 from experiments.throughput.rounds import Contender, ratios, take_turns
 from experiments.throughput.table import markdown
@@ -357,6 +356,7 @@ def test_the_command_measures_writes_and_goes_on(tmp_path):
         (["--figure", "r.pdf"], r"--figure r.pdf: must end in \.png"),
         (["--dump-dir", "nowhere"], "--dump-dir nowhere: must be a folder"),
         (["--table", "nowhere.json"], "--table nowhere.json: cannot be read"),
+        (["--table", "a.json", "b.json", "--figure", "f.png"], "--table: 2 files; with --figure it must be one"),
         (["--quik"], "did you mean --quick"),
     ],
 )
@@ -375,7 +375,7 @@ def test_a_file_of_something_else_is_refused(tmp_path):
             results.read(file)
 
 
-def test_tables_and_pictures_of_rows(tmp_path):
+def test_tables_and_pictures_of_rows(tmp_path, capsys):
     environment = {"backend": "cpu", "device": "Some CPU"}
     base = {"dtype": "float32", "device": "Some CPU", "environment": environment, "network": "channel"}
     base |= {"kind": "kd", "peer": "pytorch eager", "attainable_flops": 2e9, "flops_per_s": 1e9, "flops_a_step": 1e6}
@@ -394,4 +394,6 @@ def test_tables_and_pictures_of_rows(tmp_path):
         "| 40,000 (P = 4) | 50% | 2.00 (eager) |"
     )
     assert markdown([]) == "No results are committed yet.\n"
-    roofline([*rows, left_out]).savefig(tmp_path / "some.png")
+    main(["--table", str(file), "--figure", str(tmp_path / "some.png")])
+    assert capsys.readouterr().out == markdown([file])
+    assert (tmp_path / "some.png").read_bytes().startswith(b"\x89PNG")

@@ -44,19 +44,17 @@ class Options:
     list: bool = False
     """Show the rows and which would be left out here, and measure nothing."""
     table: tuple[Path, ...] = ()
-    """Print the README's table of these files of results, and measure nothing."""
+    """Print the README's table of these files of results (with --figure draw the one), and measure nothing."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     options = command_line.parse(Options(), PROG, arguments, flags=True)
     console = Console(width=None if sys.stdout.isatty() else 160)  # lines of a file are not cut at 80
-    if options.table:
-        from experiments.throughput.table import markdown
-
-        print(markdown(options.table), end="")
-        return
     _check(options)
+    if options.table:
+        _show(options.table, options.figure)
+        return
     # Ours and PyTorch's both take the accelerator's memory as they need it, not nearly all of it at once.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
@@ -83,6 +81,17 @@ def main(arguments: Sequence[str]) -> None:
         roofline(measured).savefig(options.figure)
 
 
+def _show(files: Sequence[Path], figure: Path | None) -> None:
+    """Prints the table of files of results, and draws the picture of one."""
+    from experiments.throughput import results
+    from experiments.throughput.picture import roofline
+    from experiments.throughput.table import markdown
+
+    print(markdown(files), end="")
+    if figure is not None:
+        roofline(results.read(files[0], "--table")).savefig(figure)
+
+
 def _check(options: Options) -> None:
     """Checks what can be checked before JAX starts.
 
@@ -95,6 +104,8 @@ def _check(options: Options) -> None:
         raise InputError(f"--seconds {options.seconds:g}: must be more than 0 and at most 60")
     command_line.check_writable("--json", options.json, ".json")
     command_line.check_writable("--figure", options.figure, ".png")
+    if options.figure is not None and len(options.table) > 1:
+        raise InputError(f"--table: {len(options.table)} files; with --figure it must be one, whose roofline is drawn")
     if options.dump_dir is not None and not os.access(options.dump_dir, os.W_OK):
         raise InputError(f"--dump-dir {options.dump_dir}: must be a folder that can be written to")
 

@@ -44,12 +44,12 @@ def roofline(rows: Sequence[dict[str, Any]]) -> Figure:
     for dtype, (peak, bandwidth) in peaks.items():
         roof = np.minimum(peak, x * bandwidth)
         axis.plot(x, roof, color="#333333", lw=1.4, ls=_ROOFS.get(dtype, ":"))
-        says = f"{dtype}: {_short(peak)}FLOP/s"
-        axis.annotate(says, (x[-1], peak), (0, 4), textcoords="offset points", ha="right", fontsize=8.5)
     if peaks:
         bandwidth = next(iter(peaks.values()))[1]
-        says = f"memory: {_short(bandwidth)}B/s"
-        axis.annotate(says, (x[0], x[0] * bandwidth), (12, -3), textcoords="offset points", fontsize=8.5)
+        said = [f"{dtype}: {_short(peak)}FLOP/s" for dtype, (peak, _) in sorted(peaks.items(), key=lambda p: p[1])]
+        # In the corner above the roof, where no point can be: labels at the lines would lie on each other or on points.
+        says = "\n".join([f"memory: {_short(bandwidth)}B/s", *said[::-1]])
+        axis.annotate(says, (0.02, 0.97), xycoords="axes fraction", va="top", fontsize=8.5)
     for row, intensity in zip(shown, intensities, strict=bool(shown)):
         marker, colour = _STYLES.get(row["network"], (".", "#333333"))
         alone = row["population"] == 1
