@@ -1,4 +1,7 @@
-"""The paper's claims as plain sentences, each with a verdict by the paired 95% interval of one number.
+"""The paper's claims as plain sentences, each with a verdict by the 95% interval of one number.
+
+What the paper says of the student against its teacher stands twice: as it says it, and against a control, a second
+one-hot student, which the paper does not have and by which alone it is distillation's doing.
 
 The number that decides each claim is fixed here, before any data are seen. An interval wholly on the claimed
 side of zero supports the claim, one wholly on the other side contradicts it, one that includes zero does not
@@ -6,10 +9,10 @@ support it. A claim is undecided with one seed, where there is no interval over 
 granted (that distillation gains anything) is not there; and where gap and share contradict each other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distill_jax.statistics import quote
+from distill_jax.statistics import holm, quote
 
 VERDICTS = ("supported", "not supported", "contradicted", "undecided")
 
@@ -27,8 +30,18 @@ def verdict(difference: Mapping[str, Any], claimed: int) -> str:
 
 def quoted(finding: Mapping[str, Any]) -> str:
     """The difference that decides, with its interval: in phi for the gaps, in points of test accuracy for the rest."""
-    scale = 1 if finding["id"].startswith("underfits") else 100
+    scale = 1 if finding["id"].startswith(("below", "underfits")) else 100
     return quote(finding["difference"], sign=True, scale=scale)
+
+
+def multiplicity(of_all: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence on how many of several findings' intervals exclude zero, each by itself and together."""
+    differences = [finding["difference"] for finding in of_all]
+    alone = sum(d["low"] is not None and not d["low"] <= 0 <= d["high"] for d in differences)
+    return (
+        f"Each interval has its 95% by itself: of {len(differences)} here {alone} exclude zero, {holm(differences)} "
+        "also by Holm's correction for their number."
+    )
 
 
 def findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -39,7 +52,7 @@ def findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     Args:
       summary: as from `report.summarise`, without its findings.
     """
-    result = [_hard(summary, split) for split in ("train", "test")]
+    result = [finding for split in ("train", "test") for finding in (_below(summary, split), _hard(summary, split))]
     if summary["study"]["train_mislabelled"]:
         result.append(_mislabelled(summary))
     accuracy = summary["accuracy"]["test_accuracy"]
@@ -55,19 +68,37 @@ def findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
             "paper": "Table 2",
         }
     )
-    late = "Switching from one-hot to distillation late in training recovers most of distillation's gain."
-    undo = "Switching from distillation to one-hot late in training undoes most of distillation's gain."
+    late = "Switching from one-hot to distillation in the course of training recovers most of distillation's gain."
+    undo = "Switching from distillation to one-hot in the course of training undoes most of that gain by its end."
     result.append(_switched(accuracy, "late_distillation", "one_hot_to_kd", late, 1, "Section 3.2, Figures 1b and 4"))
-    result.append(_switched(accuracy, "late_one_hot", "kd_to_one_hot", undo, -1, "Section 3.2, Figures 1b and 16"))
+    nuance = "Section 3.2, Figures 1b and 16: after long enough; Figure 15: not by the usual end"
+    result.append(_switched(accuracy, "late_one_hot", "kd_to_one_hot", undo, -1, nuance))
     if summary["study"]["seeds"] == 1:
         for finding in result:
             finding["evidence"] += " One seed: the interval is over examples and says nothing of another seed."
     return result
 
 
+_SEEN = {"train": ("training", "Figures 1a and 2"), "test": ("test", "Figures 5 to 7")}
+
+
+def _below(summary: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """The claim as the paper has it: Y below X, on average of the hard points."""
+    gap, share = (summary["deviations"]["kd"][split][name] for name in ("mean_gap_hard", "underfit_fraction_hard"))
+    where, figures = _SEEN[split]
+    return {
+        "id": f"below_hard_{split}",
+        "claim": f"The distilled student underfits the hard {where} points: it is less confident than the teacher.",
+        "verdict": verdict(gap, -1),
+        "difference": gap,
+        "evidence": f"Mean gap {quote(gap, sign=True)}, share underfit {_points(share, 0, sign=False)}%.",
+        "paper": f"Section 3.1, {figures}",
+    }
+
+
 def _hard(summary: Mapping[str, Any], split: str) -> dict[str, Any]:
     kd, control = (summary["deviations"][model][split] for model in ("kd", "one_hot"))
-    where = {"train": "training", "test": "test"}[split]
+    where, figures = _SEEN[split]
     gap, share = kd["mean_gap_hard"], kd["underfit_fraction_hard"]
     control_gap, control_share = control["mean_gap_hard"], control["underfit_fraction_hard"]
     evidence = (
@@ -86,11 +117,11 @@ def _hard(summary: Mapping[str, Any], split: str) -> dict[str, Any]:
         evidence += " The student does not underfit them in itself, only relative to the control."
     return {
         "id": f"underfits_hard_{split}",
-        "claim": f"The distilled student underfits the hard {where} points, more than the control does.",
+        "claim": f"It underfits the hard {where} points more than a one-hot control does.",
         "verdict": decided,
         "difference": gap["minus_control"],
         "evidence": evidence,
-        "paper": "Section 3.1, Figures 1a and 2",
+        "paper": f"Section 3.1, {figures}; the control is ours",
     }
 
 
@@ -99,7 +130,7 @@ def _mislabelled(summary: Mapping[str, Any]) -> dict[str, Any]:
     gap = kd["mean_gap_mislabelled"]
     return {
         "id": "underfits_mislabelled",
-        "claim": "The distilled student underfits the mislabelled points, more than the control does.",
+        "claim": "It underfits the mislabelled points more than a one-hot control does.",
         "verdict": verdict(gap["minus_control"], -1),
         "difference": gap["minus_control"],
         "evidence": f"Mean gap {quote(gap, sign=True)} distilled, "
@@ -107,7 +138,7 @@ def _mislabelled(summary: Mapping[str, Any]) -> dict[str, Any]:
         f"{quote(gap['minus_control'], sign=True)} paired. It reproduces "
         f"{_points(kd['mislabelled_fitted'], 0, sign=False)}% of the wrong labels, the control "
         f"{_points(control['mislabelled_fitted'], 0, sign=False)}%.",
-        "paper": "Section 3.1, Figure 1a",
+        "paper": "Section 3.1, Figure 1a; the control is ours",
     }
 
 

@@ -257,7 +257,13 @@ def render(summary: dict[str, Any], images: dict[str, str]) -> str:
     environment.filters |= {"quote": statistics.quote, "number": statistics.number, "duration": _duration}
     template = environment.from_string(Path(__file__).with_name("report.html.jinja").read_text("utf-8"))
     return template.render(
-        s=summary, images=images, labels=plots.LABELS, models=MODELS, pairs=PAIRS, splits=plots.SPLITS
+        s=summary,
+        images=images,
+        labels=plots.LABELS,
+        models=MODELS,
+        pairs=PAIRS,
+        splits=plots.SPLITS,
+        multiplicity=findings.multiplicity(summary["findings"]),
     )
 
 

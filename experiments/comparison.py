@@ -56,6 +56,11 @@ def with_paper(values: np.ndarray, paper: float | None = None) -> dict[str, Any]
     return interval | {"paper": paper}
 
 
+def beside(value: Mapping[str, Any]) -> str:
+    """On which side of 0 a value of `with_paper` is that the paper claims nothing of."""
+    return {"supported": "above 0", "contradicted": "below 0"}.get(supported(value, 1), "around 0")
+
+
 def supported(value: Mapping[str, Any], claimed: int) -> str:
     """The verdict on a claim that a value of `with_paper` is above 0 (1) or below it (-1)."""
     return verdict(dict(value) | {"level": "seeds"}, claimed)

@@ -14,7 +14,7 @@ from typing import Any
 import tyro
 
 from distill_jax.errors import InputError
-from distill_jax.findings import quoted
+from distill_jax.findings import findings, multiplicity, quoted
 from distill_jax.plots.style import LABELS
 from distill_jax.setting import MODELS
 from distill_jax.statistics import quote
@@ -55,13 +55,17 @@ def tables(paths: Sequence[Path]) -> str:
         [LABELS[m], *(quote(of["accuracy"]["test_accuracy"]["models"][m], scale=100) for of in studies.values())]
         for m in MODELS
     ]
-    return f"{_table(['claim', *heads], rows)}\n{_table(['test accuracy, %', *heads], accuracies)}"
+    every = [finding for of in studies.values() for finding in of["findings"]]
+    of_accuracies = _table(["test accuracy, %", *heads], accuracies)
+    return f"{_table(['claim', *heads], rows)}\n{multiplicity(every)}\n\n{of_accuracies}"
 
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         summary = json.loads(path.read_text())
-        _ = summary["findings"], summary["study"]["seeds"], summary["accuracy"]["test_accuracy"]["models"]
+        _ = summary["study"]["seeds"], summary["accuracy"]["test_accuracy"]["models"]
+        # By today's rules: what is committed are the numbers, from which they follow.
+        summary = summary | {"findings": findings(summary)}
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); must be a study's summary.json") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -88,7 +88,9 @@ def test_the_findings_follow_the_data(study):
     _, summary = study
     by_id = {f["id"]: f for f in summary["findings"]}
     assert list(by_id) == [
+        "below_hard_train",
         "underfits_hard_train",
+        "below_hard_test",
         "underfits_hard_test",
         "underfits_mislabelled",
         "kd_beats_one_hot",
@@ -97,6 +99,10 @@ def test_the_findings_follow_the_data(study):
     ]
     assert by_id["underfits_mislabelled"]["verdict"] == "supported"
     assert all(f["verdict"] in findings.VERDICTS and f["evidence"] and f["paper"] for f in by_id.values())
+    gap = summary["deviations"]["kd"]["train"]["mean_gap_hard"]
+    assert by_id["below_hard_train"]["difference"] == gap  # the paper's claim knows no control
+    assert by_id["underfits_hard_train"]["difference"] == gap["minus_control"]
+    assert findings.multiplicity(summary["findings"]).startswith("Each interval has its 95% by itself: of 8 here ")
 
 
 @pytest.mark.parametrize(

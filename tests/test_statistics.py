@@ -56,6 +56,22 @@ def test_fiellers_interval_covers_the_ratio():
     assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
 
 
+def test_holms_correction_is_that_of_the_t_tests():
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(shift, 1.0, n) for shift in (0.0, 0.5, 1.0, 2.0, 4.0) for n in (3, 8, 20)]
+    p = sorted(stats.ttest_1samp(sample, 0).pvalue for sample in samples)
+    counted = next(i for i, value in enumerate(p) if value > 0.05 / (len(p) - i))  # Holm's steps, one by one
+    said = [statistics.over_seeds(sample).as_dict() for sample in samples]
+    assert 0 < counted < sum(value < 0.05 for value in p)
+    assert statistics.holm(said) == counted
+    assert (
+        statistics.holm([*said, statistics.over_seeds([2.0]).as_dict(), statistics.over_seeds([2.0, 2.0]).as_dict()])
+        == counted
+    )
+    assert statistics.holm([statistics.over_seeds([5.0, 5.1, 5.2]).as_dict()]) == 1
+    assert statistics.holm([]) == 0
+
+
 def test_a_share_of_a_gain_that_may_be_none_has_no_interval():
     result = statistics.ratio_of_means([1.0, 2.0, 1.5], [-3.0, 4.0, 0.5])
     assert result.mean == pytest.approx(3.0)

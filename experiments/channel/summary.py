@@ -12,7 +12,7 @@ from experiments.channel import signs
 from experiments.channel.population import Outcome
 from experiments.channel.setting import Setting
 from experiments.collected import Values
-from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, readme_table, supported, with_paper
+from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, beside, readme_table, supported, with_paper
 
 PAPER = {
     "one_hot_sign_share": signs.PAPER_ONE_HOT,
@@ -113,7 +113,7 @@ def lines(said: Mapping[str, Any]) -> str:
             "so" if said["test_accuracy_teacher"]["mean"] > 0.9 else "not so",
         ),
         ("student's gain in test accuracy, points", "about +0.7", gain, _gain(said["paired_gain"])),
-        ("the same over the control", "not given", over_control, supported(said["paired_gain_over_control"], 1)),
+        ("the same over the control", "not given", over_control, beside(said["paired_gain_over_control"])),
         (
             "cosine of weights and class vector: teacher, control, student",
             "student's higher",
@@ -136,7 +136,7 @@ def lines(said: Mapping[str, Any]) -> str:
             "the same, test points",
             "not given",
             gap[1],
-            supported(said["hard_gap_student_minus_control_test"], -1),
+            beside(said["hard_gap_student_minus_control_test"]),
         ),
     )
     return readme_table(rows)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_jax.errors import InputError
-from distill_jax.findings import quoted
+from distill_jax.findings import multiplicity, quoted
 from experiments.paper import table2
 from experiments.paper.outcome import Outcome
 from experiments.paper.scale import SCALES
@@ -50,8 +50,25 @@ def findings(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
 LEGEND = (
     "Paired differences with 95% intervals over seeds: in phi against the control for underfitting, in points of test "
     "accuracy for the rest (the last two from the middle between control and distilled). "
-    "✓ supported, ○ not supported, ✗ contradicted, ? undecided.\n"
+    "✓ supported, ○ not supported, ✗ contradicted, ? undecided: there is no gain that a switch could recover or undo, "
+    "or the gap and the share of underfit points say opposite things.\n"
 )
+
+
+def together(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the findings come to: of each claim in how many studies it is supported, and their multiplicity."""
+    of_claim = {claim: [] for claim in CLAIMS}
+    for study in of_studies.values():
+        for finding in study["findings"]:
+            if finding["id"] in of_claim:
+                of_claim[finding["id"]].append(finding)
+    counts = []
+    for said, found in zip(CLAIMS.values(), of_claim.values(), strict=True):
+        verdicts = [finding["verdict"] for finding in found]
+        decided = len(verdicts) - (open := verdicts.count("undecided"))
+        counts.append(f"{said}: {verdicts.count('supported')} of {decided}" + (f" ({open} undecided)" if open else ""))
+    every = [finding for found in of_claim.values() for finding in found]
+    return f"Supported: {'; '.join(counts)}. {multiplicity(every)}\n"
 
 
 def page(results: Mapping[str, Any]) -> str:
@@ -66,6 +83,7 @@ def page(results: Mapping[str, Any]) -> str:
         "## Findings\n",
         LEGEND,
         findings(results["studies"]),
+        together(results["studies"]),
         "## Figures\n",
     ]
     for name, figure in results["figures"].items():
@@ -87,4 +105,4 @@ def readme(path: Path) -> str:
         raise InputError(f"--markdown {path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"--markdown {path}: is not results.json of `python -m experiments.paper all`") from error
-    return "\n".join([LEGEND, findings(rows), *(f"- {caption}" for caption in captions)]) + "\n"
+    return "\n".join([LEGEND, findings(rows), together(rows), *(f"- {caption}" for caption in captions)]) + "\n"
