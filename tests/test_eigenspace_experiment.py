@@ -172,7 +172,7 @@ def test_the_command_writes_numbers_beside_the_paper_s_and_figures(kind, tmp_pat
     assert said["share_of_pairs"]["paper"] == (1.0 if kind == "random-features" else 13 / 15)
     assert said["share_of_pairs"]["n"] == 3
     assert len(said["definitions"]) == 6
-    assert lines(said).count("\n") == 9
+    assert lines(said).count("\n") == 10
     assert {p.suffix for p in figures.iterdir()} == {".png", ".svg"}
     assert len(list(figures.iterdir())) == 6
 

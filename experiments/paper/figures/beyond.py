@@ -36,21 +36,24 @@ def prediction(outcomes: Sequence[Outcome]) -> Drawn:
             gap = outcome.summary["deviations"][KD][split]["mean_gap_hard"]["minus_control"]
             gain = outcome.summary["accuracy"]["test_accuracy"]["paired"]["kd_minus_one_hot"]
             numbers["settings"].setdefault(outcome.plan.name, {"gain": gain})[f"{split}_gap"] = gap
-            gaps.append(gap["mean"])
+            gaps.append(-gap["mean"])
             gains.append(gain["mean"])
             row = outcome.plan.row
             style = {"marker": markers[row.dataset], "ls": "", "label": outcome.plan.title}
             style["color"] = "#0072B2" if row.student.startswith("ResNet") else "#D55E00"
             style |= {} if row.teacher == row.student else {"mfc": "white"}
             wide = (
-                np.array([[gap["mean"] - gap["low"]], [gap["high"] - gap["mean"]]]) if gap["low"] is not None else None
+                np.array([[gap["high"] - gap["mean"]], [gap["mean"] - gap["low"]]]) if gap["low"] is not None else None
             )
-            axis.errorbar([gap["mean"]], [gain["mean"]], xerr=wide, elinewidth=0.8, alpha=0.35, color=style["color"])
-            bars(axis, [gap["mean"]], [gain], **style)
-        correlation = numbers[f"{split}_rank_correlation"] = rank_correlation(np.negative(gaps), gains).as_dict()
+            axis.errorbar([gaps[-1]], [gain["mean"]], xerr=wide, elinewidth=0.8, alpha=0.35, color=style["color"])
+            bars(axis, [gaps[-1]], [gain], **style)
+        correlation = numbers[f"{split}_rank_correlation"] = rank_correlation(gaps, gains).as_dict()
         axis.axhline(0, **GUIDE)
         axis.axvline(0, **GUIDE)
-        axis.set(xlabel="gap, hard points, less the control's", ylabel="test accuracy less the control's")
+        axis.set(
+            xlabel="underfitting of hard points: control's gap less the student's",
+            ylabel="test accuracy less the control's",
+        )
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
         axis.grid(alpha=0.25)
         line = f"rank correlation of underfitting and gain {quote(correlation, sign=True)}, n = {correlation['n']}"
@@ -79,6 +82,7 @@ def detection(outcomes: Sequence[Outcome]) -> Drawn:
         of_it = {name: over_seeds(values).as_dict() for name, values in found.items()}
         for name in ("gap", "y"):
             of_it[name]["minus_x"] = paired(found[name], found["x"]).as_dict()
+        of_it["gap"]["minus_y"] = paired(found["gap"], found["y"]).as_dict()
         of_it["gap"]["minus_control"] = paired(found["gap"], found["gap_control"]).as_dict()
         numbers[outcome.plan.name] = of_it
         difference = of_it["gap"]["minus_x"]
@@ -91,7 +95,9 @@ def detection(outcomes: Sequence[Outcome]) -> Drawn:
         sentences.append(
             f"{outcome.plan.title}: area under the curve of X - Y {quote(of_it['gap'], 3)}, of X alone "
             f"{quote(of_it['x'], 3)}: {said[verdict(difference, 1)]}, {quote(difference, 3, sign=True)} paired; of the "
-            f"control's X - Y {quote(of_it['gap_control'], 3)}; of the student's Y alone {quote(of_it['y'], 3)}."
+            f"control's X - Y {quote(of_it['gap_control'], 3)}; of the student's Y alone {quote(of_it['y'], 3)}: "
+            f"X - Y is {said[verdict(of_it['gap']['minus_y'], 1)]}, "
+            f"{quote(of_it['gap']['minus_y'], 3, sign=True)} paired."
         )
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
