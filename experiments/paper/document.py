@@ -54,8 +54,8 @@ def of_claims(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 LEGEND = (
-    "Differences with 95% intervals over seeds, paired: in phi for underfitting (from the teacher, then from the control), in "
-    "points of test accuracy for the rest (the switched ones from the middle between control and distilled). "
+    "Differences with 95% intervals over seeds, paired: in phi for underfitting (from the teacher, then from the "
+    "control), in points of test accuracy for the rest (the switched from the middle between control and distilled). "
     "✓ supported, ○ not supported, ✗ contradicted, ? undecided: there is no gain that a switch could recover or undo, "
     "or the gap and the share of underfit points say opposite things. *Fitted* is the training accuracy of teacher, "
     "control and distilled student at the end.\n"
