@@ -7,6 +7,8 @@ from typing import Literal
 
 import jax
 
+from distill_jax.placement import largest_divisor
+
 _MOST_CPU_DEVICES = 8  # measured with 2; more than this would share a batch of 128 into small pieces
 
 
@@ -65,8 +67,7 @@ def use_cores(batch_size: int) -> None:
     """
     if jax.config.jax_num_cpu_devices < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         cores = min(len(os.sched_getaffinity(0)), _MOST_CPU_DEVICES)
-        devices = max(n for n in range(1, cores + 1) if batch_size % n == 0)
-        jax.config.update("jax_num_cpu_devices", devices)
+        jax.config.update("jax_num_cpu_devices", largest_divisor(batch_size, cores))
 
 
 def memory_limit(gib: float | None = None) -> float:

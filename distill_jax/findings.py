@@ -35,11 +35,11 @@ def quoted(finding: Mapping[str, Any]) -> str:
 
 
 def multiplicity(of_all: Sequence[Mapping[str, Any]]) -> str:
-    """A sentence on how many of several findings' intervals exclude zero, each by itself and together."""
-    differences = [finding["difference"] for finding in of_all]
-    alone = sum(d["low"] is not None and not d["low"] <= 0 <= d["high"] for d in differences)
+    """A sentence on how many of several findings' intervals over seeds exclude zero, each by itself and together."""
+    tested = [f["difference"] for f in of_all if verdict(f["difference"], 1) != "undecided"]
+    alone = sum(verdict(difference, 1) != "not supported" for difference in tested)
     return (
-        f"Each interval has its 95% by itself: of {len(differences)} here {alone} exclude zero, {holm(differences)} "
+        f"Each interval has its 95% by itself: of {len(tested)} here {alone} exclude zero, {holm(tested)} "
         "also by Holm's correction for their number."
     )
 
@@ -47,7 +47,7 @@ def multiplicity(of_all: Sequence[Mapping[str, Any]]) -> str:
 def findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The findings of a study: id, claim, verdict, difference, evidence, paper (where the claim is made).
 
-    difference is the paired interval that decides: in phi space for the gaps, of accuracies in [0, 1] for the rest.
+    difference is the interval that decides: in phi space for the gaps, of accuracies in [0, 1] for the rest.
 
     Args:
       summary: as from `report.summarise`, without its findings.

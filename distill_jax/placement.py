@@ -28,7 +28,7 @@ def make_mesh(seeds: int, students: int, batch_is_shared: bool = True) -> Mesh:
       batch_is_shared: whether devices of a process share a batch; else those without whole members are not in the mesh.
     """
     local = jax.local_device_count()
-    parts = math.gcd if batch_is_shared else _largest_divisor
+    parts = math.gcd if batch_is_shared else largest_divisor
     over_seeds = parts(seeds, local)
     # Students are spread only where each device has one seed: else members, seed by seed, would not be contiguous.
     over_students = parts(students, local // over_seeds) if over_seeds == seeds else 1
@@ -42,7 +42,8 @@ def make_mesh(seeds: int, students: int, batch_is_shared: bool = True) -> Mesh:
     return Mesh(grid, (SEED, STUDENT, BATCH), axis_types=(AxisType.Auto,) * 3)
 
 
-def _largest_divisor(of: int, most: int) -> int:
+def largest_divisor(of: int, most: int) -> int:
+    """The largest number up to `most` that divides `of` evenly."""
     return max(n for n in range(1, most + 1) if of % n == 0)
 
 

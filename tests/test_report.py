@@ -153,6 +153,7 @@ def test_one_seed_is_called_one_seed(one_seed):
     workdir, summary = one_seed
     assert {f["verdict"] for f in summary["findings"]} == {"undecided"}
     assert all("One seed" in f["evidence"] for f in summary["findings"])
+    assert "of 0 here 0 exclude zero, 0 also" in findings.multiplicity(summary["findings"])
     assert "underfits_mislabelled" not in {f["id"] for f in summary["findings"]}
     value = summary["deviations"]["kd"]["test"]["mean_gap_hard"]
     assert (value["n"], value["level"], value["per_seed"]) == (1, "examples", [value["mean"]])

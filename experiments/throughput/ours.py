@@ -124,9 +124,8 @@ def _evaluation(row: Row) -> tuple[Contender, Program]:
             predict(variables, x)
 
     run(1)
-    return Contender("ours", run, len(x) * row.population, seconds), _program(
-        compiled, 1, counted, times * trainer.mesh.size
-    )
+    contender = Contender("ours", run, len(x) * row.population, seconds)
+    return contender, _program(compiled, 1, counted, times * trainer.mesh.size)
 
 
 def _program(compiled: Any, steps: int, counted: int, times: int) -> Program:

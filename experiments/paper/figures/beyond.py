@@ -31,12 +31,12 @@ def prediction(outcomes: Sequence[Outcome]) -> Drawn:
     markers = dict(zip(dict.fromkeys(outcome.plan.row.dataset for outcome in outcomes), _MARKERS, strict=True))
     sentences = []
     for axis, split in zip(axes[0], plots.SPLITS, strict=True):
-        gaps, gains = [], []
+        underfitting, gains = [], []
         for outcome in outcomes:
             gap = outcome.summary["deviations"][KD][split]["mean_gap_hard"]["minus_control"]
             gain = outcome.summary["accuracy"]["test_accuracy"]["paired"]["kd_minus_one_hot"]
             numbers["settings"].setdefault(outcome.plan.name, {"gain": gain})[f"{split}_gap"] = gap
-            gaps.append(-gap["mean"])
+            underfitting.append(-gap["mean"])
             gains.append(gain["mean"])
             row = outcome.plan.row
             style = {"marker": markers[row.dataset], "ls": "", "label": outcome.plan.title}
@@ -45,9 +45,11 @@ def prediction(outcomes: Sequence[Outcome]) -> Drawn:
             wide = (
                 np.array([[gap["high"] - gap["mean"]], [gap["mean"] - gap["low"]]]) if gap["low"] is not None else None
             )
-            axis.errorbar([gaps[-1]], [gain["mean"]], xerr=wide, elinewidth=0.8, alpha=0.35, color=style["color"])
-            bars(axis, [gaps[-1]], [gain], **style)
-        correlation = numbers[f"{split}_rank_correlation"] = rank_correlation(gaps, gains).as_dict()
+            axis.errorbar(
+                underfitting[-1:], [gain["mean"]], xerr=wide, elinewidth=0.8, alpha=0.35, color=style["color"]
+            )
+            bars(axis, underfitting[-1:], [gain], **style)
+        correlation = numbers[f"{split}_rank_correlation"] = rank_correlation(underfitting, gains).as_dict()
         axis.axhline(0, **GUIDE)
         axis.axvline(0, **GUIDE)
         axis.set(
