@@ -53,6 +53,11 @@ class Predictor:
 
         self.compiled = compiled
 
+    def batch(self, examples: int) -> int:
+        """Rows of a call for a split of so many examples: no more than those, so that a small one is not padded far."""
+        across = self._mesh.shape[BATCH]
+        return min(self._batch, -(-examples // across) * across)
+
     def __call__(self, variables: Any, x: jax.Array, buckets: Buckets | None = None) -> tuple[np.ndarray, int]:
         """Logits of this process's rows.
 
@@ -67,9 +72,7 @@ class Predictor:
         processes = jax.process_count()
         rows = [process_rows(len(x), p, processes) for p in range(processes)]
         most = max(r.stop - r.start for r in rows)
-        # No larger than the split, so that a small one is not padded to a large batch.
-        across = self._mesh.shape[BATCH] // processes
-        local = min(self._batch // processes, -(-most // across) * across)
+        local = self.batch(most * processes) // processes
         mine = rows[jax.process_index()]
         orders = [np.arange(r.start, r.stop) for r in rows]
         if buckets is not None:

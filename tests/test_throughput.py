@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from small_study import advance, dataset
 
+from distill_jax import backend
 from distill_jax.data.dataset import Dataset, Split, Vocabulary
 from distill_jax.errors import InputError
 from distill_jax.models import MobileNetV2, ResNet18, ResNet50, ResNetCIFAR, build_for
@@ -316,6 +317,17 @@ def test_a_dump_is_compared_with_np_save(tmp_path):
     assert said["ratio"] == said["peers"][said["peer"]]["ratio"]
 
 
+def test_rows_that_fill_up_a_batch_are_no_work(monkeypatch, tmp_path):
+    row = Row("digits-mlp", "evaluate", "float32", 360, 2)
+    counted = []
+    for most in (720, 200):  # 360 examples of each of 2 members: one call, and four of 100
+        small = dataclasses.replace(backend.defaults("dense"), evaluation_batch=most)
+        monkeypatch.setattr(backend, "defaults", lambda kind, small=small: small)
+        counted.append(ours.prepare(row, tmp_path)[1])
+    assert counted[0].flops == counted[1].flops == 2 * 360 * grid.forward_flops("digits-mlp")
+    assert counted[1].xla_flops == pytest.approx(counted[0].xla_flops, rel=0.1)
+
+
 def test_the_command_measures_writes_and_goes_on(tmp_path):
     file, figure = tmp_path / "r.json", tmp_path / "r.png"
     options = ["--no-peer", "--repeats", "1", "--json", file]
@@ -335,6 +347,7 @@ def test_the_command_measures_writes_and_goes_on(tmp_path):
     assert kept == first
     assert second["population"] == 2
     assert second["flops_a_step"] == 2 * first["flops_a_step"]
+    assert second["bytes_a_step"] == pytest.approx(2 * first["bytes_a_step"])  # though one loop trains both
     assert figure.read_bytes().startswith(b"\x89PNG")
 
     here = first["environment"] | {"command": "another, which does not matter"}

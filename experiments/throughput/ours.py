@@ -17,7 +17,8 @@ from distill_jax.dumps import write_dumps
 from distill_jax.placement import on_host
 from distill_jax.population import Member
 from distill_jax.setting import DataSetting, ObjectiveSetting, RunSetting, Setting, TrainSetting
-from distill_jax.trainer import Timing, Trainer
+from distill_jax.train_step import TrainState
+from distill_jax.trainer import Runner, Timing, Trainer
 from experiments.throughput.data import synthetic
 from experiments.throughput.dumped import Dumped
 from experiments.throughput.flops import flops
@@ -73,8 +74,9 @@ def _trainer(row: Row) -> Trainer:
     return Trainer(setting_of(row), synthetic(row.network), "student", (row.population, 1))
 
 
-def _training(row: Row) -> tuple[Contender, Program]:
-    trainer, timing, taught = _trainer(row), Timing(), row.kind != "one-hot"
+def _started(row: Row, trainer: Trainer) -> tuple[Runner, TrainState]:
+    """A training row's population before its first step."""
+    taught = row.kind != "one-hot"
     members = [Member("kd" if taught else "one_hot", seed) for seed in range(row.population)]
     teachers = None
     if row.kind == "kd-cached":
@@ -83,7 +85,12 @@ def _training(row: Row) -> tuple[Contender, Program]:
     elif taught:
         masters = [Member("teacher", seed) for seed in range(row.population)]
         teachers = jax.tree.map(on_host, trainer.initial_state(masters).variables)
-    runner, state = trainer.runner(members, teachers, timing), trainer.initial_state(members)
+    return trainer.runner(members, teachers, Timing()), trainer.initial_state(members)
+
+
+def _training(row: Row) -> tuple[Contender, Program]:
+    trainer, taught = _trainer(row), row.kind != "one-hot"
+    runner, state = _started(row, trainer)
     steps, total, first = trainer.steps_per_dispatch, trainer.length.total_steps, 0
     arguments = runner.arguments(state, first, steps)
     compiled = trainer.program(taught, steps, arguments)
@@ -102,8 +109,15 @@ def _training(row: Row) -> tuple[Contender, Program]:
 
     run(1)
     contender = Contender("ours", run, steps * row.batch * row.population, compile_seconds)
-    # XLA counts the body of the loop over steps once, so that its numbers are those of one step.
-    return contender, _program(compiled, steps, counted, steps * trainer.mesh.size)
+    # XLA counts the body of a loop once: of that over steps, so that its numbers are those of one step, and of that
+    # over a device's seeds, which is why a program without it, of one seed a device, is asked.
+    devices, asked = trainer.mesh.size, compiled
+    if trainer.seeds_in_turn and row.population > devices:
+        few = dataclasses.replace(row, population=devices)
+        one_each = _trainer(few)
+        asked = one_each.program(taught, steps, _started(few, one_each)[0].arguments(one_each.state_like(), 0, steps))
+    times = steps * (row.population if trainer.seeds_in_turn else devices)
+    return contender, _program(compiled, steps, counted, asked, times)
 
 
 def _evaluation(row: Row) -> tuple[Contender, Program]:
@@ -111,13 +125,12 @@ def _evaluation(row: Row) -> tuple[Contender, Program]:
     members = [Member("teacher", seed) for seed in range(row.population)]
     variables, x = trainer.initial_state(members).variables, trainer.inputs["test"]
     predict = trainer.predict
-    batch = min(predict._batch, len(x))
+    batch = predict.batch(len(x))
     example = (variables, x, np.zeros(batch, np.int32))
     started = time.perf_counter()
     compiled = predict.compiled(None).lower(*example).compile()
     seconds = time.perf_counter() - started
-    times = -(-len(x) // batch)
-    counted = times * flops(predict.compiled(None).trace(*example).jaxpr)
+    counted = flops(predict.compiled(None).trace(*example).jaxpr)
 
     def run(calls: int) -> None:
         for _ in range(calls):
@@ -125,12 +138,13 @@ def _evaluation(row: Row) -> tuple[Contender, Program]:
 
     run(1)
     contender = Contender("ours", run, len(x) * row.population, seconds)
-    return contender, _program(compiled, 1, counted, times * trainer.mesh.size)
+    times = len(x) / batch  # the last batch is filled up with rows that are not asked for, which is no work done
+    return contender, _program(compiled, 1, times * counted, compiled, times * trainer.mesh.size)
 
 
-def _program(compiled: Any, steps: int, counted: int, times: int) -> Program:
-    """The program of a call that does so many times, on all devices together, what XLA has counted."""
-    said = compiled.cost_analysis() or {}
+def _program(compiled: Any, steps: int, counted: float, asked: Any, times: float) -> Program:
+    """The program of a call that does so many times, on all devices together, what XLA has counted in `asked`."""
+    said = asked.cost_analysis() or {}
     size = compiled.memory_analysis()
     memory = size.argument_size_in_bytes + size.output_size_in_bytes + size.temp_size_in_bytes
     accessed, work = (times * said.get(name, 0.0) for name in ("bytes accessed", "flops"))
