@@ -66,7 +66,9 @@ def use_cores(batch_size: int) -> None:
       batch_size: divided evenly by the number of devices, which is made smaller for it.
     """
     if jax.config.jax_num_cpu_devices < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        cores = min(len(os.sched_getaffinity(0)), _MOST_CPU_DEVICES)
+        # Where the system says which cores are this process's, those; macOS does not.
+        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = min(own, _MOST_CPU_DEVICES)
         jax.config.update("jax_num_cpu_devices", largest_divisor(batch_size, cores))
 
 

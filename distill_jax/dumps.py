@@ -18,7 +18,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from distill_jax.errors import InputError
 
 SHARD_EXAMPLES = 4096  # rows of logits in one file
 CHUNK_EXAMPLES = 1024  # rows of them read at once
+_FILES_AT_ONCE = 32  # the disk takes what is waited for at once together
 _DTYPES = {"logits": "float32", "label": "int32", "true_label": "int32", "id": "int64"}
 _PLACE = re.compile(r"(?P<model>[^/]+)/seed-(?P<seed>\d+)/step-(?P<step>\d+)/(?P<split>train|test)$")
 
@@ -87,7 +88,7 @@ def _spec(path: Path, name: str, shape: Sequence[int]) -> dict[str, Any]:
     return {
         "driver": "zarr3",
         "kvstore": {"driver": "file", "path": str(path / name)},
-        "context": {"file_io_sync": False},  # synced together, in `write_dumps`: the disk is waited for once
+        "context": {"file_io_sync": False},  # which would wait for folders too, one by one; see `_write`
         "store_data_equal_to_fill_value": True,  # so that a shard that is not there is one that was lost
         "metadata": {
             "shape": list(shape),
@@ -102,6 +103,20 @@ def _spec(path: Path, name: str, shape: Sequence[int]) -> dict[str, Any]:
 
 def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
+
+
+def _write(store: ts.TensorStore, array: np.ndarray, file: Path) -> None:
+    """Writes what is one file, and waits until it is on disk."""
+    store.write(array, can_reference_source_data_indefinitely=True).result()  # not copied: it does not change
+    _sync(file)
+
+
+def _sync(file: Path) -> None:
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_dumps(
@@ -126,38 +141,46 @@ def write_dumps(
         raise ValueError(f"first_row {first_row} is not a multiple of {SHARD_EXAMPLES}")
     labels = np.broadcast_to(label, (len(items), len(id)))
 
-    def opened(name: str, shapes: Sequence[tuple[int, ...]], create: bool) -> list[ts.TensorStore]:
-        paths = [_partial(path) for path, _, _ in items]
-        futures = [ts.open(_spec(p, name, shape), create=create) for p, shape in zip(paths, shapes, strict=True)]
-        return [future.result() for future in futures]
+    folders = [_partial(path) for path, _, _ in items]
 
-    def write(store: ts.TensorStore, array: np.ndarray) -> ts.WriteFutures:
-        return store.write(array, can_reference_source_data_indefinitely=True)  # not copied: it does not change
+    def opened(names: Iterable[str], create: bool) -> dict[tuple[Path, str], ts.TensorStore]:
+        shapes = {folder: (len(id), logits.shape[1]) for folder, (_, logits, _) in zip(folders, items, strict=True)}
+        futures = {
+            (folder, name): ts.open(_spec(folder, name, shape if name == "logits" else id.shape), create=create)
+            for name in names
+            for folder, shape in shapes.items()
+        }
+        return {key: future.result() for key, future in futures.items()}
 
-    shapes, stores, writes = [(len(id), logits.shape[1]) for _, logits, _ in items], [], []
-    if processes.is_first():
-        for path, _, attributes in items:
-            shutil.rmtree(_partial(path), ignore_errors=True)
-            _partial(path).mkdir(parents=True)
-            group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-            (_partial(path) / "zarr.json").write_text(json.dumps(group, indent=1))
-        stores = opened("logits", shapes, create=True)
-        columns = {"label": labels, "true_label": [true_label] * len(items), "id": [id] * len(items)}
-        for name, arrays in columns.items():
-            of_each = opened(name, [id.shape] * len(items), create=True)
-            writes += [write(store, array) for store, array in zip(of_each, arrays, strict=True)]
-    processes.barrier("dump-created")
-    for (_, logits, _), store in zip(items, stores or opened("logits", shapes, create=False), strict=True):
-        if len(logits):
-            rows = slice(first_row, first_row + len(logits))
-            writes.append(write(store[rows], logits.astype(np.float32, copy=False)))
-    for written in writes:
-        written.result()
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        tasks, stores = [], {}
+        if processes.is_first():
+            for folder, (_, _, attributes) in zip(folders, items, strict=True):
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+                (folder / "zarr.json").write_text(json.dumps(group, indent=1))
+            stores = opened(_DTYPES, create=True)
+        processes.barrier("dump-created")
+        stores = stores or opened(["logits"], create=False)
+        for folder, (_, logits, _) in zip(folders, items, strict=True):
+            for start in range(0, len(logits), SHARD_EXAMPLES):
+                shard, row = logits[start : start + SHARD_EXAMPLES].astype(np.float32, copy=False), first_row + start
+                place = stores[folder, "logits"][row : row + len(shard)]
+                file = folder / "logits" / "c" / str(row // SHARD_EXAMPLES) / "0"
+                tasks.append(pool.submit(_write, place, shard, file))
+        if processes.is_first():
+            for folder, seen in zip(folders, labels, strict=True):
+                for name, array in {"label": seen, "true_label": true_label, "id": id}.items():
+                    tasks.append(pool.submit(_write, stores[folder, name], array, folder / name / "c" / "0"))
+                described = [folder, *(folder / name for name in _DTYPES)]
+                tasks += [pool.submit(_sync, of / "zarr.json") for of in described]
+        for task in tasks:
+            task.result()
     processes.barrier("dump-written")
-    if processes.is_first():  # and no earlier: others' temporary files would come and go
-        _sync([_partial(path) for path, _, _ in items])
-        for path, _, _ in items:
-            _partial(path).rename(path)
+    if processes.is_first():
+        for folder, (path, _, _) in zip(folders, items, strict=True):
+            folder.rename(path)
     processes.barrier("dump-renamed")
 
 
@@ -197,21 +220,6 @@ class DumpWriter:
         if self._pending is not None:
             pending, self._pending = self._pending, None
             pending.result()
-
-
-def _sync(folders: Sequence[Path]) -> None:
-    """Waits until every file below these folders is on disk; many at once, which the disk takes together."""
-
-    def one(file: Path) -> None:
-        handle = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-    files = [Path(root) / name for folder in folders for root, _, names in os.walk(folder) for name in names]
-    with ThreadPoolExecutor(32) as pool:
-        list(pool.map(one, files))
 
 
 def read_dump(path: Path) -> Dump:

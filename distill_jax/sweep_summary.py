@@ -1,6 +1,7 @@
 """What became of a sweep: each student's accuracy and deviations, and their differences from the control's."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ def summarise(
     Raises:
       InputError: a dump is missing or damaged.
     """
+    splits = "test", "train"
     compared, correct = [], []  # by seed, then by name
     for seed in range(seeds):
-        teachers = {split: read_dump(dump_path(workdir, "teacher", seed, step, split)) for split in ("train", "test")}
+        teachers = {split: read_dump(dump_path(workdir, "teacher", seed, step, split)) for split in splits}
         compared.append({})
         correct.append({})
         for name in [m.name for m in members]:
@@ -43,21 +45,24 @@ def summarise(
             compared[-1][name] = {s: deviations.per_example(teachers[s], of_it[s]) for s in teachers}
             correct[-1][name] = of_it["test"].logits.argmax(axis=1) == of_it["test"].true_label
 
-    def statistic(seed: int, rows: np.ndarray | None) -> dict[str, float]:
+    def statistic(split: str, seed: int, rows: np.ndarray | None) -> dict[str, float]:
         found: dict[str, float] = {}
         for name, of_it in compared[seed].items():
-            chosen = slice(None) if rows is None else rows
-            found[f"{name}/test_accuracy"] = float(correct[seed][name][chosen].mean())
-            for split, each in of_it.items():
-                values = deviations.summarise(each, rows if split == "test" else None)
-                kept = ("mean_gap_hard", "underfit_fraction_hard", "mean_gap_mislabelled")
-                found |= {f"{name}/{split}_{k}": values[k] for k in kept if k in values}
+            if split == "test":
+                chosen = slice(None) if rows is None else rows
+                found[f"{name}/test_accuracy"] = float(correct[seed][name][chosen].mean())
+            values = deviations.summarise(of_it[split], rows)
+            kept = ("mean_gap_hard", "underfit_fraction_hard", "mean_gap_mislabelled")
+            found |= {f"{name}/{split}_{k}": values[k] for k in kept if k in values}
         differences = {
             f"{key}/minus_control": value - found[f"{CONTROL}/{key.split('/')[1]}"] for key, value in found.items()
         }
         return found | differences
 
-    values = statistics.intervals(statistic, seeds, len(correct[0][CONTROL]))
+    values = {}
+    for split in splits:  # each by rows of its own, where there is one seed
+        examples = len(compared[0][CONTROL][split].x)
+        values |= statistics.intervals(partial(statistic, split), seeds, examples)
     students = []
     for member in members:
         of_it: dict[str, Any] = {}

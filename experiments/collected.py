@@ -86,6 +86,7 @@ def collect(
       console: told after each portion how many seeds there are, and how long the rest will take.
     """
     found, before = ({}, np.zeros(2)) if kept is None else kept.read()
+    found = {name: array[:seeds] for name, array in found.items()}  # fewer may be asked for than there are
     already = done = len(next(iter(found.values()))) if found else 0
     first, started, spent = None, _now(), np.zeros(2)
     for portion in outcomes(range(already, seeds)) if already < seeds else ():

@@ -2,11 +2,12 @@
 
 python -m experiments.study_tables SUMMARY.json [SUMMARY.json ...]
 
-A study's column is named by the folder that its summary lies in.
+A study's column is named by the folder that its summary lies in, with its parents where two have the same name.
 """
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ def tables(paths: Sequence[Path]) -> str:
     """
     if not paths:
         raise InputError(f"SUMMARY.json: must be given, one or more (all options: {PROG} --help)")
-    studies = {path.absolute().parent.name: _read(path) for path in paths}
+    short = {path: path.absolute().parent.name for path in paths}
+    alike = Counter(short.values())
+    studies = {name if alike[name] == 1 else str(path.parent): _read(path) for path, name in short.items()}
     heads = [f"`{name}`, n = {of['study']['seeds']}" for name, of in studies.items()]
     claims = {f["id"]: f"{f['claim']} ({f['paper']})" for of in studies.values() for f in of["findings"]}
     # In the order of the study that has them all, since a study without wrong labels has no claim on these.

@@ -140,6 +140,12 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
     cells = json.loads(file.read_text())["sweep"]
     assert [cell["similar"] for cell in cells] == [1, 3]
     assert all(cell["paired_gain_over_control"]["n"] == 5 for cell in cells)
+    # A narrower sweep takes none of a wider one's cells, which are at other values of what it does not sweep.
+    wider = [{"similar": 1, "alpha": 0.1, **{k: v for k, v in cells[0].items() if k != "similar"}}]
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps(said | {"sweep": wider}))
+    main(arguments)
+    assert [cell for _, cell in calls[3:]] == [{"similar": 1}, {"similar": 3}]
     swept = [{"similar": 1, "alpha": alpha, **cells[0]} for alpha in (0.5, 0.1)]
     gain = {"mean": 0.001, "low": -0.0005, "high": 0.0025}
     swept[0] |= {"paired_gain_over_control": gain}

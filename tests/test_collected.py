@@ -56,6 +56,14 @@ def test_what_was_stopped_goes_on_and_is_the_same(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_fewer_seeds_than_were_kept_are_as_many_as_asked(tmp_path):
+    begun(tmp_path / "a.json")
+    found = collect(outcomes, 3, values, Kept(tmp_path / "a.json", SAID))
+    whole = collect(outcomes, 3, values)
+    for name, array in whole.values.items():
+        np.testing.assert_array_equal(found.values[name], array)
+
+
 @pytest.mark.parametrize("change", ["setting", "environment"])
 def test_what_is_of_something_else_is_not_gone_on_with(tmp_path, change):
     begun(tmp_path / "a.json")

@@ -183,6 +183,7 @@ def test_the_command_writes_numbers_beside_the_paper_s_and_figures(kind, tmp_pat
         (["--seeds", "0"], ["--seeds 0", "1 or more"]),
         (["--setting", "linear"], ["--setting", "random-features"]),
         (["--bottom", "60", "20"], ["--bottom 60 20", "lower first"]),
+        (["--evaluate-every", "7"], ["--evaluate-every 7", "a divisor of"]),
         (["--pairs", "16"], ["--pairs 16", "[1, 15]"]),
         (["--label-noise", "1"], ["--label-noise 1.0", "[0, 1)"]),
         (["--setting", "mlp", "--initial", "zero"], ["--initial zero", "random"]),

@@ -33,6 +33,16 @@ def test_what_is_no_summary_is_refused(content, tmp_path):
         study_tables.tables([path])
 
 
+def test_two_studies_in_folders_of_one_name_are_two_columns(tmp_path):
+    [content] = [path.read_text() for path in sorted(RESULTS.glob("*/summary.json"))[:1]]
+    paths = [tmp_path / place / "study" / "summary.json" for place in ("here", "there")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
+    head = study_tables.tables(paths).splitlines()[0]
+    assert [f"`{path.parent}`" in head for path in paths] == [True, True]
+
+
 def test_no_summary_is_refused(tmp_path):
     refused(study_tables.main, [], ["SUMMARY.json: must be given"], tmp_path)
 

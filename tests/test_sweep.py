@@ -11,6 +11,7 @@ from distill_jax import sweep
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError
 from distill_jax.setting import ObjectiveSetting, Setting, SweepSetting
+from distill_jax.sweep_summary import summarise
 from experiments import distill
 
 STEPS = 72
@@ -98,6 +99,15 @@ def test_the_summary_has_the_sweep(swept):
     report = (swept / "report.html").read_text()
     assert "<h2>The sweep</h2>" in report
     assert (swept / "figures" / "sweep_temperature.png").stat().st_size > 10_000
+
+
+def test_a_study_of_one_seed_has_an_interval_over_each_split_s_examples(swept):
+    setting = dataclasses.replace(Setting(), sweep=SweepSetting(temperature=(2.0,), learning_rate=(0.05,)))
+    members, own = sweep.students(setting, STEPS), {"temperature": 4.0}
+    [of_it] = [s for s in summarise(swept, members, own, 1, STEPS)["students"] if s["name"] == "kd@temperature=2"]
+    for split in ("train", "test"):
+        gap = of_it["statistics"][f"{split}_mean_gap_hard"]
+        assert gap["low"] < gap["mean"] < gap["high"]
 
 
 def test_each_seed_has_its_own_noise_and_its_models_share_it(swept):

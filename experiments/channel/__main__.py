@@ -10,7 +10,7 @@ from rich.console import Console
 
 from distill_jax.statistics import quote
 from experiments import command_line
-from experiments.channel.setting import Setting, validate
+from experiments.channel.setting import Setting, SweepSetting, validate
 
 PROG = "python -m experiments.channel"
 
@@ -91,7 +91,8 @@ def _map(setting: Setting, cells: Sequence[dict[str, Any]], said: dict[str, Any]
 
 
 def _of_cell(rows: Sequence[dict[str, Any]], cell: dict[str, Any]) -> list[dict[str, Any]]:
-    return [row for row in rows if cell.items() <= row.items()]
+    swept = {field.name for field in dataclasses.fields(SweepSetting)}  # the file's may be a sweep of more
+    return [row for row in rows if {k: v for k, v in row.items() if k in swept} == cell]
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def figure(found: Mapping[Any, np.ndarray], steps_per_epoch: int) -> Figure:
         _band(gain, steps, difference, LABELS[NAMES[model]], STYLES[NAMES[model]], 1.6, marker=True)
     gain.axhline(0, color="#666666", lw=1, ls=(0, (4, 3)), zorder=0)
     gain.axhline(0.007, color="#D55E00", lw=1, ls=(0, (1, 2)), label="the paper's +0.7 points")
-    gain.set(title="Test accuracy less the teacher's at the same step", xlabel="training step", ylabel="difference")
+    gain.set(title="Test accuracy less the teacher's as far into training", xlabel="training step", ylabel="difference")
     gain.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
     for axis in (over_steps, gain):
         axis.set_xticks(steps[::steps_per_epoch][:: max(len(steps[::steps_per_epoch]) // 10, 1)])

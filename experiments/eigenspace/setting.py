@@ -133,6 +133,7 @@ def validate(setting: Setting) -> None:
     available = min(setting.top, last - first + 1)
     require(1 <= setting.pairs <= available, "pairs", f"in [1, {available}], as many as there are directions to draw")
     every = setting.evaluate_every
-    require(every is None or 1 <= every <= setting.steps, "evaluate_every", f"in [1, {setting.steps}]")
+    fits = every is None or (every >= 1 and setting.steps % every == 0)  # so that the last step is among them
+    require(fits, "evaluate_every", f"a divisor of {setting.steps}, the number of steps")
     check_writable("--json", setting.json, ".json")
     check_writable("--figures", setting.figures)

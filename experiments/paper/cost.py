@@ -37,9 +37,8 @@ def committed(folder: Path) -> list[Record]:
     """The records in the result files below a folder."""
     found = []
     for path in sorted(folder.glob("paper-*/results.json")):
-        said = json.loads(path.read_text())
-        device = said["environment"]["device"]
-        found += [Record(study["setting"], study["timing"], device) for study in said["studies"].values()]
+        studies = json.loads(path.read_text())["studies"].values()
+        found += [Record(s["setting"], s["timing"], s["environment"]["device"]) for s in studies]
     return found
 
 
