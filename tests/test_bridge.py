@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import re
-from pathlib import Path
 
 import command
 import numpy as np
 import pytest
+from pages import ROOT, blocks
 
 from distill_jax.errors import InputError
 from experiments.comparison import markdown
@@ -16,7 +15,6 @@ from experiments.eigenspace.bias import LEVELS, shares
 from experiments.eigenspace.closed_form import ENDS, curve, distances
 from experiments.eigenspace.departures import BridgeSetting, departures
 
-ROOT = Path(__file__).parents[1]
 TOP, BOTTOM = np.array([1.0, 0.4]), np.array([0.3, 0.01])  # of two pairs
 SMALL = ["--dataset", "digits", "--features", "300", "--steps", "100", "--seeds", "2"]
 
@@ -110,8 +108,6 @@ def test_wrong_input_is_one_line(arguments, parts, tmp_path, monkeypatch):
     command.refused(bridge.main, arguments, parts, tmp_path)
 
 
-def test_the_readme_s_table_is_that_of_the_file():
-    blocks = re.findall("<!-- bridge: (.*?) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 1
-    for file, block in blocks:
-        assert block == markdown(ROOT / file, bridge_summary.lines)
+def test_the_page_s_table_is_that_of_the_file():
+    [(file, block)] = blocks("bridge")
+    assert block == markdown(ROOT / file, bridge_summary.lines)

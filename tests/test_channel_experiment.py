@@ -2,15 +2,15 @@
 
 import dataclasses
 import json
-import re
-from pathlib import Path
 
 import command
 import jax
 import numpy as np
 import pytest
+from pages import PAGES, ROOT, blocks
 
 from distill_jax.errors import InputError
+from distill_jax.statistics import holm
 from experiments.channel import signs, sweep
 from experiments.channel.__main__ import main
 from experiments.channel.population import draw, outcomes
@@ -19,7 +19,6 @@ from experiments.channel.summary import lines
 from experiments.comparison import markdown
 from theory import channel
 
-ROOT = Path(__file__).parents[1]
 TINY = Setting(seeds=5, dim=3, train_examples=64, test_examples=50, batch_size=16, epochs=2)
 ARGUMENTS = [f"--{name}={value}" for name, value in (("seeds", 5), ("dim", 3), ("train-examples", 64))]
 ARGUMENTS += [f"--{name}={value}" for name, value in (("test-examples", 50), ("batch-size", 16), ("epochs", 2))]
@@ -213,13 +212,18 @@ def test_wrong_input_ends_with_status_2():
     assert err == "error: --dim 2: must be 3 or more\n"
 
 
-def test_the_readme_s_table_is_that_of_the_file():
-    block = re.search("<!-- channel: (.*?) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert block[2] == markdown(ROOT / block[1], lines)
+def test_the_page_s_table_is_that_of_the_file():
+    [(file, block)] = blocks("channel")
+    assert block == markdown(ROOT / file, lines)
 
 
-def test_the_readme_s_maps_are_those_of_the_files():
-    blocks = re.findall("<!-- channel map: (.*?) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 3
-    for file, block in blocks:
+def test_the_page_s_maps_are_those_of_the_files():
+    maps = blocks("channel map")
+    assert len(maps) == 3
+    gains = []
+    for file, block in maps:
         assert block == markdown(ROOT / file, sweep.lines)
+        gains += [row["paired_gain_over_control"] for row in json.loads((ROOT / file).read_text())["sweep"]]
+    alone = sum(gain["low"] * gain["high"] > 0 for gain in gains)
+    said = f"Of these {len(gains)} intervals {alone} exclude zero, {holm(gains)} also by Holm's correction"
+    assert said in PAGES[1].read_text()

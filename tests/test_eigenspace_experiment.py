@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import re
-from pathlib import Path
 
 import command
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pages import ROOT, blocks
 
 from experiments.comparison import STUDENT, TEACHER, markdown
 from experiments.eigenspace.__main__ import main
@@ -20,7 +19,6 @@ from experiments.eigenspace.setting import Setting, filled
 from experiments.eigenspace.summary import lines, summarise, trajectories, values
 from theory import eigenspace
 
-ROOT = Path(__file__).parents[1]
 TINY = {
     "dataset": "digits",
     "train_examples": 32,
@@ -202,8 +200,8 @@ def test_wrong_input_ends_with_status_2():
     assert err == "error: --top 0: must be in [1, 127]\n"
 
 
-def test_the_readme_s_tables_are_those_of_the_files():
-    blocks = re.findall("<!-- eigenspace: (.*?) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
-    for file, block in blocks:
+def test_the_page_s_tables_are_those_of_the_files():
+    tables = blocks("eigenspace")
+    assert len(tables) == 2
+    for file, block in tables:
         assert block == markdown(ROOT / file, lines)

@@ -4,12 +4,12 @@ import dataclasses
 import json
 import math
 import re
-from pathlib import Path
 
 import made_study
 import numpy as np
 import pytest
 from command import refused
+from pages import ROOT, blocks
 
 from distill_jax import plots, report, sweep, sweep_summary
 from distill_jax.length import Length
@@ -462,11 +462,9 @@ def test_the_command_trains_what_is_missing_once_and_makes_the_table(at_tiny_sca
     assert json.loads(rows.read_text())[6]["ours"] == row["ours"]
 
 
-def test_the_readme_says_what_is_committed():
-    root = Path(__file__).parents[1]
-    block = re.search("<!-- paper: ([^\n]*) -->\n(.*?)<!-- end -->", (root / "README.md").read_text(), re.DOTALL)
-    there = (root / block[1]).exists()
-    assert block[2] == (document.readme(root / block[1]) if there else "No results are committed yet.\n")
+def test_the_page_says_what_is_committed():
+    [(file, block)] = blocks("paper")
+    assert block == document.readme(ROOT / file)
 
 
 @pytest.mark.parametrize(

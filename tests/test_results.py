@@ -2,24 +2,23 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from command import refused
+from pages import ROOT, blocks
 
 from distill_jax.errors import InputError
 from experiments import study_tables
 from experiments.throughput.table import markdown
 
-ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
 
 
 def test_the_readme_has_the_tables_of_all_studies():
-    block = re.search("<!-- studies: ([^\n]*) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
-    names = block[1].split()
+    [(listed, block)] = blocks("studies")
+    names = listed.split()
     assert set(names) == {path.parent.name for path in RESULTS.glob("*/summary.json")}
-    assert block[2] == study_tables.tables([RESULTS / name / "summary.json" for name in names])
+    assert block == study_tables.tables([RESULTS / name / "summary.json" for name in names])
 
 
 @pytest.mark.parametrize(
@@ -64,6 +63,6 @@ def test_the_readme_quotes_the_framework_cost():
 
 
 def test_the_readme_s_throughput_table_is_that_of_the_files():
-    block = re.search("<!-- throughput: ([^\n]*) -->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert block[1] == "python -m experiments.throughput --table experiments/results/throughput/*.json"
-    assert block[2] == markdown(sorted((RESULTS / "throughput").glob("*.json")))
+    [(made_by, block)] = blocks("throughput")
+    assert made_by == "python -m experiments.throughput --table experiments/results/throughput/*.json"
+    assert block == markdown(sorted((RESULTS / "throughput").glob("*.json")))
