@@ -66,14 +66,24 @@ def seeds(members: Sequence[Member]) -> list[int]:
     return list(dict.fromkeys(m.seed for m in members))
 
 
-def split(members: Sequence[Member], most: int) -> list[list[Member]]:
-    """Populations of at most `most` members, as even as can be, in order: whole seeds, or parts of a single one."""
+def split(members: Sequence[Member], most: int, devices: int = 1) -> list[list[Member]]:
+    """Populations of at most `most` members, as even as can be, in order: whole seeds, or parts of a single one.
+
+    Args:
+      members: seed by seed.
+      most: members of a population.
+      devices: that are given whole seeds only; populations' seeds are multiples of it, but for those left over.
+    """
     by_seed = [list(group) for _, group in itertools.groupby(members, lambda m: m.seed)]
     portions = []
     for students, group in itertools.groupby(by_seed, len):
         rows = list(group)
         if students <= most:
-            portions += [[m for row in part for m in row] for part in _evenly(rows, most // students)]
+            at_once = min(devices, most // students)
+            whole = len(rows) // at_once * at_once
+            chunks = [rows[i : i + at_once] for i in range(0, whole, at_once)]
+            parts = _evenly(chunks, most // students // at_once) + ([[rows[whole:]]] if rows[whole:] else [])
+            portions += [[m for chunk in part for row in chunk for m in row] for part in parts]
         else:
             portions += [part for row in rows for part in _evenly(row, most)]
     return portions

@@ -51,7 +51,7 @@ class Study:
             network = getattr(setting, role)
             self._networks[role] = build_for(self.dataset, network, setting.train.precision, f"--{role}")
             pretrained.read(network, self._networks[role], f"--{role}")
-            for population in split(self._members(role), self._most(role)):
+            for population in self._split(role, self._members(role)):
                 check_batch(setting.train.batch_size, mesh_of(network.name, shape(population)))
         self.switch_step = switch_step(setting.objective, self.length.total_steps)
         self.identity = identity(setting) | {"fingerprint": self.dataset.fingerprint}
@@ -101,6 +101,11 @@ class Study:
         limit = backend.memory_limit(run.memory_gib)
         return int(processes.from_first(workdir.fitting(run.workdir, role, self._asked(role), limit)))
 
+    def _split(self, role: str, members: Sequence[Member]) -> list[list[Member]]:
+        """Populations of these members."""
+        shared = backend.defaults(kind(getattr(self.setting, role).name)).batch_is_shared
+        return split(members, self._most(role), 1 if shared else jax.local_device_count())
+
     def _finished(self) -> dict[Member, Population]:
         """The members whose dumps and last checkpoint are all on disk."""
         total = self.length.total_steps
@@ -127,9 +132,9 @@ class Study:
                 portions.append(list(begun.members))
         # Of the others those populations that an undisturbed study would have, so that it is equal to it to the bit.
         free = set(todo) - {m for portion in portions for m in portion}
-        portions += [portion for portion in split(members, most) if free.issuperset(portion)]
+        portions += [portion for portion in self._split(role, members) if free.issuperset(portion)]
         rest = [m for m in todo if not any(m in portion for portion in portions)]
-        portions += split(rest, most) if rest else []
+        portions += self._split(role, rest)
         # The first process has seen the folder as it is: each member's portion, and its place there as a checkpoint
         # has it; -1 is a member that is finished.
         at = {m: (number, rank) for number, portion in enumerate(portions) for rank, m in enumerate(portion)}

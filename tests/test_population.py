@@ -19,6 +19,26 @@ def test_split_is_even_and_in_order(count, most):
     assert len(parts) == -(-count // most)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "most", "devices", "expected"),
+    [
+        (15, 32, 2, [14, 1]),
+        (3, 32, 4, [3]),  # all that there are, on as many devices as divide them
+        (5, 32, 4, [4, 1]),
+        (33, 32, 2, [32, 1]),
+        (37, 32, 2, [18, 18, 1]),
+        (24, 10, 4, [8, 8, 8]),
+        (7, 3, 4, [3, 3, 1]),  # a device has no seed for want of members
+        (7, 1, 2, [1] * 7),
+    ],
+)
+def test_seeds_are_multiples_of_the_devices_that_need_whole_ones(seeds, most, devices, expected):
+    members = [Member("teacher", seed) for seed in range(seeds)]
+    parts = split(members, most, devices)
+    assert [len(part) for part in parts] == expected
+    assert [m for part in parts for m in part] == members
+
+
 def test_a_population_has_as_many_students_of_each_seed():
     members = [Member(m, s) for s in range(5) for m in ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")]
     assert [shape(part) for part in split(members, 8)] == [(1, 4), (2, 4), (2, 4)]
