@@ -266,8 +266,9 @@ def test_random_features_are_fixed_saved_and_differ_by_seed():
     features *= math.sqrt(2 / 4000)
     head = variables["params"]["head"]
     logits, updated = model.apply(variables, x, train=True, mutable=["batch_stats"])
-    np.testing.assert_allclose(logits, features @ head["kernel"] + head["bias"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(logits, features @ head["weight"].T + head["bias"], rtol=1e-4, atol=1e-5)
     assert not updated
+    np.testing.assert_array_equal(head["weight"].T, init(Linear(10), (4000,))["params"]["head"]["kernel"])
     length = np.sum(features**2, axis=1)
     np.testing.assert_allclose(length, np.mean(np.square(x), axis=(1, 2, 3)), rtol=0.1)
 
