@@ -145,4 +145,4 @@ def learn(setting: Setting, dataset: Dataset) -> Callable[..., dict[str, jax.Arr
 
 def _first_layer(params: Any) -> jax.Array:
     """The first layer's kernels [V, P, U]: of the MLP the hidden one, of the linear model the only one."""
-    return params["hidden1" if "hidden1" in params else "head"]["kernel"]
+    return params["hidden1"]["kernel"] if "hidden1" in params else params["head"]["weight"].swapaxes(-2, -1)
