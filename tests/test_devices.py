@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from command import SMALL, run, start, start_python, write_npz
+from command import SMALL, start, start_python, write_npz
 
 from distill_jax.dumps import find_dumps, read_dump
 
@@ -64,8 +64,9 @@ def end(processes):
 @pytest.mark.parametrize("network", ["mlp", pytest.param("resnet", marks=pytest.mark.slow)])
 def test_one_device_four_devices_and_two_processes(npz, tmp_path, network):
     arguments = ["--dataset", npz, *SMALL, *(RESNET if network == "resnet" else ())]
-    run([*arguments, "--workdir", tmp_path / "one"], devices=1)
-    run([*arguments, "--workdir", tmp_path / "four"], devices=4)
+    alone = [start([*arguments, "--workdir", tmp_path / name], devices=n) for name, n in (("one", 1), ("four", 4))]
+    statuses, said = end(alone)
+    assert statuses == [0, 0], said
     statuses, said = end(start_two([*arguments, "--workdir", tmp_path / "two"]))
     assert statuses == [0, 0], said
     assert "report:" in said[0][0]
@@ -96,6 +97,7 @@ def test_wrong_input_ends_both_processes(npz, tmp_path):
     assert "holds another setting" in said[0][1]
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_not_shared_ends_both_processes(npz, tmp_path):
     arguments = ["--dataset", npz, *SMALL, "--workdir", tmp_path / "first"]
     statuses, said = end(start_two(arguments, of_second=["--workdir", tmp_path / "second"]))

@@ -72,7 +72,10 @@ def test_the_main_job_killed_twenty_times_is_uninterrupted(tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "moment"),
-    [(signal.SIGTERM, "dumps/kd/*/*/train"), (signal.SIGINT, "dumps/teacher/seed-0/step-72/train*")],
+    [
+        (signal.SIGTERM, "dumps/kd/*/*/train"),
+        pytest.param(signal.SIGINT, "dumps/teacher/seed-0/step-72/train*", marks=pytest.mark.slow),
+    ],
 )
 def test_asked_to_stop_it_saves_and_goes_on(npz, undisturbed, tmp_path, number, moment):
     arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, "--checkpoint-seconds", "1000"]
