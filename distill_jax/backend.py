@@ -56,6 +56,11 @@ def defaults(kind: Literal["convolutional", "text", "dense"]) -> Defaults:
     return Defaults(population=64, steps_per_dispatch=100, evaluation_batch=65536)
 
 
+def cores() -> int:
+    """This process's CPU cores, or the machine's where the system does not say which are its own (macOS)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def use_cores(batch_size: int) -> None:
     """Makes this machine's cores so many CPU devices, unless JAX was told how many there are.
 
@@ -66,10 +71,7 @@ def use_cores(batch_size: int) -> None:
       batch_size: divided evenly by the number of devices, which is made smaller for it.
     """
     if jax.config.jax_num_cpu_devices < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        # Where the system says which cores are this process's, those; macOS does not.
-        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        cores = min(own, _MOST_CPU_DEVICES)
-        jax.config.update("jax_num_cpu_devices", largest_divisor(batch_size, cores))
+        jax.config.update("jax_num_cpu_devices", largest_divisor(batch_size, min(cores(), _MOST_CPU_DEVICES)))
 
 
 def memory_limit(gib: float | None = None) -> float:

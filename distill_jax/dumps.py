@@ -140,7 +140,6 @@ def write_dumps(
     if first_row % SHARD_EXAMPLES and any(len(logits) for _, logits, _ in items):
         raise ValueError(f"first_row {first_row} is not a multiple of {SHARD_EXAMPLES}")
     labels = np.broadcast_to(label, (len(items), len(id)))
-
     folders = [_partial(path) for path, _, _ in items]
 
     def opened(names: Iterable[str], create: bool) -> dict[tuple[Path, str], ts.TensorStore]:

@@ -1,6 +1,5 @@
 """On what a result was made: hardware, versions, command and commit."""
 
-import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
+from distill_jax import backend
 
 
 def environment(command: str) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def environment(command: str) -> dict[str, Any]:
         "device": devices[0].device_kind if jax.default_backend() != "cpu" else _cpu(),
         "devices": len(devices),
         "processes": jax.process_count(),
-        "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu_cores": backend.cores(),
     }
 
 

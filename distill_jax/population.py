@@ -80,10 +80,10 @@ def split(members: Sequence[Member], most: int, devices: int = 1) -> list[list[M
         rows = list(group)
         if students <= most:
             at_once = min(devices, most // students)
-            whole = len(rows) // at_once * at_once
-            chunks = [rows[i : i + at_once] for i in range(0, whole, at_once)]
-            parts = _evenly(chunks, most // students // at_once) + ([[rows[whole:]]] if rows[whole:] else [])
-            portions += [[m for chunk in part for row in chunk for m in row] for part in parts]
+            chunks = [[m for row in rows[i : i + at_once] for m in row] for i in range(0, len(rows), at_once)]
+            whole = len(rows) // at_once
+            parts = _evenly(chunks[:whole], most // students // at_once)
+            portions += [[m for chunk in part for m in chunk] for part in parts] + chunks[whole:]
         else:
             portions += [part for row in rows for part in _evenly(row, most)]
     return portions

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from distill_jax.statistics import quote
 from experiments import command_line
-from experiments.channel.setting import Setting, SweepSetting, validate
+from experiments.channel.setting import Setting, validate
 
 PROG = "python -m experiments.channel"
 
@@ -83,16 +83,11 @@ def _map(setting: Setting, cells: Sequence[dict[str, Any]], said: dict[str, Any]
         gain = quote(rows[-1]["paired_gain_over_control"], sign=True, scale=100)
         return f"{which}: {gain} points over the control"
 
-    todo = [cell for cell in cells if not _of_cell(rows, cell)]
+    todo = [cell for cell in cells if not sweep.of_cell(rows, cell)]
     one_by_one(setting.json, said, todo, len(cells), measure, console)
     if setting.figures is not None:
-        shown = [row for cell in cells for row in _of_cell(rows, cell)]
+        shown = [row for cell in cells for row in sweep.of_cell(rows, cell)]
         save({f"channel-{'-'.join(names)}": sweep.figure(shown, names)}, setting.figures)
-
-
-def _of_cell(rows: Sequence[dict[str, Any]], cell: dict[str, Any]) -> list[dict[str, Any]]:
-    swept = {field.name for field in dataclasses.fields(SweepSetting)}  # the file's may be a sweep of more
-    return [row for row in rows if {k: v for k, v in row.items() if k in swept} == cell]
 
 
 if __name__ == "__main__":

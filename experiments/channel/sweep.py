@@ -14,6 +14,8 @@ from experiments.channel.population import outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate
 from experiments.comparison import CONTROL, STUDENT, TEACHER
 
+FIELDS = tuple(field.name for field in dataclasses.fields(SweepSetting))
+
 
 def grid(setting: Setting) -> list[dict[str, Any]]:
     """What each cell changes: all combinations of the swept fields' values; nothing where none is swept.
@@ -21,8 +23,7 @@ def grid(setting: Setting) -> list[dict[str, Any]]:
     Raises:
       InputError: a combination that cannot be.
     """
-    swept = {field.name: getattr(setting.sweep, field.name) for field in dataclasses.fields(SweepSetting)}
-    swept = {name: values for name, values in swept.items() if values}
+    swept = {name: values for name in FIELDS if (values := getattr(setting.sweep, name))}
     cells = [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())] if swept else []
     for cell in cells:
         try:
@@ -30,6 +31,11 @@ def grid(setting: Setting) -> list[dict[str, Any]]:
         except InputError as error:
             raise InputError(f"--sweep, {', '.join(f'{k} {v}' for k, v in cell.items())}: {error}") from None
     return cells
+
+
+def of_cell(rows: Sequence[dict[str, Any]], cell: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of `measure` that are of a cell: of all, since a file's may be of a sweep of more fields."""
+    return [row for row in rows if {name: row[name] for name in FIELDS if name in row} == cell]
 
 
 def measure(setting: Setting, cell: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +94,7 @@ def lines(said: Mapping[str, Any]) -> str:
     A gain whose interval is all on one side of 0 is set in bold.
     """
     rows = said["sweep"]
-    down, across = [name for name in rows[0] if name in {field.name for field in dataclasses.fields(SweepSetting)}]
+    down, across = [name for name in rows[0] if name in FIELDS]
     columns = _values(rows, across)
     head = [f"{down.replace('_', ' ')} ↓, {across.replace('_', ' ')} →", *(f"{value:g}" for value in columns)]
     body = [head, ["---"] * len(head)]

@@ -7,6 +7,7 @@ called in a row as the training loop calls it, and waited for at the end of a ro
 import dataclasses
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from distill_jax.dumps import write_dumps
 from distill_jax.placement import on_host
 from distill_jax.population import Member
 from distill_jax.setting import DataSetting, ObjectiveSetting, RunSetting, Setting, TrainSetting
-from distill_jax.train_step import TrainState
 from distill_jax.trainer import Runner, Timing, Trainer
 from experiments.throughput.data import synthetic
 from experiments.throughput.dumped import Dumped
@@ -74,23 +74,22 @@ def _trainer(row: Row) -> Trainer:
     return Trainer(setting_of(row), synthetic(row.network), "student", (row.population, 1))
 
 
-def _started(row: Row, trainer: Trainer) -> tuple[Runner, TrainState]:
-    """A training row's population before its first step."""
-    taught = row.kind != "one-hot"
-    members = [Member("kd" if taught else "one_hot", seed) for seed in range(row.population)]
+def _runner(row: Row, trainer: Trainer, members: Sequence[Member]) -> Runner:
+    """What advances a training row's population, with random teachers where it has some."""
     teachers = None
     if row.kind == "kd-cached":
-        shape = (row.population, len(trainer.dataset.train.label), trainer.dataset.num_classes)
+        shape = (len(members), len(trainer.dataset.train.label), trainer.dataset.num_classes)
         teachers = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    elif taught:
-        masters = [Member("teacher", seed) for seed in range(row.population)]
+    elif row.kind == "kd":
+        masters = [Member("teacher", m.seed) for m in members]
         teachers = jax.tree.map(on_host, trainer.initial_state(masters).variables)
-    return trainer.runner(members, teachers, Timing()), trainer.initial_state(members)
+    return trainer.runner(members, teachers, Timing())
 
 
 def _training(row: Row) -> tuple[Contender, Program]:
     trainer, taught = _trainer(row), row.kind != "one-hot"
-    runner, state = _started(row, trainer)
+    members = [Member("kd" if taught else "one_hot", seed) for seed in range(row.population)]
+    runner, state = _runner(row, trainer, members), trainer.initial_state(members)
     steps, total, first = trainer.steps_per_dispatch, trainer.length.total_steps, 0
     arguments = runner.arguments(state, first, steps)
     compiled = trainer.program(taught, steps, arguments)
@@ -113,9 +112,9 @@ def _training(row: Row) -> tuple[Contender, Program]:
     # over a device's seeds, which is why a program without it, of one seed a device, is asked.
     devices, asked = trainer.mesh.size, compiled
     if trainer.seeds_in_turn and row.population > devices:
-        few = dataclasses.replace(row, population=devices)
-        one_each = _trainer(few)
-        asked = one_each.program(taught, steps, _started(few, one_each)[0].arguments(one_each.state_like(), 0, steps))
+        one_each = _trainer(dataclasses.replace(row, population=devices))
+        few = _runner(row, one_each, members[:devices])
+        asked = one_each.program(taught, steps, few.arguments(one_each.state_like(), 0, steps))
     times = steps * (row.population if trainer.seeds_in_turn else devices)
     return contender, _program(compiled, steps, counted, asked, times)
 

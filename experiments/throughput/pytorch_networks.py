@@ -208,10 +208,8 @@ class Channel(nn.Module):
         return (x.reshape(len(x), *self.kernel.shape) * self.kernel).sum(2)
 
 
-_NAMES = {
-    **{"kernel": "weight", "weight": "weight", "scale": "weight", "bias": "bias"},
-    **{"mean": "running_mean", "var": "running_var"},
-}
+_NAMES = {"kernel": "weight", "weight": "weight", "scale": "weight", "bias": "bias"}
+_NAMES |= {"mean": "running_mean", "var": "running_var"}
 
 
 def to_torch(name: str, value: Any) -> torch.Tensor:
