@@ -25,6 +25,10 @@ From dumps to the statistics and the figure, with no accelerator::
 import importlib
 from types import ModuleType
 
+import compiler_faults
+
+compiler_faults.avoid()
+
 __all__ = ["deviations", "dumps", "plots", "statistics"]
 
 

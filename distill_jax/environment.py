@@ -1,5 +1,6 @@
 """On what a result was made: hardware, versions, command and commit."""
 
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -8,6 +9,7 @@ from typing import Any
 
 import jax
 
+import compiler_faults
 from distill_jax import backend
 
 
@@ -28,6 +30,8 @@ def environment(command: str) -> dict[str, Any]:
         "devices": len(devices),
         "processes": jax.process_count(),
         "cpu_cores": backend.cores(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "compiler_fault": compiler_faults.warning(),
     }
 
 

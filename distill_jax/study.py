@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
+import compiler_faults
 from distill_jax import backend, processes, sweep, workdir
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
@@ -41,6 +42,8 @@ class Study:
     def __init__(self, setting: Setting, console: Console):
         validate(setting)
         self.setting, self._console = setting, console
+        if (warning := compiler_faults.warning()) is not None:
+            console.print(f"warning: {warning}", markup=False, soft_wrap=True)
         self.dataset = load_dataset(setting.data)
         examples = len(self.dataset.train.label)
         self.length = Length.of(setting, examples)

@@ -97,8 +97,9 @@ def summary(results: Sequence[Result], seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "versions": {
             "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("jax", "numpy", "python-flint")},
+            **{name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", "python-flint")},
         },
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
 
 
