@@ -1,5 +1,6 @@
 """On what a result was made: hardware, versions, command and commit."""
 
+import functools
 import os
 import platform
 import subprocess
@@ -22,7 +23,7 @@ def environment(command: str) -> dict[str, Any]:
     devices = jax.devices()
     return {
         "command": command,
-        "commit": _commit(),
+        "commit": commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")},
         "backend": jax.default_backend(),
@@ -45,7 +46,8 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> str | None:
+@functools.cache
+def commit() -> str | None:
     """The commit this code is at, with '+' where files differ from it; None outside a git checkout."""
 
     def git(*arguments: str) -> str:

@@ -15,6 +15,7 @@ from distill_jax import backend, processes, sweep, workdir
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
 from distill_jax.dumps import dump_path, read_dump
+from distill_jax.environment import commit
 from distill_jax.errors import InputError
 from distill_jax.length import Length
 from distill_jax.models import build_for, huggingface, kind, pretrained
@@ -169,7 +170,7 @@ class Study:
                     portions = self._portions(role)
                     continue
             if processes.is_first():
-                population.begin()
+                population.begin(commit())
             done += 1
             name = _name(portion) + (f" ({done} of {done + len(portions)})" if done + len(portions) > 1 else "")
             timing = train(trainer, portion, of_each, population.folder, name, self._console)
@@ -230,6 +231,11 @@ class Study:
             for i, member in enumerate(population.members):
                 variables[member.seed] = jax.tree.map(lambda a, i=i: a[i], host)
         return variables
+
+    def commits(self) -> list[str | None]:
+        """The commits of the code that trained its populations, each once; None is one outside a git checkout."""
+        populations = dict.fromkeys(self._finished().values())
+        return list(dict.fromkeys(commit for population in populations for commit in population.commits()))
 
     def facts(self) -> dict[str, Any]:
         """What teachers and students took, in seconds of every kind, over all calls that worked on them."""

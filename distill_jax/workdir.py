@@ -108,10 +108,18 @@ class Population:
         code = digest([dataclasses.astuple(m) for m in members])[:6]
         return cls(workdir / "runs" / f"{name}-{span}-{code}", tuple(members))
 
-    def begin(self) -> None:
-        """Makes the folder, and says in it who is trained."""
+    def begin(self, commit: str | None) -> None:
+        """Makes the folder, and says in it who is trained and, of every call that goes on with it, by which code."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        commits = self.commits()
+        if commits[-1:] != [commit]:
+            write_text(self.folder / "commits.json", json.dumps([*commits, commit]))
         write_text(self.folder / "members.json", json.dumps([dataclasses.astuple(m) for m in self.members]))
+
+    def commits(self) -> list[str | None]:
+        """The commits of the code that trained it, in order; None is one outside a git checkout."""
+        place = self.folder / "commits.json"
+        return json.loads(place.read_text()) if place.exists() else []
 
     def finish(self, facts: dict[str, float]) -> None:
         """Marks that all of the population's dumps and its last checkpoint are on disk."""

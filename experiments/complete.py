@@ -37,7 +37,7 @@ def complete(setting: Setting, command: str, console: Console) -> Path | None:
     summary = summarise(
         run.workdir,
         setting=study.identity,
-        environment=environment(command),
+        environment=environment(command) | {"trained_at": study.commits()},
         timing=study.facts(),
         seeds=run.seeds,
         total_steps=last,

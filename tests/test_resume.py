@@ -9,7 +9,9 @@ import time
 import pytest
 from command import SMALL, kill_when_there, results, run, start, write_npz
 
+from distill_jax.population import Member
 from distill_jax.setting import MODELS
+from distill_jax.workdir import Population
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,17 @@ def test_scalars_are_json_lines_and_tensorboard_events(undisturbed):
     assert weights["one_hot_to_kd", True] == weights["kd_to_one_hot", False] == 0
     assert weights["one_hot_to_kd", False] == weights["kd_to_one_hot", True] == weights["kd", True] == 1
     assert len(list(undisturbed.glob("tensorboard/*/seed-*/events*"))) == 10
+
+
+def test_the_summary_says_by_which_code_it_was_trained(undisturbed):
+    environment = json.loads((undisturbed / "summary.json").read_text())["environment"]
+    assert environment["trained_at"] == [environment["commit"]]
+    (folder,) = undisturbed.glob("runs/teacher-*")
+    members = tuple(Member(*fields[:2]) for fields in json.loads((folder / "members.json").read_text()))
+    Population(folder, members).begin("another")
+    assert Population(folder, members).commits() == [environment["commit"], "another"]
+    Population(folder, members).begin("another")
+    assert Population(folder, members).commits() == [environment["commit"], "another"]
 
 
 def kill_at_random(arguments, workdir, kills: int, seconds: float, rng: random.Random) -> None:
