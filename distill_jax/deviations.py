@@ -1,29 +1,34 @@
 """How a student's probabilities deviate from its teacher's, example by example and summed up (section 3.1).
 
-All of it is in phi space, phi(u) = log(u / (1 - u)). X is phi of the teacher's probability of one class, Y is
-phi of the student's probability of that same class; the class is the one the teacher predicts, as in section
-3.1, or the true one, as in section C.2.2. Hard examples are the tenth with the lowest X, easy ones the tenth
-with the highest. An example is underfit where Y < X; its gap is Y - X.
+All of it is in phi space, phi(u) = log(u / (1 - u)). X is phi of the teacher's probability of one class, Y is phi of
+the student's probability of that same class. An example is underfit where Y < X; its gap is Y - X. Hard examples are
+a tenth of all, easy ones another, and somebody must choose the class and the tenths:
 
-A hard example is hard by the luck of one teacher too, so another model of the same kind already has Y > X
-there on average. No deviation means anything before the same number for the control, a second one-hot model,
-is beside it.
+- As in the paper the student's own teacher does: the class is the one it predicts (of section C.2.2 the true one), hard
+  examples are the tenth with the lowest X. Then its luck is chosen with them: where this teacher erred low, a second
+  model trained alike has Y > X, and where it erred high Y < X, though neither deviates systematically. On training
+  points, which models fit, there is little of it; on test points it is as large as what one looks for. A student has
+  inherited some of its teacher's luck, a control none, so that the control does not remove it.
+- Cross-fitted, a teacher of another seed chooses both. To it teacher and control are two draws of one kind, so that the
+  control's mean gap is 0 and its slope 1, and what a student shows beside that is its own. It takes two seeds.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from distill_jax import slopes
 from distill_jax.errors import InputError
 
 if TYPE_CHECKING:
     from distill_jax.dumps import Dump
 
 BINS = 15  # of the calibration error, equally wide in confidence
-SLOPE_POINTS = 1000  # half a million pairs; more would change the slope by less than its interval
+ClassFrom = Literal["teacher", "true"]
 _BLOCK = 8192  # examples turned to float64 at once
 
 
@@ -56,12 +61,28 @@ def phi(logits: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class PerExample:
+class Points:
     """Teacher against student, one entry for each example, [N] each, from the hardest to the easiest.
 
     Attributes:
-      id: the example.
+      row: the example's place in the dumps.
       x, y: phi of teacher and of student.
+      z: phi of the teacher that chose the class and by which they are sorted; x where that is the student's own.
+    """
+
+    row: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class PerExample(Points):
+    """Teacher against student as in the paper, sorted by X.
+
+    Attributes:
+      id: the example.
+      x_label, y_label: phi of teacher and of student of the label as training saw it.
       agree: whether both predict the same class.
       kl: KL(teacher || student), nats.
       confidence: the student's highest probability.
@@ -71,8 +92,8 @@ class PerExample:
     """
 
     id: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
+    x_label: np.ndarray
+    y_label: np.ndarray
     agree: np.ndarray
     kl: np.ndarray
     confidence: np.ndarray
@@ -83,23 +104,62 @@ class PerExample:
     mislabelled: np.ndarray
 
 
-def per_example(teacher: Dump, student: Dump, class_from: Literal["teacher", "true"] = "teacher") -> PerExample:
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A student against its teacher, by either choice of class and tenths.
+
+    Attributes:
+      own: chosen by the student's own teacher, as in the paper.
+      crossed: chosen by a teacher of another seed; None where there is none.
+      spread: cov(Z, X) of the crossed points of all seeds together, see `slopes.instrumented`; None for these alone.
+    """
+
+    own: PerExample
+    crossed: Points | None = None
+    spread: float | None = None
+
+    @property
+    def best(self) -> Points:
+        """The cross-fitted points, or those of the paper's choice where there are no others."""
+        return self.own if self.crossed is None else self.crossed
+
+
+def compare(
+    teacher: Dump, student: Dump, selector: Dump | None = None, class_from: ClassFrom = "teacher"
+) -> Comparison:
     """Compares two dumps of the same split.
 
     Args:
       teacher, student: dumps with the same ids in the same order.
-      class_from: the class X and Y are about: the one the teacher predicts, or the true one (section C.2.2).
+      selector: of a teacher of another seed, which the cross-fitted choice is made by.
+      class_from: the class X and Y are about: the one that who chooses predicts, or the true one (section C.2.2).
+
+    Raises:
+      InputError: as `per_example`.
+    """
+    own = per_example(teacher, student, class_from)
+    if selector is None:
+        return Comparison(own)
+    _check_pair(teacher, selector)
+    index = selector.logits.argmax(axis=1) if class_from == "teacher" else selector.true_label
+    x, y, z = (phi(dump.logits, index) for dump in (teacher, student, selector))
+    if not np.isfinite(z).all():
+        raise InputError(f"{_named(selector)} holds logits that are not finite; the training behind it has diverged")
+    row = np.argsort(z, kind="stable")
+    return Comparison(own, Points(row, x[row], y[row], z[row]))
+
+
+def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher") -> PerExample:
+    """Compares two dumps of the same split as the paper does.
+
+    Args:
+      teacher, student, class_from: as of `compare`.
 
     Raises:
       InputError: the dumps are not of the same examples or classes, hold fewer than ten examples, or hold
         logits that are not finite.
     """
-    names = [" ".join(str(d.attributes.get(k, "")) for k in ("model", "seed", "split")) for d in (teacher, student)]
-    pair = f"teacher dump ({names[0]}) and student dump ({names[1]})"
-    if not np.array_equal(teacher.id, student.id) or teacher.logits.shape != student.logits.shape:
-        raise InputError(f"{pair} differ in their examples or classes; give two dumps of one split of one data set")
-    if len(teacher.id) < 10:
-        raise InputError(f"{pair} hold {len(teacher.id)} examples; hard and easy tenths need 10 or more")
+    _check_pair(teacher, student)
     predicted, guess = teacher.logits.argmax(axis=1), student.logits.argmax(axis=1)
     index = predicted if class_from == "teacher" else teacher.true_label
     x, y = phi(teacher.logits, index), phi(student.logits, index)
@@ -112,11 +172,16 @@ def per_example(teacher: Dump, student: Dump, class_from: Literal["teacher", "tr
         for of_model, log in zip(entropy, (log_p, log_q), strict=True):
             of_model[rows] = -(np.exp(log) * log).sum(axis=1)
     if not np.isfinite(x + y + kl).all():
+        pair = f"{_named(teacher)} and {_named(student)}"
         raise InputError(f"{pair} hold logits that are not finite; the training behind them has diverged")
     columns = {
-        "id": teacher.id,
+        "row": np.arange(len(x)),
         "x": x,
         "y": y,
+        "z": x,
+        "id": teacher.id,
+        "x_label": phi(teacher.logits, teacher.label),
+        "y_label": phi(student.logits, teacher.label),
         "agree": predicted == guess,
         "kl": kl,
         "confidence": confidence,
@@ -130,59 +195,89 @@ def per_example(teacher: Dump, student: Dump, class_from: Literal["teacher", "tr
     return PerExample(**{name: column[order] for name, column in columns.items()})
 
 
-def summarise(examples: PerExample, rows: np.ndarray | None = None) -> dict[str, float]:
-    """The statistics of `deviations`, of some rows of a comparison, int [n] [default: all]."""
-    e = examples
-    if rows is not None:  # sorted rows are sorted by x, as the deciles below need
+def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[str, float]:
+    """The statistics of `deviations`, of some rows of the paper's choice, int [n] [default: all]."""
+    e = comparison.own
+    if rows is not None:  # sorted rows are sorted by x, as the tenths below need
         rows = np.sort(rows)
         e = PerExample(**{f.name: getattr(e, f.name)[rows] for f in dataclasses.fields(e)})
-    gap, under = e.y - e.x, e.y < e.x
-    deciles = np.array_split(np.arange(len(gap)), 10)
-    hard, easy = deciles[0], deciles[-1]
+    result = {f"{name}_as_in_paper": value for name, value in _tenths(e).items()}
+    if comparison.crossed is not None:
+        c = comparison.crossed
+        result |= _tenths(c) | {"slope_instrumented": slopes.instrumented(c.x, c.y, c.z, comparison.spread)}
     bins = np.minimum((e.confidence * BINS).astype(int), BINS - 1)
     excess = np.bincount(bins, weights=e.confidence - e.correct, minlength=BINS)
-    result = {
-        "underfit_fraction_hard": under[hard].mean(),
-        "underfit_fraction_easy": under[easy].mean(),
-        "mean_gap_hard": gap[hard].mean(),
-        "mean_gap_easy": gap[easy].mean(),
-        "slope": theil_sen(e.x, e.y, every=1 if rows is None else 20),
+    result |= {
+        "slope_least_squares": slopes.least_squares(e.x, e.y),
+        "slope_theil_sen": slopes.theil_sen(e.x, e.y, every=1 if rows is None else 20),
         "agreement": e.agree.mean(),
         "kl": e.kl.mean(),
-        "calibration_error": np.abs(excess).sum() / len(gap),
+        "calibration_error": np.abs(excess).sum() / len(e.x),
     }
     if e.mislabelled.any():
+        gap, gap_as_in_paper = ((of_y - of_x)[e.mislabelled] for of_x, of_y in ((e.x_label, e.y_label), (e.x, e.y)))
         result |= {
-            "mean_gap_mislabelled": gap[e.mislabelled].mean(),
-            "underfit_fraction_mislabelled": under[e.mislabelled].mean(),
+            "mean_gap_mislabelled": gap.mean(),
+            "mean_gap_mislabelled_as_in_paper": gap_as_in_paper.mean(),
+            "underfit_fraction_mislabelled": (gap < 0).mean(),
             "mislabelled_fitted": e.correct[e.mislabelled].mean(),
         }
     return {name: float(value) for name, value in result.items()}
 
 
-def deviations(teacher: Dump, student: Dump, class_from: Literal["teacher", "true"] = "teacher") -> dict[str, float]:
+def deviations(
+    teacher: Dump, student: Dump, selector: Dump | None = None, class_from: ClassFrom = "teacher"
+) -> dict[str, float]:
     """Statistics of a student's deviations from its teacher on one split (section 3.1; `class_from`: C.2.2).
 
+    Args:
+      teacher, student, selector, class_from: as of `compare`.
+
     Returns:
-      underfit_fraction_hard, underfit_fraction_easy: share of hard and of easy examples with Y < X.
-      mean_gap_hard, mean_gap_easy: mean of Y - X over them, in phi space (nats).
-      slope: Theil-Sen slope of Y on X, over all examples or a fixed draw of `SLOPE_POINTS` of them.
+      underfit_fraction_hard_as_in_paper, underfit_fraction_easy_as_in_paper: share of hard and of easy examples with
+        Y < X, class and tenth chosen by the student's own teacher.
+      mean_gap_hard_as_in_paper, mean_gap_easy_as_in_paper: mean of Y - X over them, in phi space (nats).
+      The same four names without `_as_in_paper`, with a selector: class and tenth are chosen by it.
+      slope_instrumented, with a selector: slope of Y on X by its phi, see `slopes.instrumented`.
+      slope_least_squares, slope_theil_sen: of Y on X as in the paper; noise in X brings both nearer to 0. Theil and
+        Sen's over all examples or a fixed draw of `slopes.POINTS` of them.
       agreement: share of examples on which both predict the same class.
       kl: mean KL(teacher || student), nats.
       calibration_error: expected calibration error of the student, against the label as training saw it.
       And where some labels are not the true ones:
-      mean_gap_mislabelled, underfit_fraction_mislabelled: as above, over the mislabelled examples.
+      mean_gap_mislabelled, underfit_fraction_mislabelled: as above, over the mislabelled examples; the class is the
+        label they were given, which no model has chosen.
+      mean_gap_mislabelled_as_in_paper: the same of the class that the teacher predicts.
       mislabelled_fitted: share of them on which the student predicts the wrong label it was given.
 
     Raises:
       InputError: as `per_example`.
+
+    Example:
+      >>> deviations(teacher_of_seed_0, student_of_seed_0, selector=teacher_of_seed_1)["mean_gap_hard"]
     """
-    return summarise(per_example(teacher, student, class_from))
+    return summarise(compare(teacher, student, selector, class_from))
 
 
-def gap_by_decile(examples: PerExample, rows: np.ndarray | None = None) -> np.ndarray:
+def preferred(values: Mapping[str, Any], name: str) -> Any:
+    """The cross-fitted value of this name, or that of the paper's choice where there is one seed and so no other."""
+    return values[name] if name in values else values[f"{name}_as_in_paper"]
+
+
+def _tenths(points: Points) -> dict[str, float]:
+    gap = points.y - points.x
+    hard, *_, easy = np.array_split(gap, 10)
+    return {
+        "underfit_fraction_hard": (hard < 0).mean(),
+        "underfit_fraction_easy": (easy < 0).mean(),
+        "mean_gap_hard": hard.mean(),
+        "mean_gap_easy": easy.mean(),
+    }
+
+
+def gap_by_decile(points: Points, rows: np.ndarray | None = None) -> np.ndarray:
     """Mean of Y - X in each tenth of the examples from the hardest to the easiest, float64 [10]."""
-    gap = examples.y - examples.x
+    gap = points.y - points.x
     gap = gap if rows is None else gap[np.sort(rows)]
     return np.array([part.mean() for part in np.array_split(gap, 10)])
 
@@ -198,28 +293,40 @@ def by_who_is_right(examples: PerExample) -> dict[str, np.ndarray]:
     }
 
 
-def theil_sen(x: np.ndarray, y: np.ndarray, every: int = 1) -> float:
-    """Median slope over the pairs of points; least squares would follow the heavy tails of X and Y.
+def inherited_noise(teachers: tuple[Dump, Dump], students: tuple[Dump, Dump]) -> float:
+    """How much of its teacher's luck a student has: 0 for none, towards 1 for all that there is.
 
-    Args:
-      x, y: float [N]. Above `SLOPE_POINTS` a fixed draw of so many is used.
-      every: 1 takes all pairs; n > 1 those whose distance in the order of x is 1, 1 + n, 1 + 2n, ...
+    The correlation over examples, in phi of the true class, of the difference of two seeds' teachers with that of their
+    students; NaN where one of them is constant.
 
-    Returns:
-      The slope; NaN where all x are equal.
+    Raises:
+      InputError: the dumps are not of the same examples or classes.
     """
-    rows = np.arange(len(x))
-    if len(x) > SLOPE_POINTS:
-        rows = np.random.default_rng(0).choice(len(x), SLOPE_POINTS, replace=False)
-    rows = rows[np.argsort(x[rows], kind="stable")]
-    x, y = x[rows], y[rows]
-    lags = range(1, len(x), every)
-    run = np.concatenate([x[lag:] - x[:-lag] for lag in lags])
-    rise = np.concatenate([y[lag:] - y[:-lag] for lag in lags])
-    return float(np.median(rise[run > 0] / run[run > 0])) if run.any() else float("nan")
+    for dump in (teachers[1], *students):
+        _check_pair(teachers[0], dump)
+    of_teacher, of_student = (
+        phi(one.logits, teachers[0].true_label) - phi(other.logits, teachers[0].true_label)
+        for one, other in (teachers, students)
+    )
+    a, b = of_teacher - of_teacher.mean(), of_student - of_student.mean()
+    spread = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / spread) if spread else float("nan")
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     z = logits.astype(np.float64)
     z -= z.max(axis=1, keepdims=True)
     return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+
+
+def _named(dump: Dump) -> str:
+    said = " ".join(str(dump.attributes.get(k, "")) for k in ("model", "seed", "split"))
+    return f"dump ({said})"
+
+
+def _check_pair(teacher: Dump, other: Dump) -> None:
+    pair = f"teacher {_named(teacher)} and other {_named(other)}"
+    if not np.array_equal(teacher.id, other.id) or teacher.logits.shape != other.logits.shape:
+        raise InputError(f"{pair} differ in their examples or classes; give dumps of one split of one data set")
+    if len(teacher.id) < 10:
+        raise InputError(f"{pair} hold {len(teacher.id)} examples; hard and easy tenths need 10 or more")

@@ -15,7 +15,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from distill_jax import deviations, dumps, findings, plots, statistics
+from distill_jax import comparisons, control_check, dumps, findings, plots, statistics
 from distill_jax.errors import InputError
 from distill_jax.files import write_result
 from distill_jax.setting import MODELS, STUDENTS
@@ -29,6 +29,28 @@ PAIRS = (  # accuracy differences reported, first minus second
     ("kd_to_one_hot", "one_hot"),
     ("kd", "teacher"),
 )
+ROWS = (  # of the report's tables of deviations: name, title, digits, whether with a sign, scale
+    ("mean_gap_hard", "Mean gap, hard points", 2, True, 1),
+    ("underfit_fraction_hard", "Underfit share, hard points, %", 1, False, 100),
+    ("mean_gap_easy", "Mean gap, easy points", 2, True, 1),
+    ("underfit_fraction_easy", "Underfit share, easy points, %", 1, False, 100),
+    ("slope_instrumented", "Slope of Y on X", 3, False, 1),
+    ("inherited_noise", "Inherited noise: correlation with the teacher's", 3, False, 1),
+    ("mean_gap_hard_as_in_paper", "As in the paper: mean gap, hard points", 2, True, 1),
+    ("underfit_fraction_hard_as_in_paper", "As in the paper: underfit share, hard points, %", 1, False, 100),
+    ("mean_gap_easy_as_in_paper", "As in the paper: mean gap, easy points", 2, True, 1),
+    ("underfit_fraction_easy_as_in_paper", "As in the paper: underfit share, easy points, %", 1, False, 100),
+    ("slope_least_squares", "As in the paper: slope by least squares", 3, False, 1),
+    ("slope_theil_sen", "As in the paper: slope by Theil and Sen", 3, False, 1),
+    ("agreement", "Agreement with teacher, %", 1, False, 100),
+    ("kl", "KL(teacher ‖ student), nats", 3, False, 1),
+    ("calibration_error", "Calibration error, %", 1, False, 100),
+    ("mean_gap_mislabelled", "Mean gap of the wrong label, mislabelled points", 2, True, 1),
+    ("underfit_fraction_mislabelled", "Underfit share of the wrong label, mislabelled points, %", 1, False, 100),
+    ("mean_gap_mislabelled_as_in_paper", "As in the paper: mean gap, mislabelled points", 2, True, 1),
+    ("mislabelled_fitted", "Wrong labels reproduced, %", 1, False, 100),
+)
+CHECKED = {"mean_gap_hard": "gap of hard points", "mean_gap_easy": "of easy ones", "slope_instrumented": "slope"}
 SNAPSHOTS_SHOWN = 5  # columns of the evolution figure
 
 
@@ -57,9 +79,10 @@ def summarise(
     Returns:
       setting, environment, timing, sweep as given; study (seeds, steps, models, sizes of the data); models (accuracy
       in [0, 1], one per seed); deviations[student][split][statistic] with mean, low, high, n, level, per_seed
-      and, but for the control, minus_control, paired by seed (sections 3.1, 3.2); gap_by_decile; accuracy
-      with intervals, paired differences and the share of distillation's gain recovered; trajectories of
-      accuracy; findings.
+      and, but for the control, minus_control, paired by seed (sections 3.1, 3.2): those of `deviations.deviations`,
+      cross-fitted ones where there are two seeds or more, and then inherited_noise; gap_by_decile, by the paper's
+      choice gap_by_decile_as_in_paper; control_check, see there; accuracy with intervals, paired differences and the
+      share of distillation's gain recovered; trajectories of accuracy; findings.
 
     Raises:
       InputError: a dump is missing or damaged.
@@ -73,17 +96,22 @@ def summarise(
             raise InputError(f"dump {path} is not there; run the same command again to write it")
     hits, sizes = _hits(found, seeds)
     comparison: dict[str, Any] = {student: {} for student in STUDENTS}
-    by_decile: dict[str, Any] = {student: {} for student in STUDENTS}
+    by_decile: dict[str, Any] = {"gap_by_decile_as_in_paper": {student: {} for student in STUDENTS}}
+    if seeds > 1:
+        by_decile["gap_by_decile"] = {student: {} for student in STUDENTS}
     for split in SPLITS:
-        examples = sizes[f"{split}_examples"]
-        for key, value in statistics.intervals(_deviation(found, seeds, total_steps, split), seeds, examples).items():
-            kind, student, name = key.split("/")
-            if kind == "statistic":
-                comparison[student].setdefault(split, {})[name] = value
-            elif kind == "decile":
-                by_decile[student].setdefault(split, []).append(value)
-            else:  # after the statistic itself, by the order of _deviation
-                comparison[student][split][name]["minus_control"] = value
+
+        def read(model: str, seed: int, split: str = split) -> dumps.Dump:
+            return dumps.read_dump(found[model, seed, total_steps, split])
+
+        compared = comparisons.compare(read, STUDENTS, seeds)
+        inherited = comparisons.inherited_noise(read, STUDENTS, seeds)
+        for student, values in comparisons.intervals(compared).items():
+            own = {"inherited_noise": inherited[student]} if student in inherited else {}
+            comparison[student][split] = values | own
+        for name, of_it in by_decile.items():
+            for student, tenths in comparisons.gaps_by_tenth(compared, crossed=name == "gap_by_decile").items():
+                of_it[student][split] = tenths
     accuracy, models = _accuracy(hits, seeds, total_steps)
     quoted = {"setting": setting, "environment": environment, "timing": timing, "sweep": sweep}
     summary: dict[str, Any] = {
@@ -91,10 +119,11 @@ def summarise(
         "study": {"seeds": seeds, "total_steps": total_steps, "switch_step": switch_step, **sizes},
         "models": models,
         "deviations": comparison,
-        "gap_by_decile": by_decile,
+        **by_decile,
         "accuracy": accuracy,
         "trajectories": _trajectories(hits, seeds),
     }
+    summary["control_check"] = control_check.check(summary)
     summary["findings"] = findings.findings(summary)
     return summary
 
@@ -118,27 +147,6 @@ def _hits(found: dict, seeds: int) -> tuple[dict, dict[str, int]]:
     return hits, sizes
 
 
-def _deviation(found: dict, seeds: int, step: int, split: str) -> statistics.Statistic:
-    """All deviation statistics of all students on one split, and their differences from the control's."""
-    compared = []
-    for seed in range(seeds):
-        teacher = dumps.read_dump(found["teacher", seed, step, split])
-        compared.append(
-            {s: deviations.per_example(teacher, dumps.read_dump(found[s, seed, step, split])) for s in STUDENTS}
-        )
-
-    def statistic(seed: int, rows: np.ndarray | None) -> dict[str, float]:
-        values = {s: deviations.summarise(e, rows) for s, e in compared[seed].items()}
-        result = {f"statistic/{s}/{k}": v for s in STUDENTS for k, v in values[s].items()}
-        for s, e in compared[seed].items():
-            result |= {f"decile/{s}/{i}": v for i, v in enumerate(deviations.gap_by_decile(e, rows))}
-            if s != "one_hot":
-                result |= {f"difference/{s}/{k}": v - values["one_hot"][k] for k, v in values[s].items()}
-        return result
-
-    return statistic
-
-
 def _accuracy(hits: dict, seeds: int, last: int) -> tuple[dict[str, Any], dict[str, Any]]:
     accuracy: dict[str, Any] = {}
     models: dict[str, Any] = {model: {} for model in MODELS}
@@ -151,7 +159,8 @@ def _accuracy(hits: dict, seeds: int, last: int) -> tuple[dict[str, Any], dict[s
             mean |= {f"{s}_minus_middle": mean[s] - middle for s in STUDENTS if "_to_" in s}
             return mean | {f"{a}_minus_{b}": mean[a] - mean[b] for a, b in PAIRS}
 
-        values = statistics.intervals(statistic, seeds, len(hits[measure, "teacher", last][0]))
+        examples = len(hits[measure, "teacher", last][0])
+        values = statistics.intervals(statistic, seeds, examples, _within)
         for model in MODELS:
             models[model][measure] = values[model]["per_seed"]
         accuracy[measure] = {
@@ -163,6 +172,10 @@ def _accuracy(hits: dict, seeds: int, last: int) -> tuple[dict[str, Any], dict[s
             },
         }
     return accuracy, models
+
+
+def _within(name: str) -> tuple[float, float]:
+    return (-1.0 if "_minus_" in name else 0.0), 1.0
 
 
 def _recovered(part: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
@@ -201,7 +214,7 @@ def draw(workdir: Path, summary: dict[str, Any]) -> dict[str, Figure]:
     figures = {
         "scatter": plots.scatter(teachers, final["one_hot"] + final["kd"], statistic),
         "scatter_switched": plots.scatter(teachers, final["one_hot_to_kd"] + final["kd_to_one_hot"], statistic),
-        "underfitting": plots.underfitting(summary["gap_by_decile"]),
+        "underfitting": plots.underfitting(summary.get("gap_by_decile"), summary["gap_by_decile_as_in_paper"]),
         "evolution": plots.evolution(teachers[0], snapshots, switch),
         "accuracy": plots.accuracy(summary["trajectories"], switch),
     }
@@ -263,6 +276,8 @@ def render(summary: dict[str, Any], images: dict[str, str]) -> str:
         models=MODELS,
         pairs=PAIRS,
         splits=plots.SPLITS,
+        rows=ROWS,
+        checked=CHECKED,
         multiplicity=findings.multiplicity(summary["findings"]),
     )
 

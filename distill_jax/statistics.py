@@ -8,14 +8,14 @@ the examples, nothing about another seed, and is therefore labelled.
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
-Statistic = Callable[[int, np.ndarray | None], dict[str, float]]  # (seed, rows) -> named values
+Statistic = Callable[[int, np.ndarray | None], dict[Any, float]]  # (seed, rows) -> values by name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Interval:
     Attributes:
       mean: the mean over seeds, or the value of the one seed.
       low, high: ends of the interval; NaN where there is none.
-      n: number of seeds, or of settings.
+      n: number of seeds, of pairs of seeds, or of settings.
       level: what the interval ranges over.
     """
 
@@ -33,12 +33,19 @@ class Interval:
     low: float
     high: float
     n: int
-    level: Literal["seeds", "examples", "settings"]
+    level: Literal["seeds", "pairs", "examples", "settings"]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON: mean, low, high, n, level; null for what is not finite."""
         fields = dataclasses.asdict(self)
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in fields.items()}
+
+    def within(self, least: float, most: float) -> "Interval":
+        """The same where the truth is known to lie in [least, most]: what is outside is cut off, at no loss.
+
+        An interval of a share over few seeds may reach past 0 or 1; it covers the truth as often without that part.
+        """
+        return dataclasses.replace(self, low=max(self.low, least), high=min(self.high, most))
 
 
 def over_seeds(values: Sequence[float]) -> Interval:
@@ -116,8 +123,8 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> Interval:
     return Interval(r, low, high, len(a), "settings")
 
 
-def holm(intervals: Sequence[Mapping[str, Any]]) -> int:
-    """How many of these 95% Student-t intervals, JSON as of `Interval`, exclude zero also together.
+def holm(intervals: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Which of these 95% Student-t intervals, JSON as of `Interval`, exclude zero also together.
 
     That is by Holm's (1979) correction, which keeps the chance of a single false one among them at 5%. Intervals
     without ends, as of one seed, or without width, which show nothing, count as tests that were not made.
@@ -126,18 +133,28 @@ def holm(intervals: Sequence[Mapping[str, Any]]) -> int:
     for value in intervals:
         if value["n"] > 1 and value["low"] is not None and value["high"] > value["low"]:
             freedom = value["n"] - 1
-            error = (value["high"] - value["low"]) / 2 / stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
+            # Of an interval that ends where its value must, the other side has the whole width.
+            half = max(value["high"] - value["mean"], value["mean"] - value["low"])
+            error = half / stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
             p.append(2 * stats.t.sf(abs(value["mean"]) / error, freedom))
-    passed = np.sort(p) <= (1 - CONFIDENCE) / np.arange(len(p), 0, -1)
-    return len(p) if passed.all() else int(passed.argmin())
+        else:
+            p.append(math.inf)
+    order = np.argsort(p, kind="stable")
+    tests = int(np.isfinite(p).sum())
+    passed = np.zeros(len(p), bool)
+    for place in range(tests):
+        if p[order[place]] > (1 - CONFIDENCE) / (tests - place):
+            break
+        passed[order[place]] = True
+    return passed.tolist()
 
 
 def over_examples(
-    statistic: Callable[[np.ndarray | None], dict[str, float]],
+    statistic: Callable[[np.ndarray | None], dict[Any, float]],
     examples: int,
     resamples: int = 400,
     seed: int = 0,
-) -> dict[str, Interval]:
+) -> dict[Any, Interval]:
     """Bootstrap over examples: bias-corrected percentile 95% intervals (Efron 1981) for a study of one seed.
 
     The bias correction matters for the calibration error, which resampling raises.
@@ -154,23 +171,41 @@ def over_examples(
     return {k: _bias_corrected(v, np.array([d.get(k, math.nan) for d in draws])) for k, v in estimate.items()}
 
 
-def intervals(statistic: Statistic, seeds: int, examples: int) -> dict[str, dict[str, Any]]:
+def intervals(
+    statistic: Statistic,
+    seeds: int,
+    examples: int,
+    possible: Callable[[Hashable], tuple[float, float]] = lambda _: (-math.inf, math.inf),
+) -> dict[Any, dict[str, Any]]:
     """Intervals of named values as JSON, each with its values `per_seed`.
 
     Args:
       statistic: from a seed's number and row numbers, or None for all rows, to named values.
       seeds: over which the intervals are, if there is more than one; else they are over examples.
       examples: rows of the one seed.
+      possible: by name, between which values the truth lies, which an interval does not leave.
     """
     per_seed = [statistic(seed, None) for seed in range(seeds)]
     if seeds > 1:
         found = {k: over_seeds([values[k] for values in per_seed]) for k in per_seed[0]}
     else:
         found = over_examples(lambda rows: statistic(0, rows), examples)
-    return {
-        k: v.as_dict() | {"per_seed": [s[k] if math.isfinite(s[k]) else None for s in per_seed]}
-        for k, v in found.items()
-    }
+    return {k: _quoted(v.within(*possible(k)), [values[k] for values in per_seed]) for k, v in found.items()}
+
+
+def over_pairs(values: Sequence[float]) -> dict[str, Any]:
+    """As `over_seeds`, of one value for each of some pairs of seeds that share none, as JSON with them `per_seed`."""
+    return _quoted(dataclasses.replace(over_seeds(values), level="pairs"), values)
+
+
+def shifted(value: Mapping[str, Any], by: float) -> dict[str, Any]:
+    """An interval, JSON with its values `per_seed`, less a constant."""
+    ends = {k: None if value[k] is None else value[k] - by for k in ("mean", "low", "high")}
+    return {**value, **ends, "per_seed": [None if v is None else v - by for v in value["per_seed"]]}
+
+
+def _quoted(interval: Interval, values: Sequence[float]) -> dict[str, Any]:
+    return interval.as_dict() | {"per_seed": [v if math.isfinite(v) else None for v in values]}
 
 
 def number(value: float | None, digits: int = 2, sign: bool = False) -> str:

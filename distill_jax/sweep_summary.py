@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax import deviations, statistics
-from distill_jax.dumps import dump_path, read_dump
+from distill_jax import comparisons, deviations, statistics
+from distill_jax.comparisons import CONTROL
+from distill_jax.dumps import Dump, dump_path, read_dump
 from distill_jax.population import Member
 
-CONTROL = Member("one_hot", 0).name
+_SELECTED = ("mean_gap_hard", "underfit_fraction_hard")
 
 
 def summarise(
@@ -28,41 +29,44 @@ def summarise(
 
     Returns:
       'fields': those swept. 'students': for each its `name`, `model`, the value of each field, and `statistics`:
-      test accuracy in [0, 1], gap and share underfit of the hard points of either split, gap on mislabelled ones;
+      test accuracy in [0, 1], gap and share underfit of the hard points of either split (chosen by another seed's
+      teacher, with one seed by the student's own), gap on mislabelled ones;
       each with mean, low, high, n, level, per_seed and, paired by seed, `minus_control`.
 
     Raises:
       InputError: a dump is missing or damaged.
     """
-    splits = "test", "train"
-    compared, correct = [], []  # by seed, then by name
+    names = [m.name for m in members]
+    compared, correct = {}, []
+    for split in ("test", "train"):
+
+        def read(model: str, seed: int, split: str = split) -> Dump:
+            return read_dump(dump_path(workdir, model, seed, step, split))
+
+        compared[split] = comparisons.compare(read, names, seeds)
     for seed in range(seeds):
-        teachers = {split: read_dump(dump_path(workdir, "teacher", seed, step, split)) for split in splits}
-        compared.append({})
-        correct.append({})
-        for name in [m.name for m in members]:
-            of_it = {split: read_dump(dump_path(workdir, name, seed, step, split)) for split in teachers}
-            compared[-1][name] = {s: deviations.per_example(teachers[s], of_it[s]) for s in teachers}
-            correct[-1][name] = of_it["test"].logits.argmax(axis=1) == of_it["test"].true_label
+        of_seed = {name: read_dump(dump_path(workdir, name, seed, step, "test")) for name in names}
+        correct.append({name: dump.logits.argmax(axis=1) == dump.true_label for name, dump in of_seed.items()})
 
     def statistic(split: str, seed: int, rows: np.ndarray | None) -> dict[str, float]:
         found: dict[str, float] = {}
-        for name, of_it in compared[seed].items():
+        for name, comparison in compared[split][seed].items():
             if split == "test":
                 chosen = slice(None) if rows is None else rows
                 found[f"{name}/test_accuracy"] = float(correct[seed][name][chosen].mean())
-            values = deviations.summarise(of_it[split], rows)
-            kept = ("mean_gap_hard", "underfit_fraction_hard", "mean_gap_mislabelled")
-            found |= {f"{name}/{split}_{k}": values[k] for k in kept if k in values}
+            values = deviations.summarise(comparison, rows)
+            found |= {f"{name}/{split}_{k}": deviations.preferred(values, k) for k in _SELECTED}
+            if "mean_gap_mislabelled" in values:
+                found[f"{name}/{split}_mean_gap_mislabelled"] = values["mean_gap_mislabelled"]
         differences = {
             f"{key}/minus_control": value - found[f"{CONTROL}/{key.split('/')[1]}"] for key, value in found.items()
         }
         return found | differences
 
     values = {}
-    for split in splits:  # each by rows of its own, where there is one seed
-        examples = len(compared[0][CONTROL][split].x)
-        values |= statistics.intervals(partial(statistic, split), seeds, examples)
+    for split in compared:  # each by rows of its own, where there is one seed
+        examples = len(compared[split][0][CONTROL].own.x)
+        values |= statistics.intervals(partial(statistic, split), seeds, examples, _within)
     students = []
     for member in members:
         of_it: dict[str, Any] = {}
@@ -75,3 +79,7 @@ def summarise(
         students.append({"name": member.name, "model": member.model, **fields, "statistics": of_it})
     swept = dict.fromkeys(field for member in members for field, _ in member.changes)
     return {"fields": list(swept), "students": students}
+
+
+def _within(key: str) -> tuple[float, float]:
+    return comparisons.possible(key, key.endswith("/minus_control"))

@@ -1,4 +1,4 @@
-"""Finished studies side by side, in Markdown: each claim's verdict, and test accuracies.
+"""Finished studies side by side, in Markdown: each claim's verdict, who chose the points, and test accuracies.
 
 python -m experiments.study_tables SUMMARY.json [SUMMARY.json ...]
 
@@ -8,15 +8,16 @@ A study's column is named by the folder that its summary lies in, with its paren
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import tyro
 
+from distill_jax.comparisons import CONTROL
 from distill_jax.errors import InputError
-from distill_jax.findings import findings, multiplicity, quoted
-from distill_jax.plots.style import LABELS
+from distill_jax.findings import corrected, findings, multiplicity, quoted
+from distill_jax.plots.style import LABELS, SPLITS
 from distill_jax.setting import MODELS
 from distill_jax.statistics import quote
 from experiments import command_line
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def tables(paths: Sequence[Path]) -> str:
-    """Both tables.
+    """All tables.
 
     Raises:
       InputError: a file is no study's summary, or none is given.
@@ -53,14 +54,36 @@ def tables(paths: Sequence[Path]) -> str:
     claims = {f["id"]: f"{f['claim']} ({f['paper']})" for of in studies.values() for f in of["findings"]}
     # In the order of the study that has them all, since a study without wrong labels has no claim on these.
     most = max(studies.values(), key=lambda of: len(of["findings"]))
-    rows = [[claims[f["id"]], *(_verdict(of, f["id"]) for of in studies.values())] for f in most["findings"]]
+    every = [finding for of in studies.values() for finding in of["findings"]]
+    bold = {id(finding) for finding, also in zip(every, corrected(every), strict=True) if also}
+    rows = [[claims[f["id"]], *(_verdict(of, f["id"], bold) for of in studies.values())] for f in most["findings"]]
     accuracies = [
         [LABELS[m], *(quote(of["accuracy"]["test_accuracy"]["models"][m], scale=100) for of in studies.values())]
         for m in MODELS
     ]
-    every = [finding for of in studies.values() for finding in of["findings"]]
-    of_accuracies = _table(["test accuracy, %", *heads], accuracies)
-    return f"{_table(['claim', *heads], rows)}\n{multiplicity(every)}\n\n{of_accuracies}"
+    said = f"{multiplicity(every)} Those are in bold."
+    parts = [
+        _table(["claim", *heads], rows) + f"\n{said}\n",
+        _table(["control → distilled", *heads], _choices(list(studies.values()))),
+        _table(["test accuracy, %", *heads], accuracies),
+    ]
+    return "\n".join(parts)
+
+
+def _choices(studies: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Control and distilled student by who chose class and hard points: another seed's teacher, or their own one."""
+    rows = []
+    for split, where in SPLITS.items():
+        for title, names in {
+            f"mean gap, hard points, {where}": ("mean_gap_hard", "mean_gap_hard_as_in_paper"),
+            f"slope of Y on X, {where}": ("slope_instrumented", "slope_least_squares"),
+        }.items():
+            for name, how in zip(names, ("by another seed's teacher", "by their own, as in the paper"), strict=True):
+                sign = name.startswith("mean_gap")
+                both = [[of["deviations"][m][split].get(name) for m in (CONTROL, "kd")] for of in studies]
+                cells = [" → ".join("-" if v is None else quote(v, sign=sign) for v in pair) for pair in both]
+                rows.append([f"{title}: {how}", *cells])
+    return rows
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -76,10 +99,11 @@ def _read(path: Path) -> Mapping[str, Any]:
     return summary
 
 
-def _verdict(study: Mapping[str, Any], claim: str) -> str:
+def _verdict(study: Mapping[str, Any], claim: str, bold: Set[int]) -> str:
     for finding in study["findings"]:
         if finding["id"] == claim:
-            return f"{finding['verdict']}: {quoted(finding)}"
+            said = f"{finding['verdict']}: {quoted(finding)}"
+            return f"**{said}**" if id(finding) in bold else said
     return "-"
 
 

@@ -225,5 +225,5 @@ def test_the_page_s_maps_are_those_of_the_files():
         assert block == markdown(ROOT / file, sweep.lines)
         gains += [row["paired_gain_over_control"] for row in json.loads((ROOT / file).read_text())["sweep"]]
     alone = sum(gain["low"] * gain["high"] > 0 for gain in gains)
-    said = f"Of these {len(gains)} intervals {alone} exclude zero, {holm(gains)} also by Holm's correction"
+    said = f"Of these {len(gains)} intervals {alone} exclude zero, {sum(holm(gains))} also by Holm's correction"
     assert said in PAGES[1].read_text()

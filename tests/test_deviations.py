@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from distill_jax import deviations, plots
+from distill_jax import deviations, plots, slopes
 from distill_jax.dumps import Dump
 from distill_jax.errors import InputError
 
@@ -55,33 +55,95 @@ def test_phi_needs_two_classes():
 
 def test_the_teacher_itself_does_not_deviate(teacher):
     result = deviations.deviations(teacher, teacher)
-    assert result["mean_gap_hard"] == result["mean_gap_easy"] == result["kl"] == 0
-    assert result["underfit_fraction_hard"] == result["underfit_fraction_easy"] == 0
-    assert result["slope"] == result["agreement"] == 1
-    assert "mean_gap_mislabelled" not in result
+    assert result["mean_gap_hard_as_in_paper"] == result["mean_gap_easy_as_in_paper"] == result["kl"] == 0
+    assert result["underfit_fraction_hard_as_in_paper"] == result["underfit_fraction_easy_as_in_paper"] == 0
+    assert result["slope_least_squares"] == result["slope_theil_sen"] == result["agreement"] == 1
+    assert not {"mean_gap_mislabelled", "mean_gap_hard", "slope_instrumented"} & set(result)
 
 
 def test_shrunk_logits_underfit_the_easy_and_have_a_slope_below_one(teacher):
     result = deviations.deviations(teacher, dump(teacher.logits * 0.5, teacher.label))
-    assert 0.4 < result["slope"] < 0.7
-    assert result["underfit_fraction_easy"] == 1
-    assert result["mean_gap_easy"] < -1
-    assert result["mean_gap_hard"] > result["mean_gap_easy"]
+    assert 0.4 < result["slope_theil_sen"] < 0.7
+    assert 0.4 < result["slope_least_squares"] < 0.7
+    assert result["underfit_fraction_easy_as_in_paper"] == 1
+    assert result["mean_gap_easy_as_in_paper"] < -1
+    assert result["mean_gap_hard_as_in_paper"] > result["mean_gap_easy_as_in_paper"]
     assert result["agreement"] == 1
     assert result["kl"] > 0
 
 
-def test_hard_and_easy_are_the_outer_tenths_of_x(teacher):
-    student = dump(np.random.default_rng(2).normal(size=(500, 7)), teacher.label)
-    predicted = teacher.logits.argmax(axis=1)
-    x, y = deviations.phi(teacher.logits, predicted), deviations.phi(student.logits, predicted)
-    order = np.argsort(x)
-    result = deviations.deviations(teacher, student)
-    np.testing.assert_allclose(result["mean_gap_hard"], (y - x)[order[:50]].mean())
-    np.testing.assert_allclose(result["mean_gap_easy"], (y - x)[order[-50:]].mean())
-    np.testing.assert_allclose(result["underfit_fraction_hard"], (y < x)[order[:50]].mean())
-    by_decile = deviations.gap_by_decile(deviations.per_example(teacher, student))
-    np.testing.assert_allclose(by_decile[[0, 9]], [result["mean_gap_hard"], result["mean_gap_easy"]])
+@pytest.mark.parametrize("crossed", [False, True])
+def test_hard_and_easy_are_the_outer_tenths_of_who_chooses(teacher, crossed):
+    rng = np.random.default_rng(2)
+    student, other = (dump(rng.normal(size=(500, 7)), teacher.label) for _ in range(2))
+    chooser = other if crossed else teacher
+    predicted = chooser.logits.argmax(axis=1)
+    x, y, z = (deviations.phi(d.logits, predicted) for d in (teacher, student, chooser))
+    order = np.argsort(z)
+    result = deviations.deviations(teacher, student, other if crossed else None)
+    end = "" if crossed else "_as_in_paper"
+    np.testing.assert_allclose(result[f"mean_gap_hard{end}"], (y - x)[order[:50]].mean())
+    np.testing.assert_allclose(result[f"mean_gap_easy{end}"], (y - x)[order[-50:]].mean())
+    np.testing.assert_allclose(result[f"underfit_fraction_hard{end}"], (y < x)[order[:50]].mean())
+    np.testing.assert_allclose(result[f"underfit_fraction_easy{end}"], (y < x)[order[-50:]].mean())
+    comparison = deviations.compare(teacher, student, other if crossed else None)
+    by_decile = deviations.gap_by_decile(comparison.best)
+    np.testing.assert_allclose(by_decile[[0, 9]], [result[f"mean_gap_{k}{end}"] for k in ("hard", "easy")])
+    if crossed:
+        assert result["slope_instrumented"] == pytest.approx(np.cov(z, y)[0, 1] / np.cov(z, x)[0, 1])
+        assert (
+            result["mean_gap_hard_as_in_paper"] == deviations.deviations(teacher, student)["mean_gap_hard_as_in_paper"]
+        )
+
+
+def world(seed: int, inherited: float, systematic: float = 0.0, examples: int = 4000) -> dict[str, Dump]:
+    """Two teachers, a control and a student that has some of the first teacher's luck, about the same truth."""
+    rng = np.random.default_rng(seed)
+    truth = 2 * rng.normal(size=(examples, 4))
+    luck = {name: rng.normal(size=truth.shape) for name in ("teacher", "other", "control", "own")}
+    luck["student"] = inherited * luck["teacher"] + np.sqrt(1 - inherited**2) * luck.pop("own")
+    label = truth.argmax(axis=1)
+    logits = {name: truth * (1 + systematic * (name == "student")) + of_it for name, of_it in luck.items()}
+    return {name: dump(of_it, label) for name, of_it in logits.items()}
+
+
+def test_where_nothing_deviates_another_teacher_s_choice_shows_nothing_and_the_teacher_s_own_does():
+    found = {name: [] for name in ("control", "student")}
+    for seed in range(8):
+        w = world(seed, inherited=0.5)
+        for name, of_seeds in found.items():
+            of_seeds.append(deviations.deviations(w["teacher"], w[name], w["other"]))
+    for name, of_seeds in found.items():
+        gap, slope = (np.array([v[k] for v in of_seeds]) for k in ("mean_gap_hard", "slope_instrumented"))
+        for values, expected in ((gap, 0), (slope, 1)):
+            assert abs(values.mean() - expected) < 4 * values.std() / np.sqrt(7), name
+        in_paper = np.array([v["mean_gap_hard_as_in_paper"] for v in of_seeds])
+        assert in_paper.mean() < -0.2  # neither deviates, and both lie below the line: the class is the teacher's luck
+        least = np.array([v["slope_least_squares"] for v in of_seeds])
+        assert least.mean() < 0.95
+    control, student = (np.mean([v["mean_gap_hard_as_in_paper"] for v in found[n]]) for n in found)
+    assert student > control + 0.1  # since it has inherited half of the teacher's luck
+
+
+def test_a_student_that_shrinks_or_exaggerates_is_found_whatever_it_inherits():
+    for systematic, direction in ((-0.3, -1), (0.3, 1)):
+        w = world(0, inherited=0.5, systematic=systematic)
+        found = deviations.deviations(w["teacher"], w["student"], w["other"])
+        assert direction * (found["slope_instrumented"] - 1) > 0.2
+
+
+def test_inherited_noise_is_the_correlation_of_luck():
+    first, second = world(1, 0.6), world(1, 0.6)
+    second = {name: dump(d.logits + 0, d.label) for name, d in second.items()}
+    rng = np.random.default_rng(9)
+    shift = {name: rng.normal(size=d.logits.shape) for name, d in second.items()}
+    shift["student"] = 0.6 * shift["teacher"] + 0.8 * shift["student"]
+    second = {name: dump(d.logits + shift[name], d.label) for name, d in second.items()}
+    of = {name: (first[name], second[name]) for name in first}
+    assert deviations.inherited_noise(of["teacher"], of["teacher"]) == pytest.approx(1)
+    assert deviations.inherited_noise(of["teacher"], of["control"]) == pytest.approx(0, abs=0.05)
+    assert deviations.inherited_noise(of["teacher"], of["student"]) == pytest.approx(0.6, abs=0.05)
+    assert np.isnan(deviations.inherited_noise((first["teacher"],) * 2, of["student"]))
 
 
 def test_kl_and_calibration_error_by_hand():
@@ -101,10 +163,11 @@ def test_mislabelled_points_are_told_apart(teacher):
     logits[np.arange(40), label[:40]] = 9  # fits 40 of the 100 wrong labels
     result = deviations.deviations(dump(teacher.logits, label, teacher.label), dump(logits, label, teacher.label))
     assert result["mislabelled_fitted"] == 0.4
-    index = teacher.logits.argmax(axis=1)[:100]
-    x, y = deviations.phi(teacher.logits[:100], index), deviations.phi(logits[:100], index)
-    np.testing.assert_allclose(result["mean_gap_mislabelled"], (y - x).mean(), rtol=1e-6)
-    np.testing.assert_allclose(result["underfit_fraction_mislabelled"], (y < x).mean())
+    for index, end in ((label, ""), (teacher.logits.argmax(axis=1), "_as_in_paper")):
+        x, y = (deviations.phi(of[:100], index[:100]) for of in (teacher.logits, logits))
+        np.testing.assert_allclose(result[f"mean_gap_mislabelled{end}"], (y - x).mean(), rtol=1e-6)
+        if not end:
+            np.testing.assert_allclose(result["underfit_fraction_mislabelled"], (y < x).mean())
 
 
 def test_the_class_may_be_the_true_one(teacher):
@@ -138,12 +201,12 @@ def test_entropy_is_between_that_of_a_sure_and_of_a_clueless_model(teacher):
 
 def test_resampled_rows_are_summarised_like_a_data_set_of_them(teacher):
     student = dump(teacher.logits * 0.7 + np.random.default_rng(3).normal(size=(500, 7)), teacher.label)
-    e = deviations.per_example(teacher, student)
+    e = deviations.compare(teacher, student)
     rows = np.random.default_rng(4).permutation(500)
     whole, again = deviations.summarise(e), deviations.summarise(e, rows)
-    slopes = whole.pop("slope"), again.pop("slope")  # a resample's slope takes every 20th distance
+    of_both = whole.pop("slope_theil_sen"), again.pop("slope_theil_sen")  # a resample's takes every 20th distance
     assert again == pytest.approx(whole)
-    assert slopes[0] == pytest.approx(slopes[1], abs=0.02)
+    assert of_both[0] == pytest.approx(of_both[1], abs=0.02)
 
 
 def test_theil_sen_is_not_moved_by_outliers_and_samples_large_sets():
@@ -151,10 +214,10 @@ def test_theil_sen_is_not_moved_by_outliers_and_samples_large_sets():
     x = rng.normal(size=4000)
     y = 0.6 * x + 0.01 * rng.normal(size=4000)
     y[rng.permutation(4000)[:400]] -= 1e3
-    assert deviations.theil_sen(x, y) == pytest.approx(0.6, abs=0.01)
-    assert deviations.theil_sen(x, y) == deviations.theil_sen(x, y)
+    assert slopes.theil_sen(x, y) == pytest.approx(0.6, abs=0.01)
+    assert slopes.theil_sen(x, y) == slopes.theil_sen(x, y)
     assert np.polyfit(x, y, 1)[0] != pytest.approx(0.6, abs=1)
-    assert np.isnan(deviations.theil_sen(np.ones(20), np.arange(20.0)))
+    assert np.isnan(slopes.theil_sen(np.ones(20), np.arange(20.0)))
 
 
 @pytest.mark.parametrize("change", ["id", "classes", "few", "nan"])

@@ -1,11 +1,12 @@
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 from made_study import SIZE, write_study
 
-from distill_jax import dumps, findings, report
+from distill_jax import comparisons, control_check, deviations, dumps, findings, report
 from distill_jax.errors import InputError, RunError
 
 STEPS, SWITCH = (10, 20, 40), 20
@@ -46,23 +47,76 @@ def test_the_summary_has_the_documented_shape(study):
     for model in summary["models"].values():
         assert all(len(model[k]) == 3 for k in ("train_accuracy", "test_accuracy", "train_accuracy_true"))
     names = ["underfit_fraction", "mean_gap"]
-    wanted = {f"{name}_{which}" for name in names for which in ("hard", "easy")} | {
-        "slope",
-        "agreement",
-        "kl",
-    }
+    tenths = [f"{name}_{which}" for name in names for which in ("hard", "easy")]
+    wanted = {*tenths, *(f"{name}_as_in_paper" for name in tenths), "agreement", "kl", "inherited_noise"}
+    wanted |= {f"slope_{which}" for which in ("instrumented", "least_squares", "theil_sen")}
     for student, splits in summary["deviations"].items():
         for split in ("train", "test"):
             values = splits[split]
             assert wanted <= set(values)
             assert ("mean_gap_mislabelled" in values) == (split == "train")
-            for value in values.values():
+            for name, value in values.items():
                 assert {"mean", "low", "high", "n", "level", "per_seed"} <= set(value)
+                assert ("minus_control" in value) == (student != "one_hot")
+                if name == "inherited_noise":  # of one pair of seeds, with a third that has no partner
+                    assert (value["n"], value["level"], value["low"]) == (1, "pairs", None)
+                    continue
                 assert value["n"] == 3
                 assert value["low"] <= value["mean"] <= value["high"]
-                assert ("minus_control" in value) == (student != "one_hot")
+                if "fraction" in name or name == "agreement":
+                    assert 0 <= value["low"] <= value["high"] <= 1
     assert set(summary["trajectories"]["kd"]["test_accuracy"]["step"]) == set(STEPS)
-    assert len(summary["gap_by_decile"]["kd"]["train"]) == 10
+    for choice in ("gap_by_decile", "gap_by_decile_as_in_paper"):
+        end = choice.removeprefix("gap_by_decile")
+        tenths = summary[choice]["kd"]["train"]
+        assert len(tenths) == 10
+        assert tenths[0]["mean"] == summary["deviations"]["kd"]["train"][f"mean_gap_hard{end}"]["mean"]
+        assert tenths[9]["mean"] == summary["deviations"]["kd"]["train"][f"mean_gap_easy{end}"]["mean"]
+
+
+def test_the_next_seed_s_teacher_chooses(study):
+    workdir, summary = study
+
+    def read(model, seed):
+        return dumps.read_dump(dumps.dump_path(workdir, model, seed, STEPS[-1], "test"))
+
+    for seed, other in ((0, 1), (1, 2), (2, 0)):
+        found = deviations.deviations(read("teacher", seed), read("kd", seed), read("teacher", other))
+        for name in ("mean_gap_hard", "underfit_fraction_easy"):
+            assert summary["deviations"]["kd"]["test"][name]["per_seed"][seed] == found[name]
+    # The slopes' mean is the ratio of the mean covariances.
+    points = [comparison["kd"].crossed for comparison in comparisons.compare(read, ["kd"], 3)]
+    over, under = ([np.cov(p.z, of)[0, 1] for p, of in ((p, getattr(p, name)) for p in points)] for name in "yx")
+    slope = summary["deviations"]["kd"]["test"]["slope_instrumented"]
+    assert slope["mean"] == pytest.approx(np.mean(over) / np.mean(under))
+
+
+def test_the_control_is_checked_where_it_is_a_second_draw_of_the_teacher(study):
+    workdir, summary = study
+    check = summary["control_check"]
+    assert [(row["split"], row["statistic"], row["expected"]) for row in check["rows"]] == [
+        (split, name, expected)
+        for split in ("train", "test")
+        for name, expected in (("mean_gap_hard", 0), ("mean_gap_easy", 0), ("slope_instrumented", 1))
+    ]
+    assert check["passed"]
+    assert "Built-in check" in (workdir / "report.html").read_text()
+    other = summary | {"setting": {"teacher": {"depth": 56}, "student": {"depth": 20}}}
+    assert control_check.check(other) is None
+
+
+def test_a_control_that_is_no_second_draw_of_the_teacher_is_said_to_be_off(tmp_path):
+    write_study(tmp_path, 4)
+    for seed in range(4):
+        for split in SIZE:  # a teacher trained in another way than the control
+            path = dumps.dump_path(tmp_path, "teacher", seed, STEPS[-1], split)
+            dump = dumps.read_dump(path)
+            shutil.rmtree(path)
+            items = [(path, dump.logits * 3, dict(dump.attributes))]
+            dumps.write_dumps(items, dump.label, dump.true_label, dump.id)
+    summary = summarise(tmp_path, 4)
+    assert not summary["control_check"]["passed"]
+    assert "Do not believe this study" in report.render(summary, dict.fromkeys(report.draw(tmp_path, summary), ""))
 
 
 def test_differences_are_paired_by_seed(study):
@@ -88,10 +142,11 @@ def test_the_findings_follow_the_data(study):
     _, summary = study
     by_id = {f["id"]: f for f in summary["findings"]}
     assert list(by_id) == [
-        "below_hard_train",
-        "underfits_hard_train",
-        "below_hard_test",
-        "underfits_hard_test",
+        *(
+            f"{claim}_{split}"
+            for split in ("train", "test")
+            for claim in ("below_hard", "underfits_hard", "exaggerates", "exaggerates_more")
+        ),
         "underfits_mislabelled",
         "kd_beats_one_hot",
         "late_distillation",
@@ -102,7 +157,7 @@ def test_the_findings_follow_the_data(study):
     gap = summary["deviations"]["kd"]["train"]["mean_gap_hard"]
     assert by_id["below_hard_train"]["difference"] == gap  # the paper's claim knows no control
     assert by_id["underfits_hard_train"]["difference"] == gap["minus_control"]
-    assert findings.multiplicity(summary["findings"]).startswith("Each interval has its 95% by itself: of 8 here ")
+    assert findings.multiplicity(summary["findings"]).startswith("Each interval has its 95% by itself: of 12 here ")
 
 
 @pytest.mark.parametrize(
@@ -155,12 +210,16 @@ def test_one_seed_is_called_one_seed(one_seed):
     assert all("One seed" in f["evidence"] for f in summary["findings"])
     assert "of 0 here 0 exclude zero, 0 also" in findings.multiplicity(summary["findings"])
     assert "underfits_mislabelled" not in {f["id"] for f in summary["findings"]}
-    value = summary["deviations"]["kd"]["test"]["mean_gap_hard"]
+    assert "mean_gap_hard" not in summary["deviations"]["kd"]["test"]
+    assert summary["control_check"] is None
+    assert "gap_by_decile" not in summary
+    value = summary["deviations"]["kd"]["test"]["mean_gap_hard_as_in_paper"]
     assert (value["n"], value["level"], value["per_seed"]) == (1, "examples", [value["mean"]])
     assert value["low"] < value["mean"] < value["high"]
     assert value["minus_control"]["level"] == "examples"
     html = (workdir / "report.html").read_text()
     assert "one seed only" in html
+    assert "Its luck is chosen with" in html
     assert len(re.findall("<img ", html)) == 5
 
 

@@ -63,13 +63,31 @@ def test_holms_correction_is_that_of_the_t_tests():
     counted = next(i for i, value in enumerate(p) if value > 0.05 / (len(p) - i))  # Holm's steps, one by one
     said = [statistics.over_seeds(sample).as_dict() for sample in samples]
     assert 0 < counted < sum(value < 0.05 for value in p)
-    assert statistics.holm(said) == counted
-    assert (
-        statistics.holm([*said, statistics.over_seeds([2.0]).as_dict(), statistics.over_seeds([2.0, 2.0]).as_dict()])
-        == counted
-    )
-    assert statistics.holm([statistics.over_seeds([5.0, 5.1, 5.2]).as_dict()]) == 1
-    assert statistics.holm([]) == 0
+    passed = statistics.holm(said)
+    assert sum(passed) == counted
+    smallest = sorted(range(len(samples)), key=lambda i: stats.ttest_1samp(samples[i], 0).pvalue)[:counted]
+    assert [i for i, also in enumerate(passed) if also] == sorted(smallest)
+    no_tests = [statistics.over_seeds(values).as_dict() for values in ([2.0], [2.0, 2.0])]
+    assert statistics.holm([*no_tests, *said]) == [False, False, *passed]
+    assert statistics.holm([statistics.over_seeds([5.0, 5.1, 5.2]).as_dict()]) == [True]
+    assert statistics.holm([]) == []
+
+
+def test_an_interval_that_ends_where_its_value_must_is_the_same_test():
+    whole = statistics.over_seeds([0.9, 0.95, 0.99])
+    cut = whole.within(0, 1)
+    assert (cut.low, cut.high) == (whole.low, 1.0)
+    assert cut.high < whole.high
+    for values in ([0.9, 0.95, 0.99], [0.3, 0.9, 0.95]):
+        interval = statistics.over_seeds(values)
+        both = [i.as_dict() for i in (interval, interval.within(-1, 1))]
+        assert statistics.holm(both[:1]) == statistics.holm(both[1:])
+
+
+def test_shares_stay_between_none_and_all():
+    found = statistics.intervals(lambda seed, _: {"share": [0.7, 0.99, 1.0][seed]}, 3, 10, lambda _: (0.0, 1.0))
+    assert found["share"]["high"] == 1.0
+    assert found["share"]["low"] < 0.7
 
 
 def test_a_share_of_a_gain_that_may_be_none_has_no_interval():

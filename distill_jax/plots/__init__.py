@@ -5,7 +5,7 @@ Nothing here touches pyplot's global state, and no display is needed.
 """
 
 from distill_jax.plots.bars import mislabelled, underfitting
-from distill_jax.plots.clouds import Cloud, clouds, evolution, scatter
+from distill_jax.plots.clouds import Cloud, clouds, evolution, gap_lines, scatter
 from distill_jax.plots.curves import accuracy, sweep, switches, trajectories
 from distill_jax.plots.style import LABELS, SPLITS, STYLES, encode
 
@@ -18,6 +18,7 @@ __all__ = [
     "clouds",
     "encode",
     "evolution",
+    "gap_lines",
     "mislabelled",
     "scatter",
     "sweep",

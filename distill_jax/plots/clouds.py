@@ -104,14 +104,11 @@ def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Mapp
             examples = deviations.per_example(of_split[split], of_both[model, split])
             values = (statistics or {}).get(model, {}).get(split)
             if values is None:
-                plain = deviations.summarise(examples)
+                plain = deviations.summarise(deviations.Comparison(examples))
                 values = {k: {"mean": v, "low": None, "high": None} for k, v in plain.items()}
-            lines = [
-                f"hard gap {quote(values['mean_gap_hard'], sign=True)}",
-                f"slope {quote(values['slope'])}",
-            ]
+            lines = gap_lines(values)
             if "mean_gap_mislabelled" in values:
-                lines.append(f"mislabelled gap {quote(values['mean_gap_mislabelled'], sign=True)}")
+                lines.append(f"wrong labels' gap {quote(values['mean_gap_mislabelled'], sign=True)}")
             title = f"{LABELS.get(model, model)}, {SPLITS.get(split, split)}"
             ylabel = "student  $Y = \\phi(p)$" if model == models[0] else ""
             fields = {"title": title, "lines": lines, "xlabel": "teacher  $X = \\phi(p)$", "ylabel": ylabel}
@@ -161,6 +158,18 @@ def evolution(
             )
             rows[-1].append(cloud)
     return clouds(rows, 2.2, 2.1)
+
+
+def gap_lines(values: Mapping[str, Any]) -> list[str]:
+    """Lines above a panel: gap on the hard tenth, chosen by another seed's teacher and as drawn, and the slope."""
+    as_drawn = quote(values["mean_gap_hard_as_in_paper"], sign=True)
+    if "mean_gap_hard" not in values:
+        return [f"hard gap {as_drawn}", f"slope {quote(values['slope_least_squares'])} (least squares)"]
+    return [
+        f"hard gap {quote(values['mean_gap_hard'], sign=True)} (chosen by another teacher)",
+        f"hard gap {as_drawn} (shaded)",
+        f"slope {quote(values['slope_instrumented'])}",
+    ]
 
 
 def _names(dumps: Sequence[Dump], attribute: str) -> list[str]:

@@ -38,7 +38,12 @@ def studies(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
 
 
 def of_claims(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
-    """The findings of studies in Markdown, a line for each study and a column for each claim."""
+    """The findings of studies in Markdown, a line for each study and a column for each claim.
+
+    In bold are those whose interval excludes zero also by Holm's correction for all that are shown.
+    """
+    shown = [finding for study in of_studies.values() for finding in study["findings"] if finding["id"] in CLAIMS]
+    bold = {id(finding) for finding, also in zip(shown, findings.corrected(shown), strict=True) if also}
     rows = [["study", *CLAIMS.values(), "fitted, %"], ["---"] * (len(CLAIMS) + 2)]
     for study in of_studies.values():
         by_id = {finding["id"]: finding for finding in study["findings"]}
@@ -47,7 +52,9 @@ def of_claims(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
             if claim not in by_id:
                 cells.append("")
                 continue
-            cells.append(f"{SIGNS[by_id[claim]['verdict']]} {findings.quoted(by_id[claim])}")
+            finding = by_id[claim]
+            value = f"{SIGNS[finding['verdict']]} {findings.quoted(finding)}"
+            cells.append(f"**{value}**" if id(finding) in bold else value)
         cells.append(", ".join(f"{100 * study['fitted'][model]['mean']:.0f}" for model in FITTED))
         rows.append(cells)
     return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
@@ -56,8 +63,10 @@ def of_claims(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
 LEGEND = (
     "Differences with 95% intervals over seeds, paired: in phi for underfitting (from the teacher, then from the "
     "control), in points of test accuracy for the rest (the switched from the middle between control and distilled). "
+    "Hard points are chosen by another seed's teacher. "
     "✓ supported, ○ not supported, ✗ contradicted, ? undecided: there is no gain that a switch could recover or undo, "
-    "or the gap and the share of underfit points say opposite things. *Fitted* is the training accuracy of teacher, "
+    "or the gap and the share of underfit points say opposite things. In bold: also by Holm's correction for all "
+    "intervals of the table. *Fitted* is the training accuracy of teacher, "
     "control and distilled student at the end.\n"
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distill_jax import deviations, sweep
+from distill_jax import comparisons, deviations, sweep
 from distill_jax.dumps import Dump, dump_path, read_dump
 from distill_jax.setting import identity
 from distill_jax.statistics import over_seeds, paired
@@ -48,22 +48,35 @@ class Outcome:
         """
         return read_dump(dump_path(self.folder, model, seed, self.last if step is None else step, split))
 
+    def comparison(
+        self,
+        student: str,
+        split: str,
+        seed: int = 0,
+        step: int | None = None,
+        class_from: deviations.ClassFrom = "teacher",
+    ) -> deviations.Comparison:
+        """The final teacher against a student at some step [default: the last]; see `deviations.compare`."""
+        other = comparisons.selecting_seed(seed, self.seeds)
+        at = self.last if step is None else step
+        return _comparison(self.folder, student, split, seed, other, self.last, at, class_from)
+
     def pair(
-        self, student: str, split: str, seed: int = 0, step: int | None = None, class_from: str = "teacher"
+        self, student: str, split: str, seed: int = 0, class_from: deviations.ClassFrom = "teacher"
     ) -> deviations.PerExample:
-        """The final teacher against a student at some step [default: the last]; see `deviations.per_example`."""
-        return _pair(self.folder, student, split, seed, self.last, self.last if step is None else step, class_from)
+        """The final teacher against a student at the last step, as the paper draws them."""
+        return self.comparison(student, split, seed, class_from=class_from).own
 
     def over(
         self,
-        statistic: Callable[[deviations.PerExample], Mapping[str, float]],
+        statistic: Callable[[deviations.Comparison], Mapping[str, float]],
         split: str,
-        class_from: str = "teacher",
+        class_from: deviations.ClassFrom = "teacher",
         students: Sequence[str] = (CONTROL, KD),
     ) -> dict[str, dict[str, Any]]:
         """Named values of comparisons, [student][name], as intervals over seeds; each has `minus_control`, paired."""
         values = {
-            s: [statistic(self.pair(s, split, seed, class_from=class_from)) for seed in range(self.seeds)]
+            s: [statistic(self.comparison(s, split, seed, class_from=class_from)) for seed in range(self.seeds)]
             for s in students
         }
         found: dict[str, dict[str, Any]] = {}
@@ -71,18 +84,20 @@ class Outcome:
             found[student] = {}
             for name in of_seeds[0]:
                 own, control = ([v[name] for v in of] for of in (of_seeds, values[CONTROL]))
-                found[student][name] = over_seeds(own).as_dict() | {"minus_control": paired(own, control).as_dict()}
+                interval = over_seeds(own).within(*comparisons.possible(name, difference=False))
+                found[student][name] = interval.as_dict() | {"minus_control": paired(own, control).as_dict()}
         return found
 
 
 @functools.lru_cache(maxsize=64)
-def _pair(
-    folder: Path, student: str, split: str, seed: int, last: int, step: int, class_from: str
-) -> deviations.PerExample:
-    teacher, of_student = (
-        read_dump(dump_path(folder, model, seed, at, split)) for model, at in (("teacher", last), (student, step))
-    )
-    return deviations.per_example(teacher, of_student, class_from)
+def _comparison(
+    folder: Path, student: str, split: str, seed: int, other: int | None, last: int, step: int, class_from: Any
+) -> deviations.Comparison:
+    def read(model: str, seed: int, at: int) -> Dump:
+        return read_dump(dump_path(folder, model, seed, at, split))
+
+    selector = None if other is None else read("teacher", other, last)
+    return deviations.compare(read("teacher", seed, last), read(student, seed, step), selector, class_from)
 
 
 def finished(plan: Planned, folder: Path, seeds: int = 1) -> Outcome | None:

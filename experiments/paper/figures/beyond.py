@@ -8,6 +8,7 @@ from matplotlib.ticker import PercentFormatter
 
 from distill_jax import plots
 from distill_jax.detection import auc, roc
+from distill_jax.deviations import preferred
 from distill_jax.findings import verdict
 from distill_jax.plots.style import GUIDE, bars, grid, heading
 from distill_jax.setting import MODELS
@@ -25,7 +26,11 @@ SCORES = {
 
 
 def prediction(outcomes: Sequence[Outcome]) -> Drawn:
-    """The gain in test accuracy against the underfitting of hard points, each less the control's, over settings."""
+    """The gain in test accuracy over the control against the underfitting of hard points, over settings.
+
+    Underfitting is the teacher's phi less the student's, and not less the control's: one control on both axes would
+    correlate them by its own luck.
+    """
     numbers: dict[str, Any] = {"settings": {}}
     figure, axes = grid(1, 2, 5.6, 4.6)
     markers = dict(zip(dict.fromkeys(outcome.plan.row.dataset for outcome in outcomes), _MARKERS, strict=True))
@@ -33,7 +38,7 @@ def prediction(outcomes: Sequence[Outcome]) -> Drawn:
     for axis, split in zip(axes[0], plots.SPLITS, strict=True):
         underfitting, gains = [], []
         for outcome in outcomes:
-            gap = outcome.summary["deviations"][KD][split]["mean_gap_hard"]["minus_control"]
+            gap = preferred(outcome.summary["deviations"][KD][split], "mean_gap_hard")
             gain = outcome.summary["accuracy"]["test_accuracy"]["paired"]["kd_minus_one_hot"]
             numbers["settings"].setdefault(outcome.plan.name, {"gain": gain})[f"{split}_gap"] = gap
             underfitting.append(-gap["mean"])
@@ -53,7 +58,7 @@ def prediction(outcomes: Sequence[Outcome]) -> Drawn:
         axis.axhline(0, **GUIDE)
         axis.axvline(0, **GUIDE)
         axis.set(
-            xlabel="underfitting of hard points: control's gap less the student's",
+            xlabel="underfitting of hard points: mean of $X - Y$",
             ylabel="test accuracy less the control's",
         )
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
@@ -116,7 +121,7 @@ def precision(outcomes: Sequence[Outcome]) -> Drawn:
         both = [o.summary["accuracy"]["test_accuracy"]["models"][model] for o in outcomes]
         numbers[model] = {"test_accuracy": _two(names, both)}
         if model != "teacher":
-            gaps = [o.summary["deviations"][model]["train"]["mean_gap_hard"] for o in outcomes]
+            gaps = [preferred(o.summary["deviations"][model]["train"], "mean_gap_hard") for o in outcomes]
             numbers[model]["mean_gap_hard"] = _two(names, gaps)
     for axis, name in zip(axes[0], ("test_accuracy", "mean_gap_hard"), strict=True):
         models = [model for model in MODELS if name in numbers[model]]

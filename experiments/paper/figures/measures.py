@@ -24,11 +24,23 @@ def of_both(examples: deviations.PerExample) -> dict[str, tuple[np.ndarray, np.n
     }
 
 
-def statistics(examples: deviations.PerExample) -> dict[str, float]:
-    """Of each measure the mean gap on the hard tenth (that of lowest phi) and its rank correlation with the KL."""
-    hard, found = slice(0, len(examples.x) // 10), {}
-    for name, (teacher, student) in of_both(examples).items():
-        found[f"{name}_gap_hard"] = float((student - teacher)[hard].mean())
+def statistics(comparison: deviations.Comparison) -> dict[str, float]:
+    """Of each measure the mean gap on the hard tenth (that of lowest phi) and its rank correlation with the KL.
+
+    The tenth and, for phi and probability, the class are chosen by another seed's teacher where there is one.
+    """
+    examples, found = comparison.own, {}
+    points = comparison.best
+    tenth = len(points.x) // 10
+    hard = np.isin(examples.row, points.row[:tenth])
+    x, y = points.x[:tenth], points.y[:tenth]
+    gaps = {
+        "phi": y - x,
+        "probability": expit(y) - expit(x),
+        "entropy": (examples.student_entropy - examples.teacher_entropy)[hard],
+    }
+    for name, (teacher, _) in of_both(examples).items():
+        found[f"{name}_gap_hard"] = float(gaps[name].mean())
         found[f"{name}_rank_correlation_with_kl"] = float(spearmanr(teacher, examples.kl).statistic)
     return found | {"kl_hard": float(examples.kl[hard].mean()), "kl_all": float(examples.kl.mean())}
 

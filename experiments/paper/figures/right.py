@@ -12,8 +12,9 @@ from experiments.paper.outcome import CONTROL, KD, Outcome
 GROUPS = {"both": "Both right", "only_student": "Only student", "only_teacher": "Only teacher", "neither": "Neither"}
 
 
-def statistics(examples: deviations.PerExample) -> dict[str, float]:
+def statistics(comparison: deviations.Comparison) -> dict[str, float]:
     """Of each part its share of the points, and the share of it that is underfit; NaN where it is empty."""
+    examples = comparison.own
     under, found = examples.y < examples.x, {}
     for name, rows in deviations.by_who_is_right(examples).items():
         found[f"share_{name}"] = float(rows.mean())

@@ -39,11 +39,11 @@ def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_
                 lines = [
                     f"{outcome.plan.data}, {plots.SPLITS[split]}",
                     *filter(None, [outcome.plan.variant]),
-                    f"hard gap {quote(values['mean_gap_hard'], sign=True)}",
-                    f"hard underfit {quote(values['underfit_fraction_hard'], 0, scale=100)}%",
+                    *plots.gap_lines(values),
+                    f"hard underfit {quote(deviations.preferred(values, 'underfit_fraction_hard'), 0, scale=100)}%",
                 ]
                 if "mean_gap_mislabelled" in values:
-                    lines.append(f"mislabelled gap {quote(values['mean_gap_mislabelled'], sign=True)}")
+                    lines.append(f"wrong labels' gap {quote(values['mean_gap_mislabelled'], sign=True)}")
                 cloud = plots.Cloud.of(
                     outcome.pair(student, split, class_from=class_from),
                     title=outcome.plan.networks,
@@ -60,8 +60,8 @@ def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_
     for outcome in outcomes:
         for split in splits:
             control, kd = (numbers[outcome.plan.name][split][s] for s in (CONTROL, KD))
-            name = "mean_gap_hard"
-            sentences.append(gap_sentence(outcome.plan.title, _WHICH[split], kd[name], control[name]))
+            of_both = (deviations.preferred(values, "mean_gap_hard") for values in (kd, control))
+            sentences.append(gap_sentence(outcome.plan.title, _WHICH[split], *of_both))
             name = "mean_gap_mislabelled"
             if name in kd:
                 sentences.append(gap_sentence(outcome.plan.title, "mislabelled points", kd[name], control[name]))

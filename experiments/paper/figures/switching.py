@@ -18,7 +18,7 @@ def evolution(outcomes: Sequence[Outcome]) -> Drawn:
     gaps: dict[tuple[str, int], Any] = {}
     for student in _STUDENTS:
         for step in steps:
-            pairs = (outcome.pair(student, "train", seed, step) for seed in range(outcome.seeds))
+            pairs = (outcome.comparison(student, "train", seed, step).best for seed in range(outcome.seeds))
             gaps[student, step] = over_seeds([deviations.gap_by_decile(pair)[0] for pair in pairs]).as_dict()
     shown = [outcome.dump(student, "train", step=step) for student in _STUDENTS for step in steps]
     switch, last = outcome.plan.switch_step, outcome.last

@@ -1,0 +1,140 @@
+"""Students against their teachers over the seeds of a study, with intervals: what reports and verdicts are made of.
+
+Class and tenths of a seed's examples are chosen by the teacher of the next seed (of the last one by the first's), see
+`deviations`. Not by all other teachers at once, though that would choose with less noise: which points are hard would
+then depend on how many seeds there are, and a teacher's luck would enter its own seed's values and the choice of all
+others, so that seeds were not independent. With the next one each seed's value has the mean 0 whatever the others are,
+if nothing deviates, and Student's t over seeds holds from three on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distill_jax import deviations, slopes, statistics
+from distill_jax.deviations import Comparison
+
+if TYPE_CHECKING:
+    from distill_jax.dumps import Dump
+
+CONTROL = "one_hot"
+SHARES = ("accuracy", "underfit_fraction", "agreement", "mislabelled_fitted", "calibration_error")  # in their names
+Read = Callable[[str, int], "Dump"]  # (model, seed) -> its dump of one split and step
+
+
+def selecting_seed(seed: int, seeds: int) -> int | None:
+    """The seed whose teacher chooses class and tenths for this one; None where there is no other."""
+    return (seed + 1) % seeds if seeds > 1 else None
+
+
+def compare(
+    read: Read, students: Sequence[str], seeds: int, class_from: deviations.ClassFrom = "teacher"
+) -> list[dict[str, Comparison]]:
+    """Every student of every seed against that seed's teacher.
+
+    Args:
+      read: gives the dumps; the model 'teacher' is the teacher.
+      students: names of the others.
+      seeds: number of seeds, 0..seeds-1.
+      class_from: as of `deviations.compare`.
+
+    Returns:
+      For each seed the comparisons by student.
+
+    Raises:
+      InputError: as `deviations.compare`.
+    """
+    found = []
+    for seed in range(seeds):
+        other = selecting_seed(seed, seeds)
+        teacher, selector = read("teacher", seed), None if other is None else read("teacher", other)
+        found.append({s: deviations.compare(teacher, read(s, seed), selector, class_from) for s in students})
+    points = [next(iter(of_seed.values())).crossed for of_seed in found]  # X and Z are the same for all students
+    spread = np.mean([slopes.covariance(p.z, p.x) for p in points if p is not None]) if seeds > 1 else None
+    return [{s: dataclasses.replace(c, spread=spread) for s, c in of_seed.items()} for of_seed in found]
+
+
+def intervals(
+    compared: Sequence[Mapping[str, Comparison]],
+    statistic: Callable[[Comparison, np.ndarray | None], Mapping[str, float]] = deviations.summarise,
+) -> dict[str, dict[str, Any]]:
+    """Named values of comparisons with 95% intervals over seeds, or over examples where there is one seed.
+
+    Args:
+      compared: of `compare`.
+      statistic: of a comparison and of rows of the paper's choice, or None for all, the values by name.
+
+    Returns:
+      [student][name]: mean, low, high, n, level, per_seed and, but for the control, `minus_control`, paired by seed.
+      Shares stay within 0 and 1.
+    """
+
+    def of_seed(seed: int, rows: np.ndarray | None) -> dict[Hashable, float]:
+        values = {s: statistic(comparison, rows) for s, comparison in compared[seed].items()}
+        found: dict[Hashable, float] = {(s, name): v for s, of in values.items() for name, v in of.items()}
+        for s, of in values.items():
+            if s != CONTROL and CONTROL in values:
+                found |= {(s, name, CONTROL): v - values[CONTROL][name] for name, v in of.items()}
+        return found
+
+    examples = len(next(iter(compared[0].values())).own.x)
+    result: dict[str, dict[str, Any]] = {s: {} for s in compared[0]}
+
+    def within(key: Any) -> tuple[float, float]:
+        return possible(key[1], len(key) > 2)
+
+    for (s, name, *minus), value in statistics.intervals(of_seed, len(compared), examples, within).items():
+        if minus:  # after the value itself, by the order of `of_seed`
+            result[s][name]["minus_control"] = value
+        else:
+            result[s][name] = value
+    return result
+
+
+def gaps_by_tenth(compared: Sequence[Mapping[str, Comparison]], crossed: bool) -> dict[str, list[dict[str, Any]]]:
+    """Mean gaps of every student in ten groups of examples from the hardest to the easiest, as intervals.
+
+    Args:
+      compared: of `compare`.
+      crossed: whether another seed's teacher chooses class and tenths, of which there must be one then.
+    """
+
+    def tenths(comparison: Comparison, rows: np.ndarray | None) -> dict[str, float]:
+        points = comparison.crossed if crossed else comparison.own
+        assert points is not None
+        return {str(i): v for i, v in enumerate(deviations.gap_by_decile(points, rows))}
+
+    found = intervals(compared, tenths)
+    return {s: list(of.values()) for s, of in found.items()}
+
+
+def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str, dict[str, Any]]:
+    """How much of its teacher's luck each student has, by `deviations.inherited_noise`.
+
+    Over pairs of seeds that share none, so that they are independent: seeds 0 and 1, 2 and 3, ...; `per_seed` has a
+    value for each pair. Empty with one seed.
+    """
+    values: dict[str, list[float]] = {s: [] for s in students}
+    for seed in range(0, seeds - 1, 2):
+        teachers = read("teacher", seed), read("teacher", seed + 1)
+        for s in students:
+            values[s].append(deviations.inherited_noise(teachers, (read(s, seed), read(s, seed + 1))))
+    found: dict[str, dict[str, Any]] = {}
+    for s, of_pairs in values.items():
+        if not of_pairs:
+            continue
+        found[s] = statistics.over_pairs(of_pairs)
+        if s != CONTROL and CONTROL in values:
+            found[s]["minus_control"] = statistics.over_pairs(np.subtract(of_pairs, values[CONTROL]).tolist())
+    return found
+
+
+def possible(name: str, difference: bool) -> tuple[float, float]:
+    """Between which values a statistic lies, or the difference of two: shares between 0 and 1."""
+    if not any(share in name for share in SHARES):
+        return -np.inf, np.inf
+    return (-1.0 if difference else 0.0), 1.0
