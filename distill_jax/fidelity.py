@@ -10,7 +10,8 @@ own: where one of another seed is wrong it is often right, so that the two would
 and so any other model agrees less where it is wrong. But a control has nothing of that luck: whatever the teacher says,
 its agreement is what is to be expected of a model that was not taught, and a student that is one more draw of the
 control's kind has a difference of 0. Where the teacher is right there is less to gain over the control than where it is
-wrong: compare each difference with 1 less the control's agreement.
+wrong: compare each difference with 1 less the control's agreement. On training points with wrong labels a teacher's
+mistakes are mostly these labels, which the control has been given too.
 """
 
 from __future__ import annotations
