@@ -189,7 +189,8 @@ class TrainSetting:
     """texts: batches are of texts of like length and cut to the shortest of so many lengths, evenly spaced up to
     --length, that holds them; each is compiled. With 1 batches are drawn from all texts and are --length long."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Precision of activations and convolutions. Parameters, losses and batch statistics are float32."""
+    """Precision of activations and products of what is trained, in training. Parameters, losses, batch statistics,
+    what a teacher says and what is dumped are float32."""
     snapshots: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
     """Moments, as shares of training, at which the probabilities of both splits are dumped. The end always is."""
 
