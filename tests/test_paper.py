@@ -129,6 +129,10 @@ def test_a_reading_differs_from_its_row_in_one_thing():
     plans = studies(PAPER)
     changes = {
         "cifar100-more-noise": ["data.label_noise is 0.2 there and 0.05 here"],
+        "cifar100-other-block": [f"{role}.block is 'keras' there and 'basic' here" for role in ("student", "teacher")],
+        "tiny-imagenet-other-strides": [
+            f"{role}.strides is 'imagenet' there and 'cifar' here" for role in ("student", "teacher")
+        ],
     }
     assert {reading.name for reading in PAPER.readings} == set(changes)
     for reading in PAPER.readings:

@@ -104,13 +104,21 @@ class Scale:
     readings: Sequence[Reading] = ()
 
 
-def _resnet(depth: int, width: int = 16) -> ModelSetting:
-    return ModelSetting(name="resnet-cifar", depth=depth, width=width)
+def _resnet(depth: int, **fields: Any) -> ModelSetting:
+    return ModelSetting(name="resnet-cifar", depth=depth, **fields)
 
 
-_MOBILENET = {"MobileNet-v2-1.0": Network("MobileNet-v2", ModelSetting(name="mobilenet-v2"))}
-_CIFAR_NETWORKS = {f"ResNet-{depth}": Network(f"ResNet-{depth}", _resnet(depth)) for depth in (56, 20)} | _MOBILENET
-_TINY_NETWORKS = {f"ResNet-{n}": Network(f"ResNet-{n}", ModelSetting(name=f"resnet{n}")) for n in (50, 18)} | _MOBILENET
+def _resnets(**fields: Any) -> dict[str, Network]:
+    return {f"ResNet-{depth}": Network(f"ResNet-{depth}", _resnet(depth, **fields)) for depth in (56, 20)}
+
+
+def _mobilenet(**fields: Any) -> dict[str, Network]:
+    return {"MobileNet-v2-1.0": Network("MobileNet-v2", ModelSetting(name="mobilenet-v2", **fields))}
+
+
+_CIFAR_NETWORKS = _resnets() | _mobilenet()
+_TINY_NETWORKS = {f"ResNet-{n}": Network(f"ResNet-{n}", ModelSetting(name=f"resnet{n}")) for n in (50, 18)}
+_TINY_NETWORKS |= _mobilenet(strides="cifar")
 
 _TABLE_1_CIFAR = PRESETS["cifar100-resnet56-self"].setting
 _TABLE_1_TINY = changed(
@@ -151,22 +159,24 @@ def _noisy(label: str, share: float) -> Ground:
     return Ground(label, changed(_TABLE_1_CIFAR, data={"label_noise": share}), **_CIFAR)
 
 
+_CIFAR100 = Ground("CIFAR-100", _TABLE_1_CIFAR, **_CIFAR, swept=(0.25, 0.5))
+_TINY_IMAGENET = Ground(
+    "Tiny-ImageNet",
+    _TABLE_1_TINY,
+    examples=100_000,
+    networks=_TINY_NETWORKS,
+    early=12_500,
+    late=100_000,
+    swept=(0.25, 0.5),
+)
 PAPER = Scale(
     "paper",
     "the paper's data, networks and recipes",
     {
         "CIFAR10": Ground("CIFAR-10", changed(_TABLE_1_CIFAR, data={"dataset": "cifar10"}), **_CIFAR),
-        "CIFAR100": Ground("CIFAR-100", _TABLE_1_CIFAR, **_CIFAR, swept=(0.25, 0.5)),
+        "CIFAR100": _CIFAR100,
         "CIFAR100 noise": _noisy(f"CIFAR-100, {NOISE:.0%} of labels wrong", NOISE),
-        "Tiny-ImageNet": Ground(
-            "Tiny-ImageNet",
-            _TABLE_1_TINY,
-            examples=100_000,
-            networks=_TINY_NETWORKS,
-            early=12_500,
-            late=100_000,
-            swept=(0.25, 0.5),
-        ),
+        "Tiny-ImageNet": _TINY_IMAGENET,
         "MNLI": _fine_tuned("MNLI", "glue/mnli", 392_702, temperature=2.0),
         "IMDB": _fine_tuned("IMDB", "imdb_reviews", 25_000, temperature=16.0),
         "QQP": _fine_tuned("QQP", "glue/qqp", 363_846, temperature=1.0),
@@ -178,6 +188,18 @@ PAPER = Scale(
             "cifar100-noise-resnet56-resnet56",
             f"{MORE_NOISE:.0%} of labels wrong",
             _noisy("CIFAR-100", MORE_NOISE),
+        ),
+        Reading(
+            "cifar100-other-block",
+            "cifar100-resnet56-resnet20",
+            "blocks of Keras' example",
+            dataclasses.replace(_CIFAR100, networks=_resnets(block="keras")),
+        ),
+        Reading(
+            "tiny-imagenet-other-strides",
+            "tiny-imagenet-mobilenet-mobilenet",
+            "reduced by 32",
+            dataclasses.replace(_TINY_IMAGENET, networks=_mobilenet(strides="imagenet")),
         ),
     ],
 )
