@@ -1,10 +1,11 @@
-"""Logits of a whole split, without augmentation, in evaluation mode, for every member of a population."""
+"""Logits of a whole split in float32, without augmentation, in evaluation mode, for every member of a population."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -24,7 +25,15 @@ def process_rows(examples: int, process: int, processes: int) -> slice:
 
 
 class Predictor:
-    """The compiled forward pass over a split, for texts one of every length that they are cut to."""
+    """The compiled forward pass over a split, for texts one of every length that they are cut to.
+
+    Args:
+      model: in float32, see `models.in_float32`.
+      mesh: the devices.
+      members: of a population.
+      mean, std: of the inputs, by channel or feature, in raw units.
+      batch: most examples of a call.
+    """
 
     def __init__(
         self,
@@ -34,14 +43,13 @@ class Predictor:
         *,
         mean: np.ndarray,
         std: np.ndarray,
-        dtype: Any,
         batch: int,
     ):
         across = mesh.shape[BATCH]
         self._mesh, self._batch = mesh, -(-batch // across) * across
 
         def forward(length: int | None, variables: Any, x: jax.Array, chosen: jax.Array) -> jax.Array:
-            inputs = normalise(x[chosen] if length is None else x[chosen, :length], mean, std, dtype)
+            inputs = normalise(x[chosen] if length is None else x[chosen, :length], mean, std, jnp.float32)
             if not apart(mesh):
                 inputs = jax.lax.with_sharding_constraint(inputs, NamedSharding(mesh, PartitionSpec(BATCH)))
             return model.apply(variables, inputs, train=False)

@@ -61,7 +61,7 @@ class DataSetting:
 
 @dataclasses.dataclass(frozen=True)
 class RobertaSetting:
-    """A RoBERTa. The paper's Base has 12 layers of 768 units, its Medium most likely 8 of 512, its Small 4 of 512."""
+    """A RoBERTa. The paper's Base has 12 layers of 768 units; it does not say what its Medium and Small have."""
 
     pretrained: Path | None = None
     """Folder to begin from, config.json and model.safetensors as transformers saves them, whose sizes count then; a
@@ -100,9 +100,9 @@ class ModelSetting:
     """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for 64x64;
     channel is linear, with inputs of its own for every class; roberta is for texts, and texts are for it alone."""
     depth: int = 56
-    """resnet-cifar: layers; 6n+2 with basic blocks, 9n+2 with bottleneck blocks."""
-    block: Literal["basic", "bottleneck"] = "basic"
-    """resnet-cifar: residual block."""
+    """resnet-cifar: layers; 6n+2 with basic blocks, 9n+2 with others."""
+    block: Literal["basic", "bottleneck", "keras"] = "basic"
+    """resnet-cifar: residual block; keras is the wider bottleneck of Keras' CIFAR example, version 2."""
     width: int = 16
     """resnet-cifar: channels of the first stage."""
     multiplier: float = 1.0
@@ -189,7 +189,8 @@ class TrainSetting:
     """texts: batches are of texts of like length and cut to the shortest of so many lengths, evenly spaced up to
     --length, that holds them; each is compiled. With 1 batches are drawn from all texts and are --length long."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Precision of activations and convolutions. Parameters, losses and batch statistics are float32."""
+    """Precision of activations and products of what is trained, in training. Parameters, losses, batch statistics,
+    what a teacher says and what is dumped are float32."""
     snapshots: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
     """Moments, as shares of training, at which the probabilities of both splits are dumped. The end always is."""
 

@@ -117,12 +117,12 @@ def make_dispatch(
       mesh: the batch is split over its 'batch' axis; None where it is not split.
       mean, std: of the inputs, by channel or feature, in raw units.
       augmentation: 'none', 'crop' or 'crop-flip'.
-      dtype: of the normalised inputs.
+      dtype: of the students' normalised inputs; a teacher's are float32.
       distillation_scale: see `objective.cross_entropy`.
       steps: how many.
       students: how many, V.
-      teacher: evaluated on the very batch the students see; 'cached' where its logits are given instead; None
-        where the distillation weight is 0 throughout.
+      teacher: evaluated on the very batch the students see, in float32 (`models.in_float32`); 'cached' where its
+        logits are given instead; None where the distillation weight is 0 throughout.
       objective: the loss of a batch, called as `objective.cross_entropy` is.
       buckets: of texts, whose batches are cut to their lengths; the order must be of the same buckets.
 
@@ -185,14 +185,14 @@ def make_dispatch(
             row, bucket = order[epoch], None if of_step is None else of_step[epoch, within]
             start = within * batch_size
             chosen = on_devices(jax.lax.dynamic_slice(row, (start,), (batch_size,)))
-            batch = augment(jax.random.fold_in(_key(role, seed, _AUGMENT), step), x[chosen], augmentation)
-            batch = on_devices(normalise(batch, mean, std, dtype))
-            seen = fixed[:, chosen] if of_fixed else batch
+            drawn = augment(jax.random.fold_in(_key(role, seed, _AUGMENT), step), x[chosen], augmentation)
+            seen = fixed[:, chosen] if of_fixed else on_devices(normalise(drawn, mean, std, dtype))
             teacher_logits = None
             if teacher == "cached":
                 teacher_logits = taught[chosen]
             elif teacher is not None:
-                teacher_logits = cut(lambda b: teacher.apply(taught, b, train=False), batch, bucket)
+                exact = on_devices(normalise(drawn, mean, std, jnp.float32))
+                teacher_logits = cut(lambda b: teacher.apply(taught, b, train=False), exact, bucket)
             dropped = jax.random.fold_in(_key(role, seed, _DROPOUT), step)  # the same of all students of a seed
             now = dropped, weight[:, step], rate[:, step], temperature
             target = on_devices(label[chosen])

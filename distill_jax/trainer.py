@@ -16,7 +16,7 @@ from distill_jax.buckets import Buckets
 from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError
 from distill_jax.length import Length, dispatches
-from distill_jax.models import build_for, kind, pretrained
+from distill_jax.models import build_for, in_float32, kind, pretrained
 from distill_jax.optimizer import learning_rates, make_rule
 from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, apart, make_mesh, over_devices, place
 from distill_jax.population import Member, over_members, over_mesh
@@ -56,9 +56,11 @@ class Trainer:
         self.length = Length.of(setting, len(dataset.train.label))
         precision = setting.train.precision
         self.dtype = jnp.dtype(precision)
-        self.teacher = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
         own = setting.teacher if role == "teacher" else setting.student
         self.model = build_for(dataset, own, precision, f"--{role}")
+        # Of lower precision than float32 is what is trained, while it is trained; what is measured and taught is not.
+        of_students = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
+        self.teacher = None if of_students is None else in_float32(of_students)
         self._read_pretrained = functools.partial(pretrained.read, own, self.model, f"--{role}")
         standard = backend.defaults(kind(own.name))
         self.mesh = mesh_of(own.name, shape)
@@ -76,12 +78,11 @@ class Trainer:
         order = over_members(in_order, (0, 0, None), self.seeds, SEED)
         self.epoch_order = jax.jit(order, out_shardings=NamedSharding(self.mesh, PartitionSpec(SEED)))
         self.predict = Predictor(
-            self.model,
+            in_float32(self.model),
             self.mesh,
             self.members,
             mean=dataset.mean,
             std=dataset.std,
-            dtype=self.dtype,
             batch=max(standard.evaluation_batch // self.members, 1),
         )
         self.inputs = {s: place(self.mesh, getattr(dataset, s).x) for s in ("train", "test")}

@@ -13,7 +13,7 @@ from pages import ROOT, blocks
 
 from distill_jax import plots, report, sweep, sweep_summary
 from distill_jax.length import Length
-from distill_jax.setting import ModelSetting, identity
+from distill_jax.setting import ModelSetting, differences, identity
 from experiments.paper import cost, document, make, published, table2
 from experiments.paper.__main__ import main
 from experiments.paper.figures import FIGURES
@@ -102,7 +102,7 @@ def test_the_rows_are_those_of_table_2():
 
 def test_recipes_and_steps_are_the_papers():
     plans = studies(PAPER)
-    assert len(plans) == 22 + len(CROSS_PAIRS) + 4
+    assert len(plans) == 22 + len(CROSS_PAIRS) + 4 + len(PAPER.readings)
     for row in IMAGE_ROWS:
         plan = plans[row.name]
         train, optimizer, objective = plan.setting.train, plan.setting.optimizer, plan.setting.objective
@@ -123,6 +123,28 @@ def test_recipes_and_steps_are_the_papers():
     assert (smaller.train.batch_size, smaller.optimizer.learning_rate) == (128, 0.1)
     one, other = (plans[name].setting for name in ("cifar100-resnet56-resnet56", "cifar100-other-precision"))
     assert {one.train.precision, other.train.precision} == {"float32", "bfloat16"}
+
+
+def test_a_reading_differs_from_its_row_in_one_thing():
+    plans = studies(PAPER)
+    changes = {
+        "cifar100-more-noise": ["data.label_noise is 0.2 there and 0.05 here"],
+        "cifar100-other-block": [f"{role}.block is 'keras' there and 'basic' here" for role in ("student", "teacher")],
+        "tiny-imagenet-other-strides": [
+            f"{role}.strides is 'imagenet' there and 'cifar' here" for role in ("student", "teacher")
+        ],
+    }
+    assert {reading.name for reading in PAPER.readings} == set(changes)
+    for reading in PAPER.readings:
+        row, plan = plans[reading.row], plans[reading.name]
+        assert (plan.row, plan.steps, plan.switch_step) == (row.row, row.steps, row.switch_step)
+        assert plan.variant
+        assert not plan.is_row
+        moments = {"snapshots": row.setting.train.snapshots}
+        there, here = identity(changed(plan.setting, train=moments)), identity(row.setting)
+        assert differences(here, there) == changes[reading.name]
+    noisy = plans["cifar100-noise-resnet56-resnet56"], plans["cifar100-more-noise"]
+    assert all(f"{plan.setting.data.label_noise:.0%} of labels wrong" in plan.title for plan in noisy)
 
 
 EXAMPLES = {"glue/mnli": 392_702, "imdb_reviews": 25_000, "glue/qqp": 363_846, "ag_news_subset": 120_000}
@@ -183,7 +205,8 @@ def test_pretrained_weights_name_a_study_by_their_content(tmp_path):
 def test_the_small_scale_has_the_papers_moments_as_shares_of_training():
     paper, small = (studies(SCALES[name]) for name in ("paper", "small"))
     assert [name for name in paper if name in small] == list(small)
-    assert [name for name, plan in paper.items() if not plan.row.is_text] == [
+    readings = {reading.name for reading in PAPER.readings}  # which are of the paper's own scale alone
+    assert [name for name, plan in paper.items() if not plan.row.is_text and name not in readings] == [
         name for name, plan in small.items() if not plan.row.is_text
     ]
     for name, plan in small.items():
@@ -203,7 +226,7 @@ def test_every_study_is_one_folder_and_has_its_use():
     names = set(studies(PAPER))
     used = {name for figure in FIGURES.values() for name in figure.studies}
     assert used <= names
-    assert names - used <= {row.name for row in IMAGE_ROWS}
+    assert names - used <= {row.name for row in IMAGE_ROWS} | {reading.name for reading in PAPER.readings}
     wanted = {f"fig{n}" for n in ("1a", "1b", *range(2, 19))}
     assert {figure.name for figure in FIGURES.values() if figure.paper} == wanted
 

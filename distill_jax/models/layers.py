@@ -23,9 +23,16 @@ def product_precision(dtype: Any) -> jax.lax.Precision | None:
 
 
 def conv(
-    features: int, kernel: int, stride: int = 1, *, groups: int = 1, dtype: Any = jnp.float32, name: str
+    features: int,
+    kernel: int,
+    stride: int = 1,
+    *,
+    groups: int = 1,
+    bias: bool = False,
+    dtype: Any = jnp.float32,
+    name: str,
 ) -> nn.Conv:
-    """A square convolution without bias, `features` out, padded by kernel // 2 on every side.
+    """A square convolution, by default without bias, `features` out, padded by kernel // 2 on every side.
 
     Padding is symmetric also where the stride is 2 ('SAME' would pad the right and bottom only), as in He's
     code. `groups` is 1 or, for a depthwise convolution, the number of channels.
@@ -42,7 +49,7 @@ def conv(
         stride,
         padding=kernel // 2,
         feature_group_count=groups,
-        use_bias=False,
+        use_bias=bias,
         dtype=dtype,
         precision=product_precision(dtype),
         conv_general_dilated=how,

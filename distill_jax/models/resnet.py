@@ -7,6 +7,12 @@ activation right after the first convolution and before the paths split, and one
 last unit. A bottleneck has its stride on the 3x3 convolution, which sees every position (He's CIFAR code has
 it on the first 1x1 one, which drops three in four; parameters and later implementations are the same).
 
+'keras' is the version 2 of Keras' CIFAR example (keras-team/keras, examples/cifar10_resnet.py at 2.x), bottlenecks as
+well, but wider within from the second stage on: 16, 64, 128 channels within for 64, 128, 256 out, where 'bottleneck'
+has 16, 32, 64. Its stride is on the first 1x1 convolution, its shortcuts see the unit's input before any activation,
+and its convolutions have biases, of which the next normalisation takes the effect. Initialisation and normalisation
+are ours.
+
 Parameters, running statistics not counted, for images of 3 channels:
 
     network                                  10 classes   100 classes   1000 classes
@@ -15,8 +21,12 @@ Parameters, running statistics not counted, for images of 3 channels:
     resnet-cifar, basic, depth 44               661,146       666,996
     resnet-cifar, basic, depth 56               855,578       861,428
     resnet-cifar, basic, depth 110            1,730,522     1,736,372
+    resnet-cifar, bottleneck, depth 20          219,482       242,612
+    resnet-cifar, bottleneck, depth 56          590,426       613,556
     resnet-cifar, bottleneck, depth 164       1,703,258     1,726,388
     resnet-cifar, bottleneck, depth 1001     10,327,706    10,350,836
+    resnet-cifar, keras, depth 20               570,602       593,732
+    resnet-cifar, keras, depth 56             1,663,338     1,686,468
     resnet18, stem 'small'                   11,172,170    11,218,340     11,680,040
     resnet18, stem 'imagenet'                11,179,850    11,226,020     11,687,720
     resnet50, stem 'small'                   23,513,162    23,697,572     25,541,672
@@ -32,22 +42,34 @@ from flax import linen as nn
 from distill_jax.errors import InputError
 from distill_jax.models.layers import batch_norm, conv, head, mean_over_positions
 
-_LAYERS_A_BLOCK = {"basic": 2, "bottleneck": 3}
+Block = Literal["basic", "bottleneck", "keras"]
+_LAYERS_A_BLOCK = {"basic": 2, "bottleneck": 3, "keras": 3}
+
+
+def _channels(block: Block, width: int, stage: int) -> tuple[int, int]:
+    """Channels within and out of the units of stage 0, 1, ..., of a network that begins with `width`."""
+    of_stage = width * 2**stage
+    if block == "basic":
+        return of_stage, of_stage
+    # Within, Keras' have what the stage is given.
+    return (2 * of_stage if block == "keras" and stage else of_stage), 4 * of_stage
 
 
 class ResidualUnit(nn.Module):
     """One pre-activation residual unit, [B, H, W, C] -> [B, H / stride, W / stride, C'].
 
     Attributes:
-      block: 'basic', two 3x3 convolutions and C' = width; or 'bottleneck', 1x1, 3x3, 1x1 and C' = 4 width.
-      width: channels within the unit.
-      stride: of the (first) 3x3 convolution.
+      block: 'basic', two 3x3 convolutions; 'bottleneck' or 'keras', 1x1, 3x3, 1x1.
+      within: channels within the unit.
+      features: channels C' of its output.
+      stride: of the (first) 3x3 convolution, of 'keras' of the first 1x1 one.
       activated: the input has been normalised and rectified already (the first unit of a network).
       dtype: of the activations.
     """
 
-    block: Literal["basic", "bottleneck"]
-    width: int
+    block: Block
+    within: int
+    features: int
     stride: int = 1
     activated: bool = False
     dtype: Any = jnp.float32
@@ -59,26 +81,26 @@ class ResidualUnit(nn.Module):
         def activate(y: jax.Array, name: str) -> jax.Array:
             return nn.relu(batch_norm(train, dtype=self.dtype, name=name)(y))
 
+        def layer(y: jax.Array, features: int, kernel: int, stride: int, name: str) -> jax.Array:
+            return conv(features, kernel, stride, bias=self.block == "keras", dtype=self.dtype, name=name)(y)
+
+        kernels = (3, 3) if self.block == "basic" else (1, 3, 1)
+        strided = 1 if self.block == "bottleneck" else 0
         y = first = x if self.activated else activate(x, "norm1")
-        if self.block == "basic":
-            features = self.width
-            y = conv(self.width, 3, self.stride, dtype=self.dtype, name="conv1")(y)
-            y = conv(features, 3, dtype=self.dtype, name="conv2")(activate(y, "norm2"))
-        else:
-            features = 4 * self.width
-            y = conv(self.width, 1, dtype=self.dtype, name="conv1")(y)
-            y = conv(self.width, 3, self.stride, dtype=self.dtype, name="conv2")(activate(y, "norm2"))
-            y = conv(features, 1, dtype=self.dtype, name="conv3")(activate(y, "norm3"))
-        if x.shape[-1] != features or self.stride != 1:
-            x = conv(features, 1, self.stride, dtype=self.dtype, name="shortcut")(first)
+        for number, kernel in enumerate(kernels):
+            features = self.features if number == len(kernels) - 1 else self.within
+            y = activate(y, f"norm{number + 1}") if number else y
+            y = layer(y, features, kernel, self.stride if number == strided else 1, f"conv{number + 1}")
+        if x.shape[-1] != self.features or self.stride != 1:
+            x = layer(x if self.block == "keras" else first, self.features, 1, self.stride, "shortcut")
         return x + y
 
 
 class ResNet(nn.Module):
     """A pre-activation residual network, [B, H, W, C] -> float32 logits [B, num_classes].
 
-    Stage s = 0, 1, ... has units of width `width` * 2^s; its first unit has stride 1 in the first stage, 2
-    in others.
+    Stage s = 0, 1, ... has units of `width` * 2^s channels within, of 'keras' twice as many from the second stage on;
+    its first unit has stride 1 in the first stage, 2 in others.
 
     Attributes:
       num_classes: number of logits.
@@ -92,7 +114,7 @@ class ResNet(nn.Module):
 
     num_classes: int
     stage_sizes: tuple[int, ...]
-    block: Literal["basic", "bottleneck"]
+    block: Block
     width: int
     stem: Literal["small", "imagenet"] = "small"
     dtype: Any = jnp.float32
@@ -101,7 +123,7 @@ class ResNet(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Logits of normalised images."""
         kernel, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
-        x = conv(self.width, kernel, stride, dtype=self.dtype, name="stem_conv")(x)
+        x = conv(self.width, kernel, stride, bias=self.block == "keras", dtype=self.dtype, name="stem_conv")(x)
         x = nn.relu(batch_norm(train, dtype=self.dtype, name="stem_norm")(x))
         if self.stem == "imagenet":
             x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
@@ -109,7 +131,7 @@ class ResNet(nn.Module):
             for unit in range(size):
                 x = ResidualUnit(
                     self.block,
-                    self.width * 2**stage,
+                    *_channels(self.block, self.width, stage),
                     stride=2 if stage > 0 and unit == 0 else 1,
                     activated=stage == 0 and unit == 0,
                     dtype=self.dtype,
@@ -121,7 +143,7 @@ class ResNet(nn.Module):
 
 def ResNetCIFAR(
     depth: int,
-    block: Literal["basic", "bottleneck"],
+    block: Block,
     width: int,
     num_classes: int,
     dtype: Any = jnp.float32,
@@ -130,8 +152,8 @@ def ResNetCIFAR(
     """The three-stage family for small images (He et al. 2016, section 4; He et al. 2015, section 4.2).
 
     Args:
-      depth: layers with weights on the longest path: 6n + 2 with basic blocks, 9n + 2 with bottlenecks.
-      block: 'basic', stages of 16, 32, 64 channels; or 'bottleneck', 64, 128, 256, for width 16.
+      depth: layers with weights on the longest path: 6n + 2 with basic blocks, 9n + 2 with others.
+      block: 'basic', stages of 16, 32, 64 channels; 'bottleneck' or 'keras', 64, 128, 256, for width 16.
       width: of the first stage, 16 in the paper.
       num_classes: number of logits.
       dtype: of the activations.

@@ -1,6 +1,6 @@
 """The studies behind tables and figures, by name: rows of Table 2, other pairs that figures show, and variants.
 
-The variants are those of section 3.2 and appendix C.3.
+The variants are those of section 3.2 and appendix C.3, the other precision, and other readings of the paper.
 """
 
 import dataclasses
@@ -127,6 +127,9 @@ def studies(scale: Scale) -> dict[str, Planned]:
     other = "float32" if ground.base.train.precision == "bfloat16" else "bfloat16"
     train = {"precision": other, "snapshots": ()}
     plans.append(_plan("cifar100-other-precision", other, row, ground, late=ground.late, train=train))
+    for reading in scale.readings:
+        row, ground = rows[reading.row], reading.ground
+        plans.append(_plan(reading.name, reading.variant, row, ground, late=ground.late, train={"snapshots": ()}))
     return {plan.name: plan for plan in plans}
 
 

@@ -129,7 +129,7 @@ class Row:
     Attributes:
       network: a name in `NETWORKS`.
       kind: one of `KINDS`.
-      dtype: of activations and products, 'float32' or 'bfloat16'; of what is dumped, always float32.
+      dtype: of what is trained, 'float32' or 'bfloat16'. Teachers, evaluation and dumps are always float32.
       batch: examples of a member in a step; for 'evaluate' and 'dump', in the whole split.
       population: members in one program.
     """
@@ -150,7 +150,7 @@ def rows() -> Iterator[Row]:
     """The whole grid on this backend, the population the fastest to change: the peer of its rows is one."""
     for name, network in NETWORKS.items():
         for dtype in ("float32", "bfloat16"):
-            for kind in ("one-hot", "kd", "kd-cached", "evaluate"):
+            for kind in ("one-hot", "kd", "kd-cached", *(["evaluate"] if dtype == "float32" else [])):
                 for batch in (network.splits()[1],) if kind == "evaluate" else network.batches:
                     for population in network.populations:
                         yield Row(name, kind, dtype, batch, population)

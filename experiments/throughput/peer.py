@@ -138,7 +138,7 @@ class Peer:
 
     def _teacher_logits(self, x: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor | None:
         if self._kind == "kd":
-            return self.teacher(x).float()
+            return self.teacher(x)
         return self.cached[chosen] if self._kind == "kd-cached" else None
 
     def loss(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -147,9 +147,8 @@ class Peer:
         with self._autocast():
             kept = self._fixed is not None
             logits = (self.student.head(self._fixed[chosen]) if kept else self.student(x)).float()
-            with torch.no_grad():
-                taught = self._teacher_logits(x, chosen)
         with torch.no_grad():
+            taught = self._teacher_logits(x, chosen)  # in float32, as ours
             accuracy = (logits.argmax(1) == target).float().mean()
         if taught is None:
             return F.cross_entropy(logits, target), accuracy

@@ -21,6 +21,7 @@ from distill_jax.models import (
 from distill_jax.models.channel import Channel, apart, at_once
 from distill_jax.models.layers import conv
 from distill_jax.models.mobilenet import divisible_by_8
+from distill_jax.models.resnet import ResidualUnit
 from distill_jax.setting import ModelSetting
 
 SMALL = {
@@ -78,6 +79,50 @@ def test_resnet_cifar_parameters_are_the_published_ones(depth, block, published,
         assert count_parameters(params) == exact
 
 
+@pytest.mark.parametrize(("depth", "expected"), [(20, 593_732), (56, 1_686_468)])
+def test_the_block_of_keras_has_its_parameters(depth, expected):
+    # Of a CIFAR-100 network by Keras' example, without running statistics. With 10 classes its summary prints 574,090
+    # and 1,673,738 with them: two for each scale.
+    of_100, of_10 = (shapes(ResNetCIFAR(depth, "keras", 16, classes)) for classes in (100, 10))
+    assert count_parameters(of_100["params"]) == expected
+    both = {20: 574_090, 56: 1_673_738}[depth]
+    assert count_parameters(of_10["params"]) + count_parameters(of_10["batch_stats"]) == both
+    narrower = count_parameters(shapes(ResNetCIFAR(depth, "bottleneck", 16, 100))["params"])
+    basic = count_parameters(shapes(ResNetCIFAR(depth, "basic", 16, 100))["params"])
+    assert narrower < basic < expected / 1.9
+    kernels = [leaf.shape for path, leaf in flat(of_100["params"]).items() if "unit1" in path and "kernel" in path]
+    expected_kernels = []
+    for channels, within, features in ((16, 16, 64), (64, 64, 128), (128, 128, 256)):
+        expected_kernels += [(1, 1, channels, within), (3, 3, within, within), (1, 1, within, features)]
+        expected_kernels.append((1, 1, channels, features))  # of the shortcut
+    assert sorted(kernels) == sorted(expected_kernels)
+
+
+@pytest.mark.parametrize("block", ["bottleneck", "keras"])
+def test_a_unit_that_reduces_is_what_its_block_says(block, random_variables):
+    unit, x = ResidualUnit(block, 4, 6, stride=2), inputs((8, 8, 3))
+    variables = random_variables(unit, (8, 8, 3))
+    params, stats = variables["params"], variables["batch_stats"]
+
+    def activated(y, name):
+        scale = params[name]["scale"] / jnp.sqrt(stats[name]["var"] + 1e-5)
+        return jnp.maximum((y - stats[name]["mean"]) * scale + params[name]["bias"], 0)
+
+    def convolved(y, name, stride):
+        kernel, half = params[name]["kernel"], len(params[name]["kernel"]) // 2
+        how = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "precision": "highest"}
+        y = jax.lax.conv_general_dilated(y, kernel, (stride, stride), ((half, half),) * 2, **how)
+        return y + params[name].get("bias", 0)
+
+    first, second = (2, 1) if block == "keras" else (1, 2)
+    begun = activated(x, "norm1")
+    y = convolved(activated(convolved(begun, "conv1", first), "norm2"), "conv2", second)
+    y = convolved(activated(y, "norm3"), "conv3", 1)
+    expected = y + convolved(x if block == "keras" else begun, "shortcut", 2)
+    assert ("bias" in params["conv1"]) == (block == "keras")
+    np.testing.assert_allclose(unit.apply(variables, x, train=False), expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("network", "version_1", "projections"),
     [
@@ -116,6 +161,7 @@ def test_mobilenet_channels_are_rounded_as_published():
         (MobileNetV2(10), 64, "last_conv", 2),
         (MobileNetV2(10, strides="cifar"), 32, "last_conv", 4),
         (ResNetCIFAR(8, "basic", 16, 10), 32, "final_norm", 8),
+        (ResNetCIFAR(11, "keras", 16, 10), 32, "final_norm", 8),
         (ResNet18(10), 64, "final_norm", 8),
         (ResNet50(10, "imagenet"), 64, "final_norm", 2),
         (ResNet50(10, "imagenet"), 224, "final_norm", 7),
@@ -293,6 +339,7 @@ def test_a_channel_reaches_its_own_class_alone(random_variables):
             ModelSetting("resnet-cifar", depth=11, block="bottleneck", width=8),
             ResNetCIFAR(11, "bottleneck", 8, 7),
         ),
+        (ModelSetting("resnet-cifar", depth=11, block="keras"), ResNetCIFAR(11, "keras", 16, 7)),
         (ModelSetting("resnet18"), ResNet18(7)),
         (ModelSetting("resnet50"), ResNet50(7)),
         (ModelSetting("mobilenet-v2", multiplier=0.5, strides="cifar"), MobileNetV2(7, 0.5, "cifar")),
@@ -314,6 +361,7 @@ def test_build_model(setting, network):
         (ModelSetting("resnet-cifar", depth=2), r"--teacher\.depth 2: .* 8 and 14"),
         (ModelSetting("resnet-cifar", depth=-9), r"--teacher\.depth -9: .* 8 and 14"),
         (ModelSetting("resnet-cifar", depth=100, block="bottleneck"), r"depth 100: .* 9n\+2; .* 92 and 101"),
+        (ModelSetting("resnet-cifar", depth=21, block="keras"), r"depth 21: with keras blocks .* 20 and 29"),
         (ModelSetting("resnet-cifar", width=0), r"--teacher\.width 0: "),
         (ModelSetting("mobilenet-v2", multiplier=0), r"--teacher\.multiplier 0: "),
         (ModelSetting("mobilenet-v2", multiplier=math.nan), r"--teacher\.multiplier nan: "),

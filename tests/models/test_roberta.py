@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from distill_jax.models import count_parameters
+from distill_jax.models import count_parameters, in_float32
 from distill_jax.models.attention import attend
 from distill_jax.models.roberta import SIZES, Roberta, RobertaConfig
 from experiments.text_parity import make_batch
@@ -143,6 +143,10 @@ def test_mapped_over_members_equals_solo(random_variables):
     mapped = jax.jit(jax.vmap(program(model, True), in_axes=(0, None, None)))(together, TOKENS, key(0))
     for of_member, said in zip(members, mapped, strict=True):
         np.testing.assert_allclose(said, logits(model, of_member, train=True), rtol=1e-3, atol=1e-5)
+
+
+def test_in_float32_it_is_computed_without_cudnn():
+    assert in_float32(Roberta(3, CONFIG, jnp.bfloat16, "cudnn", remat=True)) == Roberta(3, CONFIG, remat=True)
 
 
 def test_bfloat16_keeps_float32_parameters_and_close_logits(variables):

@@ -1,0 +1,81 @@
+"""What is trained in bfloat16 teaches and is dumped in float32."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_study import QUIET, advance, dataset, setting
+
+from distill_jax import trainer as trainers
+from distill_jax.data.augment import normalise
+from distill_jax.dumps import dump_path, read_dump
+from distill_jax.models import build_for, in_float32
+from distill_jax.placement import on_host
+from distill_jax.population import Member
+from distill_jax.study import Study
+from distill_jax.train_step import make_dispatch
+
+
+def forward(study, variables, split, precision):
+    """Logits of a whole split by a network built at a precision."""
+    x = normalise(jnp.asarray(getattr(study.dataset, split).x), study.dataset.mean, study.dataset.std, precision)
+    model = build_for(study.dataset, study.setting.teacher, precision, "--teacher")
+    return np.asarray(jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, x))
+
+
+def test_dumps_of_a_bfloat16_study_are_its_parameters_in_float32(tmp_path):
+    fields = {"dataset": "digits", "augment": "crop", "train_examples": 64, "test_examples": 40}
+    low = {"precision": "bfloat16", "epochs": 2, "snapshots": ()}
+    study = Study(setting(tmp_path, "resnet", data=fields, train=low, run={"seeds": 1}), QUIET)
+    study.train()
+    variables = study._teachers_variables([0])[0]
+    for split in ("train", "test"):
+        dumped = read_dump(dump_path(tmp_path, "teacher", 0, study.length.total_steps, split)).logits
+        np.testing.assert_allclose(dumped, forward(study, variables, split, "float32"), rtol=1e-5, atol=1e-5)
+        assert np.std(dumped - forward(study, variables, split, "bfloat16")) > 1e-3 * np.std(dumped)
+
+
+@pytest.mark.parametrize("network", ["mlp", "resnet"])
+def test_a_teacher_in_the_step_says_what_its_dump_says(tmp_path, monkeypatch, network):
+    # The loss is made the largest of what the teacher says of a batch, and the batch all examples, in whatever order.
+    def largest(logits, target, teacher_logits, *_):
+        return jnp.max(teacher_logits) + 0 * jnp.sum(logits)
+
+    monkeypatch.setattr(trainers, "make_dispatch", functools.partial(make_dispatch, objective=largest))
+    low = {"precision": "bfloat16", "batch_size": 100, "epochs": 20}
+    whole = setting(tmp_path, network, train=low, data={"augment": "none"}, run={"teacher_logits": "in-step"})
+    teachers = trainers.Trainer(whole, dataset(), "teacher")
+    state = teachers.initial_state([Member("teacher", 0)])
+    said, _ = teachers.predict(state.variables, teachers.inputs["train"])
+    taught = jax.tree.map(on_host, state.variables)
+    _, losses = advance(trainers.Trainer(whole, dataset(), "student"), [Member("kd", 0)], taught, steps=4)
+    np.testing.assert_allclose(losses[0], np.max(said), rtol=1e-5)
+    x = normalise(jnp.asarray(dataset().train.x), dataset().mean, dataset().std, jnp.bfloat16)
+    rounded = teachers.model.apply(jax.tree.map(lambda a: a[0], state.variables), x, train=False)
+    assert abs(np.max(said) - np.max(rounded)) > 1e-4 * np.max(said)
+
+
+@pytest.mark.parametrize("network", ["mlp", "resnet"])
+def test_training_itself_has_the_precision_that_was_asked_for(tmp_path, network):
+    for precision in ("float32", "bfloat16"):
+        trainer = trainers.Trainer(setting(tmp_path, network, train={"precision": precision}), dataset(), "student")
+        runner = trainer.runner([Member("one_hot", 0)], None, trainers.Timing())
+        arguments = runner.arguments(trainer.initial_state([Member("one_hot", 0)]), 0, 1)
+        step = str(trainer.lowerable(False, 1).trace(*arguments).jaxpr)
+        assert ("bf16" in step) == (precision == "bfloat16")
+        evaluation = trainer.predict.compiled(None)
+        x = trainer.inputs["test"]
+        traced = evaluation.trace(trainer.initial_state([Member("one_hot", 0)]).variables, x, np.zeros(8, np.int32))
+        assert "bf16" not in str(traced.jaxpr)
+
+
+def test_in_float32_the_variables_are_the_same(tmp_path):
+    low = trainers.Trainer(setting(tmp_path, "resnet", train={"precision": "bfloat16"}), dataset(), "teacher").model
+    shapes = [
+        jax.eval_shape(lambda m=m: m.init(jax.random.key(0), jnp.zeros((2, 8, 8, 3)), train=False))
+        for m in (low, in_float32(low))
+    ]
+    assert low.dtype == jnp.bfloat16
+    assert shapes[0] == shapes[1]
