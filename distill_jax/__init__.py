@@ -15,10 +15,11 @@ From dumps to the statistics and the figure, with no accelerator::
 
     import distill_jax
 
-    def dump(model):
-        return distill_jax.dumps.read_dump(f"work/digits/dumps/{model}/seed-0/step-1100/test")
+    def dump(model, seed=0):
+        return distill_jax.dumps.read_dump(f"work/digits/dumps/{model}/seed-{seed}/step-1100/test")
 
-    distill_jax.deviations.deviations(dump("teacher"), dump("kd"))["mean_gap_hard"]
+    other = dump("teacher", seed=1)  # chooses class and hard points
+    distill_jax.deviations.deviations(dump("teacher"), dump("kd"), selector=other)["mean_gap_hard"]
     distill_jax.plots.scatter([dump("teacher")], [dump("one_hot"), dump("kd")]).savefig("scatter.png")
 """
 

@@ -259,12 +259,13 @@ def test_numbers_of_a_scatter_are_those_of_the_dumps(made):
         of_student = []
         for seed in range(SEEDS):
             teacher, dump = (found[0].dump(model, "test", seed) for model in ("teacher", student))
+            other = found[0].dump("teacher", "test", (seed + 1) % SEEDS)
             rows = np.arange(len(teacher.true_label)), teacher.true_label
-            x, y = (
+            x, y, z = (
                 d.logits[rows] - np.log(np.exp(np.float64(d.logits)).sum(axis=1) - np.exp(np.float64(d.logits[rows])))
-                for d in (teacher, dump)
+                for d in (teacher, dump, other)
             )
-            hard = np.argsort(x, kind="stable")[: len(x) // 10]
+            hard = np.argsort(z, kind="stable")[: len(x) // 10]
             of_student.append((y - x)[hard].mean())
         assert numbers[student]["mean_gap_hard"]["mean"] == pytest.approx(np.mean(of_student), abs=1e-6)
         gaps.append(np.mean(of_student))
