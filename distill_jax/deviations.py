@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BINS = 15  # of the calibration error, equally wide in confidence
 ClassFrom = Literal["teacher", "true"]
 TENTHS = ("underfit_fraction_hard", "underfit_fraction_easy", "mean_gap_hard", "mean_gap_easy")
-CROSSED = (*TENTHS, "slope_instrumented")  # statistics that another seed's teacher has chosen the points for
+CROSSED = (*TENTHS, "slope_instrumented")  # at points that another seed's teacher has chosen
 _BLOCK = 8192  # examples turned to float64 at once
 
 

@@ -219,7 +219,7 @@ def shifted(value: Mapping[str, Any], by: float) -> dict[str, Any]:
 
 @functools.cache
 def _quantile(freedom: int) -> float:
-    """Of Student's t with so many degrees of freedom, which SciPy takes longer for than for all the rest."""
+    """Of Student's t with so many degrees of freedom: SciPy takes longer for it than all of an interval's rest."""
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 

@@ -28,7 +28,7 @@ def rate(counts, studies, selection, verdict):
     return sum(counts[verdict, selection, way] for way in ("supported", "contradicted")) / studies
 
 
-@pytest.mark.parametrize("name", ["centre", "heavy tails", "2 seeds, at their worst"])
+@pytest.mark.parametrize("name", ["centre", "heavy tails", "2 seeds, correlated"])
 def test_verdicts_are_false_no_more_often_than_said(name):
     studies = 150
     counts = rates.count(worlds.NULL[name], studies, (1,))
@@ -74,7 +74,7 @@ def test_a_student_has_so_much_of_its_teacher_s_luck(law, inherited):
 def test_two_seeds_that_choose_for_each_other_are_correlated_and_three_are_not():
     correlation = {}
     for seeds in (2, 3):
-        world = replace(worlds.NULL["2 seeds, at their worst"], seeds=seeds)
+        world = replace(worlds.NULL["2 seeds, correlated"], seeds=seeds)
         pairs = []
         for dumps in drawn(world, 300):
             compared = comparisons.compare_points(read(dumps), STUDENTS, seeds)

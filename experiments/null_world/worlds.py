@@ -33,10 +33,10 @@ class World:
       luck: its standard deviation, that of the truth's logits being 1.
       margin: by how many of these one class's logit is raised in the truth; with 3 nearly all models predict it, as
         they do the labels of training points.
-      law: of the luck: independent and normal; with heavy tails, Student's t with 3 degrees of freedom; uneven, from
-        nearly none on the example with the largest margin to twice as much as on average on that with the smallest;
-        half of it along one direction of the classes; or linear in a few features of the examples, which all models
-        share, so that examples do not have luck of their own.
+      law: of the luck: independent and normal; with heavy tails, Student's t with 3 degrees of freedom; uneven, from none
+        on the example with the largest margin to twice as much as on average on that with the smallest; half of it
+        along one direction of the classes; or linear in a few features of the examples, the same for all models, so
+        that no example has luck of its own.
       lowered: by how much the student's logit of the true class is lowered on the fifth of the examples with the
         smallest margin: it underfits them.
       stretched: factor of the student's truth: above 1 it exaggerates its teacher's confidence.
@@ -69,14 +69,14 @@ NULL = {
     "5 seeds": World(seeds=5),
     "24 seeds": World(seeds=24),
     "2 seeds": World(seeds=2),
-    "2 seeds, at their worst": World(seeds=2, inherited=0.0, law="shared by examples"),
+    "2 seeds, correlated": World(seeds=2, inherited=0.0, law="shared by examples"),
 }
 SEEDS_OF_POWER = (2, 3, 5, 10)
 DEVIATING = {
     f"{name}, {seeds} seeds": dataclasses.replace(world, seeds=seeds)
     for name, world in {
-        "hard points lowered by 1": dataclasses.replace(CLEAR, lowered=1.0),
-        "logits 1.1 times as large": dataclasses.replace(CLEAR, stretched=1.1),
+        "hard points 1 lower": dataclasses.replace(CLEAR, lowered=1.0),
+        "logits 1.1 x": dataclasses.replace(CLEAR, stretched=1.1),
     }.items()
     for seeds in SEEDS_OF_POWER
 }
@@ -121,7 +121,7 @@ def draw(world: World, studies: int, rng: np.random.Generator) -> Iterator[dict[
 
 
 def _luck(world: World, studies: int, rank: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Of `MODELS`, of variance 1 on average, float64 [studies, 3, seeds, N, K]; `rank` of margins, int [studies, N]."""
+    """Of `MODELS`, of standard deviation 1 on average, float64 [studies, 3, seeds, N, K]; `rank` of margins, int [studies, N]."""
     shape = (studies, 3, world.seeds, world.examples, world.classes)
     if world.law == "shared by examples":
         features = rng.normal(size=(studies, 1, 1, world.examples, _FEATURES)) / np.sqrt(_FEATURES)
