@@ -33,10 +33,10 @@ class World:
       luck: its standard deviation, that of the truth's logits being 1.
       margin: by how many of these one class's logit is raised in the truth; with 3 nearly all models predict it, as
         they do the labels of training points.
-      law: of the luck: independent and normal; with heavy tails, Student's t with 3 degrees of freedom; uneven, from none
-        on the example with the largest margin to twice as much as on average on that with the smallest; half of it
-        along one direction of the classes; or linear in a few features of the examples, the same for all models, so
-        that no example has luck of its own.
+      law: of the luck: independent and normal; with heavy tails, Student's t with 3 degrees of freedom; uneven, from
+        none on the example with the largest margin to twice as much as on average on that with the smallest; half of
+        it along one direction of the classes; or linear in a few features of the examples, the same for all models,
+        so that no example has luck of its own.
       lowered: by how much the student's logit of the true class is lowered on the fifth of the examples with the
         smallest margin: it underfits them.
       stretched: factor of the student's truth: above 1 it exaggerates its teacher's confidence.
@@ -121,7 +121,12 @@ def draw(world: World, studies: int, rng: np.random.Generator) -> Iterator[dict[
 
 
 def _luck(world: World, studies: int, rank: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Of `MODELS`, of standard deviation 1 on average, float64 [studies, 3, seeds, N, K]; `rank` of margins, int [studies, N]."""
+    """Luck of `MODELS`, of standard deviation 1 on average, float64 [studies, 3, seeds, N, K].
+
+    Args:
+      world, studies, rng: as of `draw`.
+      rank: of the examples' margins, int [studies, N].
+    """
     shape = (studies, 3, world.seeds, world.examples, world.classes)
     if world.law == "shared by examples":
         features = rng.normal(size=(studies, 1, 1, world.examples, _FEATURES)) / np.sqrt(_FEATURES)
