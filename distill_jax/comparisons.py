@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from distill_jax.dumps import Dump
 
 CONTROL = "one_hot"
-SHARES = ("accuracy", "underfit_fraction", "agreement", "mislabelled_fitted", "calibration_error")  # in their names
+SHARES = (  # in their names
+    *("accuracy", "underfit_fraction", "agreement", "imitation_blocked", "mislabelled_fitted", "calibration_error"),
+)
 Read = Callable[[str, int], "Dump"]  # (model, seed) -> its dump of one split and step
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from distill_jax import slopes
+from distill_jax import fidelity, slopes
 from distill_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,16 +79,12 @@ class Points:
 
 
 @dataclasses.dataclass(frozen=True)
-class PerExample(Points):
-    """Teacher against student as in the paper, sorted by X.
+class PerExample(Points, fidelity.Fidelity):
+    """Teacher against student as in the paper, sorted by X, with the attributes of `fidelity.Fidelity`.
 
     Attributes:
       id: the example.
       x_label, y_label: phi of teacher and of student of the label as training saw it.
-      agree: whether both predict the same class.
-      kl: KL(teacher || student), nats.
-      confidence: the student's highest probability.
-      teacher_entropy, student_entropy: of their probabilities, nats.
       teacher_correct, correct: whether teacher and student predict the label, as training saw it.
       mislabelled: whether that label is not the true one.
     """
@@ -96,11 +92,6 @@ class PerExample(Points):
     id: np.ndarray
     x_label: np.ndarray
     y_label: np.ndarray
-    agree: np.ndarray
-    kl: np.ndarray
-    confidence: np.ndarray
-    teacher_entropy: np.ndarray
-    student_entropy: np.ndarray
     teacher_correct: np.ndarray
     correct: np.ndarray
     mislabelled: np.ndarray
@@ -179,21 +170,13 @@ def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher")
         logits that are not finite.
     """
     _check_pair(teacher, student)
+    if not all(np.isfinite(dump.logits).all() for dump in (teacher, student)):
+        pair = f"{_named(teacher)} and {_named(student)}"
+        raise InputError(f"{pair} hold logits that are not finite; the training behind them has diverged")
     predicted, guess = teacher.logits.argmax(axis=1), student.logits.argmax(axis=1)
     index = predicted if class_from == "teacher" else teacher.true_label
     x, y = phi(teacher.logits, index), phi(student.logits, index)
-    kl, confidence, *entropy = (np.empty_like(x) for _ in range(4))
-    for start in range(0, len(x), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        log_p, log_q = _log_softmax(teacher.logits[rows]), _log_softmax(student.logits[rows])
-        kl[rows] = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
-        confidence[rows] = np.exp(log_q.max(axis=1))
-        for of_model, log in zip(entropy, (log_p, log_q), strict=True):
-            of_model[rows] = -(np.exp(log) * log).sum(axis=1)
-    if not np.isfinite(x + y + kl).all():
-        pair = f"{_named(teacher)} and {_named(student)}"
-        raise InputError(f"{pair} hold logits that are not finite; the training behind them has diverged")
-    columns = {
+    columns = vars(fidelity.per_example(teacher, student)) | {
         "row": np.arange(len(x)),
         "x": x,
         "y": y,
@@ -201,11 +184,6 @@ def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher")
         "id": teacher.id,
         "x_label": phi(teacher.logits, teacher.label),
         "y_label": phi(student.logits, teacher.label),
-        "agree": predicted == guess,
-        "kl": kl,
-        "confidence": confidence,
-        "teacher_entropy": entropy[0],
-        "student_entropy": entropy[1],
         "teacher_correct": predicted == teacher.label,
         "correct": guess == teacher.label,
         "mislabelled": teacher.label != teacher.true_label,
@@ -225,10 +203,9 @@ def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[st
     excess = np.bincount(bins, weights=e.confidence - e.correct, minlength=BINS)
     result |= {
         "slope_theil_sen": slopes.theil_sen(e.x, e.y, every=1 if rows is None else 20),
-        "agreement": e.agree.mean(),
-        "kl": e.kl.mean(),
         "calibration_error": np.abs(excess).sum() / len(e.x),
     }
+    result |= fidelity.summarise(e)
     if e.mislabelled.any():
         gap, gap_as_in_paper = ((of_y - of_x)[e.mislabelled] for of_x, of_y in ((e.x_label, e.y_label), (e.x, e.y)))
         result |= {
@@ -266,8 +243,7 @@ def deviations(
       slope_instrumented, with a selector: slope of Y on X by its phi, see `slopes.instrumented`.
       slope_least_squares, slope_theil_sen: of Y on X as in the paper; noise in X brings both nearer to 0. Theil and
         Sen's over all examples or a fixed draw of `slopes.POINTS` of them.
-      agreement: share of examples on which both predict the same class.
-      kl: mean KL(teacher || student), nats.
+      Those of `fidelity.summarise`: agreement, kl and others of all classes.
       calibration_error: expected calibration error of the student, against the label as training saw it.
       And where some labels are not the true ones:
       mean_gap_mislabelled, underfit_fraction_mislabelled: as above, over the mislabelled examples; the class is the
@@ -332,12 +308,6 @@ def inherited_noise(teachers: tuple[Dump, Dump], students: tuple[Dump, Dump]) ->
     a, b = of_teacher - of_teacher.mean(), of_student - of_student.mean()
     spread = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / spread) if spread else float("nan")
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    z = logits.astype(np.float64)
-    z -= z.max(axis=1, keepdims=True)
-    return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
 
 
 def _named(dump: Dump) -> str:

@@ -19,6 +19,7 @@ from distill_jax.deviations import preferred
 from distill_jax.statistics import holm, quote, shifted
 
 VERDICTS = ("supported", "not supported", "contradicted", "undecided")
+SIGNS = dict(zip(VERDICTS, "✓○✗?", strict=True))  # of verdicts, in tables
 
 
 def verdict(difference: Mapping[str, Any], claimed: int) -> str:

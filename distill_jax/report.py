@@ -15,7 +15,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from distill_jax import comparisons, control_check, dumps, findings, plots, statistics
+from distill_jax import comparisons, control_check, dumps, fidelity, findings, plots, statistics
 from distill_jax.errors import InputError
 from distill_jax.files import write_result
 from distill_jax.setting import MODELS, STUDENTS
@@ -43,7 +43,15 @@ ROWS = (  # of the report's tables of deviations: name, title, digits, whether w
     ("slope_least_squares", "As in the paper: slope by least squares", 3, False, 1),
     ("slope_theil_sen", "As in the paper: slope by Theil and Sen", 3, False, 1),
     ("agreement", "Agreement with teacher, %", 1, False, 100),
+    ("agreement_teacher_right", "Agreement where the teacher is right, %", 1, False, 100),
+    ("agreement_teacher_wrong", "Agreement where the teacher is wrong, %", 1, False, 100),
+    ("top_k_agreement", f"Overlap of the most probable classes ({fidelity.TOP}, or half of all), %", 1, False, 100),
     ("kl", "KL(teacher ‖ student), nats", 3, False, 1),
+    ("kl_teacher_right", "KL where the teacher is right, nats", 3, False, 1),
+    ("kl_teacher_wrong", "KL where the teacher is wrong, nats", 3, False, 1),
+    ("jensen_shannon", "Jensen-Shannon divergence, nats", 3, False, 1),
+    ("rank_correlation", "Rank correlation of the classes that are not the label", 3, False, 1),
+    ("imitation_blocked", "Points with no class but the label above the teacher's, %", 1, False, 100),
     ("calibration_error", "Calibration error, %", 1, False, 100),
     ("mean_gap_mislabelled", "Mean gap of the wrong label, mislabelled points", 2, True, 1),
     ("underfit_fraction_mislabelled", "Underfit share of the wrong label, mislabelled points, %", 1, False, 100),

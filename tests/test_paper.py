@@ -14,7 +14,7 @@ from pages import ROOT, blocks
 from distill_jax import plots, report, sweep, sweep_summary
 from distill_jax.length import Length
 from distill_jax.setting import ModelSetting, identity
-from experiments.paper import cost, document, make, table2
+from experiments.paper import cost, document, make, published, table2
 from experiments.paper.__main__ import main
 from experiments.paper.figures import FIGURES
 from experiments.paper.outcome import CONTROL, KD, finished
@@ -333,6 +333,81 @@ def test_a_row_is_reproduced_where_one_more_run_could_give_the_papers_accuracy(m
     assert status([(value,) for value in paper]) == "undecided: one seed"
 
 
+def test_the_published_claims_are_asked_of_every_setting(made):
+    workdir, plans = made
+    names = ["cifar10-resnet56-resnet56", "cifar100-noise-resnet56-resnet20", "imdb-robertabase-robertasmall"]
+    there = {name: finished(plans[name], workdir / "small", SEEDS) for name in names}
+    table = published.rows(there, {"mnli-robertasmall-robertasmall": {"command": "do it"}}, "small")
+    assert [row["study"] for row in table] == [pair.name for pair in (*TABLE_2, *CROSS_PAIRS)]
+    by_name = {row["study"]: row for row in table}
+    assert by_name["mnli-robertasmall-robertasmall"]["command"] == "do it"
+    assert {row["study"] for row in table if row["status"] == "finished"} == set(names)
+    assert {row["status"] for row in table} == {"finished", "not run"}
+    assert [by_name[name]["same_network"] for name in names] == [True, False, False]
+    assert [by_name[name]["kind"] for name in names] == ["image", "image", "text"]
+    assert [by_name[name]["paper_teacher_train_accuracy"] for name in names] == [100.0, 99.9, None]
+    for name, outcome in there.items():
+        row, summary = by_name[name], outcome.summary
+        for split in ("train", "test"):
+            kd, control = (summary["deviations"][s][split]["slope_instrumented"] for s in (KD, CONTROL))
+            slope = row["slope"][split]
+            assert (slope[KD], slope[CONTROL], slope["by"]) == (kd, control, "slope_instrumented")
+            assert slope["above_control"]["difference"] == kd["minus_control"]
+            assert slope["above_one"]["difference"]["mean"] == pytest.approx(kd["mean"] - 1)
+        right = np.mean(summary["models"]["teacher"]["train_accuracy"])
+        assert row["teacher_train_accuracy"]["mean"] == pytest.approx(100 * right)
+        assert row["interpolates"] == (right >= 0.995)
+        for student in ("one_hot_to_kd", "kd_to_one_hot"):
+            less = np.subtract(*(np.mean(summary["models"][m]["test_accuracy"]) for m in (student, CONTROL)))
+            assert row["switches"][student]["minus_control"]["mean"] == pytest.approx(100 * less)
+    page = published.lines(table)
+    assert page.count("\n| ") == len(table) + 1
+    assert page.count("| not run |") == len(table) - 3
+    assert "do it" in page
+    assert "second hand" in page
+    assert json.loads(json.dumps(published.together(table), allow_nan=False))["rows"] == json.loads(json.dumps(table))
+    nothing = published.rows({}, {}, "small")
+    assert published.correlations(published.finished(nothing)) == {}
+    assert "No setting is finished." in published.lines(nothing)
+
+
+def test_slopes_above_one_are_counted_beside_the_published_ones(made):
+    (outcome,) = outcomes(made, ["cifar10-resnet56-resnet56"])
+
+    def sloped(train, test, teacher):
+        summary = json.loads(json.dumps(outcome.summary))
+        for split, (low, mean, high) in (("train", train), ("test", test)):
+            value = summary["deviations"][KD][split]["slope_instrumented"]
+            value |= {"low": low, "mean": mean, "high": high, "n": 3}
+        summary["accuracy"]["train_accuracy"]["models"]["teacher"]["mean"] = teacher
+        return dataclasses.replace(outcome, summary=summary)
+
+    slopes = [
+        ((1.1, 1.2, 1.3), (0.9, 1.1, 1.3)),
+        ((0.7, 0.8, 0.9), (1.4, 1.6, 1.8)),
+        ((0.9, 1.0, 1.2), (1.1, 1.2, 1.3)),
+    ]
+    there = {
+        pair.name: sloped(*of, teacher)
+        for pair, of, teacher in zip(IMAGE_ROWS, slopes, (0.9951, 0.5, 0.99), strict=False)
+    }
+    table = published.rows(there, {}, "paper")
+    train, test, *texts = published.counts(table)
+    assert [(c["kind"], c["split"]) for c in (train, test)] == [("image", "train"), ("image", "test")]
+    assert [train[k] for k in ("settings", "above_one", "supported", "contradicted")] == [3, 1, 1, 1]
+    assert [test[k] for k in ("settings", "above_one", "supported", "contradicted")] == [3, 3, 2, 0]
+    assert all(c["settings"] == 0 for c in texts)
+    assert sum(row["interpolates"] for row in published.finished(table)) == 1
+    found = published.correlations(published.finished(table))
+    assert found["slope_train"]["mean"] == pytest.approx(1)  # 0.5, 0.99, 0.9951: 0.8, 1.0, 1.2
+    assert found["slope_test"]["mean"] == pytest.approx(-1)
+    assert found["slope_train"]["n"] == 3
+    page = published.lines(table)
+    assert "slope above 1 in 1 of 3 (1 with their whole interval, 1 below it with theirs)" in page
+    assert "published 13 of 18" in page
+    assert "Text settings" not in page
+
+
 def test_times_are_expected_from_what_was_measured_only(made):
     _, plans = made
     plan = plans["cifar100-resnet56-resnet56"]
@@ -365,16 +440,26 @@ def test_all_studies_there_nothing_is_trained_and_all_is_made(made, at_tiny_scal
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert len(rows) == 22
     assert sum(row["ours"] is not None for row in rows) == 22
+    results_of = results["published"]
+    assert [row["status"] for row in results_of["rows"]] == ["finished"] * (len(TABLE_2) + len(CROSS_PAIRS))
+    numbers = results["figures"]["interpolation"]["numbers"]
+    assert results_of["rank_correlations"] == numbers["rank_correlations"]
     page = (out / "results.md").read_text()
+    assert "## The published version's claims" in page
     assert all(f"![]({name}.png)" in page for name in FIGURES)
     capsys.readouterr()
     main(["--markdown", str(out / "results.json")])
     said = capsys.readouterr().out
     assert said.count("\n| ") == 24  # a head, a rule and the rows of Table 2
     assert results["figures"]["detection"]["caption"] in said
+    assert published.sentences(results_of["rows"]) in said
+    main(["published", *arguments[1:], "--json", str(tmp_path / "published.json")])
+    written = json.loads((tmp_path / "published.json").read_text())
+    assert [{k: v for k, v in row.items() if k != "environment"} for row in written] == results_of["rows"]
+    assert written[0]["environment"]["command"].startswith("python -m experiments.paper published --scale small")
     main(["--list", *arguments[1:]])
     said = capsys.readouterr().out
-    assert all(name in said for name in [*FIGURES, *plans, "table2"])
+    assert all(name in said for name in [*FIGURES, *plans, "table2", "published"])
     assert "is there" in said
     assert "not measured" not in said
 
@@ -476,6 +561,7 @@ def test_the_page_says_what_is_committed():
         (["all", "--scale", "large"], ["--scale", "large", "paper", "small"]),
         (["all", "--seeds", "0"], ["--seeds 0", "1 or more"]),
         (["fig1a", "--json", "rows.json"], ["--json rows.json", "table2"]),
+        (["table2", "published", "--json", "rows.json"], ["--json rows.json", "table2 or published, not both"]),
         (["table2", "--json", "rows.txt"], ["--json rows.txt", ".json"]),
         (["table2", "--json", "no/where/rows.json"], ["--json no/where/rows.json", "folder"]),
         (["fig1a", "--figures", "no/where/out"], ["--figures no/where/out", "folder"]),

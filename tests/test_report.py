@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from html import unescape
 
 import numpy as np
 import pytest
@@ -50,6 +51,8 @@ def test_the_summary_has_the_documented_shape(study):
     tenths = [f"{name}_{which}" for name in names for which in ("hard", "easy")]
     wanted = {*tenths, *(f"{name}_as_in_paper" for name in tenths), "agreement", "kl", "inherited_noise"}
     wanted |= {f"slope_{which}" for which in ("instrumented", "least_squares", "theil_sen")}
+    wanted |= {f"{name}_teacher_{part}" for name in ("agreement", "kl") for part in ("right", "wrong")}
+    wanted |= {"top_k_agreement", "jensen_shannon", "rank_correlation", "imitation_blocked"}
     for student, splits in summary["deviations"].items():
         for split in ("train", "test"):
             values = splits[split]
@@ -63,7 +66,7 @@ def test_the_summary_has_the_documented_shape(study):
                     continue
                 assert value["n"] == 3
                 assert value["low"] <= value["mean"] <= value["high"]
-                if "fraction" in name or name == "agreement":
+                if "fraction" in name or "agreement" in name or name == "imitation_blocked":
                     assert 0 <= value["low"] <= value["high"] <= 1
     assert set(summary["trajectories"]["kd"]["test_accuracy"]["step"]) == set(STEPS)
     for choice in ("gap_by_decile", "gap_by_decile_as_in_paper"):
@@ -197,6 +200,9 @@ def test_the_report_is_one_file_that_loads_nothing(study):
     assert len(images) == 6
     assert all("data:image/png;base64," in image and re.search('alt="[^"]{20}', image) for image in images)
     assert "made &lt;up&gt;" in html
+    rows = unescape(html)
+    for name, title, *_ in report.ROWS:
+        assert rows.count(f"<th>{title}</th>") == (2 if "mislabelled" in name else 4), name
     assert "experiments.distill --a" in html
     for finding in summary["findings"]:
         assert f'<span class="badge {finding["verdict"]}">' in html

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from experiments import command_line
+from experiments.paper.rows import TABLE_2
 from experiments.paper.scale import PAPER, SCALES
-from experiments.paper.setting import ALL, PROG, TABLE, Setting, parts, validate
+from experiments.paper.setting import ALL, PROG, PUBLISHED, TABLE, Setting, parts, validate
 from experiments.paper.studies import studies
 
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     setting = command_line.parse(Setting(), PROG, arguments, flags=True)
 
     from distill_jax.environment import environment
-    from experiments.paper import document, listing, table2
+    from experiments.paper import document, listing, published, table2
     from experiments.paper.figures import FIGURES
     from experiments.paper.make import Maker
 
@@ -46,14 +47,19 @@ def main(arguments: Sequence[str]) -> None:
     maker.train(maker.without_texts(needed) if everything and setting.tokenizer is None else needed)
     drawn = {figure.name: said for figure in figures if (said := maker.draw(figure)) is not None}
     command = f"{PROG} {shlex.join(arguments)}"
+    tables = {}
     if everything or TABLE in setting.targets:
-        rows = maker.table()
-        console.print(Markdown(table2.lines(rows)))
-        if setting.json is not None:
-            made = environment(command)
-            command_line.write_json(setting.json, [row | {"environment": made} for row in rows])
-        if everything:
-            maker.write_all(drawn, rows, command)
+        tables[TABLE] = maker.table(TABLE_2, table2.rows)
+        console.print(Markdown(table2.lines(tables[TABLE])))
+    if everything or PUBLISHED in setting.targets:
+        tables[PUBLISHED] = maker.table(published.SETTINGS, published.rows)
+        console.print(Markdown(f"{published.LEGEND}\n{published.lines(tables[PUBLISHED])}"))
+    if setting.json is not None:
+        rows = tables[PUBLISHED if PUBLISHED in setting.targets else TABLE]
+        made = environment(command)
+        command_line.write_json(setting.json, [row | {"environment": made} for row in rows])
+    if everything:
+        maker.write_all(drawn, tables[TABLE], tables[PUBLISHED], command)
 
 
 if __name__ == "__main__":

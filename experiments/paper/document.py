@@ -7,7 +7,7 @@ from typing import Any
 
 from distill_jax import findings
 from distill_jax.errors import InputError
-from experiments.paper import table2
+from experiments.paper import published, table2
 from experiments.paper.outcome import Outcome
 from experiments.paper.scale import SCALES
 
@@ -22,7 +22,7 @@ CLAIMS = {  # of `findings`, in a few words
     "late_one_hot": "late one-hot undoes most",
 }
 FITTED = ("teacher", "one_hot", "kd")
-SIGNS = {"supported": "✓", "contradicted": "✗", "not supported": "○", "undecided": "?"}
+_BEYOND = ("prediction", "interpolation", "detection", "precision")  # figures
 
 
 def studies(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def of_claims(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
                 cells.append("")
                 continue
             finding = by_id[claim]
-            value = f"{SIGNS[finding['verdict']]} {findings.quoted(finding)}"
+            value = f"{findings.SIGNS[finding['verdict']]} {findings.quoted(finding)}"
             cells.append(f"**{value}**" if id(finding) in bold else value)
         cells.append(", ".join(f"{100 * study['fitted'][model]['mean']:.0f}" for model in FITTED))
         rows.append(cells)
@@ -106,6 +106,9 @@ def page(results: Mapping[str, Any]) -> str:
         LEGEND.format(chosen=BY_ANOTHER),
         of_claims(results["studies"]),
         together(results["studies"]),
+        "## The published version's claims\n",
+        published.LEGEND,
+        published.lines(results["published"]["rows"]),
         "## Figures\n",
     ]
     for name, figure in results["figures"].items():
@@ -122,13 +125,16 @@ def readme(path: Path) -> str:
     try:
         results = json.loads(path.read_text())
         rows = {name: study for name, study in results["studies"].items() if study["row"]}
-        captions = [results["figures"][name]["caption"] for name in ("prediction", "detection", "precision")]
+        # A file made by older code has no table of these claims and no figure of interpolation
+        said = [published.sentences(results["published"]["rows"])] if "published" in results else []
+        captions = [results["figures"][name]["caption"] for name in _BEYOND if name in results["figures"]]
     except OSError as error:
         raise InputError(f"--markdown {path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"--markdown {path}: is not results.json of `python -m experiments.paper all`") from error
     legend = LEGEND.format(chosen=BY_THEIR_OWN if _completed(rows) else BY_ANOTHER)
-    return "\n".join([legend, of_claims(rows), together(rows), *(f"- {caption}" for caption in captions)]) + "\n"
+    beyond = "".join(f"- {caption}\n" for caption in captions)
+    return "\n".join([legend, of_claims(rows), together(rows), *said, beyond])
 
 
 def _completed(of_studies: Mapping[str, Mapping[str, Any]]) -> bool:

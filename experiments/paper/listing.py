@@ -8,15 +8,17 @@ from rich.table import Table
 from experiments.paper.cost import Record, expected
 from experiments.paper.figures import FIGURES
 from experiments.paper.outcome import Outcome
+from experiments.paper.published import SETTINGS
 from experiments.paper.rows import TABLE_2
-from experiments.paper.setting import TABLE
+from experiments.paper.setting import PUBLISHED, TABLE
 from experiments.paper.studies import Planned
 
 
 def targets() -> dict[str, tuple[str, Sequence[str]]]:
     """Each figure and table: where it is in the paper, and the studies it needs at the paper's scale."""
     of_figures = {figure.name: (figure.paper or "beyond it", figure.studies) for figure in FIGURES.values()}
-    return of_figures | {TABLE: ("Table 2", tuple(row.name for row in TABLE_2))}
+    tables = {TABLE: ("Table 2", TABLE_2), PUBLISHED: ("published version", SETTINGS)}
+    return of_figures | {name: (where, tuple(pair.name for pair in of)) for name, (where, of) in tables.items()}
 
 
 def show(

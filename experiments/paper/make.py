@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,17 @@ from distill_jax.environment import environment
 from distill_jax.errors import InputError
 from distill_jax.files import write_result
 from experiments.complete import complete
-from experiments.paper import document, table2
+from experiments.paper import document, published
 from experiments.paper.cost import Record, committed, expected
 from experiments.paper.figures import Figure
 from experiments.paper.outcome import Outcome, finished
-from experiments.paper.rows import TABLE_2
+from experiments.paper.rows import Pair
 from experiments.paper.scale import PAPER
 from experiments.paper.setting import NEEDED, PROG, Setting
 from experiments.paper.studies import Planned, studies
 
 RESULTS = Path(__file__).parents[1] / "results"
+Rows = Callable[[Mapping[str, Outcome], Mapping[str, Mapping[str, Any]], str], list[dict[str, Any]]]
 _SEEDS = Setting().seeds
 
 
@@ -147,10 +148,10 @@ class Maker:
         }
         return "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items() if names)
 
-    def table(self) -> list[dict[str, Any]]:
-        """The 22 rows of Table 2; those that are not run say what would, and how long that is expected to take."""
+    def table(self, pairs: Sequence[Pair], rows: Rows) -> list[dict[str, Any]]:
+        """A table's rows by `rows`; those that are not run say what would, and how long that is expected to take."""
         records, not_run, of_paper = self.records(), {}, studies(PAPER)
-        for row in TABLE_2:
+        for row in pairs:
             here = row.name in self._plans  # if it has no stand-in it can be run at the paper's scale alone
             plan = self._plans[row.name] if here else of_paper[row.name]
             time = expected(plan, self._setting.seeds, records)
@@ -159,15 +160,22 @@ class Maker:
                 "expected_seconds": time and time.seconds,
                 "expected_on": time and time.device,
             }
-        return table2.rows(self.outcomes, not_run, self._setting.scale)
+        return rows(self.outcomes, not_run, self._setting.scale)
 
-    def write_all(self, figures: Mapping[str, Any], table: Sequence[Mapping[str, Any]], command: str) -> None:
+    def write_all(
+        self,
+        figures: Mapping[str, Any],
+        table: Sequence[Mapping[str, Any]],
+        of_published: Sequence[Mapping[str, Any]],
+        command: str,
+    ) -> None:
         """Writes all results, results.json, and the page that shows them, results.md."""
         results = {
             "environment": environment(command),
             "scale": self._setting.scale,
             "studies": document.studies(self.outcomes),
             "table2": table,
+            "published": published.together(of_published),
             "figures": figures,
         }
         _write_json(self.pictures / "results.json", results)

@@ -13,7 +13,7 @@ from distill_jax.errors import InputError
 from experiments.command_line import check_writable
 
 PROG = "python -m experiments.paper"
-TABLE = "table2"
+TABLE, PUBLISHED = "table2", "published"
 ALL = "all"
 NEEDED = {
     "--tokenizer": "must be that of RoBERTa's tokenizer, vocab.json and merges.txt, or tokenizer.json",
@@ -26,8 +26,9 @@ class Setting:
     """The paper's experiments. Studies that are missing are trained, those there are used again."""
 
     targets: tyro.conf.Positional[tuple[str, ...]] = ()
-    """What to make: names of figures ('fig1' is all parts of it) or of studies, 'table2' (which trains nothing: what is
-    not there is said to be not run), or 'all', without the texts where no tokenizer is given. --list shows them."""
+    """What to make: names of figures ('fig1' is all parts of it) or of studies, 'table2' or 'published' (which train
+    nothing: what is not there is said to be not run), or 'all', without the texts where no tokenizer is given. --list
+    shows them."""
     scale: Literal["paper", "small"] = "paper"
     """'paper': its data, networks and recipes. 'small': stand-ins for a CPU, two hours on 2 cores for all images."""
     data_dir: Path | None = None
@@ -46,7 +47,7 @@ class Setting:
     figures: Path | None = None
     """Folder for the figures and their page [default: figures/ in the scale's folder]."""
     json: Path | None = None
-    """File for the 22 rows of Table 2, where it is made."""
+    """File for the 22 rows of Table 2, where it is made, or for the settings of 'published'."""
     list: bool = False
     """Show every figure, table and study, what is there, and how long the rest is expected to take."""
     markdown: Path | None = None
@@ -74,19 +75,21 @@ def validate(setting: Setting, figures: list[str], studies: Collection[str], of_
     Raises:
       InputError: one line that names the option, its value and what would be right.
     """
-    known = [ALL, TABLE, *figures, *studies]
+    known = [ALL, TABLE, PUBLISHED, *figures, *studies]
     for target in setting.targets:
         if target in of_paper and target not in studies:
             raise InputError(f"{target} has no stand-in at --scale {setting.scale}; must be made at --scale paper")
         if target not in known and not parts(target, figures):
             near = difflib.get_close_matches(target, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {ALL}, {TABLE} and what --list shows"
+            hint = f"did you mean {near[0]}?" if near else f"there are {ALL} and what --list shows"
             raise InputError(f"{target!r} is no figure, table or study; {hint}")
     if setting.seeds < 1:
         raise InputError(f"--seeds {setting.seeds}: must be 1 or more")
     check_writable("--json", setting.json, ".json")
-    if setting.json is not None and not {ALL, TABLE} & set(setting.targets):
-        raise InputError(f"--json {setting.json}: is for the rows of Table 2; name {TABLE} or {ALL} too")
+    if setting.json is not None and not {ALL, TABLE, PUBLISHED} & set(setting.targets):
+        raise InputError(f"--json {setting.json}: is for the rows of a table; name {TABLE}, {PUBLISHED} or {ALL} too")
+    if setting.json is not None and {TABLE, PUBLISHED} <= set(setting.targets):
+        raise InputError(f"--json {setting.json}: is for the rows of one table; name {TABLE} or {PUBLISHED}, not both")
     if setting.data_dir is not None and not setting.data_dir.expanduser().is_dir():
         raise InputError(f"--data-dir {setting.data_dir}: is no folder; must hold the prepared data")
     for option, folder in (("--tokenizer", setting.tokenizer), ("--pretrained", setting.pretrained)):

@@ -53,8 +53,8 @@ def _row(row: Row, outcome: Outcome | None, not_run: Mapping[str, Any], scale: s
     if outcome is None:
         return said | {"command": None, "expected_seconds": None, "expected_on": None} | not_run
     accuracy = outcome.summary["accuracy"]
-    ours = {s: {m: _percent(accuracy[f"{s}_accuracy"]["models"][m]) for m in MODELS} for s in SPLITS}
-    gain = _percent(accuracy["test_accuracy"]["paired"]["kd_minus_one_hot"])
+    ours = {s: {m: percent(accuracy[f"{s}_accuracy"]["models"][m]) for m in MODELS} for s in SPLITS}
+    gain = percent(accuracy["test_accuracy"]["paired"]["kd_minus_one_hot"])
     said |= {"stands_for": outcome.plan.title, "step": outcome.last, "n": outcome.seeds, "ours": ours | {"gain": gain}}
     if scale == "small":
         return said | {"status": f"stand-in; gain {verdict(gain, 1)}"}
@@ -64,7 +64,8 @@ def _row(row: Row, outcome: Outcome | None, not_run: Mapping[str, Any], scale: s
     return said | {"difference": differences, "status": status}
 
 
-def _percent(value: Mapping[str, Any]) -> dict[str, Any]:
+def percent(value: Mapping[str, Any]) -> dict[str, Any]:
+    """An interval of a share, JSON with its values `per_seed`, in %."""
     scaled = {k: None if value[k] is None else 100 * value[k] for k in ("mean", "low", "high")}
     return {**value, **scaled, "per_seed": [100 * of_seed for of_seed in value["per_seed"]]}
 
@@ -95,7 +96,12 @@ def lines(table: Sequence[Mapping[str, Any]]) -> str:
         else:
             cells += [number(None)] * 3
         body.append([*cells, row["status"]])
-    missing = [
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in body) + "\n" + missing(table)
+
+
+def missing(table: Sequence[Mapping[str, Any]]) -> str:
+    """The commands of the rows that are not run, in Markdown, with their expected times."""
+    commands = [
         f"- not run: `{row['command']}`, expected time "
         + (
             "not measured"
@@ -105,4 +111,4 @@ def lines(table: Sequence[Mapping[str, Any]]) -> str:
         for row in table
         if row["status"] == "not run" and row["command"]
     ]
-    return "".join(f"{line}\n" for line in [*(f"| {' | '.join(cells)} |" for cells in body), "", *missing])
+    return "".join(f"{line}\n" for line in commands)

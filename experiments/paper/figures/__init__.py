@@ -2,8 +2,9 @@
 
 import functools
 
-from experiments.paper.figures import beyond, measures, right, scatter, switching
+from experiments.paper.figures import beyond, interpolation, measures, right, scatter, switching
 from experiments.paper.figures.drawn import Drawn, Figure
+from experiments.paper.published import SETTINGS
 from experiments.paper.rows import IMAGE_ROWS, TABLE_2
 
 __all__ = ["FIGURES", "Drawn", "Figure"]
@@ -131,6 +132,14 @@ _ALL = (
         "are the same network.",
         tuple(row.name for row in IMAGE_ROWS),
         beyond.prediction,
+    ),
+    Figure(
+        "interpolation",
+        "",
+        "Does it matter whether the teacher interpolates? A marker for each setting, filled where teacher and student "
+        "are the same network; those right of the upright line do. The switches are the late ones.",
+        tuple(pair.name for pair in SETTINGS),
+        interpolation.draw,
     ),
     Figure(
         "detection",

@@ -13,10 +13,9 @@ from distill_jax.findings import verdict
 from distill_jax.plots.style import GUIDE, bars, grid, heading
 from distill_jax.setting import MODELS
 from distill_jax.statistics import over_seeds, paired, quote, rank_correlation
-from experiments.paper.figures.drawn import Drawn
+from experiments.paper.figures.drawn import Drawn, looks
 from experiments.paper.outcome import CONTROL, KD, Outcome
 
-_MARKERS = "osD^"  # of data sets
 SCORES = {
     "x": ("$-X$: teacher alone", {"color": "#000000", "linestyle": (0, (1, 1.5))}),
     "gap_control": ("$X - Y$, control", {"color": "#E69F00", "linestyle": (0, (6, 2))}),
@@ -33,20 +32,15 @@ def prediction(outcomes: Sequence[Outcome]) -> Drawn:
     """
     numbers: dict[str, Any] = {"settings": {}}
     figure, axes = grid(1, 2, 5.6, 4.6)
-    markers = dict(zip(dict.fromkeys(outcome.plan.row.dataset for outcome in outcomes), _MARKERS, strict=True))
-    sentences = []
+    sentences, styles = [], looks(outcomes)
     for axis, split in zip(axes[0], plots.SPLITS, strict=True):
         underfitting, gains = [], []
-        for outcome in outcomes:
+        for outcome, style in zip(outcomes, styles, strict=True):
             gap = preferred(outcome.summary["deviations"][KD][split], "mean_gap_hard")
             gain = outcome.summary["accuracy"]["test_accuracy"]["paired"]["kd_minus_one_hot"]
             numbers["settings"].setdefault(outcome.plan.name, {"gain": gain})[f"{split}_gap"] = gap
             underfitting.append(-gap["mean"])
             gains.append(gain["mean"])
-            row = outcome.plan.row
-            style = {"marker": markers[row.dataset], "ls": "", "label": outcome.plan.title}
-            style["color"] = "#0072B2" if row.student.startswith("ResNet") else "#D55E00"
-            style |= {} if row.teacher == row.student else {"mfc": "white"}
             wide = (
                 np.array([[gap["high"] - gap["mean"]], [gap["mean"] - gap["low"]]]) if gap["low"] is not None else None
             )

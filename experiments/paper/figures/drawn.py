@@ -10,6 +10,8 @@ from distill_jax.findings import verdict
 from distill_jax.statistics import quote
 from experiments.paper.outcome import Outcome
 
+_SHAPES = "osD^vP*X"  # of data sets
+
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
@@ -55,6 +57,22 @@ class Figure:
                 f"({n.capitalize()}.)",
             ]
         )
+
+
+def looks(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """How settings are marked where each is one point.
+
+    A shape for each data set, a colour for residual networks and one for others as students, filled where the teacher
+    is the same network.
+    """
+    shapes = dict(zip(dict.fromkeys(outcome.plan.row.dataset for outcome in outcomes), _SHAPES, strict=False))
+    found = []
+    for outcome in outcomes:
+        row = outcome.plan.row
+        style = {"marker": shapes[row.dataset], "ls": "", "label": outcome.plan.title}
+        style["color"] = "#0072B2" if row.student.startswith("ResNet") else "#D55E00"
+        found.append(style | ({} if row.teacher == row.student else {"mfc": "white"}))
+    return found
 
 
 def gap_sentence(title: str, which: str, kd: Mapping[str, Any], control: Mapping[str, Any]) -> str:

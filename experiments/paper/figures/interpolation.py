@@ -1,0 +1,70 @@
+"""Beyond the paper: is what distillation does another where the teacher interpolates, that is, fits all its points?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from distill_jax.plots.style import GUIDE, bars, grid, heading
+from distill_jax.statistics import quote
+from experiments.paper import published
+from experiments.paper.figures.drawn import Drawn, looks
+from experiments.paper.outcome import Outcome
+
+_LEVEL = {"slope_train": 1.0, "slope_test": 1.0}  # of no effect; 0 elsewhere
+_LABELS = {
+    "gain": "distilled: test accuracy\nless the control's, points",
+    "slope_train": "slope of $Y$ on $X$,\ntraining points",
+    "slope_test": "slope of $Y$ on $X$,\ntest points",
+    "one_hot_to_kd": "one-hot → KD: test accuracy\nless the control's, points",
+    "kd_to_one_hot": "KD → one-hot: test accuracy\nless the control's, points",
+}
+_TICKS = (50, 80, 95, 99, 99.9, 99.99)
+
+
+def draw(outcomes: Sequence[Outcome]) -> Drawn:
+    """A panel for each of `published.AXES` against the teacher's training accuracy, a marker for each setting.
+
+    Accuracies go by the logarithm of the share that is wrong; one of 100% is drawn as if half an example were.
+    """
+    found = [published.measured(outcome) for outcome in outcomes]
+    correlations = published.correlations(found)
+    figure, axes = grid(2, 3, 4.0, 3.6)
+    axes[1, 2].set_axis_off()
+    styles = looks(outcomes)
+    for axis, name in zip(axes.flat, published.AXES, strict=False):
+        for outcome, of, style in zip(outcomes, found, styles, strict=True):
+            least = 50 / outcome.summary["study"]["train_examples"]
+            place = _place(min(of["teacher_train_accuracy"]["mean"], 100 - least))
+            bars(axis, [place], [published.value_on(name, of)], **style)
+        axis.axhline(_LEVEL.get(name, 0.0), **GUIDE)
+        axis.axvline(_place(published.INTERPOLATES), **GUIDE)
+        axis.set(xlabel="teacher's training accuracy, %", ylabel=_LABELS[name])
+        _ticks(axis)
+        axis.grid(alpha=0.25)
+        lines = [f"rank correlation {quote(correlations[name], sign=True)}"] if correlations else []
+        heading(axis, "", lines)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    names = [outcome.plan.name for outcome in outcomes]
+    numbers = {"settings": dict(zip(names, found, strict=True)), "rank_correlations": correlations}
+    said = "; ".join(f"{published.AXES[name]} {quote(value, sign=True)}" for name, value in correlations.items())
+    sentences = (
+        [f"Rank correlation of the teacher's training accuracy, n = {len(outcomes)}, with {said}."] if said else []
+    )
+    sentences.append(
+        "Slopes of settings whose student is another network are also of what that network's logits are like. Settings "
+        "that share data or a teacher are not independent: the intervals are too narrow for that."
+    )
+    return Drawn(figure, numbers, sentences)
+
+
+def _place(accuracy: float) -> float:
+    return -np.log10(100 - accuracy)
+
+
+def _ticks(axis: Axes) -> None:
+    low, high = axis.get_xlim()
+    places = {f"{tick:g}": _place(tick) for tick in _TICKS}
+    shown = {label: place for label, place in places.items() if low <= place <= high}
+    axis.set_xticks(list(shown.values()), list(shown), fontsize=8)
