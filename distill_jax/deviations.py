@@ -16,7 +16,7 @@ a tenth of all, easy ones another, and somebody must choose the class and the te
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 BINS = 15  # of the calibration error, equally wide in confidence
 ClassFrom = Literal["teacher", "true"]
+TENTHS = ("underfit_fraction_hard", "underfit_fraction_easy", "mean_gap_hard", "mean_gap_easy")
+CROSSED = (*TENTHS, "slope_instrumented")  # at points that another seed's teacher has chosen
 _BLOCK = 8192  # examples turned to float64 at once
 
 
@@ -100,12 +102,12 @@ class Comparison:
     """A student against its teacher, by either choice of class and tenths.
 
     Attributes:
-      own: chosen by the student's own teacher, as in the paper.
+      own: chosen by the student's own teacher, as in the paper; with the columns of `PerExample` if by `compare`.
       crossed: chosen by a teacher of another seed; None where there is none.
       spread: cov(Z, X) of the crossed points of all seeds together, see `slopes.instrumented`; None for these alone.
     """
 
-    own: PerExample
+    own: Points
     crossed: Points | None = None
     spread: float | None = None
 
@@ -129,15 +131,32 @@ def compare(
       InputError: as `per_example`.
     """
     own = per_example(teacher, student, class_from)
-    if selector is None:
-        return Comparison(own)
-    _check_pair(teacher, selector)
+    return Comparison(own, None if selector is None else points(teacher, [student], selector, class_from)[0])
+
+
+def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: ClassFrom = "teacher") -> list[Points]:
+    """Some students of one teacher at the points of one who chooses class and order, who may be that teacher itself.
+
+    Args:
+      teacher, students, selector: dumps with the same ids in the same order.
+      class_from: as of `compare`.
+
+    Raises:
+      InputError: as `per_example`.
+    """
+    for dump in (*students, selector):
+        _check_pair(teacher, dump)
     index = selector.logits.argmax(axis=1) if class_from == "teacher" else selector.true_label
-    x, y, z = (phi(dump.logits, index) for dump in (teacher, student, selector))
-    if not np.isfinite(z).all():
-        raise InputError(f"{_named(selector)} holds logits that are not finite; the training behind it has diverged")
-    row = np.argsort(z, kind="stable")
-    return Comparison(own, Points(row, x[row], y[row], z[row]))
+    dumps = [selector, *students] if selector is teacher else [selector, *students, teacher]
+    # All at once, which for few examples takes little longer than one
+    of_dumps = phi(np.concatenate([dump.logits for dump in dumps]), np.tile(index, len(dumps))).reshape(len(dumps), -1)
+    for dump, finite in zip(dumps, np.isfinite(of_dumps).all(axis=1), strict=True):
+        if not finite:
+            raise InputError(f"{_named(dump)} holds logits that are not finite; the training behind it has diverged")
+    row = np.argsort(of_dumps[0], kind="stable")
+    z, *ys = np.take(of_dumps, row, axis=1)
+    x = z if selector is teacher else ys.pop()
+    return [Points(row, x, y, z) for y in ys]
 
 
 def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher") -> PerExample:
@@ -176,17 +195,13 @@ def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher")
 def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[str, float]:
     """The statistics of `deviations`, of some rows of the paper's choice, int [n] [default: all]."""
     e = comparison.own
-    if rows is not None:  # sorted rows are sorted by x, as the tenths below need
+    if rows is not None:  # sorted rows are sorted by x, as the tenths need
         rows = np.sort(rows)
         e = PerExample(**{f.name: getattr(e, f.name)[rows] for f in dataclasses.fields(e)})
-    result = {f"{name}_as_in_paper": value for name, value in _tenths(e).items()}
-    if comparison.crossed is not None:
-        c = comparison.crossed
-        result |= _tenths(c) | {"slope_instrumented": slopes.instrumented(c.x, c.y, c.z, comparison.spread)}
+    result = decisive(dataclasses.replace(comparison, own=e))
     bins = np.minimum((e.confidence * BINS).astype(int), BINS - 1)
     excess = np.bincount(bins, weights=e.confidence - e.correct, minlength=BINS)
     result |= {
-        "slope_least_squares": slopes.least_squares(e.x, e.y),
         "slope_theil_sen": slopes.theil_sen(e.x, e.y, every=1 if rows is None else 20),
         "calibration_error": np.abs(excess).sum() / len(e.x),
     }
@@ -200,6 +215,16 @@ def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[st
             "mislabelled_fitted": e.correct[e.mislabelled].mean(),
         }
     return {name: float(value) for name, value in result.items()}
+
+
+def decisive(comparison: Comparison) -> dict[str, float]:
+    """Those of the statistics of `deviations` that the verdicts on a student's deviations are made by."""
+    own, crossed = comparison.own, comparison.crossed
+    result = {f"{name}_as_in_paper": value for name, value in _tenths(own).items()}
+    if crossed is not None:
+        slope = slopes.instrumented(crossed.x, crossed.y, crossed.z, comparison.spread)
+        result |= _tenths(crossed) | {"slope_instrumented": slope}
+    return result | {"slope_least_squares": slopes.least_squares(own.x, own.y)}
 
 
 def deviations(
@@ -242,13 +267,9 @@ def preferred(values: Mapping[str, Any], name: str) -> Any:
 
 def _tenths(points: Points) -> dict[str, float]:
     gap = points.y - points.x
-    hard, *_, easy = np.array_split(gap, 10)
-    return {
-        "underfit_fraction_hard": (hard < 0).mean(),
-        "underfit_fraction_easy": (easy < 0).mean(),
-        "mean_gap_hard": hard.mean(),
-        "mean_gap_easy": easy.mean(),
-    }
+    hard, easy = gap[: -(-len(gap) // 10)], gap[-(len(gap) // 10) :]  # as `np.array_split` does
+    values = (hard < 0).mean(), (easy < 0).mean(), hard.mean(), easy.mean()
+    return dict(zip(TENTHS, values, strict=True))
 
 
 def gap_by_decile(points: Points, rows: np.ndarray | None = None) -> np.ndarray:
@@ -295,8 +316,10 @@ def _named(dump: Dump) -> str:
 
 
 def _check_pair(teacher: Dump, other: Dump) -> None:
-    pair = f"teacher {_named(teacher)} and other {_named(other)}"
+    def pair() -> str:
+        return f"teacher {_named(teacher)} and other {_named(other)}"
+
     if not np.array_equal(teacher.id, other.id) or teacher.logits.shape != other.logits.shape:
-        raise InputError(f"{pair} differ in their examples or classes; give dumps of one split of one data set")
+        raise InputError(f"{pair()} differ in their examples or classes; give dumps of one split of one data set")
     if len(teacher.id) < 10:
-        raise InputError(f"{pair} hold {len(teacher.id)} examples; hard and easy tenths need 10 or more")
+        raise InputError(f"{pair()} hold {len(teacher.id)} examples; hard and easy tenths need 10 or more")

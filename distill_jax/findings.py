@@ -68,7 +68,7 @@ def findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     result = []
     for split in ("train", "test"):
-        result += [_below(summary, split), _hard(summary, split), *_exaggerates(summary, split)]
+        result += of_deviations(summary["deviations"], split)
     if summary["study"]["train_mislabelled"]:
         result.append(_mislabelled(summary))
     accuracy = summary["accuracy"]["test_accuracy"]
@@ -100,13 +100,24 @@ def findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     return result
 
 
+def of_deviations(deviations: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
+    """The findings on a student's deviations on one split.
+
+    Args:
+      deviations: of 'kd' and of the control, [student][split][name] an interval as of `comparisons.intervals`; by the
+        cross-fitted values, or by those as in the paper where there are no others.
+      split: 'train' or 'test'.
+    """
+    return [_below(deviations, split), _hard(deviations, split), *_exaggerates(deviations, split)]
+
+
 _SEEN = {"train": ("training", "Figures 1a and 2"), "test": ("test", "Figures 5 to 7")}
 _PUBLISHED = "the published version, arXiv:2301.12923"
 
 
-def _below(summary: Mapping[str, Any], split: str) -> dict[str, Any]:
+def _below(deviations: Mapping[str, Any], split: str) -> dict[str, Any]:
     """The claim as the paper has it: Y below X, on average of the hard points."""
-    values = summary["deviations"]["kd"][split]
+    values = deviations["kd"][split]
     gap, share = (preferred(values, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
     where, figures = _SEEN[split]
     return {
@@ -128,8 +139,8 @@ def _as_in_paper(value: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     return f" Of the points that the student's own teacher finds hard, as in the paper, {quote(value, sign=True)}."
 
 
-def _hard(summary: Mapping[str, Any], split: str) -> dict[str, Any]:
-    kd, control = (summary["deviations"][model][split] for model in ("kd", "one_hot"))
+def _hard(deviations: Mapping[str, Any], split: str) -> dict[str, Any]:
+    kd, control = (deviations[model][split] for model in ("kd", "one_hot"))
     where, figures = _SEEN[split]
     gap, share = (preferred(kd, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
     control_gap, control_share = (preferred(control, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
@@ -159,9 +170,9 @@ def _hard(summary: Mapping[str, Any], split: str) -> dict[str, Any]:
     }
 
 
-def _exaggerates(summary: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
+def _exaggerates(deviations: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
     """The measure of the paper's published version: a slope of Y on X above 1, and above the control's."""
-    kd, control = (summary["deviations"][model][split] for model in ("kd", "one_hot"))
+    kd, control = (deviations[model][split] for model in ("kd", "one_hot"))
     name = "slope_instrumented" if "slope_instrumented" in kd else "slope_least_squares"
     slope, of_control = kd[name], control[name]
     where, _ = _SEEN[split]

@@ -7,12 +7,13 @@ the examples, nothing about another seed, and is therefore labelled.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 Statistic = Callable[[int, np.ndarray | None], dict[Any, float]]  # (seed, rows) -> values by name
@@ -25,7 +26,7 @@ class Interval:
     Attributes:
       mean: the mean over seeds, or the value of the one seed.
       low, high: ends of the interval; NaN where there is none.
-      n: number of seeds, of pairs of seeds, or of settings.
+      n: number of seeds, of pairs of seeds, of settings, or of studies.
       level: what the interval ranges over.
     """
 
@@ -33,23 +34,26 @@ class Interval:
     low: float
     high: float
     n: int
-    level: Literal["seeds", "pairs", "examples", "settings"]
+    level: Literal["seeds", "pairs", "examples", "settings", "studies"]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON: mean, low, high, n, level; null for what is not finite."""
-        fields = dataclasses.asdict(self)
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in fields.items()}
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in vars(self).items()}
 
     def within(self, least: float, most: float) -> "Interval":
         """The same where the truth is known to lie in [least, most]: what is outside is cut off, at no loss.
 
         An interval of a share over few seeds may reach past 0 or 1; it covers the truth as often without that part.
         """
-        return dataclasses.replace(self, low=max(self.low, least), high=min(self.high, most))
+        return Interval(self.mean, max(self.low, least), min(self.high, most), self.n, self.level)
 
 
-def over_seeds(values: Sequence[float]) -> Interval:
+def over_seeds(values: Sequence[float], wider: float = 1.0) -> Interval:
     """Mean and Student-t 95% interval of one value per seed, [n]. One seed has a mean and no interval.
+
+    Args:
+      values: of the seeds.
+      wider: how many times as wide as of independent seeds the interval is.
 
     Raises:
       ValueError: no values.
@@ -59,8 +63,8 @@ def over_seeds(values: Sequence[float]) -> Interval:
         raise ValueError("no values to take an interval of")
     mean, half = float(array.mean()), math.nan
     if array.size > 1:
-        quantile = stats.t.ppf((1 + CONFIDENCE) / 2, array.size - 1)
-        half = float(quantile * array.std(ddof=1) / math.sqrt(array.size))
+        deviation = math.sqrt(np.square(array - mean).sum() / (array.size - 1))
+        half = wider * _quantile(array.size - 1) * deviation / math.sqrt(array.size)
     return Interval(mean, mean - half, mean + half, array.size, "seeds")
 
 
@@ -91,13 +95,22 @@ def ratio_of_means(a: Sequence[float], b: Sequence[float]) -> Interval:
     low = high = math.nan
     if n > 1:
         # The ratios r for which the t-interval of a - r b includes zero: a quadratic in r.
-        factor = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) ** 2 / n
+        factor = _quantile(n - 1) ** 2 / n
         cov = np.cov(a, b) * factor
         two, one, zero = mean_b**2 - cov[1, 1], mean_a * mean_b - cov[0, 1], mean_a**2 - cov[0, 0]
         if two > 0:
             root = math.sqrt(max(one**2 - two * zero, 0.0))
             low, high = (one - root) / two, (one + root) / two
     return Interval(float(mean_a / mean_b), low, high, n, "seeds")
+
+
+def proportion(times: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+    """How often something happened in n independent studies, with Clopper and Pearson's (1934) interval.
+
+    One of 95% lies above the true rate in at most 2.5% of all cases, and below it in as many, however rare it is.
+    """
+    interval = stats.binomtest(times, n).proportion_ci(confidence, method="exact")
+    return Interval(times / n, float(interval.low), float(interval.high), n, "studies")
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> Interval:
@@ -129,16 +142,14 @@ def holm(intervals: Sequence[Mapping[str, Any]]) -> list[bool]:
     That is by Holm's (1979) correction, which keeps the chance of a single false one among them at 5%. Intervals
     without ends, as of one seed, or without width, which show nothing, count as tests that were not made.
     """
-    p = []
-    for value in intervals:
+    statistic, freedoms = np.full(len(intervals), np.nan), np.ones(len(intervals))
+    for at, value in enumerate(intervals):
         if value["n"] > 1 and value["low"] is not None and value["high"] > value["low"]:
-            freedom = value["n"] - 1
+            freedoms[at] = value["n"] - 1
             # Of an interval that ends where its value must, the other side has the whole width.
             half = max(value["high"] - value["mean"], value["mean"] - value["low"])
-            error = half / stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
-            p.append(2 * stats.t.sf(abs(value["mean"]) / error, freedom))
-        else:
-            p.append(math.inf)
+            statistic[at] = abs(value["mean"]) / (half / _quantile(value["n"] - 1))
+    p = np.where(np.isnan(statistic), np.inf, 2 * special.stdtr(freedoms, -statistic))
     order = np.argsort(p, kind="stable")
     tests = int(np.isfinite(p).sum())
     passed = np.zeros(len(p), bool)
@@ -176,6 +187,7 @@ def intervals(
     seeds: int,
     examples: int,
     possible: Callable[[Hashable], tuple[float, float]] = lambda _: (-math.inf, math.inf),
+    wider: Callable[[Hashable], float] = lambda _: 1.0,
 ) -> dict[Any, dict[str, Any]]:
     """Intervals of named values as JSON, each with its values `per_seed`.
 
@@ -184,10 +196,11 @@ def intervals(
       seeds: over which the intervals are, if there is more than one; else they are over examples.
       examples: rows of the one seed.
       possible: by name, between which values the truth lies, which an interval does not leave.
+      wider: by name, how many times as wide as of independent seeds the interval must be.
     """
     per_seed = [statistic(seed, None) for seed in range(seeds)]
     if seeds > 1:
-        found = {k: over_seeds([values[k] for values in per_seed]) for k in per_seed[0]}
+        found = {k: over_seeds([values[k] for values in per_seed], wider(k)) for k in per_seed[0]}
     else:
         found = over_examples(lambda rows: statistic(0, rows), examples)
     return {k: _quoted(v.within(*possible(k)), [values[k] for values in per_seed]) for k, v in found.items()}
@@ -202,6 +215,12 @@ def shifted(value: Mapping[str, Any], by: float) -> dict[str, Any]:
     """An interval, JSON with its values `per_seed`, less a constant."""
     ends = {k: None if value[k] is None else value[k] - by for k in ("mean", "low", "high")}
     return {**value, **ends, "per_seed": [None if v is None else v - by for v in value["per_seed"]]}
+
+
+@functools.cache
+def _quantile(freedom: int) -> float:
+    """Of Student's t with so many degrees of freedom: SciPy takes longer for it than all of an interval's rest."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def _quoted(interval: Interval, values: Sequence[float]) -> dict[str, Any]:
