@@ -39,21 +39,27 @@ def quoted(finding: Mapping[str, Any]) -> str:
 
 
 def multiplicity(of_all: Sequence[Mapping[str, Any]]) -> str:
-    """A sentence on how many of several findings' intervals over seeds exclude zero, each by itself and together."""
-    tested = [f["difference"] for f in of_all if verdict(f["difference"], 1) != "undecided"]
-    alone = sum(verdict(difference, 1) != "not supported" for difference in tested)
+    """A sentence on how many of several findings are decided by their intervals, each by itself and all together."""
+    tested = sum(map(_is_test, of_all))
+    alone = sum(f["verdict"] in ("supported", "contradicted") for f in of_all)
     return (
-        f"Each interval has its 95% by itself: of {len(tested)} here {alone} exclude zero, {sum(holm(tested))} "
-        "also by Holm's correction for their number."
+        f"Each interval has its 95% by itself: of {tested} here {alone} exclude zero and decide a claim, "
+        f"{sum(corrected(of_all))} also by Holm's correction for the number of them all."
     )
 
 
 def corrected(of_all: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Which of several findings are decided by an interval that excludes zero also by Holm's correction."""
-    passed = holm([finding["difference"] for finding in of_all if verdict(finding["difference"], 1) != "undecided"])
-    also = iter(passed)
-    found = [verdict(f["difference"], 1) != "undecided" and next(also) for f in of_all]
-    return [here and f.get("verdict") != "undecided" for here, f in zip(found, of_all, strict=True)]
+    """Which of several findings are decided by an interval that excludes zero also by Holm's correction.
+
+    Of findings that stay undecided the intervals count as tests all the same.
+    """
+    passed = iter(holm([finding["difference"] for finding in of_all if _is_test(finding)]))
+    also = [_is_test(finding) and next(passed) for finding in of_all]
+    return [here and finding["verdict"] != "undecided" for here, finding in zip(also, of_all, strict=True)]
+
+
+def _is_test(finding: Mapping[str, Any]) -> bool:
+    return verdict(finding["difference"], 1) != "undecided"
 
 
 def findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -214,7 +214,7 @@ def test_one_seed_is_called_one_seed(one_seed):
     workdir, summary = one_seed
     assert {f["verdict"] for f in summary["findings"]} == {"undecided"}
     assert all("One seed" in f["evidence"] for f in summary["findings"])
-    assert "of 0 here 0 exclude zero, 0 also" in findings.multiplicity(summary["findings"])
+    assert "of 0 here 0 exclude zero and decide a claim, 0 also" in findings.multiplicity(summary["findings"])
     assert "underfits_mislabelled" not in {f["id"] for f in summary["findings"]}
     assert "mean_gap_hard" not in summary["deviations"]["kd"]["test"]
     assert summary["control_check"] is None
