@@ -175,7 +175,7 @@ def lines(said: Mapping[str, Any]) -> str:
             "",
         ),
         (
-            "gap on hard training points less the control's (phi)",
+            "gap on hard training points less the control's (phi); their own teacher chooses them, whose luck is in it",
             "below 0",
             quote(gap, sign=True),
             supported(gap, -1),
