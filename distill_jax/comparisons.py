@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from distill_jax.dumps import Dump
 
 CONTROL = "one_hot"
-SHARES = (  # in their names
-    *("accuracy", "underfit_fraction", "agreement", "imitation_blocked", "mislabelled_fitted", "calibration_error"),
+SHARES = frozenset(  # in their names
+    ("accuracy", "underfit_fraction", "agreement", "imitation_blocked", "mislabelled_fitted", "calibration_error")
 )
 Read = Callable[[str, int], "Dump"]  # (model, seed) -> its dump of one split and step
 
