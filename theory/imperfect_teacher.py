@@ -47,16 +47,23 @@ def logit_error(tau: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) -> Array
 
 @float64
 def supervision_error(classes: ArrayLike, tau: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) -> Array:
-    """The greatest |q_k - p_k| / p_k on S+ and S- over all such teachers, all nodes off at once (Lemma B.2)."""
+    """The greatest |q_k - p_k| / p_k on S+ and S- over all such teachers, all nodes off at once (Lemma B.2).
+
+    By logarithms: where alpha_te tau is above 1,400 the probabilities' inverses are beyond float64.
+    """
     tau, alpha_te = jnp.asarray(tau, jnp.float64), jnp.asarray(alpha_te, jnp.float64)
-    others = jnp.asarray(classes, jnp.float64) - 2
+    others = jnp.log(jnp.asarray(classes, jnp.float64) - 2)
+
+    def log_inverse(own: Array, beside: Array) -> Array:
+        """-log of the probability of a node with this logit, where one other has the second and all others 0."""
+        return jnp.logaddexp(jnp.logaddexp(0.0, beside - own), others - own)
+
     found = []
     for mine, other in ((tau, tau / 2), (tau / 2, tau)):
         own, beside = extreme_logits(mine, alpha_te, eps_te), extreme_logits(other, alpha_te, eps_te)
-        perfect = 1 + jnp.exp(alpha_te * (other - mine)) + others * jnp.exp(-alpha_te * mine)
+        perfect = log_inverse(alpha_te * mine, alpha_te * other)
         for i in (0, 1):
-            reached = 1 + jnp.exp(beside[1 - i] - own[i]) + others * jnp.exp(-own[i])
-            found.append(abs(perfect / reached - 1))
+            found.append(abs(jnp.expm1(perfect - log_inverse(own[i], beside[1 - i]))))
     return jnp.stack(jnp.broadcast_arrays(*found)).max(0)
 
 

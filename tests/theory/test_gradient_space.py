@@ -337,3 +337,11 @@ def test_limits_of_the_sums_by_counting_pairs():
         crossed = sum(w * examples[i][1] * examples[j][0] for (i, j), w in weight.items())
         assert float(imperfect_teacher.absolute_sum(m, *gamma)) == pytest.approx(squares)
         assert float(imperfect_teacher.cross_sum(m, *gamma, *gap)) == pytest.approx(crossed)
+
+
+@pytest.mark.parametrize("eps_te", [0.0, 1e-12])
+def test_probabilities_that_float64_has_not_have_the_errors_of_lesser_ones(eps_te):
+    far = imperfect_teacher.supervision_error(3, 20.0, 80.0, eps_te)  # e^(alpha tau / 2) is beyond float64
+    near = imperfect_teacher.supervision_error(3, 20.0, 20.0, 16 * eps_te)  # as much off in the logits
+    assert np.isfinite(far)
+    np.testing.assert_allclose(far, near, rtol=1e-4, atol=1e-12)
