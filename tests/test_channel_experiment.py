@@ -139,6 +139,10 @@ def test_the_command_writes_numbers_beside_the_paper_s_and_figures(tmp_path, cap
     assert "distillation_sign_share" in shown
     assert "Reading printed: the formulas as printed" in shown
     assert lines(said).count("\n") == 2 + 13
+    for share, verdicts in ((0.7, ["reproduced", "most seeds"]), (0.1, ["one seed in 10"]), (0.0, ["no seed"])):
+        claims = rows(said | {"student_cos_higher_in_all_classes": everywhere | {"mean": share}})
+        found = [claim.verdict for claim in claims if claim.paper in ("consistently", "the one shown")]
+        assert found[-len(verdicts) :] == verdicts
 
 
 def test_every_reading_is_a_choice_and_departs_from_the_default_in_values_that_can_be():
