@@ -54,9 +54,9 @@ READINGS = {
         _MARGIN | {"alpha": 0.07},
     ),
     "margin": Reading(
-        "the similar margin and the truncation as in 'sphere', and alpha is 0.065, not 0.01, chosen for the paper's "
+        "the similar margin and the truncation as in 'sphere', and alpha is 0.0625, not 0.01, chosen for the paper's "
         "gain",
-        _MARGIN | {"truncate": "z", "alpha": 0.065},
+        _MARGIN | {"truncate": "z", "alpha": 0.0625},
     ),
 }
 
