@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import get_args, get_type_hints
 
 import command
 import jax
@@ -11,17 +12,18 @@ from pages import PAGES, ROOT, blocks
 
 from distill_jax.errors import InputError
 from distill_jax.statistics import holm
-from experiments.channel import signs, sweep
-from experiments.channel.__main__ import main
+from experiments.channel import reading_table, readings, signs, sweep
+from experiments.channel.__main__ import PROG, main
 from experiments.channel.population import draw, outcomes
-from experiments.channel.setting import Setting, SweepSetting
-from experiments.channel.summary import lines
+from experiments.channel.setting import Setting, SweepSetting, validate
+from experiments.channel.summary import lines, rows
 from experiments.comparison import markdown
 from theory import channel
 
 TINY = Setting(seeds=5, dim=3, train_examples=64, test_examples=50, batch_size=16, epochs=2)
 ARGUMENTS = [f"--{name}={value}" for name, value in (("seeds", 5), ("dim", 3), ("train-examples", 64))]
 ARGUMENTS += [f"--{name}={value}" for name, value in (("test-examples", 50), ("batch-size", 16), ("epochs", 2))]
+SHARES = ("one_hot_sign_share", "distillation_sign_share")
 
 
 @pytest.mark.parametrize("chosen", ["repetition", "distinct"])
@@ -75,6 +77,23 @@ def test_the_count_by_hand():
     assert shares == {"right": 0.5, "counted": 0.25, "left-out": pytest.approx(1 / 3)}
 
 
+def test_the_update_s_sign_is_that_of_the_gradient_of_an_untrained_student():
+    setting = Setting(classes=4, temperature=3.0, target_above=None, target_temperature=None)
+    rng = np.random.default_rng(0)
+    own, teacher = rng.normal(size=(1, 200, 4)), rng.normal(size=(1, 200, 4))
+    target = jax.nn.softmax(teacher / 3.0)
+
+    def loss(logits):
+        return -(target * jax.nn.log_softmax(logits / 3.0)).sum()
+
+    raised = -np.asarray(jax.grad(loss)(np.zeros(own.shape, np.float32))) > 0
+    found = signs.count(setting, np.zeros((1, 200), int), own, teacher)
+    assert signs.chosen(setting) == signs.of_update(setting)
+    assert found[signs.chosen(setting)][0] == pytest.approx((raised == (own > 0)).mean(), abs=1e-12)
+    # In a sweep over temperatures the count follows the one that is trained with.
+    assert signs.chosen(dataclasses.replace(setting, temperature=2.0)) == (0.25, 2.0, "right")
+
+
 def test_a_seed_of_a_population_is_the_seed_alone():
     (together,) = outcomes(TINY, range(5))
     (alone,) = outcomes(TINY, range(3, 4))
@@ -98,20 +117,97 @@ def test_the_command_writes_numbers_beside_the_paper_s_and_figures(tmp_path, cap
     main([*ARGUMENTS, "--target-above", "0.03", "--json", str(file), "--figures", str(folder)])
     said = json.loads(file.read_text())
     paper = {"one_hot_sign_share": 0.7322, "distillation_sign_share": 0.9777, "paired_gain": 0.007}
+    paper["update_sign_share"] = 0.9777
     models = {f"{what}_{model}" for what in ("test_accuracy", "cos") for model in ("teacher", "control", "student")}
     for name in {*paper, *models, "paired_gain_over_control", "hard_gap_student_minus_control_train"}:
         assert set(said[name]) == {"mean", "low", "high", "n", "paper"}
         assert said[name]["low"] <= said[name]["mean"] <= said[name]["high"]
         assert said[name]["n"] == 5
         assert said[name]["paper"] == paper.get(name)
-    assert len(said["readings"]) == 9 * 2 * 3
+    assert len(said["counts"]) == 9 * 2 * 3
+    [chosen] = [row for row in said["counts"] if row["chosen"]]
+    assert chosen["distillation"]["mean"] == said["distillation_sign_share"]["mean"]
+    everywhere = said["student_cos_higher_in_all_classes"]
+    assert 0 <= everywhere["low"] <= everywhere["mean"] <= said["student_cos_higher_share"]["mean"]
     assert len(said["by_epoch"]) == 3
     assert said["setting"]["target_above"] == 0.03
     assert "device" in said["environment"]
     names = {f"{name}.{suffix}" for name in ("channel", "channel_scatter") for suffix in ("png", "svg")}
     assert {path.name for path in folder.iterdir()} == names
-    assert "distillation_sign_share" in capsys.readouterr().out
-    assert lines(said).count("\n") == 11
+    assert said["reading"] == {"name": "printed", "departures": readings.READINGS["printed"].departures, "changed": {}}
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "distillation_sign_share" in shown
+    assert "Reading printed: the formulas as printed" in shown
+    assert lines(said).count("\n") == 2 + 13
+    for share, verdicts in ((0.7, ["reproduced", "most seeds"]), (0.1, ["one seed in 10"]), (0.0, ["no seed"])):
+        claims = rows(said | {"student_cos_higher_in_all_classes": everywhere | {"mean": share}})
+        found = [claim.verdict for claim in claims if claim.paper in ("consistently", "the one shown")]
+        assert found[-len(verdicts) :] == verdicts
+
+
+def test_every_reading_is_a_choice_and_departs_from_the_default_in_values_that_can_be():
+    choices = get_args(get_type_hints(Setting)["reading"])
+    assert choices == (*readings.READINGS, "all")
+    assert readings.parse(PROG, []) == Setting()
+    for name, reading in readings.READINGS.items():
+        setting = readings.parse(PROG, ["--reading", name])
+        assert setting == dataclasses.replace(Setting(), reading=name, **reading.fields)
+        validate(setting)
+        assert readings.described(setting) == {"name": name, "departures": reading.departures, "changed": {}}
+    assert len({str(sorted(reading.fields.items())) for reading in readings.READINGS.values()}) == len(
+        readings.READINGS
+    )
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_options_win_over_the_reading_even_where_they_are_the_default(swapped):
+    reading, options = ["--reading", "margin"], ["--alpha", "0.01", "--dim", "50", "--target-above", "0.2"]
+    setting = readings.parse(PROG, options + reading if swapped else reading + options)
+    assert (setting.alpha, setting.dim, setting.target_above) == (0.01, 50, 0.2)
+    assert (setting.reading, setting.separable, setting.truncate) == ("margin", True, "z")
+    described = readings.described(setting)
+    assert described["changed"] == {"target_above": 0.2, "alpha": 0.01}
+    assert reading_table.statement(described).endswith("; changed by --target-above 0.2; --alpha 0.01.")
+
+
+def test_a_pair_s_target_and_temperature_may_be_left_to_the_setting():
+    setting = readings.parse(PROG, ["--reading", "margin", "--classes", "20", "--temperature", "2"])
+    assert setting.counted == (0.05, 2.0)
+
+
+def test_the_table_of_readings_has_the_numbers_of_each_alone_and_goes_on_where_it_stopped(
+    tmp_path, capsys, monkeypatch
+):
+    file, alone = tmp_path / "all.json", tmp_path / "margin.json"
+    monkeypatch.setattr(readings, "READINGS", {name: readings.READINGS[name] for name in ("printed", "margin")})
+    stopping, calls = command.stopping_at_the_second(reading_table.measure)
+    monkeypatch.setattr(reading_table, "measure", stopping)
+    arguments = [*ARGUMENTS, "--reading", "all", "--json", str(file)]
+    with pytest.raises(KeyboardInterrupt):
+        main(arguments)
+    assert [one["reading"]["name"] for one in json.loads(file.read_text())["readings"]] == ["printed"]
+    main(arguments)
+    assert [setting.reading for (setting,) in calls] == ["printed", "margin", "margin"]
+    shown = " ".join(capsys.readouterr().out.split())
+    main([*ARGUMENTS, "--reading", "margin", "--json", str(alone)])
+    said, one = json.loads(file.read_text()), json.loads(alone.read_text())
+    assert [row["reading"]["name"] for row in said["readings"]] == list(readings.READINGS)
+    assert {k: v for k, v in said["readings"][-1].items() if k != "seconds"} == {
+        k: v for k, v in one.items() if k not in ("seconds", "environment")
+    }
+    for reading in readings.READINGS.values():
+        assert reading.departures in shown
+    head, *body = reading_table.cells(said)
+    assert head[2:] == list(readings.READINGS)
+    assert {len(row) for row in body} == {len(head)}
+    for row, claim in zip(body, rows(one), strict=True):
+        met = claim.verdict in ("reproduced", "supported", "so")
+        assert row == [claim.what, claim.paper, row[2], f"{'✓ ' if met else ''}{claim.here}"]
+    with pytest.raises(InputError, match=r"--json .*: was made with --alpha 0.01, not 0.02"):
+        main([*arguments, "--alpha", "0.02"])
+    # An option that is the default of one reading still changes another.
+    with pytest.raises(InputError, match=r"--json .*: was made with --changed"):
+        main([*arguments, "--alpha", "0.01"])
 
 
 def test_a_sweep_is_every_combination_and_its_map_has_a_cell_for_each(tmp_path):
@@ -120,10 +216,38 @@ def test_a_sweep_is_every_combination_and_its_map_has_a_cell_for_each(tmp_path):
     assert len(cells) == 4
     assert cells[1] == {"temperature": 5.0, "similar": 3, "alpha": 0.1}
     assert sweep.grid(TINY) == []
-    rows = [cell | {"paired_gain_over_control": {"mean": 0.001, "low": 0.0, "high": 0.002}} for cell in cells]
-    picture = sweep.figure(rows, list(cells[0]))
-    assert sum(len(axis.texts) for axis in picture.axes) == 4
-    sweep.figure([{"epochs": 3, **rows[0]}], ["epochs"]).savefig(tmp_path / "one.png")
+    value = {"mean": 0.001, "low": 0.0, "high": 0.002}
+    measured = dict.fromkeys((*SHARES, "paired_gain_over_control", "test_accuracy_teacher"), value)
+    measures = [cell | {"margin": 0.1} | measured for cell in cells]
+    picture = sweep.figure(measures, list(cells[0]))
+    assert [len(axis.texts) for axis in picture.axes] == [2] * 2 * 4
+    picture = sweep.figure(measures[:2], ["temperature", "alpha"])
+    assert [axis.texts[0].get_text() for axis in picture.axes] == [
+        "+0.10\n±0.10",
+        "0.1",
+        "0.1",
+        "0.1",
+    ]
+    assert picture.axes[0].get_xticklabels()[0].get_text() == "0.01\n0.10"
+    sweep.figure([{"epochs": 3, **measures[0]}], ["epochs"]).savefig(tmp_path / "one.png")
+
+
+def test_a_cell_of_a_map_has_the_numbers_of_a_run_of_its_setting(tmp_path):
+    swept, alone = tmp_path / "map.json", tmp_path / "alone.json"
+    reading = [*ARGUMENTS, "--reading", "margin"]
+    main([*reading, "--sweep.similar-scale", "0.5", "--sweep.alpha", "0.05", "0.1", "--json", str(swept)])
+    main([*reading, "--similar-scale", "0.5", "--alpha", "0.1", "--json", str(alone)])
+    said, one = json.loads(swept.read_text()), json.loads(alone.read_text())
+    assert [(cell["similar_scale"], cell["alpha"]) for cell in said["sweep"]] == [(0.5, 0.05), (0.5, 0.1)]
+    cell = said["sweep"][1]
+    assert cell["margin"] == pytest.approx(0.1 * np.sqrt(2) * 2 / np.sqrt(np.pi))  # the mean length in 3 dimensions
+    compared = set(cell) - {"similar_scale", "alpha", "margin"}
+    assert compared >= {*SHARES, "test_accuracy_teacher", "paired_gain", "student_cos_higher_share"}
+    for name in compared:
+        for end in ("mean", "low", "high", "n"):
+            assert cell[name][end] == pytest.approx(one[name][end], abs=1e-9), name
+    assert said["reading"]["name"] == one["reading"]["name"] == "margin"
+    assert sweep.lines(said).splitlines()[0] == "| similar scale ↓, alpha → | 0.05 | 0.1 |"
 
 
 def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
@@ -151,7 +275,9 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
     swept[1] |= {"paired_gain_over_control": gain | {"low": 0.0005}}
     table = sweep.lines({"sweep": swept}).splitlines()
     assert table[0] == "| similar ↓, alpha → | 0.1 | 0.5 |"
-    assert table[2] == "| 1 | **+0.10 [+0.05, +0.25]** | +0.10 [\N{MINUS SIGN}0.05, +0.25] |"
+    accuracy, one_hot, distilled = (100 * cells[0][name]["mean"] for name in ("test_accuracy_teacher", *SHARES))
+    rest = f"; {accuracy:.1f}; {one_hot:.1f} → {distilled:.1f} |"
+    assert table[2] == f"| 1 | **+0.10 [+0.05, +0.25]**{rest} +0.10 [\N{MINUS SIGN}0.05, +0.25]{rest}"
     assert {path.name for path in tmp_path.iterdir()} == {"map.json", "channel-similar.png", "channel-similar.svg"}
     with pytest.raises(InputError, match=r"--json .*: was made with --temperature 5.0, not 2.0"):
         main([*arguments, "--temperature", "2"])
@@ -169,12 +295,13 @@ def test_a_teacher_may_train_longer_than_its_students():
     np.testing.assert_allclose(longer.accuracy[:, 1], alike.accuracy[:, 1, :, :9], atol=1e-6)
 
 
-def test_readings_reach_the_data(monkeypatch):
+def test_what_the_text_leaves_open_reaches_the_data(monkeypatch):
     asked, sample = {}, channel.sample_c5
     monkeypatch.setattr(
         channel, "sample_c5", lambda *args, **options: asked.update(options) or sample(*args, **options)
     )
     choices = {"draw": "distinct", "draw_from": "all", "truncate_similar": False, "separable": True, "similar": 2}
+    choices |= {"truncate": "z", "similar_scale": 0.5}
     setting = dataclasses.replace(TINY, class_vectors="unit", **choices)
     with jax.enable_x64(True):
         drawn = jax.eval_shape(draw(setting), jax.ShapeDtypeStruct((), "int32"))
@@ -182,7 +309,7 @@ def test_readings_reach_the_data(monkeypatch):
     assert {leaf.dtype.name for leaf in drawn} == {"float32", "int32"}
     assert asked.pop("n") == 64 + 50
     expected = {"repetition": False, "with_target": True, "truncate_similar": False, "separable": True}
-    assert asked == expected | {"similar": 2, "alpha": 0.01}
+    assert asked == expected | {"similar": 2, "alpha": 0.01, "truncate_z": True, "similar_scale": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -192,6 +319,11 @@ def test_readings_reach_the_data(monkeypatch):
         (["--similar", "10", "--draw", "distinct"], ["--similar 10", "[1, 9]"]),
         (["--alpha", "1"], ["--alpha 1.0", "[0, 1)"]),
         (["--temperature", "0"], ["--temperature 0.0", "positive"]),
+        (["--similar-scale", "0"], ["--similar-scale 0.0", "positive"]),
+        (["--reading", "printd"], ["--reading", "printd", "'margin'"]),
+        (["--reading", "margin", "--alpha", "2"], ["--alpha 2.0", "[0, 1)"]),
+        (["--reading", "all", "--figures", "figures"], ["--reading all", "--figures", "one reading"]),
+        (["--reading", "all", "--sweep.alpha", "0.1"], ["--reading all", "--sweep", "one reading"]),
         (["--batch-size", "513"], ["--batch-size 513", "512"]),
         (["--draw", "twice"], ["--draw", "repetition"]),
         (["--target-abov", "0"], ["did you mean --target-above"]),

@@ -121,7 +121,10 @@ def truncated_sphere(key: ArrayLike, direction: ArrayLike, above: ArrayLike) -> 
 
 
 @float64
-@partial(jax.jit, static_argnames=("n", "similar", "repetition", "truncate_similar", "with_target", "separable"))
+@partial(
+    jax.jit,
+    static_argnames=("n", "similar", "repetition", "truncate_similar", "with_target", "separable", "truncate_z"),
+)
 def sample_c5(
     key: ArrayLike,
     means: ArrayLike,
@@ -132,6 +135,8 @@ def sample_c5(
     truncate_similar: bool = True,
     with_target: bool = False,
     separable: bool = False,
+    truncate_z: bool = False,
+    similar_scale: float = 0.8,
 ) -> Data:
     """Appendix C.5's data: x_y = alpha mu_y + (1 - alpha) z_y with x_y . mu_y > 0, and `similar` other classes.
 
@@ -152,7 +157,11 @@ def sample_c5(
         mu_k > 0; if not, z_k is uniform on the whole sphere.
       with_target: whether y may be drawn too (the text says "non-target"); it then stays what it is and counts once.
       separable: whether b is divided by |(alpha mu_k + (1 - alpha) z_k) . mu_k|, so that the similar margin is
-        0.8 (x_y . mu_y) Beta(4, 1) at most, as the text says it is; but x_k then has a heavy tail.
+        0.8 (x_y . mu_y) Beta(4, 1), as the sentence on linear separability wants it. x_k then has a heavy tail, but
+        for `truncate_z`, which keeps the divisor above alpha |mu_k|^2.
+      truncate_z: whether the condition is z . mu > 0, and not (alpha mu + (1 - alpha) z) . mu > 0, as printed; then
+        x_y . mu_y is above alpha |mu_y|^2, which is "sufficient non-zero margin".
+      similar_scale: the factor 0.8.
     """
     means = jnp.asarray(means, jnp.float64)
     classes = len(means)
@@ -166,11 +175,12 @@ def sample_c5(
     z = (y + steps) % classes
     named = jnp.concatenate([y, z], -1)
     length = jnp.linalg.norm(means, axis=-1, keepdims=True)
-    above = -alpha / (1 - alpha) * length[named, 0]
+    above = jnp.zeros(named.shape) if truncate_z else -alpha / (1 - alpha) * length[named, 0]
     if not truncate_similar:
         above = above.at[:, 1:].set(-1.0)
     x = alpha * means[named] + (1 - alpha) * truncated_sphere(keys[2], (means / length)[named], above)
-    scale = 0.8 * jnp.sum(x[:, 0] * means[y[:, 0]], -1)[:, None] * jax.random.uniform(keys[3], (n, similar)) ** 0.25
+    margin = jnp.sum(x[:, 0] * means[y[:, 0]], -1)[:, None]
+    scale = similar_scale * margin * jax.random.uniform(keys[3], (n, similar)) ** 0.25
     if separable:
         scale = scale / jnp.abs(jnp.sum(x[:, 1:] * means[z], -1))
     again = jnp.tril(z[:, :, None] == z[:, None, :], -1).any(-1) | (z == y)

@@ -1,6 +1,5 @@
 """The command: trains all seeds, shows the numbers beside the paper's, and writes result and figures."""
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -8,49 +7,57 @@ from typing import Any
 
 from rich.console import Console
 
+from distill_jax.errors import InputError
 from distill_jax.statistics import quote
 from experiments import command_line
-from experiments.channel.setting import Setting, validate
+from experiments.channel import readings
+from experiments.channel.setting import Setting, SweepSetting, validate
 
 PROG = "python -m experiments.channel"
 
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
-    setting = command_line.parse(Setting(), PROG, arguments)
-    validate(setting)
+    setting = readings.parse(PROG, arguments)
+    names = list(readings.READINGS) if setting.reading == "all" else [setting.reading]
+    settings = [readings.parse(PROG, arguments, name) for name in names]
+    for one in settings:
+        validate(one)
+    if len(settings) > 1 and (setting.figures is not None or setting.sweep != SweepSetting()):
+        raise InputError("--reading all: is a table; --figures and --sweep need one reading")
 
     from distill_jax import backend
     from distill_jax.environment import environment
     from experiments.channel import sweep
 
-    cells = sweep.grid(setting)
+    cells = sweep.grid(settings[0])
     # The cores are devices that share the seeds, not a batch: any number will do that divides 840 evenly.
     backend.use_cores(840)
     backend.keep_programs(None)
-    said = {
-        "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),
-        "setting": {k: v for k, v in dataclasses.asdict(setting).items() if k not in ("json", "figures", "sweep")},
-    }
+    said = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip())}
     console = Console(width=None if sys.stdout.isatty() else 160)
-    if cells:
-        _map(setting, cells, said, console)
+    if len(settings) > 1:
+        _readings(settings, said, console)
+    elif cells:
+        _map(settings[0], cells, said, console)
     else:
-        del said["setting"]["seeds"]  # which is the n of every number
-        _compare(setting, said, console)
+        _compare(settings[0], said, console)
 
 
 def _compare(setting: Setting, said: dict[str, Any], console: Console) -> None:
     """One setting's numbers beside the paper's."""
     from experiments.channel.population import outcomes
+    from experiments.channel.reading_table import statement
     from experiments.channel.summary import dumps, summarise, values
     from experiments.collected import Kept, collect
     from experiments.comparison import save, table
 
+    said |= {"reading": readings.described(setting), "setting": setting.said()}
     kept = Kept(setting.json, said)
     how = partial(outcomes, setting), setting.seeds, partial(values, setting)
     found, first, seconds = collect(*how, kept, console)
     said |= {"seconds": seconds, **summarise(setting, found)}
+    console.print(f"Reading {statement(said['reading'])}", highlight=False)
     console.print(table(said))
     command_line.write_json(setting.json, said)
     kept.remove()
@@ -60,21 +67,46 @@ def _compare(setting: Setting, said: dict[str, Any], console: Console) -> None:
 
         of_seed = {split: dumps(first, 0, split) for split in ("train", "test")}
         teachers, students = [d[0] for d in of_seed.values()], [s for d in of_seed.values() for s in d[1:]]
+        name = _picture(setting)
         pictures = {
-            "channel": figure(found, setting.train_examples // setting.batch_size),
-            "channel_scatter": scatter(teachers, students),
+            name: figure(found, setting.train_examples // setting.batch_size),
+            f"{name}_scatter": scatter(teachers, students),
         }
         save(pictures, setting.figures)
     console.print(f"{setting.seeds} seeds in {seconds['wall']:.0f} s ({seconds['cpu']:.0f} s of CPU time)")
 
 
+def _readings(settings: Sequence[Setting], said: dict[str, Any], console: Console) -> None:
+    """The numbers of all readings, one after another; each is kept as soon as it is there."""
+    from experiments.channel import reading_table
+    from experiments.resumed import one_by_one, pieces
+
+    described = [readings.described(setting) for setting in settings]
+    changed = {one["name"]: one["changed"] for one in described if one["changed"]}
+    said["setting"] = settings[0].said() | {"reading": "all", "seeds": settings[0].seeds, "changed": changed}
+    rows = said["readings"] = pieces(settings[0].json, said | {"readings": []}, "readings")
+
+    def measure(setting: Setting) -> str:
+        rows.append(reading_table.measure(setting))
+        gain = quote(rows[-1]["paired_gain"], sign=True, scale=100)
+        return f"{setting.reading}: right signs {quote(rows[-1]['update_sign_share'], scale=100)}%, gain {gain} points"
+
+    there = {row["reading"]["name"] for row in rows}
+    todo = [setting for setting in settings if setting.reading not in there]
+    one_by_one(settings[0].json, said, todo, len(settings), measure, console)
+    console.print(reading_table.table(said))
+    for line in reading_table.statements(said):
+        console.print(line, highlight=False)
+
+
 def _map(setting: Setting, cells: Sequence[dict[str, Any]], said: dict[str, Any], console: Console) -> None:
-    """The gain over a grid of settings, a cell at a time; each is kept as soon as it is there."""
+    """Gain, accuracy and signs over a grid of settings, a cell at a time; each is kept as soon as it is there."""
     from experiments.channel import sweep
     from experiments.comparison import save
     from experiments.resumed import one_by_one, pieces
 
     names = list(cells[0])
+    said |= {"reading": readings.described(setting), "setting": setting.said() | {"seeds": setting.seeds}}
     rows = said["sweep"] = pieces(setting.json, said | {"sweep": []}, "sweep")
 
     def measure(cell: dict[str, Any]) -> str:
@@ -87,7 +119,12 @@ def _map(setting: Setting, cells: Sequence[dict[str, Any]], said: dict[str, Any]
     one_by_one(setting.json, said, todo, len(cells), measure, console)
     if setting.figures is not None:
         shown = [row for cell in cells for row in sweep.of_cell(rows, cell)]
-        save({f"channel-{'-'.join(names)}": sweep.figure(shown, names)}, setting.figures)
+        save({f"{_picture(setting)}-{'-'.join(names)}": sweep.figure(shown, names)}, setting.figures)
+
+
+def _picture(setting: Setting) -> str:
+    """The name of a picture, which has the reading's where that is not the printed one."""
+    return "channel" if setting.reading == "printed" else f"channel-{setting.reading}"
 
 
 if __name__ == "__main__":

@@ -86,6 +86,8 @@ def draw(setting: Setting) -> Callable[[jax.Array], Drawn]:
         "truncate_similar": setting.truncate_similar,
         "with_target": setting.draw_from == "all",
         "separable": setting.separable,
+        "truncate_z": setting.truncate == "z",
+        "similar_scale": setting.similar_scale,
     }
 
     def one(seed: jax.Array) -> Drawn:

@@ -1,7 +1,11 @@
 """The count of (x, k) pairs whose target has the right sign: x_k . mu_k > 0 if and only if the target is "non-zero".
 
 The text leaves open how similar classes are drawn, which softmax target is not zero, and what becomes of pairs with
-x_k = 0, which have no gradient at all. What can be derived for a reading is derived here; the rest is measured.
+x_k = 0, which have no gradient at all. What can be derived for a way to count is derived here; the rest is measured.
+
+Where no threshold is to be chosen, the update itself can be counted. The update of a student with probabilities p at
+the temperature of training raises the logit of class k where the teacher's target there is above p_k, and a student
+that knows nothing has p_k = 1/K: a target counts as non-zero above 1/K. One-hot targets are above 1/K where they are 1.
 
 Let m be the number of similar classes that are not 0 on a point, and q the chance that x_k . mu_k > 0 on one of them
 (1 if they are truncated). A one-hot target is wrong on those, and on no other pair: its share of right pairs is
@@ -59,6 +63,11 @@ def positive(setting: Setting) -> float:
     return integrate.quad(lambda u: chance(length.ppf(u)), 0, 1, epsabs=1e-8)[0]
 
 
+def length(setting: Setting) -> float:
+    """The mean length of class vectors."""
+    return 1.0 if setting.class_vectors == "unit" else float(stats.chi(setting.dim).mean())
+
+
 def one_hot_share(setting: Setting) -> tuple[float, float]:
     """Share of right one-hot pairs, all pairs counted, and its standard deviation over draws of the training points.
 
@@ -98,10 +107,10 @@ def draws(setting: Setting) -> list[dict[str, Any]]:
     return rows
 
 
-def readings(setting: Setting) -> list[tuple[float, float, str]]:
-    """The readings of the count: from where on a target is non-zero, its temperature, pairs with x_k = 0."""
-    above = sorted({*ABOVE, 1 / setting.classes, setting.target_above})
-    temperatures = sorted({1.0, setting.temperature, setting.target_temperature})
+def ways(setting: Setting) -> list[tuple[float, float, str]]:
+    """The ways to count: from where on a target is non-zero, its temperature, what becomes of pairs with x_k = 0."""
+    above = sorted({*ABOVE, 1 / setting.classes, setting.counted[0]})
+    temperatures = sorted({1.0, setting.temperature, setting.counted[1]})
     return list(itertools.product(above, temperatures, ABSENT))
 
 
@@ -120,8 +129,18 @@ def share(target: np.ndarray, own: np.ndarray, above: float, absent: str) -> np.
     return (right | ~there if absent == "right" else right).mean((1, 2))
 
 
+def of_update(setting: Setting) -> tuple[float, float, str]:
+    """The way to count that takes the sign of the update of a student with p = 1/K."""
+    return 1 / setting.classes, setting.temperature, setting.absent
+
+
+def chosen(setting: Setting) -> tuple[float, float, str]:
+    """The way to count that the setting asks for."""
+    return *setting.counted, setting.absent
+
+
 def count(setting: Setting, label: np.ndarray, own: np.ndarray, logits: np.ndarray) -> dict[Any, np.ndarray]:
-    """Shares of every seed [S] by reading, and by 'one-hot' and what becomes of pairs with x_k = 0.
+    """Shares of every seed [S] by way to count, and by 'one-hot' and what becomes of pairs with x_k = 0.
 
     Args:
       setting: the experiment's.
@@ -132,7 +151,7 @@ def count(setting: Setting, label: np.ndarray, own: np.ndarray, logits: np.ndarr
     one_hot = np.eye(setting.classes)[label]
     found: dict[Any, np.ndarray] = {("one-hot", absent): share(one_hot, own, 0.0, absent) for absent in ABSENT}
     soft = {}
-    for above, temperature, absent in readings(setting):
+    for above, temperature, absent in ways(setting):
         if temperature not in soft:
             z = logits.astype(np.float64) / temperature
             e = np.exp(z - z.max(-1, keepdims=True))
@@ -142,12 +161,12 @@ def count(setting: Setting, label: np.ndarray, own: np.ndarray, logits: np.ndarr
 
 
 def table(setting: Setting, found: dict[Any, np.ndarray]) -> list[dict[str, Any]]:
-    """Each reading of the count with what was measured, what is derived for it, and the paper's distance from it.
+    """Each way to count with what was measured, what is derived for it, and the paper's distance from it.
 
     sd is over seeds, that is of one data set and teacher, as the paper's number is of one; distance is in such sd.
     """
     rows = []
-    for above, temperature, absent in readings(setting):
+    for above, temperature, absent in ways(setting):
         shares = found[above, temperature, absent]
         sd = float(shares.std(ddof=1)) if len(shares) > 1 else 0.0
         rows.append(
@@ -155,6 +174,7 @@ def table(setting: Setting, found: dict[Any, np.ndarray]) -> list[dict[str, Any]
                 "target_above": above,
                 "target_temperature": temperature,
                 "absent": absent,
+                "chosen": (above, temperature, absent) == chosen(setting),
                 "predicted": letter_share(setting, absent) if above == 0 else None,
                 "distillation": over_seeds(shares).as_dict(),
                 "one_hot": over_seeds(found["one-hot", absent]).as_dict(),

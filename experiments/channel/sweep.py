@@ -1,4 +1,4 @@
-"""When does distillation not help here? The gain in test accuracy over the control on a grid of settings."""
+"""When does distillation not help here? Gain, accuracy and signs on a grid of settings."""
 
 import dataclasses
 import itertools
@@ -10,11 +10,19 @@ from matplotlib.figure import Figure
 
 from distill_jax.errors import InputError
 from distill_jax.statistics import over_seeds, quote
+from experiments.channel import signs
 from experiments.channel.population import outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate
 from experiments.comparison import CONTROL, STUDENT, TEACHER
 
 FIELDS = tuple(field.name for field in dataclasses.fields(SweepSetting))
+GAIN = "paired_gain_over_control"
+_MAPPED = {
+    GAIN: "gain over the control, points",
+    "test_accuracy_teacher": "the teacher's test accuracy, %",
+    "one_hot_sign_share": "right signs, one-hot, %",
+    "distillation_sign_share": "right signs, distillation, %",
+}
 
 
 def grid(setting: Setting) -> list[dict[str, Any]]:
@@ -39,75 +47,111 @@ def of_cell(rows: Sequence[dict[str, Any]], cell: Mapping[str, Any]) -> list[dic
 
 
 def measure(setting: Setting, cell: dict[str, Any]) -> dict[str, Any]:
-    """A cell with intervals over the same seeds as all: gain over teacher and control, and that of the cosine."""
-    parts = list(outcomes(dataclasses.replace(setting, **cell), range(setting.seeds)))
-    test = np.concatenate([part.accuracy[:, :, 1, -1] for part in parts]).astype(np.float64)
-    cosine = np.concatenate([part.cosine.mean(-1) for part in parts]).astype(np.float64)
-    values = {
-        "test_accuracy_teacher": test[:, TEACHER],
-        "test_accuracy_control": test[:, CONTROL],
-        "paired_gain": test[:, STUDENT] - test[:, TEACHER],
-        "paired_gain_over_control": test[:, STUDENT] - test[:, CONTROL],
-        "cos_gain_over_control": cosine[:, STUDENT] - cosine[:, CONTROL],
-    }
-    return cell | {name: over_seeds(of_seeds).as_dict() for name, of_seeds in values.items()}
+    """A cell with intervals over the same seeds as all: accuracy, gains, cosines and shares of right signs.
+
+    Its margin is alpha |mu|, by the mean length of class vectors: how far a channel is moved along its own.
+    """
+    setting = dataclasses.replace(setting, **cell)
+    found: dict[str, list[np.ndarray]] = {}
+    for part in outcomes(setting, range(setting.seeds)):
+        signs_of = signs.count(setting, part.label, part.own, part.logits[:, TEACHER])
+        test, cosine = part.accuracy[:, :, 1, -1].astype(np.float64), part.cosine.astype(np.float64)
+        values = {
+            "test_accuracy_teacher": test[:, TEACHER],
+            "test_accuracy_control": test[:, CONTROL],
+            "paired_gain": test[:, STUDENT] - test[:, TEACHER],
+            "paired_gain_over_control": test[:, STUDENT] - test[:, CONTROL],
+            "cos_gain_over_control": (cosine[:, STUDENT] - cosine[:, CONTROL]).mean(-1),
+            "student_cos_higher_share": (cosine[:, STUDENT] > cosine[:, TEACHER]).mean(-1),
+            "one_hot_sign_share": signs_of["one-hot", setting.absent],
+            "distillation_sign_share": signs_of[signs.chosen(setting)],
+        }
+        for name, of_seeds in values.items():
+            found.setdefault(name, []).append(of_seeds)
+    numbers = {name: over_seeds(np.concatenate(parts)).as_dict() for name, parts in found.items()}
+    return cell | {"margin": setting.alpha * signs.length(setting)} | numbers
 
 
 def figure(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
-    """The gain over the control by the first two swept fields; a panel for each combination of the others.
+    """Maps of gain over the control, accuracy and both shares of signs by the first two swept fields.
 
     Args:
       rows: of `measure`.
-      names: of the swept fields, one or more.
+      names: of the swept fields, one or more; for each combination of those after the second there are four maps.
     """
-    down, across = ([None], names[0]) if len(names) == 1 else (_values(rows, names[0]), names[1])
+    down, across = (None, names[0]) if len(names) == 1 else names[:2]
     others = sorted({tuple(row[name] for name in names[2:]) for row in rows})
-    columns = _values(rows, across)
-    size = (1.6 + 1.25 * len(columns)) * len(others), 1.5 + 0.7 * len(down)
-    canvas = Figure(figsize=(max(size[0], 5), max(size[1], 2.6)), dpi=150, layout="constrained")
-    axes = canvas.subplots(1, len(others), squeeze=False)[0]
-    most = 100 * max(abs(row["paired_gain_over_control"]["mean"]) for row in rows) or 1.0
-    for axis, other in zip(axes, others, strict=True):
+    shape = (2, 2) if len(others) == 1 else (len(others), len(_MAPPED))
+    wide = max(1.8 + 0.85 * len(_values(rows, across)), 4.0)
+    high = max(1.4 + 0.55 * len(_values(rows, down)), 2.2)
+    canvas = Figure(figsize=(wide * shape[1], high * shape[0]), dpi=150, layout="constrained")
+    axes = iter(canvas.subplots(*shape, squeeze=False).flat)
+    for other in others:
         shown = [row for row in rows if tuple(row[name] for name in names[2:]) == other]
-        image = np.full((len(down), len(columns)), np.nan)
-        for row in shown:
-            at = down.index(row[names[0]] if len(names) > 1 else None), columns.index(row[across])
-            gain = row["paired_gain_over_control"]
-            image[at] = 100 * gain["mean"]
-            half = "" if gain["low"] is None else f"\n±{50 * (gain['high'] - gain['low']):.2f}"
-            color = "white" if abs(image[at]) > 0.6 * most else "black"
-            axis.text(at[1], at[0], f"{image[at]:+.2f}{half}", ha="center", va="center", fontsize=8.5, color=color)
-        drawn = axis.imshow(image, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
-        axis.set_xticks(range(len(columns)), [f"{value:g}" for value in columns])
-        axis.set_yticks(range(len(down)), ["" if value is None else f"{value:g}" for value in down])
-        axis.set_xlabel(across.replace("_", " "))
-        axis.set_ylabel(names[0].replace("_", " ") if len(names) > 1 else "")
-        title = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in zip(names[2:], other, strict=True))
-        axis.set_title(title, fontsize=10)
-    canvas.colorbar(drawn, ax=list(axes), label="gain over the control, points")
+        at = "".join(f"; {_word(name)} {value:g}" for name, value in zip(names[2:], other, strict=True))
+        for measured, title in _MAPPED.items():
+            axis = next(axes)
+            means = [100 * row[measured]["mean"] for row in rows]
+            ends = {"vmin": min(means), "vmax": max(means), "cmap": "cividis"}
+            if measured == GAIN:
+                most = max(map(abs, means)) or 1.0
+                ends = {"vmin": -most, "vmax": most, "cmap": "RdBu"}
+            _panel(axis, shown, down, across, measured, ends)
+            axis.set_title(f"{title}{at}", fontsize=10)
     return canvas
 
 
-def lines(said: Mapping[str, Any]) -> str:
-    """The README's map of a result with two swept fields: gains over the control in points.
+def _panel(
+    axis: Any, rows: Sequence[dict[str, Any]], down: str | None, across: str, measured: str, ends: Mapping[str, Any]
+) -> None:
+    """One measure's map: a cell has its mean in points or per cent and, of the gain, half of the interval."""
+    columns, lines = _values(rows, across), _values(rows, down)
+    image = np.full((len(lines), len(columns)), np.nan)
+    places = [(lines.index(row[down] if down else None), columns.index(row[across])) for row in rows]
+    for place, row in zip(places, rows, strict=True):
+        image[place] = 100 * row[measured]["mean"]
+    drawn = axis.imshow(image, aspect="auto", **ends)
+    for place, row in zip(places, rows, strict=True):
+        text, (red, green, blue, _) = f"{image[place]:.1f}", drawn.cmap(drawn.norm(image[place]))
+        if measured == GAIN:
+            low, high = row[measured]["low"], row[measured]["high"]
+            text = f"{image[place]:+.2f}" + ("" if low is None else f"\n±{50 * (high - low):.2f}")
+        color = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
+        axis.text(*place[::-1], text, ha="center", va="center", fontsize=8, color=color)
+    margin = {row[across]: f"\n{row['margin']:.2f}" for row in rows} if across == "alpha" else {}
+    axis.set_xticks(range(len(columns)), [f"{value:g}{margin.get(value, '')}" for value in columns])
+    axis.set_yticks(range(len(lines)), ["" if value is None else f"{value:g}" for value in lines])
+    axis.set_xlabel("alpha, and the margin alpha |mu|" if margin else _word(across))
+    axis.set_ylabel(_word(down or ""))
 
-    A gain whose interval is all on one side of 0 is set in bold.
+
+def lines(said: Mapping[str, Any]) -> str:
+    """The README's map of a result with two swept fields: gain over the control in points; accuracy; signs.
+
+    A gain whose interval is all on one side of 0 is set in bold. The accuracy is the teacher's, the signs are the
+    shares of right ones, of one-hot training and of distillation; all three are in per cent.
     """
     rows = said["sweep"]
     down, across = [name for name in rows[0] if name in FIELDS]
     columns = _values(rows, across)
-    head = [f"{down.replace('_', ' ')} ↓, {across.replace('_', ' ')} →", *(f"{value:g}" for value in columns)]
+    head = [f"{_word(down)} ↓, {_word(across)} →", *(f"{value:g}" for value in columns)]
     body = [head, ["---"] * len(head)]
     for value in _values(rows, down):
-        of_row = {row[across]: row["paired_gain_over_control"] for row in rows if row[down] == value}
+        of_row = {row[across]: row for row in rows if row[down] == value}
         body.append([f"{value:g}", *(_said(of_row[column]) for column in columns)])
     return "".join(f"| {' | '.join(cells)} |\n" for cells in body)
 
 
-def _said(gain: Mapping[str, Any]) -> str:
-    text = quote(gain, sign=True, scale=100)
-    return f"**{text}**" if gain["low"] is not None and gain["low"] * gain["high"] > 0 else text
+def _said(row: Mapping[str, Any]) -> str:
+    gain, text = row[GAIN], quote(row[GAIN], sign=True, scale=100)
+    text = f"**{text}**" if gain["low"] is not None and gain["low"] * gain["high"] > 0 else text
+    accuracy, one_hot, distilled = (100 * row[name]["mean"] for name in list(_MAPPED)[1:])
+    return f"{text}; {accuracy:.1f}; {one_hot:.1f} → {distilled:.1f}"
 
 
-def _values(rows: Sequence[dict[str, Any]], name: str) -> list[Any]:
-    return sorted({row[name] for row in rows})
+def _word(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _values(rows: Sequence[dict[str, Any]], name: str | None) -> list[Any]:
+    return [None] if name is None else sorted({row[name] for row in rows})

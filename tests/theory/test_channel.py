@@ -126,6 +126,39 @@ def test_c5_may_draw_the_target_which_then_counts_once_and_keep_similar_margins_
     assert scipy.stats.kstest(share[~again] / 0.8, scipy.stats.beta(4, 1).cdf).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("vectors", [channel.normal_means, channel.unit_means])
+def test_c5_truncated_in_z_leaves_every_channel_a_margin(vectors):
+    means, alpha = np.asarray(vectors(KEY, 6, 20)), 0.02
+    square = np.sum(means**2, -1)
+
+    def drawn(**reading):
+        data = channel.sample_c5(KEY, means, n=2000, alpha=alpha, repetition=True, **reading)
+        data = jax.tree.map(np.asarray, data)
+        return data, np.sum(data.target * means[data.y], -1)
+
+    data, margin = drawn(truncate_z=True)
+    sphere = (data.target - alpha * means[data.y]) / (1 - alpha)
+    np.testing.assert_allclose(np.linalg.norm(sphere, axis=-1), 1, atol=1e-12)
+    along = np.sum(sphere * means[data.y], -1)
+    assert along.min() > 0
+    assert (margin > alpha * square[data.y]).all()
+    # Half of the sphere is left: z . mu has the law of the absolute value of one that nothing truncates.
+    law = scipy.stats.beta((20 - 1) / 2, (20 - 1) / 2, loc=-1, scale=2)
+    assert scipy.stats.kstest(along / np.sqrt(square[data.y]), lambda s: 2 * law.cdf(s) - 1).pvalue > 1e-3
+    # As printed it leaves points whose margin is smaller, down to 0, whose z . mu is below 0.
+    as_printed = drawn()[1]
+    assert as_printed.min() > 0
+    assert (as_printed < alpha * square[data.y]).any()
+
+    # And the similar channels: where Beta is their margin, they are no longer than their own margin lets them be.
+    scaled, margin = drawn(truncate_z=True, separable=True, similar_scale=0.5)
+    used = (scaled.similar != 0).any(-1)
+    beta = np.sum(scaled.similar * means[scaled.z], -1) / margin[:, None] / 0.5
+    assert scipy.stats.kstest(beta[used], scipy.stats.beta(4, 1).cdf).pvalue > 1e-3
+    longest = 0.5 * margin[:, None] * (alpha * np.sqrt(square[scaled.z]) + 1 - alpha) / (alpha * square[scaled.z])
+    assert (np.linalg.norm(scaled.similar, axis=-1) <= longest)[used].all()
+
+
 def test_c5_is_separated_by_its_means_if_they_have_length_1_and_not_always_if_they_are_normal():
     for means, always in ((channel.unit_means, True), (channel.normal_means, False)):
         means = np.asarray(means(KEY, 10, 100))
