@@ -20,6 +20,7 @@ from experiments.channel.summary import lines, rows
 from experiments.comparison import markdown
 from theory import channel
 
+RESULTS = ROOT / "experiments" / "results"
 TINY = Setting(seeds=5, dim=3, train_examples=64, test_examples=50, batch_size=16, epochs=2)
 ARGUMENTS = [f"--{name}={value}" for name, value in (("seeds", 5), ("dim", 3), ("train-examples", 64))]
 ARGUMENTS += [f"--{name}={value}" for name, value in (("test-examples", 50), ("batch-size", 16), ("epochs", 2))]
@@ -344,14 +345,46 @@ def test_wrong_input_ends_with_status_2():
     assert err == "error: --dim 2: must be 3 or more\n"
 
 
-def test_the_page_s_table_is_that_of_the_file():
-    [(file, block)] = blocks("channel")
-    assert block == markdown(ROOT / file, lines)
+def test_the_pages_tables_are_those_of_the_files():
+    tables = blocks("channel")
+    assert [file.rsplit("/", 1)[1] for file, _ in tables] == ["channel-margin.json", "channel.json"]
+    for file, block in tables:
+        assert block == markdown(ROOT / file, lines)
+
+
+def test_the_pages_tables_of_readings_are_those_of_the_file():
+    tables = blocks("channel readings")
+    assert len(tables) == 2
+    for listed, block in tables:
+        file, *names = listed.split()
+        said = json.loads((ROOT / file).read_text())
+        assert [one["reading"]["name"] for one in said["readings"]] == list(readings.READINGS)
+        shown = [one for one in said["readings"] if one["reading"]["name"] in (names or readings.READINGS)]
+        assert block == reading_table.lines({"readings": shown})
+
+
+def test_a_reading_is_alone_what_it_is_among_all():
+    among = json.loads((RESULTS / "channel-readings.json").read_text())["readings"]
+    for name in ("channel.json", "channel-margin.json"):
+        alone = json.loads((RESULTS / name).read_text())
+        [one] = [one for one in among if one["reading"] == alone["reading"]]
+        for what in ("one_hot_sign_share", "distillation_sign_share", "paired_gain", "cos_student"):
+            apart = abs(one[what]["mean"] - alone[what]["mean"])  # of fewer seeds
+            assert apart < 2 * (one[what]["high"] - one[what]["mean"]), (name, what)
+
+
+def test_the_margin_reading_has_the_paper_s_numbers():
+    said = json.loads((RESULTS / "channel-margin.json").read_text())
+    assert said["one_hot_sign_share"]["n"] == 500
+    assert said["one_hot_sign_share"]["mean"] == pytest.approx(0.7322, abs=0.0005)
+    assert said["distillation_sign_share"]["mean"] == pytest.approx(0.9777, abs=0.003)
+    assert 0.005 <= said["paired_gain"]["low"] <= said["paired_gain"]["high"] <= 0.01
+    assert said["test_accuracy_teacher"]["low"] > 0.9
 
 
 def test_the_page_s_maps_are_those_of_the_files():
     maps = blocks("channel map")
-    assert len(maps) == 3
+    assert len(maps) == 4
     gains = []
     for file, block in maps:
         assert block == markdown(ROOT / file, sweep.lines)
