@@ -5,7 +5,8 @@ since `theory` imports nothing of `distill_jax`.
 
 jaxlib 0.10.2, the newest for Python 3.11, computes some rows of `jit(vmap(lambda x: sum((M @ x) ** 2)))` wrongly from
 32,769 rows of float32 or 16,385 of float64 on (https://github.com/jax-ml/jax/issues/39103): reductions that it hands to
-the library YNNPACK are at fault. With the flag products and convolutions alone are handed over, as before.
+the library YNNPACK are at fault. Greatest and least values that this library finds leave out NaN, in later versions
+too. With the flag products and convolutions alone are handed over, as before.
 """
 
 import os
@@ -13,6 +14,8 @@ from importlib import metadata
 
 FAULTY = ("0.10.2",)
 """Versions of jaxlib with the fault; `wrong_rows` finds none in 0.10.1, 0.11.0, 0.11.1, 0.11.2 and 0.12.0.1."""
+NAN_LOST = (*FAULTY, "0.11.0", "0.11.1", "0.11.2", "0.12.0.1")
+"""Versions of jaxlib in which max and min leave out NaN, see `loses_nan`; the newest tried is the last."""
 OPTION = "--xla_cpu_experimental_ynn_fusion_type"
 FLAG = f"{OPTION}=individual_dot,individual_convolution"
 ISSUE = "jax-ml/jax#39103"
@@ -21,10 +24,12 @@ ISSUE = "jax-ml/jax#39103"
 def avoid() -> None:
     """Adds the flag to XLA_FLAGS where this jaxlib needs it, unless the user has set that option in any way.
 
-    XLA reads XLA_FLAGS when JAX opens its backend, at the first computation: to be called before.
+    XLA reads XLA_FLAGS when JAX opens its backend, at the first computation: to be called before. What does not begin
+    with "--" is to XLA the name of a file of flags, to which none can be added here.
     """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if metadata.version("jaxlib") in FAULTY and OPTION not in flags:
+    flags = os.environ.get("XLA_FLAGS", "").strip()
+    of_file = flags and not flags.startswith("--")
+    if metadata.version("jaxlib") in NAN_LOST and OPTION not in flags and not of_file:
         os.environ["XLA_FLAGS"] = f"{flags} {FLAG}".strip()
 
 
@@ -49,16 +54,37 @@ def wrong_rows() -> int:
     return wrong
 
 
+def loses_nan() -> bool:
+    """Whether the greatest value of numbers with a NaN among them is one of the others; False on other devices."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    if jax.default_backend() != "cpu":
+        return False
+    rows = np.array([[0.0, np.nan, 1.0, 2.0]] * 40_000, np.float32)
+    return not np.isnan(jax.jit(lambda x: jnp.max(x, -1))(rows)).all()
+
+
 def warning() -> str | None:
     """One line where this process computes with the fault, since JAX was in use too early or the user's flags leave it.
 
     None where it does not, which other versions than those listed are trusted for.
     """
-    if metadata.version("jaxlib") not in FAULTY or not wrong_rows():
+    version = metadata.version("jaxlib")
+    if version in FAULTY and wrong_rows():
+        what = f"computes some sums wrongly on CPUs ({ISSUE})"
+    elif version in NAN_LOST and loses_nan():
+        what = "leaves NaN out of greatest and least values on CPUs"
+    else:
         return None
-    others = OPTION in os.environ.get("XLA_FLAGS", "").replace(FLAG, "")
-    why = f"XLA_FLAGS sets {OPTION} otherwise" if others else "JAX was in use before distill_jax was imported"
+    flags = os.environ.get("XLA_FLAGS", "").strip()
+    if OPTION in flags.replace(FLAG, ""):
+        why = f"XLA_FLAGS sets {OPTION} otherwise"
+    elif flags and not flags.startswith("--"):
+        why = f"XLA_FLAGS names the file {flags}, which does not set {OPTION}"
+    else:
+        why = "JAX was in use before distill_jax was imported"
     return (
-        f"jaxlib {metadata.version('jaxlib')} computes some sums wrongly on CPUs ({ISSUE}) and {why}; "
-        f"import distill_jax first, with {FLAG} in XLA_FLAGS or without that option"
+        f"jaxlib {version} {what} and {why}; import distill_jax first, with {FLAG} in XLA_FLAGS or without that option"
     )

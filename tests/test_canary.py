@@ -36,9 +36,10 @@ from experiments.eigenspace.population import learn as learn_eigenspace
 from experiments.eigenspace.setting import Setting as EigenspaceSetting
 from experiments.eigenspace.setting import filled
 from experiments.portions import Portions
-from theory import simulation
+from theory import channel, simulation
 
-FAULTY = compiler_faults.metadata.version("jaxlib") in compiler_faults.FAULTY
+JAXLIB = compiler_faults.metadata.version("jaxlib")
+FAULTY, NAN_LOST = JAXLIB in compiler_faults.FAULTY, JAXLIB in compiler_faults.NAN_LOST
 ROWS, CLASSES = 40_960, 4
 TOKENS = Vocabulary(size=32, pad=1)
 MEAN, STD = np.float32(120), np.float32(60)
@@ -75,7 +76,7 @@ def fresh(code: str, flags: str = "") -> Any:
 def test_listed_versions_alone_are_wrong_and_this_comparison_sees_it():
     found = fresh("""
 import compiled, jax, numpy as np
-found["wrong"] = faults.wrong_rows()
+found |= {"wrong": faults.wrong_rows(), "nan_lost": faults.loses_nan()}
 rows, matrix = np.random.default_rng(0).normal(size=(40_960, 3)), np.eye(3, dtype=np.float32)
 pattern = jax.jit(jax.vmap(lambda row: ((matrix @ row) ** 2).sum()))
 found["off"] = compiled.differences(*compiled.both(pattern, rows.astype(np.float32)))[""]
@@ -83,27 +84,29 @@ faults.avoid()  # too late
 found["warning"] = faults.warning()
 """)
     assert (found["wrong"] > 0) == FAULTY
+    assert found["nan_lost"] == NAN_LOST
     assert (found["off"] > WITH_KINKS) == FAULTY
     if FAULTY:
         assert found["off"] > 100 * WITH_KINKS
         assert "JAX was in use before" in found["warning"]
     else:
-        assert found["warning"] is None
+        assert (found["warning"] is None) == (not NAN_LOST)
 
 
 @pytest.mark.parametrize(
-    "own", ["", "--xla_a=1", f"--xla_a=1 {compiler_faults.OPTION}=", f"{compiler_faults.OPTION}=+reduce"]
+    "own",
+    ["", "--xla_a=1", f"--xla_a=1 {compiler_faults.OPTION}=", f"{compiler_faults.OPTION}=+reduce", "/a/file/of/flags"],
 )
 def test_the_flag_is_added_where_the_user_has_not_set_its_option(monkeypatch, own):
     monkeypatch.setenv("XLA_FLAGS", own)
     compiler_faults.avoid()
-    needed = FAULTY and compiler_faults.OPTION not in own
+    needed = NAN_LOST and compiler_faults.OPTION not in own and not own.startswith("/")
     assert os.environ["XLA_FLAGS"].split() == [*own.split(), *[compiler_faults.FLAG] * needed]
 
 
 def test_a_user_s_flag_that_leaves_the_fault_is_warned_of():
     found = fresh("faults.avoid()\nfound['warning'] = faults.warning()", f"{compiler_faults.OPTION}=+reduce")
-    if FAULTY:
+    if NAN_LOST:
         assert "\n" not in found["warning"]
         assert f"XLA_FLAGS sets {compiler_faults.OPTION} otherwise" in found["warning"]
     else:
@@ -112,6 +115,7 @@ def test_a_user_s_flag_that_leaves_the_fault_is_warned_of():
 
 def test_this_process_is_sound_and_results_say_so():
     assert compiler_faults.wrong_rows() == 0
+    assert not compiler_faults.loses_nan()
     assert environment("a command").items() >= {"xla_flags": os.environ["XLA_FLAGS"], "compiler_fault": None}.items()
 
 
@@ -364,4 +368,11 @@ def test_appendix_c4(kind):
 def test_the_theory_s_simulation():
     found, right = both(lambda: simulation.updates(0, 4, 10, ROWS // 20, [0.25], 1.8, 1))  # 20,480 examples
     assert found.dtype == jnp.float64
+    check(found, right, 1e-10)
+
+
+@pytest.mark.parametrize(("dim", "above"), [(3, -0.1), (10, -0.5), (100, -0.1), (100, -1.0)])
+def test_the_theory_s_sampler(dim, above):
+    direction = np.eye(dim)[np.zeros(20_480, int)]
+    found, right = both(lambda: channel.truncated_sphere(jax.random.key(0), direction, above))
     check(found, right, 1e-10)

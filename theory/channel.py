@@ -111,7 +111,7 @@ def truncated_sphere(key: ArrayLike, direction: ArrayLike, above: ArrayLike) -> 
         excess = _mass(s, dim) - level
         low, high = jnp.where(excess < 0, s, low), jnp.where(excess < 0, high, s)
         newton = s - excess / (1 - s**2) ** ((dim - 3) / 2)
-        return low, high, jnp.where((newton > low) & (newton < high), newton, (low + high) / 2)
+        return low, high, jnp.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
 
     s = jax.lax.fori_loop(0, _STEPS, step, (low, jnp.ones_like(low), jnp.clip(0.0, low, 1.0)))[2][..., None]
     across = jax.random.normal(across_key, direction.shape)
