@@ -66,7 +66,7 @@ def summarise(
     values = {}
     for split in compared:  # each by rows of its own, where there is one seed
         examples = len(compared[split][0][CONTROL].own.x)
-        values |= statistics.intervals(partial(statistic, split), seeds, examples, _within)
+        values |= statistics.intervals(partial(statistic, split), seeds, examples, _within, partial(_wider, seeds))
     students = []
     for member in members:
         of_it: dict[str, Any] = {}
@@ -83,3 +83,7 @@ def summarise(
 
 def _within(key: str) -> tuple[float, float]:
     return comparisons.possible(key, key.endswith("/minus_control"))
+
+
+def _wider(seeds: int, key: str) -> float:
+    return comparisons.widening(seeds) if any(name in key for name in _SELECTED) else 1.0

@@ -11,7 +11,7 @@ import pytest
 from command import refused
 from pages import ROOT, blocks
 
-from distill_jax import plots, report, sweep, sweep_summary
+from distill_jax import deviations, plots, report, sweep, sweep_summary
 from distill_jax.length import Length
 from distill_jax.setting import ModelSetting, differences, identity
 from experiments.paper import cost, document, make, published, table2
@@ -293,6 +293,18 @@ def test_numbers_of_a_scatter_are_those_of_the_dumps(made):
         assert numbers[student]["mean_gap_hard"]["mean"] == pytest.approx(np.mean(of_student), abs=1e-6)
         gaps.append(np.mean(of_student))
     assert numbers[KD]["mean_gap_hard"]["minus_control"]["mean"] == pytest.approx(gaps[0] - gaps[1], abs=1e-6)
+
+
+def test_values_over_seeds_are_the_summary_s(made):
+    outcome = outcomes(made, FIGURES["fig12"].studies)[0]
+    numbers = outcome.over(deviations.summarise, "test")
+    for name in ("mean_gap_hard", "underfit_fraction_easy", "mean_gap_hard_as_in_paper", "kl"):
+        for here, there in (
+            (numbers[KD][name], outcome.summary["deviations"][KD]["test"][name]),
+            (numbers[KD][name]["minus_control"], outcome.summary["deviations"][KD]["test"][name]["minus_control"]),
+        ):
+            ends = [[of[end] for end in ("mean", "low", "high")] for of in (here, there)]
+            assert ends[0] == pytest.approx(ends[1])
 
 
 def test_switched_students_are_shown_by_the_step_of_their_own_switch(made):

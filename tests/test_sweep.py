@@ -85,7 +85,8 @@ def test_a_student_of_a_sweep_is_that_of_a_study_of_its_own(npz, swept, tmp_path
 
 
 def test_the_summary_has_the_sweep(swept):
-    summary = json.loads((swept / "summary.json").read_text())["sweep"]
+    whole = json.loads((swept / "summary.json").read_text())
+    summary = whole["sweep"]
     assert summary["fields"] == ["learning_rate", "temperature"]
     by_name = {s["name"]: s for s in summary["students"]}
     assert len(by_name) == 2 + 3 * 4
@@ -96,6 +97,10 @@ def test_the_summary_has_the_sweep(swept):
             per_seed, control = statistic["per_seed"], statistic["minus_control"]["per_seed"]
             assert len(per_seed) == len(control) == 2
     assert by_name["one_hot"]["statistics"]["test_accuracy"]["minus_control"]["mean"] == 0
+    for split in ("train", "test"):  # the study's own students have the study's own intervals
+        for name in ("mean_gap_hard", "underfit_fraction_hard"):
+            own = whole["deviations"]["kd"][split][name]
+            assert by_name["kd"]["statistics"][f"{split}_{name}"] == own
     report = (swept / "report.html").read_text()
     assert "<h2>The sweep</h2>" in report
     assert (swept / "figures" / "sweep_temperature.png").stat().st_size > 10_000

@@ -3,17 +3,20 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from distill_jax import comparisons, deviations, sweep
+from distill_jax.comparisons import CONTROL
 from distill_jax.dumps import Dump, dump_path, read_dump
 from distill_jax.setting import identity
-from distill_jax.statistics import over_seeds, paired
+from distill_jax.statistics import over_seeds
 from experiments.paper.studies import Planned
 
-CONTROL, KD = "one_hot", "kd"
+KD = "kd"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +76,12 @@ class Outcome:
         split: str,
         class_from: deviations.ClassFrom = "teacher",
         students: Sequence[str] = (CONTROL, KD),
+        crossed: Collection[str] = deviations.CROSSED,
     ) -> dict[str, dict[str, Any]]:
-        """Named values of comparisons, [student][name], as intervals over seeds; each has `minus_control`, paired."""
+        """Named values of comparisons, [student][name], as intervals over seeds; each has `minus_control`, paired.
+
+        `crossed` names those at points that another seed's teacher has chosen.
+        """
         values = {
             s: [statistic(self.comparison(s, split, seed, class_from=class_from)) for seed in range(self.seeds)]
             for s in students
@@ -84,8 +91,10 @@ class Outcome:
             found[student] = {}
             for name in of_seeds[0]:
                 own, control = ([v[name] for v in of] for of in (of_seeds, values[CONTROL]))
-                interval = over_seeds(own).within(*comparisons.possible(name, difference=False))
-                found[student][name] = interval.as_dict() | {"minus_control": paired(own, control).as_dict()}
+                wider = comparisons.widening(self.seeds) if name in crossed else 1.0
+                interval = over_seeds(own, wider).within(*comparisons.possible(name, difference=False))
+                less = over_seeds(np.subtract(own, control), wider).within(*comparisons.possible(name, difference=True))
+                found[student][name] = interval.as_dict() | {"minus_control": less.as_dict()}
         return found
 
 

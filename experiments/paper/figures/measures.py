@@ -48,7 +48,7 @@ def statistics(comparison: deviations.Comparison) -> dict[str, float]:
 def draw(outcomes: Sequence[Outcome]) -> Drawn:
     """A column for each measure: its student's value against its teacher's, then the KL; control and distilled."""
     (outcome,) = outcomes
-    numbers = outcome.over(statistics, "train")
+    numbers = outcome.over(statistics, "train", crossed=[f"{name}_gap_hard" for name in MEASURES] + ["kl_hard"])
     rows = []
     for kl in (False, True):
         for student in (CONTROL, KD):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distill_jax import deviations, plots
+from distill_jax import comparisons, deviations, plots
 from distill_jax.statistics import over_seeds, quote, ratio_of_means
 from experiments.paper.figures.drawn import Drawn
 from experiments.paper.outcome import CONTROL, KD, Outcome
@@ -19,7 +19,8 @@ def evolution(outcomes: Sequence[Outcome]) -> Drawn:
     for student in _STUDENTS:
         for step in steps:
             pairs = (outcome.comparison(student, "train", seed, step).best for seed in range(outcome.seeds))
-            gaps[student, step] = over_seeds([deviations.gap_by_decile(pair)[0] for pair in pairs]).as_dict()
+            hard = [deviations.gap_by_decile(pair)[0] for pair in pairs]
+            gaps[student, step] = over_seeds(hard, comparisons.widening(outcome.seeds)).as_dict()
     shown = [outcome.dump(student, "train", step=step) for student in _STUDENTS for step in steps]
     switch, last = outcome.plan.switch_step, outcome.last
     picture = plots.evolution(outcome.dump("teacher", "train"), shown, switch, gaps)
