@@ -1,5 +1,6 @@
 """Teacher, control and student of many seeds side by side: as dumps for the library, as numbers beside the paper's."""
 
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,10 +13,13 @@ from rich.table import Table
 from distill_jax import deviations
 from distill_jax.dumps import Dump
 from distill_jax.findings import verdict
-from distill_jax.statistics import number, over_seeds, quote
+from distill_jax.statistics import holm, number, over_seeds, quote
 
 MODELS = ("teacher", "control", "student")  # the order of axis V
 TEACHER, CONTROL, STUDENT = range(3)
+SPLITS = ("train", "test")
+_TENTHS = (("hard", 0), ("easy", -1))
+_CHOICES = (("gap", ""), ("gap as in paper", "_as_in_paper"))  # of `gaps`, and how the names of their values end
 NAMES = dict(zip(MODELS, ("teacher", "one_hot", "kd"), strict=True))  # as the library calls them
 
 
@@ -34,19 +38,50 @@ def dumps(logits: np.ndarray, label: np.ndarray, true_label: np.ndarray, seed: i
     ]
 
 
-def gaps(logits: np.ndarray, label: np.ndarray, true_label: np.ndarray, split: str) -> np.ndarray:
+def gaps(
+    logits: np.ndarray, selector: np.ndarray, label: np.ndarray, true_label: np.ndarray, split: str
+) -> dict[Any, np.ndarray]:
     """Mean gap of control and student to the teacher in each tenth of the examples, float64 [S, 2, 10].
 
     Args:
       logits: float32 [S, V, N, K].
+      selector: those of a second teacher of the same points, float32 [S, N, K].
       label, true_label: int32 [S, N].
       split: 'train' or 'test'.
+
+    Returns:
+      ('gap', split): class and tenths are chosen by the second teacher.
+      ('gap as in paper', split): by the students' own one.
     """
-    rows = []
-    for seed, of_seed in enumerate(zip(logits, label, true_label, strict=True)):
-        teacher, *students = dumps(*of_seed, seed, split)
-        rows.append([deviations.gap_by_decile(deviations.per_example(teacher, student)) for student in students])
-    return np.array(rows)
+    found: dict[Any, list[Any]] = {("gap", split): [], ("gap as in paper", split): []}
+    for seed, (own, second, *labels) in enumerate(zip(logits, selector, label, true_label, strict=True)):
+        teacher, *students = dumps(own, *labels, seed, split)
+        choices = Dump(second, teacher.label, teacher.true_label, teacher.id, teacher.attributes), teacher
+        for of_choice, chooser in zip(found.values(), choices, strict=True):
+            points = deviations.points(teacher, students, chooser)
+            of_choice.append([deviations.gap_by_decile(of_student) for of_student in points])
+    return {name: np.array(rows) for name, rows in found.items()}
+
+
+def of_tenths(found: Mapping[Any, np.ndarray]) -> dict[str, np.ndarray]:
+    """The gaps of `gaps` on hard and on easy points by name, [S] each; the paper's choice ends in '_as_in_paper'."""
+    values = {}
+    for split, (choice, ending), (tenth, place) in itertools.product(SPLITS, _CHOICES, _TENTHS):
+        control, student = found[choice, split][:, :, place].T
+        values |= {
+            f"{tenth}_gap_control_{split}{ending}": control,
+            f"{tenth}_gap_student_{split}{ending}": student,
+            f"{tenth}_gap_student_minus_control_{split}{ending}": student - control,
+        }
+    return values
+
+
+def control_row(said: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """The row of a table on a built-in check: another draw of the teacher deviates in nothing from it."""
+    gaps = [said[f"{tenth}_gap_control_{split}"] for split, (tenth, _) in itertools.product(SPLITS, _TENTHS)]
+    shown = ", ".join(quote(gap, sign=True) for gap in gaps)
+    what = "the control's gaps: hard and easy training points, hard and easy test points"
+    return what, "must be 0", shown, "off 0" if any(holm(gaps)) else "so"
 
 
 def with_paper(values: np.ndarray, paper: float | None = None) -> dict[str, Any]:

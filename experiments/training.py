@@ -12,7 +12,10 @@ from flax import linen as nn
 from distill_jax.objective import cross_entropy
 from distill_jax.train_step import TrainState, make_dispatch, make_epoch_order, make_init
 
-TEACHER, STUDENT = 0, 1  # roles: the models of a seed that share one share initial weights and order of batches
+# Roles: the models of a seed that share one share initial weights and order of batches.
+TEACHER, STUDENT = 0, 1
+FEATURES = 2  # no role, but the stream of random features that all models of a seed share
+SELECTOR = 3  # a second teacher, which chooses class and hard points: see `distill_jax.deviations`
 
 
 @dataclasses.dataclass(frozen=True)

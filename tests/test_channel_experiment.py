@@ -17,7 +17,7 @@ from experiments.channel.__main__ import PROG, main
 from experiments.channel.population import draw, outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate
 from experiments.channel.summary import lines, rows
-from experiments.comparison import markdown
+from experiments.comparison import control_row, gaps, markdown, of_tenths, supported, with_paper
 from theory import channel
 
 RESULTS = ROOT / "experiments" / "results"
@@ -106,11 +106,33 @@ def test_a_seed_of_a_population_is_the_seed_alone():
     # Control and student start as one; the teacher does not.
     assert (together.accuracy[:, 1, :, 0] == together.accuracy[:, 2, :, 0]).all()
     assert (together.accuracy[:, 0, 1, 0] != together.accuracy[:, 1, 1, 0]).any()
+    # The second teacher is another draw of the teacher, and no one's other self.
+    assert all(not np.allclose(together.selector, together.logits[:, model], atol=0.01) for model in range(3))
     # The signs are those of data of the very reading: 1 and up to 3 positive channels, as many as are drawn.
     positive = (together.own > 0).sum(-1)
     assert set(np.unique(positive)) == {2, 3, 4}
     assert (positive == (together.own != 0).sum(-1)).all()
     assert (np.take_along_axis(together.own, together.label[..., None], -1) > 0).all()
+
+
+def test_a_control_that_is_another_draw_of_the_teacher_has_no_gap_where_a_second_teacher_chooses():
+    rng = np.random.default_rng(0)
+    seeds, models, points, classes = 200, 4, 60, 5
+    truth = 2 * rng.normal(size=(seeds, 1, points, classes))
+    logits = truth + rng.normal(size=(seeds, models, points, classes))
+    logits[:, 2] -= 0.4 * (truth[:, 0] == truth[:, 0].max(-1, keepdims=True))  # the student deviates everywhere
+    label = truth[:, 0].argmax(-1)
+    found = of_tenths(
+        gaps(logits[:, :3], logits[:, 3], label, label, "train")
+        | gaps(logits[:, :3], logits[:, 3], label, label, "test")
+    )
+    numbers = {name: with_paper(of_seeds) for name, of_seeds in found.items()}
+    assert control_row(numbers)[-1] == "so"
+    assert supported(numbers["hard_gap_control_train_as_in_paper"], -1) == "supported"  # the class is their guess
+    assert supported(numbers["easy_gap_control_test_as_in_paper"], -1) == "supported"
+    assert supported(numbers["easy_gap_student_test"], -1) == "supported"
+    off = {name: value | {"mean": 0.3, "low": 0.2, "high": 0.4} for name, value in numbers.items()}
+    assert control_row(off)[-1] == "off 0"
 
 
 def test_the_command_writes_numbers_beside_the_paper_s_and_figures(tmp_path, capsys):
@@ -139,7 +161,7 @@ def test_the_command_writes_numbers_beside_the_paper_s_and_figures(tmp_path, cap
     shown = " ".join(capsys.readouterr().out.split())
     assert "distillation_sign_share" in shown
     assert "Reading printed: the formulas as printed" in shown
-    assert lines(said).count("\n") == 2 + 13
+    assert lines(said).count("\n") == 2 + 14
     for share, verdicts in ((0.7, ["reproduced", "most seeds"]), (0.1, ["one seed in 10"]), (0.0, ["no seed"])):
         claims = rows(said | {"student_cos_higher_in_all_classes": everywhere | {"mean": share}})
         found = [claim.verdict for claim in claims if claim.paper in ("consistently", "the one shown")]

@@ -128,7 +128,7 @@ def test_a_seed_of_a_population_is_the_seed_alone(kind):
     dataset = load(chosen)
     (together,), (alone,) = (list(outcomes(chosen, dataset, seeds)) for seeds in (range(3), range(2, 3)))
     np.testing.assert_array_equal(together.drawn.pairs[2:], alone.drawn.pairs)
-    for name in ("path", "accuracy", "logits", "test_logits"):
+    for name in ("path", "accuracy", "logits", "test_logits", "selector", "test_selector"):
         np.testing.assert_allclose(getattr(together, name)[2:], getattr(alone, name), rtol=1e-3, atol=1e-4)
     # Control and student begin alike, the teacher elsewhere.
     np.testing.assert_array_equal(together.path[:, 1, 0], together.path[:, 2, 0])
@@ -170,7 +170,7 @@ def test_the_command_writes_numbers_beside_the_paper_s_and_figures(kind, tmp_pat
     assert said["share_of_pairs"]["paper"] == (1.0 if kind == "random-features" else 13 / 15)
     assert said["share_of_pairs"]["n"] == 3
     assert len(said["definitions"]) == 6
-    assert lines(said).count("\n") == 10
+    assert lines(said).count("\n") == 11
     assert {p.suffix for p in figures.iterdir()} == {".png", ".svg"}
     assert len(list(figures.iterdir())) == 6
 

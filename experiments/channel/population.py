@@ -18,7 +18,7 @@ from distill_jax.placement import SEED, on_host, place
 from distill_jax.setting import OptimizerSetting
 from experiments.channel.setting import Setting
 from experiments.portions import Portions
-from experiments.training import STUDENT, TEACHER, Training
+from experiments.training import SELECTOR, STUDENT, TEACHER, Training
 from theory import channel
 
 _PORTION = 16  # seeds of a portion on each device: what is on the device at once stays below 1 GB
@@ -52,6 +52,7 @@ class Outcome(NamedTuple):
       accuracy: of training and of test points after every step, the 0th before the first, float32 [S, V, 2, steps + 1];
         of a teacher that takes another number of steps at the same shares of its own.
       cosine: of w_k and mu_k after training, float32 [S, V, K].
+      selector, test_selector: logits of a second teacher, float32 [S, N, K]; None where there is none.
     """
 
     label: np.ndarray
@@ -61,12 +62,14 @@ class Outcome(NamedTuple):
     test_logits: np.ndarray
     accuracy: np.ndarray
     cosine: np.ndarray
+    selector: np.ndarray | None = None
+    test_selector: np.ndarray | None = None
 
 
-def outcomes(setting: Setting, seeds: range) -> Iterator[Outcome]:
-    """The outcomes of these seeds, a portion at a time, in order."""
+def outcomes(setting: Setting, seeds: range, selector: bool = True) -> Iterator[Outcome]:
+    """The outcomes of these seeds, a portion at a time, in order; with the second teacher that gaps need or without."""
     portions = Portions(seeds, _PORTION)
-    drawing, learning = portions.program(draw(setting), 1), portions.program(learn(setting), 2)
+    drawing, learning = portions.program(draw(setting), 1), portions.program(learn(setting, selector), 2)
     for numbers, count in portions:
         number = place(portions.mesh, numbers, SEED)
         with jax.enable_x64(True):
@@ -103,8 +106,8 @@ def draw(setting: Setting) -> Callable[[jax.Array], Drawn]:
     return one
 
 
-def learn(setting: Setting) -> Callable[[jax.Array, Drawn], dict[str, jax.Array]]:
-    """The function from a seed's number and data to what its three models have learned: fields of `Outcome`."""
+def learn(setting: Setting, selector: bool) -> Callable[[jax.Array, Drawn], dict[str, jax.Array]]:
+    """The function from a seed's number and data to what its models have learned: fields of `Outcome`."""
     model, rule = Channel(setting.classes), make_rule(OptimizerSetting(optimizer="adam"))
 
     def passes(epochs: int) -> Training:
@@ -112,6 +115,7 @@ def learn(setting: Setting) -> Callable[[jax.Array, Drawn], dict[str, jax.Array]
         return Training(model, rule, *how)
 
     of_role = {TEACHER: passes(setting.teacher_epochs or setting.epochs), STUDENT: passes(setting.epochs)}
+    of_role[SELECTOR] = of_role[TEACHER]
     # Of the teacher as many points as of the students, at the same shares of its own training.
     shown = np.rint(np.linspace(0, of_role[TEACHER].steps, of_role[STUDENT].steps + 1)).astype(int)
 
@@ -134,7 +138,11 @@ def learn(setting: Setting) -> Callable[[jax.Array, Drawn], dict[str, jax.Array]
             of_all = jax.vmap(jax.vmap(logits, (0, None)), (0, None))(path, x)
             right.append(jnp.mean(of_all.argmax(-1) == label, -1))
         length = jnp.linalg.norm(last, axis=-1) * jnp.linalg.norm(drawn.means, axis=-1)
-        return {
+        found = {}
+        if selector:
+            second = train(SELECTOR, seed, drawn, [0.0], None)[-1, 0]
+            found = {"selector": logits(second, drawn.x), "test_selector": logits(second, drawn.test_x)}
+        return found | {
             "logits": jax.vmap(logits, (0, None))(last, drawn.x),
             "test_logits": jax.vmap(logits, (0, None))(last, drawn.test_x),
             "accuracy": jnp.stack(right, 1),

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from distill_jax.dumps import Dump
-from distill_jax.statistics import CONFIDENCE, quote
+from distill_jax.statistics import CONFIDENCE, number, quote
 from experiments import comparison
 from experiments.channel import signs
 from experiments.channel.population import Outcome
@@ -26,12 +26,15 @@ PAPER = {
 
 def dumps(outcome: Outcome, seed: int, split: str) -> list[Dump]:
     """Teacher, control and student of one seed of a portion as dumps, for what the library makes of these."""
-    logits, label = _of_split(outcome, split)
+    logits, _, label = _of_split(outcome, split)
     return comparison.dumps(logits[seed], label[seed], label[seed], seed, split)
 
 
-def _of_split(outcome: Outcome, split: str) -> tuple[np.ndarray, np.ndarray]:
-    return {"train": (outcome.logits, outcome.label), "test": (outcome.test_logits, outcome.test_label)}[split]
+def _of_split(outcome: Outcome, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits of all models and of the selector, and labels."""
+    if split == "train":
+        return outcome.logits, outcome.selector, outcome.label
+    return outcome.test_logits, outcome.test_selector, outcome.test_label
 
 
 def values(setting: Setting, outcome: Outcome) -> Values:
@@ -39,8 +42,8 @@ def values(setting: Setting, outcome: Outcome) -> Values:
     found = dict(signs.count(setting, outcome.label, outcome.own, outcome.logits[:, TEACHER]))
     found |= {"accuracy": outcome.accuracy, "cosine": outcome.cosine}
     for split in ("train", "test"):
-        logits, label = _of_split(outcome, split)
-        found["gap", split] = comparison.gaps(logits, label, label, split)
+        logits, selector, label = _of_split(outcome, split)
+        found |= comparison.gaps(logits, selector, label, label, split)
     return found
 
 
@@ -65,15 +68,7 @@ def summarise(setting: Setting, found: Values) -> dict[str, Any]:
         values[f"test_accuracy_{model}"] = last[:, place]
         values[f"train_accuracy_{model}"] = accuracy[:, place, 0, -1]
         values[f"cos_{model}"] = cosine[:, place].mean(-1)
-    for split in ("train", "test"):
-        control, student = found["gap", split][:, :, 0].T
-        values |= {
-            f"hard_gap_control_{split}": control,
-            f"hard_gap_student_{split}": student,
-            f"hard_gap_student_minus_control_{split}": student - control,
-            f"easy_gap_student_{split}": found["gap", split][:, 1, -1],
-            f"easy_gap_student_minus_control_{split}": np.subtract(*found["gap", split][:, ::-1, -1].T),
-        }
+    values |= comparison.of_tenths(found)
     summary: dict[str, Any] = {name: with_paper(of_seeds, PAPER.get(name)) for name, of_seeds in values.items()}
     summary["student_cos_higher_in_all_classes"] = _share_of_seeds(higher["student"].all(-1))
     per_epoch = setting.train_examples // setting.batch_size
@@ -155,16 +150,19 @@ def rows(said: Mapping[str, Any]) -> list[Row]:
     ]
     for split, name in (("train", "training"), ("test", "test")):
         for tenth, side, said_there in (("hard", -1, "below 0"), ("easy", 1, "above 0")):
-            alone, less = (said[f"{tenth}_gap_student{suffix}_{split}"] for suffix in ("", "_minus_control"))
+            names = [f"{tenth}_gap_student{suffix}_{split}" for suffix in ("", "_minus_control")]
+            alone, less = (said[name] for name in names)
+            paper = ", ".join(number(said[f"{name}_as_in_paper"]["mean"], sign=True) for name in names)
             verdict = _both(alone, less, side) if split == "train" else f"{beside(alone)}, {beside(less)}"
             claims.append(
                 Row(
-                    f"gap on {tenth} {name} points (phi), and less the control's",
+                    f"gap on {tenth} {name} points (phi), and less the control's; (chosen by their own teacher)",
                     said_there if split == "train" else "not given",
-                    f"{quote(alone, sign=True)}, {quote(less, sign=True)}",
+                    f"{quote(alone, sign=True)}, {quote(less, sign=True)}; ({paper})",
                     verdict,
                 )
             )
+    claims.append(Row(*comparison.control_row(said)))
     return claims
 
 

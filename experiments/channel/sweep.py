@@ -53,7 +53,7 @@ def measure(setting: Setting, cell: dict[str, Any]) -> dict[str, Any]:
     """
     setting = dataclasses.replace(setting, **cell)
     found: dict[str, list[np.ndarray]] = {}
-    for part in outcomes(setting, range(setting.seeds)):
+    for part in outcomes(setting, range(setting.seeds), selector=False):
         signs_of = signs.count(setting, part.label, part.own, part.logits[:, TEACHER])
         test, cosine = part.accuracy[:, :, 1, -1].astype(np.float64), part.cosine.astype(np.float64)
         values = {

@@ -28,7 +28,7 @@ def measure(setting: Setting, dataset: Dataset) -> dict[str, Any]:
       dataset: of `data.load`.
     """
     collected = collect(
-        functools.partial(outcomes, setting, dataset), setting.seeds, functools.partial(values, setting)
+        functools.partial(outcomes, setting, dataset, selector=False), setting.seeds, functools.partial(values, setting)
     )
     found = collected.values
     curves = {name: np.round(found.pop(("curve", name)).mean(0), 4).tolist() for name in (*MODELS, "closed_form")}

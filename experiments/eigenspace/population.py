@@ -23,14 +23,14 @@ from distill_jax.objective import cross_entropy, squared_error
 from distill_jax.optimizer import make_rule
 from distill_jax.placement import SEED, on_host, place
 from distill_jax.setting import OptimizerSetting
+from distill_jax.train_step import TrainState
 from experiments.eigenspace.data import Drawn, draw
 from experiments.eigenspace.directions import along, eigendirections
 from experiments.eigenspace.setting import Setting
 from experiments.portions import Portions
-from experiments.training import STUDENT, TEACHER, Training
+from experiments.training import FEATURES, SELECTOR, STUDENT, TEACHER, Training
 
 PROJECTIONS = ("norm", "displacement")
-_FEATURES = 2  # beside the two roles: the stream of the random features that both share
 _PORTION = 16  # seeds of a portion on each device
 _RULES = {
     "adam": OptimizerSetting(optimizer="adam"),
@@ -50,6 +50,7 @@ class Outcome(NamedTuple):
       accuracy: of training points, against the labels as trained on, and of test points, every so many steps from the
         0th on, float32 [S, V, times, 2].
       logits, test_logits: after training, float32 [S, V, N, K].
+      selector, test_selector: those of a second teacher, float32 [S, N, K]; None where there is none.
     """
 
     drawn: Drawn
@@ -58,12 +59,14 @@ class Outcome(NamedTuple):
     accuracy: np.ndarray
     logits: np.ndarray
     test_logits: np.ndarray
+    selector: np.ndarray | None = None
+    test_selector: np.ndarray | None = None
 
 
-def outcomes(setting: Setting, dataset: Dataset, seeds: range) -> Iterator[Outcome]:
-    """The outcomes of these seeds, a portion at a time, in order."""
+def outcomes(setting: Setting, dataset: Dataset, seeds: range, selector: bool = True) -> Iterator[Outcome]:
+    """The outcomes of these seeds, a portion at a time, in order; with the second teacher that gaps need or without."""
     portions = Portions(seeds, _PORTION)
-    learning = portions.program(learn(setting, dataset), 6)
+    learning = portions.program(learn(setting, dataset, selector), 6)
     for numbers, count in portions:
         drawn = draw(setting, dataset, numbers)
         given = numbers, drawn.train.x, drawn.train.label, drawn.test.x, drawn.test.label, drawn.pairs
@@ -73,7 +76,7 @@ def outcomes(setting: Setting, dataset: Dataset, seeds: range) -> Iterator[Outco
         yield Outcome(drawn.take(np.arange(count)), accuracy=accuracy, **found)
 
 
-def learn(setting: Setting, dataset: Dataset) -> Callable[..., dict[str, jax.Array]]:
+def learn(setting: Setting, dataset: Dataset, selector: bool) -> Callable[..., dict[str, jax.Array]]:
     """The function from a seed, its points and pairs to what its models have learned: fields of `Outcome`."""
     linear = setting.setting == "random-features"
     classes = dataset.num_classes
@@ -87,7 +90,7 @@ def learn(setting: Setting, dataset: Dataset) -> Callable[..., dict[str, jax.Arr
     ) -> dict[str, jax.Array]:
         x, test_x = inputs(x), inputs(test_x)
         if linear:
-            key = jax.random.fold_in(jax.random.key(seed), _FEATURES)
+            key = jax.random.fold_in(jax.random.key(seed), FEATURES)
             kernel = jax.random.normal(key, (x.shape[1], setting.features), jnp.float32)
             x, test_x = relu_features(x, kernel), relu_features(test_x, kernel)
         eigenvalue, directions = eigendirections(x, setting.centred)
@@ -112,11 +115,15 @@ def learn(setting: Setting, dataset: Dataset) -> Callable[..., dict[str, jax.Arr
             splits = ((x, label), (test_x, test_label))
             return jnp.stack([jnp.mean(logits(params, of).argmax(-1) == target, -1) for of, target in splits], -1)
 
-        def train(role: int, weights: list[float], taught: jax.Array | None) -> tuple[Any, Any]:
-            models = len(weights)
+        def first(role: int, models: int) -> TrainState:
             start = training.start(role, seed, models, x.shape[1:])
             if setting.initial == "zero":
                 start = start.replace(params=jax.tree.map(jnp.zeros_like, start.params))
+            return start
+
+        def train(role: int, weights: list[float], taught: jax.Array | None) -> tuple[Any, Any]:
+            models = len(weights)
+            start = first(role, models)
             origin = along(chosen, _first_layer(start.params))
 
             def record(now: jax.Array, params: Any) -> tuple[jax.Array, jax.Array]:
@@ -132,7 +139,12 @@ def learn(setting: Setting, dataset: Dataset) -> Callable[..., dict[str, jax.Arr
         students, of_students = train(STUDENT, [0.0, 1.0], logits(teacher.params, x)[0])
         path, right = (jnp.concatenate(both, 1).swapaxes(0, 1) for both in zip(of_teacher, of_students, strict=True))
         params = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), teacher.params, students.params)
-        return {
+        found = {}
+        if selector:
+            how = seed, first(SELECTOR, 1), x, label, [0.0], None
+            second = training.run(SELECTOR, *how, lambda *_: ())[0].params
+            found = {"selector": logits(second, x)[0], "test_selector": logits(second, test_x)[0]}
+        return found | {
             "eigenvalue": eigenvalue,
             "path": path,
             "accuracy": right,
