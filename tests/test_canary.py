@@ -348,9 +348,9 @@ def test_appendix_c5():
         with single_operations():
             right = draw(setting)(seed)
     check(points, right)
-    learned = of_one_seed(learn_channels(setting), portions, seed, points)
+    learned = of_one_seed(learn_channels(setting, selector=True), portions, seed, points)
     with single_operations():
-        check(learned, learn_channels(setting)(seed, jax.device_put(points)))
+        check(learned, learn_channels(setting, selector=True)(seed, jax.device_put(points)))
 
 
 @pytest.mark.parametrize("kind", ["random-features", pytest.param("mlp", marks=pytest.mark.slow)])
@@ -359,7 +359,7 @@ def test_appendix_c4(kind):
     setting = filled(EigenspaceSetting(setting=kind, features=16, hidden=16, **n))
     x, label = images(ROWS, 2)
     seed = np.int32(3), x[:32], label[:32], x, label, np.array([[0, 1], [6, 8]], np.int32)
-    one = learn_eigenspace(setting, Dataset("images", None, None, CLASSES, MEAN, STD))
+    one = learn_eigenspace(setting, Dataset("images", None, None, CLASSES, MEAN, STD), selector=True)
     found = of_one_seed(one, Portions(range(1), 1), *seed)
     with single_operations():
         check(found, one(*jax.device_put(seed)))

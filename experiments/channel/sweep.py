@@ -145,8 +145,6 @@ def lines(said: Mapping[str, Any]) -> str:
 def _said(row: Mapping[str, Any]) -> str:
     gain, text = row[GAIN], quote(row[GAIN], sign=True, scale=100)
     text = f"**{text}**" if gain["low"] is not None and gain["low"] * gain["high"] > 0 else text
-    if not _MAPPED.keys() <= row.keys():  # of a file made before maps had signs
-        return text
     accuracy, one_hot, distilled = (100 * row[name]["mean"] for name in list(_MAPPED)[1:])
     return f"{text}; {accuracy:.1f}; {one_hot:.1f} → {distilled:.1f}"
 

@@ -60,15 +60,10 @@ def of_claims(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 
-BY_ANOTHER = "Hard points are chosen by another seed's teacher. "
-BY_THEIR_OWN = (
-    "**Made by older code: hard points and classes are chosen by the student's own teacher, as in the paper; its "
-    "luck is in all columns of underfitting, and those of the test set say nothing.** "
-)
 LEGEND = (
     "Differences with 95% intervals over seeds, paired: in phi for underfitting (from the teacher, then from the "
     "control), in points of test accuracy for the rest (the switched from the middle between control and distilled). "
-    "{chosen}"
+    "Hard points are chosen by another seed's teacher. "
     "✓ supported, ○ not supported, ✗ contradicted, ? undecided: there is no gain that a switch could recover or undo, "
     "or the gap and the share of underfit points say opposite things. In bold: also by Holm's correction for all "
     "intervals of the table. *Fitted* is the training accuracy of teacher, "
@@ -103,7 +98,7 @@ def page(results: Mapping[str, Any]) -> str:
         "Test accuracy in %, means with 95% intervals over n seeds, of the last step.\n",
         table2.lines(results["table2"]),
         "## Findings\n",
-        LEGEND.format(chosen=BY_ANOTHER),
+        LEGEND,
         of_claims(results["studies"]),
         together(results["studies"]),
         "## The published version's claims\n",
@@ -125,21 +120,11 @@ def readme(path: Path) -> str:
     try:
         results = json.loads(path.read_text())
         rows = {name: study for name, study in results["studies"].items() if study["row"]}
-        # A file made by older code has no table of these claims and no figure of interpolation
-        said = [published.sentences(results["published"]["rows"])] if "published" in results else []
-        captions = [results["figures"][name]["caption"] for name in _BEYOND if name in results["figures"]]
+        said = published.sentences(results["published"]["rows"])
+        captions = [results["figures"][name]["caption"] for name in _BEYOND]
     except OSError as error:
         raise InputError(f"--markdown {path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"--markdown {path}: is not results.json of `python -m experiments.paper all`") from error
-    legend = LEGEND.format(chosen=BY_THEIR_OWN if _completed(rows) else BY_ANOTHER)
     beyond = "".join(f"- {caption}\n" for caption in captions)
-    return "\n".join([legend, of_claims(rows), together(rows), *said, beyond])
-
-
-def _completed(of_studies: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a file was made before findings had units, which are filled in."""
-    older = [f for study in of_studies.values() for f in study["findings"] if "unit" not in f]
-    for finding in older:
-        finding["unit"] = "phi" if finding["id"].startswith(("below", "underfits")) else "points"
-    return bool(older)
+    return "\n".join([LEGEND, of_claims(rows), together(rows), said, beyond])
