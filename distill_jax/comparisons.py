@@ -85,8 +85,14 @@ def _of_seeds(
         if other is not None:  # of all students at once, whose X and Z are the same
             crossed = deviations.points(teacher, dumps, read("teacher", other), class_from)
         found.append({s: Comparison(*both) for s, *both in zip(students, own, crossed, strict=True)})
+    return pooled(found)
+
+
+def pooled(found: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Comparison]]:
+    """The comparisons of every seed by student, with the spread of all seeds' points (`slopes.instrumented`)."""
     points = [next(iter(of_seed.values())).crossed for of_seed in found]
-    spread = np.mean([slopes.covariance(p.z, p.x) for p in points if p is not None]) if seeds > 1 else None
+    crossed = [of_seed for of_seed in points if of_seed is not None]
+    spread = np.mean([slopes.covariance(of_seed.z, of_seed.x) for of_seed in crossed]) if crossed else None
     return [{s: dataclasses.replace(c, spread=spread) for s, c in of_seed.items()} for of_seed in found]
 
 

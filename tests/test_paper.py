@@ -298,7 +298,7 @@ def test_numbers_of_a_scatter_are_those_of_the_dumps(made):
 def test_values_over_seeds_are_the_summary_s(made):
     outcome = outcomes(made, FIGURES["fig12"].studies)[0]
     numbers = outcome.over(deviations.summarise, "test")
-    for name in ("mean_gap_hard", "underfit_fraction_easy", "mean_gap_hard_as_in_paper", "kl"):
+    for name in ("mean_gap_hard", "underfit_fraction_easy", "slope_instrumented", "mean_gap_hard_as_in_paper", "kl"):
         for here, there in (
             (numbers[KD][name], outcome.summary["deviations"][KD]["test"][name]),
             (numbers[KD][name]["minus_control"], outcome.summary["deviations"][KD]["test"][name]["minus_control"]),

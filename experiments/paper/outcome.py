@@ -82,10 +82,13 @@ class Outcome:
 
         `crossed` names those at points that another seed's teacher has chosen.
         """
-        values = {
-            s: [statistic(self.comparison(s, split, seed, class_from=class_from)) for seed in range(self.seeds)]
-            for s in students
-        }
+        compared = comparisons.pooled(
+            [
+                {s: self.comparison(s, split, seed, class_from=class_from) for s in students}
+                for seed in range(self.seeds)
+            ]
+        )
+        values = {s: [statistic(of_seed[s]) for of_seed in compared] for s in students}
         found: dict[str, dict[str, Any]] = {}
         for student, of_seeds in values.items():
             found[student] = {}
