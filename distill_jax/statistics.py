@@ -232,14 +232,24 @@ def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
     if value is None:
         return "\N{EN DASH}"
     # Rounded first and 0 added, so that what rounds to zero has no minus sign
-    return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return _formatted(round(value, digits) + 0.0, digits, sign)
 
 
 def quote(value: Mapping[str, Any], digits: int = 2, sign: bool = False, scale: float = 1.0) -> str:
-    """A mean with its interval, as in "0.71 [0.65, 0.77]"; the bare mean where there is no interval."""
+    """A mean with its interval, as in "0.71 [0.65, 0.77]"; the bare mean where there is no interval.
+
+    An end that rounds to zero keeps its sign, which says whether zero is within: "+0.04 [\N{MINUS SIGN}0.00, +0.08]".
+    """
     mean, low, high = (None if value[k] is None else value[k] * scale for k in ("mean", "low", "high"))
     text = number(mean, digits, sign)
-    return text if low is None else f"{text} [{number(low, digits, sign)}, {number(high, digits, sign)}]"
+    if low is None or high is None:
+        return text
+    low, high = (round(end, 12) + 0.0 for end in (low, high))  # what arithmetic leaves of 0 has no sign
+    return f"{text} [{_formatted(low, digits, sign)}, {_formatted(high, digits, sign)}]"
+
+
+def _formatted(value: float, digits: int, sign: bool) -> str:
+    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _bias_corrected(estimate: float, draws: np.ndarray) -> Interval:

@@ -6,10 +6,8 @@ import json
 import command
 import numpy as np
 import pytest
-from pages import ROOT, blocks
 
 from distill_jax.errors import InputError
-from experiments.comparison import markdown
 from experiments.eigenspace import bridge, bridge_summary
 from experiments.eigenspace.bias import LEVELS, shares
 from experiments.eigenspace.closed_form import ENDS, curve, distances
@@ -106,8 +104,3 @@ def test_the_command_goes_on_where_it_stopped(tmp_path, monkeypatch):
 def test_wrong_input_is_one_line(arguments, parts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command.refused(bridge.main, arguments, parts, tmp_path)
-
-
-def test_the_page_s_table_is_that_of_the_file():
-    [(file, block)] = blocks("bridge")
-    assert block == markdown(ROOT / file, bridge_summary.lines)

@@ -8,19 +8,17 @@ import command
 import jax
 import numpy as np
 import pytest
-from pages import PAGES, ROOT, blocks
 
 from distill_jax.errors import InputError
-from distill_jax.statistics import holm
 from experiments.channel import reading_table, readings, signs, sweep
 from experiments.channel.__main__ import PROG, main
 from experiments.channel.population import draw, outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate
 from experiments.channel.summary import lines, rows
-from experiments.comparison import control_row, gaps, markdown, of_tenths, supported, with_paper
+from experiments.comparison import control_row, gaps, of_tenths, supported, with_paper
 from theory import channel
 
-RESULTS = ROOT / "experiments" / "results"
+RESULTS = command.ROOT / "experiments" / "results"
 TINY = Setting(seeds=5, dim=3, train_examples=64, test_examples=50, batch_size=16, epochs=2)
 ARGUMENTS = [f"--{name}={value}" for name, value in (("seeds", 5), ("dim", 3), ("train-examples", 64))]
 ARGUMENTS += [f"--{name}={value}" for name, value in (("test-examples", 50), ("batch-size", 16), ("epochs", 2))]
@@ -367,24 +365,6 @@ def test_wrong_input_ends_with_status_2():
     assert err == "error: --dim 2: must be 3 or more\n"
 
 
-def test_the_pages_tables_are_those_of_the_files():
-    tables = blocks("channel")
-    assert [file.rsplit("/", 1)[1] for file, _ in tables] == ["channel-margin.json", "channel.json"]
-    for file, block in tables:
-        assert block == markdown(ROOT / file, lines)
-
-
-def test_the_pages_tables_of_readings_are_those_of_the_file():
-    tables = blocks("channel readings")
-    assert len(tables) == 2
-    for listed, block in tables:
-        file, *names = listed.split()
-        said = json.loads((ROOT / file).read_text())
-        assert [one["reading"]["name"] for one in said["readings"]] == list(readings.READINGS)
-        shown = [one for one in said["readings"] if one["reading"]["name"] in (names or readings.READINGS)]
-        assert block == reading_table.lines({"readings": shown})
-
-
 def test_a_reading_is_alone_what_it_is_among_all():
     among = json.loads((RESULTS / "channel-readings.json").read_text())["readings"]
     for name in ("channel.json", "channel-margin.json"):
@@ -402,15 +382,3 @@ def test_the_margin_reading_has_the_paper_s_numbers():
     assert said["distillation_sign_share"]["mean"] == pytest.approx(0.9777, abs=0.003)
     assert 0.005 <= said["paired_gain"]["low"] <= said["paired_gain"]["high"] <= 0.01
     assert said["test_accuracy_teacher"]["low"] > 0.9
-
-
-def test_the_page_s_maps_are_those_of_the_files():
-    maps = blocks("channel map")
-    assert len(maps) == 4
-    gains = []
-    for file, block in maps:
-        assert block == markdown(ROOT / file, sweep.lines)
-        gains += [row["paired_gain_over_control"] for row in json.loads((ROOT / file).read_text())["sweep"]]
-    alone = sum(gain["low"] * gain["high"] > 0 for gain in gains)
-    said = f"Of these {len(gains)} intervals {alone} exclude zero, {sum(holm(gains))} also by Holm's correction"
-    assert said in PAGES[1].read_text()

@@ -7,9 +7,8 @@ import command
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pages import ROOT, blocks
 
-from experiments.comparison import STUDENT, TEACHER, markdown
+from experiments.comparison import STUDENT, TEACHER
 from experiments.eigenspace.__main__ import main
 from experiments.eigenspace.bias import area, biases, exaggerations, level, time
 from experiments.eigenspace.data import draw, load
@@ -198,10 +197,3 @@ def test_wrong_input_is_one_line(arguments, parts, tmp_path, monkeypatch):
 def test_wrong_input_ends_with_status_2():
     err = command.run(["--top", "0"], status=2, module="experiments.eigenspace")
     assert err == "error: --top 0: must be in [1, 127]\n"
-
-
-def test_the_page_s_tables_are_those_of_the_files():
-    tables = blocks("eigenspace")
-    assert len(tables) == 2
-    for file, block in tables:
-        assert block == markdown(ROOT / file, lines)

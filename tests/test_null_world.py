@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from command import refused
-from pages import ROOT, blocks
+from command import ROOT, refused
 from scipy import stats
 
 from distill_jax import comparisons, deviations
@@ -181,11 +180,6 @@ def test_a_rate_s_interval_lies_above_it_in_few_cases():
     interval = rates.proportion(0, 200)
     assert (interval.mean, interval.low) == (0, 0)
     assert 0 < interval.high < 0.02
-
-
-def test_the_page_s_tables_are_those_of_the_file():
-    [(file, block)] = blocks("null world")
-    assert block == picture.read_lines(ROOT / file)
 
 
 def test_no_committed_rate_is_above_its_nominal_level():

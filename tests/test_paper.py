@@ -9,7 +9,6 @@ import made_study
 import numpy as np
 import pytest
 from command import refused
-from pages import ROOT, blocks
 
 from distill_jax import deviations, plots, report, sweep, sweep_summary
 from distill_jax.length import Length
@@ -581,11 +580,6 @@ def test_the_command_trains_what_is_missing_once_and_makes_the_table(at_tiny_sca
     monkeypatch.setattr(make, "complete", lambda *_: pytest.fail("a study was trained again"))
     main([name, "table2", *arguments, "--json", str(rows)])
     assert json.loads(rows.read_text())[6]["ours"] == row["ours"]
-
-
-def test_the_page_says_what_is_committed():
-    [(file, block)] = blocks("paper")
-    assert block == document.readme(ROOT / file)
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,33 @@ import re
 
 import pytest
 from command import refused
-from pages import ROOT, blocks
 
 from distill_jax.errors import InputError
-from experiments import study_tables
-from experiments.throughput.table import markdown
-
-RESULTS = ROOT / "experiments" / "results"
+from experiments import pages, study_tables
+from experiments.pages import RESULTS, ROOT
 
 
-def test_the_readme_has_the_tables_of_all_studies():
-    [(listed, block)] = blocks("studies")
-    names = listed.split()
-    assert set(names) == {path.parent.name for path in RESULTS.glob("*/summary.json")}
-    assert block == study_tables.tables([RESULTS / name / "summary.json" for name in names])
+@pytest.mark.parametrize("block", pages.blocks(), ids=lambda block: f"{block.kind} {block.of}")
+def test_a_page_s_table_is_that_of_its_files(block):
+    assert block.text == pages.made(block.kind, block.of)
+
+
+def test_pages_show_all_results():
+    """Each file is the source of a table; but two that sentences quote, and the parts of studies."""
+    shown = " ".join(block.of for block in pages.blocks())
+    for path in RESULTS.glob("*.json"):
+        assert path.name in shown or path.name in ("framework_cost.json", "text_parity.json"), path
+    assert all(path.parent.name in shown for path in RESULTS.glob("*/summary.json"))
+    assert {block.kind for block in pages.blocks()} == set(pages.KINDS)
+
+
+def test_filling_a_page_changes_its_tables_alone():
+    page = pages.PAGES[1].read_text("utf-8")
+    table = max(pages.blocks(), key=lambda block: page.count(block.text) and len(block.text)).text
+    assert page.count(table) == 1
+    assert pages.filled(page.replace(table, "old\n")) == page
+    with pytest.raises(InputError, match=r"<!-- chanel: a\.json -->: is no kind of table; there are studies, paper"):
+        pages.filled("<!-- chanel: a.json -->\n<!-- end -->")
 
 
 @pytest.mark.parametrize(
@@ -60,9 +73,3 @@ def test_the_readme_quotes_the_framework_cost():
     rows = json.loads((RESULTS / "framework_cost.json").read_text())["rows"]
     said = "takes {one_hot:.2f} (one-hot) and {kd:.2f} times (distilled)"
     assert said.format(**{model: row["ratio"] for model, row in rows.items()}) in (ROOT / "README.md").read_text()
-
-
-def test_the_readme_s_throughput_table_is_that_of_the_files():
-    [(made_by, block)] = blocks("throughput")
-    assert made_by == "python -m experiments.throughput --table experiments/results/throughput/*.json"
-    assert block == markdown(sorted((RESULTS / "throughput").glob("*.json")))

@@ -150,3 +150,7 @@ def test_quoted_numbers_have_a_true_minus_sign_and_no_empty_brackets():
     assert statistics.quote(value, sign=True) == "\N{MINUS SIGN}0.50 [\N{MINUS SIGN}0.75, +0.25]"
     assert statistics.quote(statistics.over_seeds([0.5]).as_dict(), 0, scale=100) == "50"
     assert statistics.quote({"mean": None, "low": None, "high": None}) == "\N{EN DASH}"
+    around, above = ({"mean": 1e-4, "low": low, "high": 0.08} for low in (-1e-6, 1e-6))  # of zero
+    assert statistics.quote(around, sign=True) == "+0.00 [\N{MINUS SIGN}0.00, +0.08]"
+    assert statistics.quote(above, sign=True) == "+0.00 [+0.00, +0.08]"
+    assert statistics.quote({"mean": 0.0, "low": -1e-17, "high": 0.0}, 1) == "0.0 [0.0, 0.0]"

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from distill_jax.errors import InputError
-from distill_jax.statistics import over_seeds, quote
+from distill_jax.statistics import holm, over_seeds, quote
 from experiments.channel import signs
 from experiments.channel.population import outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate
@@ -142,9 +142,22 @@ def lines(said: Mapping[str, Any]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in body)
 
 
+def together(maps: Sequence[Mapping[str, Any]]) -> str:
+    """How many gains of several maps are on one side of 0."""
+    gains = [row[GAIN] for said in maps for row in said["sweep"]]
+    alone = sum(excludes_zero(gain) for gain in gains)
+    corrected = f"{sum(holm(gains))} also by Holm's correction for their number"
+    return f"Of these {len(gains)} intervals {alone} exclude zero, {corrected}.\n"
+
+
+def excludes_zero(gain: Mapping[str, Any]) -> bool:
+    """Whether there is an interval, on one side of 0."""
+    return gain["low"] is not None and gain["low"] * gain["high"] > 0
+
+
 def _said(row: Mapping[str, Any]) -> str:
     gain, text = row[GAIN], quote(row[GAIN], sign=True, scale=100)
-    text = f"**{text}**" if gain["low"] is not None and gain["low"] * gain["high"] > 0 else text
+    text = f"**{text}**" if excludes_zero(gain) else text
     accuracy, one_hot, distilled = (100 * row[name]["mean"] for name in list(_MAPPED)[1:])
     return f"{text}; {accuracy:.1f}; {one_hot:.1f} → {distilled:.1f}"
 

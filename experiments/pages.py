@@ -1,0 +1,119 @@
+"""Fills the tables of the pages that quote results, README.md and the one beside the results, from their files.
+
+python -m experiments.pages
+
+A table stands between `<!-- KIND: FILES -->` and `<!-- end -->`. For work on a checkout.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from distill_jax.errors import InputError
+from distill_jax.files import write_result
+from experiments import command_line, study_tables
+from experiments.channel import reading_table
+from experiments.channel import summary as channel_summary
+from experiments.channel import sweep as channel_sweep
+from experiments.comparison import markdown
+from experiments.eigenspace import bridge_summary
+from experiments.eigenspace import summary as eigenspace_summary
+from experiments.null_world import picture as null_world_picture
+from experiments.paper import document
+from experiments.throughput import table as throughput_table
+
+PROG = "python -m experiments.pages"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "experiments" / "results"
+PAGES = (ROOT / "README.md", RESULTS / "README.md")
+_BLOCK = re.compile(r"(<!-- ([a-z ]+): ([^\n]*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Fills the tables of pages from the files of results."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    command_line.parse(Setting(), PROG, arguments)
+    of_pages = {page: filled(page.read_text("utf-8")) for page in PAGES}
+    for page, text in of_pages.items():
+        write_result(page, text.encode())
+
+
+def filled(text: str) -> str:
+    """A page with all of its tables made again.
+
+    Raises:
+      InputError: a table is of no known kind, or its file is not what it must be.
+    """
+    return _BLOCK.sub(lambda found: found[1] + made(found[2], found[3]) + found[5], text)
+
+
+class Block(NamedTuple):
+    """A table of a page: its kind, what it is made from, and what it says."""
+
+    kind: str
+    of: str
+    text: str
+
+
+def blocks() -> list[Block]:
+    """All tables of all pages."""
+    return [Block(*found.group(2, 3, 4)) for page in PAGES for found in _BLOCK.finditer(page.read_text("utf-8"))]
+
+
+def made(kind: str, of: str) -> str:
+    """A table from what it is made from.
+
+    Raises:
+      InputError: as `filled`.
+    """
+    if kind not in KINDS:
+        raise InputError(f"<!-- {kind}: {of} -->: is no kind of table; there are {', '.join(KINDS)}")
+    return KINDS[kind](of)
+
+
+def _studies(names: str) -> str:
+    return study_tables.tables([RESULTS / name / "summary.json" for name in names.split()])
+
+
+def _readings(of: str) -> str:
+    """Of a file all readings, or those that are named after it."""
+    file, *names = of.split()
+    readings = json.loads((ROOT / file).read_text())["readings"]
+    return reading_table.lines({"readings": [one for one in readings if not names or one["reading"]["name"] in names]})
+
+
+def _maps(files: str) -> str:
+    return channel_sweep.together([json.loads((ROOT / file).read_text()) for file in files.split()])
+
+
+def _throughput(command: str) -> str:
+    return throughput_table.markdown(sorted(ROOT.glob(command.split()[-1])))
+
+
+def _from_file(lines: Callable[[Mapping[str, object]], str]) -> Callable[[str], str]:
+    return lambda file: markdown(ROOT / file, lines)
+
+
+KINDS: dict[str, Callable[[str], str]] = {
+    "studies": _studies,
+    "paper": lambda file: document.readme(ROOT / file),
+    "null world": lambda file: null_world_picture.read_lines(ROOT / file),
+    "channel": _from_file(channel_summary.lines),
+    "channel readings": _readings,
+    "channel map": _from_file(channel_sweep.lines),
+    "count of maps": _maps,
+    "eigenspace": _from_file(eigenspace_summary.lines),
+    "bridge": _from_file(bridge_summary.lines),
+    "throughput": _throughput,
+}
+
+
+if __name__ == "__main__":
+    command_line.run(main)
