@@ -120,11 +120,12 @@ def readme(path: Path) -> str:
     try:
         results = json.loads(path.read_text())
         rows = {name: study for name, study in results["studies"].items() if study["row"]}
-        said = published.sentences(results["published"]["rows"])
+        settings = published.finished(results["published"]["rows"])
         captions = [results["figures"][name]["caption"] for name in _BEYOND]
     except OSError as error:
         raise InputError(f"--markdown {path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"--markdown {path}: is not results.json of `python -m experiments.paper all`") from error
     beyond = "".join(f"- {caption}\n" for caption in captions)
-    return "\n".join([LEGEND, of_claims(rows), together(rows), said, beyond])
+    claims = f"The published version's claims. {published.LEGEND}", published.lines(settings)
+    return "\n".join([LEGEND, of_claims(rows), together(rows), *claims, beyond])
