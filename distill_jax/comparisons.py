@@ -30,9 +30,14 @@ if TYPE_CHECKING:
     from distill_jax.dumps import Dump
 
 CONTROL = "one_hot"
-SHARES = frozenset(  # in their names
-    ("accuracy", "underfit_fraction", "agreement", "imitation_blocked", "mislabelled_fitted", "calibration_error")
-)
+_SHARE, _CORRELATION = (0.0, 1.0), (-1.0, 1.0)
+_POSSIBLE = {  # what is in a name, and between which values the truth then lies; the first that is there decides
+    "correlation": _CORRELATION,
+    "inherited_noise": _CORRELATION,
+    **dict.fromkeys(("accuracy", "underfit", "share_", "agreement", "blocked", "fitted", "calibration"), _SHARE),
+    "kl": (0.0, math.inf),
+    "jensen_shannon": (0.0, math.log(2)),
+}
 Read = Callable[[str, int], "Dump"]  # (model, seed) -> its dump of one split and step
 
 
@@ -90,15 +95,43 @@ def _of_seeds(
 
 def pooled(found: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Comparison]]:
     """The comparisons of every seed by student, with the spread of all seeds' points (`slopes.instrumented`)."""
-    points = [next(iter(of_seed.values())).crossed for of_seed in found]
-    crossed = [of_seed for of_seed in points if of_seed is not None]
-    spread = np.mean([slopes.covariance(of_seed.z, of_seed.x) for of_seed in crossed]) if crossed else None
+    spreads = denominators(found)
+    spread = np.mean(spreads) if spreads else None
     return [{s: dataclasses.replace(c, spread=spread) for s, c in of_seed.items()} for of_seed in found]
 
 
 def widening(seeds: int) -> float:
     """How many times as wide as of independent seeds an interval is of values at points that another seed chose."""
     return math.sqrt(3) if seeds == 2 else 1.0
+
+
+def denominators(compared: Sequence[Mapping[str, Comparison]]) -> list[float]:
+    """cov(Z, X) of each seed's crossed points, the instrumented slope's denominators; empty without these points."""
+    points = [next(iter(of_seed.values())).crossed for of_seed in compared]
+    return [slopes.covariance(of_seed.z, of_seed.x) for of_seed in points if of_seed is not None]
+
+
+def interval(
+    name: str, values: Sequence[float], crossed: bool, spreads: Sequence[float], difference: bool
+) -> statistics.Interval:
+    """The interval of one value per seed.
+
+    The instrumented slope is a ratio of two means, and its interval Fieller's. It leaves out 1, or that of a difference
+    leaves out 0, just where Student's t of its numerators does; where the denominator may be 0 it has no ends.
+
+    Args:
+      name: of the value.
+      values: of the seeds.
+      crossed: whether another seed's teacher has chosen the points, by which that of two seeds is wider.
+      spreads: of `denominators`.
+      difference: whether it is of the difference of two students.
+    """
+    wider = widening(len(values)) if crossed else 1.0
+    if name != "slope_instrumented" or len(values) < 2:
+        return statistics.over_seeds(values, wider)
+    least = 0.0 if difference else 1.0
+    found = statistics.ratio_of_means((np.asarray(values) - least) * np.mean(spreads), spreads, wider)
+    return dataclasses.replace(found, mean=found.mean + least, low=found.low + least, high=found.high + least)
 
 
 def intervals(
@@ -132,10 +165,13 @@ def intervals(
     def within(key: Any) -> tuple[float, float]:
         return possible(key[1], len(key) > 2)
 
-    def wider(key: Any) -> float:
-        return widening(len(compared)) if key[1] in crossed else 1.0
+    spreads = denominators(compared)
 
-    for (s, name, *minus), value in statistics.intervals(of_seed, len(compared), examples, within, wider).items():
+    def over_seeds(key: Any, values: Sequence[float]) -> statistics.Interval:
+        _, name, *minus = key
+        return interval(name, values, name in crossed, spreads, bool(minus))
+
+    for (s, name, *minus), value in statistics.intervals(of_seed, len(compared), examples, within, over_seeds).items():
         if minus:  # after the value itself, by the order of `of_seed`
             result[s][name]["minus_control"] = value
         else:
@@ -171,19 +207,19 @@ def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str
         teachers = read("teacher", seed), read("teacher", seed + 1)
         for s in students:
             values[s].append(deviations.inherited_noise(teachers, (read(s, seed), read(s, seed + 1))))
+    alone, less = (possible("inherited_noise", difference) for difference in (False, True))
     found: dict[str, dict[str, Any]] = {}
     for s, of_pairs in values.items():
         if not of_pairs:
             continue
-        found[s] = statistics.over_pairs(of_pairs)
+        found[s] = statistics.over_pairs(of_pairs, alone)
         if s != CONTROL and CONTROL in values:
-            found[s]["minus_control"] = statistics.over_pairs(np.subtract(of_pairs, values[CONTROL]).tolist())
+            found[s]["minus_control"] = statistics.over_pairs(np.subtract(of_pairs, values[CONTROL]).tolist(), less)
     return found
 
 
 @functools.cache
 def possible(name: str, difference: bool) -> tuple[float, float]:
-    """Between which values a statistic lies, or the difference of two: shares between 0 and 1."""
-    if not any(share in name for share in SHARES):
-        return -np.inf, np.inf
-    return (-1.0 if difference else 0.0), 1.0
+    """Between which values a statistic lies, or the difference of two."""
+    least, most = next((ends for part, ends in _POSSIBLE.items() if part in name), (-math.inf, math.inf))
+    return (least - most, most - least) if difference else (least, most)

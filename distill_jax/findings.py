@@ -5,11 +5,12 @@ one-hot student, which the paper does not have and by which alone it is distilla
 that confidence is about, are chosen by another seed's teacher, see `deviations`; by the student's own one, as in the
 paper, the evidence gives the number too.
 
-The number that decides each claim is fixed here, before any data are seen. An interval wholly on the claimed
-side of zero supports the claim, one wholly on the other side contradicts it, one that includes zero does not
-support it. A claim is undecided with one seed, where there is no interval over seeds; where what it takes for
-granted (that distillation gains anything, by Holm's correction for the number of a study's claims too) is not there;
-and where gap and share contradict each other.
+The number that decides each claim is fixed here, the same for every study. (It was changed once after studies had been
+seen: until November 2026 the student's own teacher chose the points.) An interval wholly on the claimed side of zero
+supports the claim, one wholly on the other side contradicts it, one that includes zero does not support it. A claim is
+undecided with one seed, where there is no interval over seeds; where gap and share contradict each other; and where
+what it takes for granted is not certain enough: a switch can only be judged by a gain that is there also by Holm's
+correction for the study's claims that come before, though the gain itself has its verdict by its interval alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -239,7 +240,10 @@ def _switched(
     decided = verdict(middle, claimed)
     if not there:
         decided = "undecided"
-        evidence += "; these data show no gain of distillation to begin with, corrected for the number of claims."
+        evidence += (
+            "; distillation's own gain is not certain enough to judge a switch by (it must exclude zero also by Holm's "
+            "correction for the study's claims so far)."
+        )
     elif recovered["mean"] is not None:
         evidence += f"; it ends with {quote(recovered, 0, scale=100)}% of the gain."
     result = {"id": name, "claim": claim, "verdict": decided, "difference": middle, "unit": "points"}

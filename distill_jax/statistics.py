@@ -28,6 +28,7 @@ class Interval:
       low, high: ends of the interval; NaN where there is none.
       n: number of seeds, of pairs of seeds, of settings, or of studies.
       level: what the interval ranges over.
+      wider: how many times as wide it is as of independent values.
     """
 
     mean: float
@@ -35,17 +36,19 @@ class Interval:
     high: float
     n: int
     level: Literal["seeds", "pairs", "examples", "settings", "studies"]
+    wider: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON: mean, low, high, n, level; null for what is not finite."""
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in vars(self).items()}
+        """As JSON: mean, low, high, n, level, and wider where it is not 1; null for what is not finite."""
+        said = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in vars(self).items()}
+        return said if self.wider != 1 else {k: v for k, v in said.items() if k != "wider"}
 
     def within(self, least: float, most: float) -> "Interval":
         """The same where the truth is known to lie in [least, most]: what is outside is cut off, at no loss.
 
         An interval of a share over few seeds may reach past 0 or 1; it covers the truth as often without that part.
         """
-        return Interval(self.mean, max(self.low, least), min(self.high, most), self.n, self.level)
+        return dataclasses.replace(self, low=max(self.low, least), high=min(self.high, most))
 
 
 def over_seeds(values: Sequence[float], wider: float = 1.0) -> Interval:
@@ -65,7 +68,7 @@ def over_seeds(values: Sequence[float], wider: float = 1.0) -> Interval:
     if array.size > 1:
         deviation = math.sqrt(np.square(array - mean).sum() / (array.size - 1))
         half = wider * _quantile(array.size - 1) * deviation / math.sqrt(array.size)
-    return Interval(mean, mean - half, mean + half, array.size, "seeds")
+    return Interval(mean, mean - half, mean + half, array.size, "seeds", wider)
 
 
 def paired(a: Sequence[float], b: Sequence[float]) -> Interval:
@@ -79,10 +82,14 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Interval:
     return over_seeds(np.asarray(a, np.float64) - np.asarray(b, np.float64))
 
 
-def ratio_of_means(a: Sequence[float], b: Sequence[float]) -> Interval:
+def ratio_of_means(a: Sequence[float], b: Sequence[float], wider: float = 1.0) -> Interval:
     """mean(a) / mean(b) for values paired by seed, [n] each, with Fieller's 95% interval.
 
     There is no interval, and none is given, where the interval of mean(b) includes zero: any ratio would do.
+
+    Args:
+      a, b: of the seeds.
+      wider: how many times as wide as of independent seeds the intervals of a - r b are.
 
     Raises:
       ValueError: as `paired`.
@@ -95,13 +102,13 @@ def ratio_of_means(a: Sequence[float], b: Sequence[float]) -> Interval:
     low = high = math.nan
     if n > 1:
         # The ratios r for which the t-interval of a - r b includes zero: a quadratic in r.
-        factor = _quantile(n - 1) ** 2 / n
+        factor = (wider * _quantile(n - 1)) ** 2 / n
         cov = np.cov(a, b) * factor
         two, one, zero = mean_b**2 - cov[1, 1], mean_a * mean_b - cov[0, 1], mean_a**2 - cov[0, 0]
         if two > 0:
             root = math.sqrt(max(one**2 - two * zero, 0.0))
             low, high = (one - root) / two, (one + root) / two
-    return Interval(float(mean_a / mean_b), low, high, n, "seeds")
+    return Interval(float(mean_a / mean_b), low, high, n, "seeds", wider)
 
 
 def proportion(times: int, n: int, confidence: float = CONFIDENCE) -> Interval:
@@ -140,15 +147,14 @@ def holm(intervals: Sequence[Mapping[str, Any]]) -> list[bool]:
     """Which of these 95% Student-t intervals, JSON as of `Interval`, exclude zero also together.
 
     That is by Holm's (1979) correction, which keeps the chance of a single false one among them at 5%. Intervals
-    without ends, as of one seed, or without width, which show nothing, count as tests that were not made.
+    without ends, as of one seed, or without width, which show nothing, count as tests that were not made. The test is
+    of the values `per_seed` where they are there: an interval may be cut where it must end, or be of a ratio.
     """
     statistic, freedoms = np.full(len(intervals), np.nan), np.ones(len(intervals))
     for at, value in enumerate(intervals):
         if value["n"] > 1 and value["low"] is not None and value["high"] > value["low"]:
             freedoms[at] = value["n"] - 1
-            # Of an interval that ends where its value must, the other side has the whole width.
-            half = max(value["high"] - value["mean"], value["mean"] - value["low"])
-            statistic[at] = abs(value["mean"]) / (half / _quantile(value["n"] - 1))
+            statistic[at] = _away(value)
     p = np.where(np.isnan(statistic), np.inf, 2 * special.stdtr(freedoms, -statistic))
     order = np.argsort(p, kind="stable")
     tests = int(np.isfinite(p).sum())
@@ -158,6 +164,17 @@ def holm(intervals: Sequence[Mapping[str, Any]]) -> list[bool]:
             break
         passed[order[place]] = True
     return passed.tolist()
+
+
+def _away(value: Mapping[str, Any]) -> float:
+    """How far the mean of a value with an interval over seeds or pairs is from zero, in standard errors."""
+    per_seed = value.get("per_seed")
+    if per_seed is not None and None not in per_seed:
+        own = over_seeds(per_seed, value.get("wider", 1.0))
+        mean, half = own.mean, own.high - own.mean
+    else:  # of an interval that ends where its value must, the other side has the whole width
+        mean, half = value["mean"], max(value["high"] - value["mean"], value["mean"] - value["low"])
+    return abs(mean) / (half / _quantile(value["n"] - 1)) if half else math.inf
 
 
 def over_examples(
@@ -187,7 +204,7 @@ def intervals(
     seeds: int,
     examples: int,
     possible: Callable[[Hashable], tuple[float, float]] = lambda _: (-math.inf, math.inf),
-    wider: Callable[[Hashable], float] = lambda _: 1.0,
+    of_seeds: Callable[[Hashable, Sequence[float]], Interval] = lambda _, values: over_seeds(values),
 ) -> dict[Any, dict[str, Any]]:
     """Intervals of named values as JSON, each with its values `per_seed`.
 
@@ -196,19 +213,24 @@ def intervals(
       seeds: over which the intervals are, if there is more than one; else they are over examples.
       examples: rows of the one seed.
       possible: by name, between which values the truth lies, which an interval does not leave.
-      wider: by name, how many times as wide as of independent seeds the interval must be.
+      of_seeds: from a name and its values, one for each seed, to their interval.
     """
     per_seed = [statistic(seed, None) for seed in range(seeds)]
     if seeds > 1:
-        found = {k: over_seeds([values[k] for values in per_seed], wider(k)) for k in per_seed[0]}
+        found = {k: of_seeds(k, [values[k] for values in per_seed]) for k in per_seed[0]}
     else:
         found = over_examples(lambda rows: statistic(0, rows), examples)
     return {k: _quoted(v.within(*possible(k)), [values[k] for values in per_seed]) for k, v in found.items()}
 
 
-def over_pairs(values: Sequence[float]) -> dict[str, Any]:
-    """As `over_seeds`, of one value for each of some pairs of seeds that share none, as JSON with them `per_seed`."""
-    return _quoted(dataclasses.replace(over_seeds(values), level="pairs"), values)
+def over_pairs(values: Sequence[float], possible: tuple[float, float]) -> dict[str, Any]:
+    """As `over_seeds`, of one value for each of some pairs of seeds that share none, as JSON with them `per_seed`.
+
+    Args:
+      values: of the pairs.
+      possible: between which values the truth lies, which the interval does not leave.
+    """
+    return _quoted(dataclasses.replace(over_seeds(values), level="pairs").within(*possible), values)
 
 
 def shifted(value: Mapping[str, Any], by: float) -> dict[str, Any]:

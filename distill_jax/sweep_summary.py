@@ -66,7 +66,7 @@ def summarise(
     values = {}
     for split in compared:  # each by rows of its own, where there is one seed
         examples = len(compared[split][0][CONTROL].own.x)
-        values |= statistics.intervals(partial(statistic, split), seeds, examples, _within, partial(_wider, seeds))
+        values |= statistics.intervals(partial(statistic, split), seeds, examples, _within, _over_seeds)
     students = []
     for member in members:
         of_it: dict[str, Any] = {}
@@ -82,8 +82,9 @@ def summarise(
 
 
 def _within(key: str) -> tuple[float, float]:
-    return comparisons.possible(key, key.endswith("/minus_control"))
+    return comparisons.possible(key.split("/")[1], key.endswith("/minus_control"))
 
 
-def _wider(seeds: int, key: str) -> float:
-    return comparisons.widening(seeds) if any(name in key for name in _SELECTED) else 1.0
+def _over_seeds(key: str, values: Sequence[float]) -> statistics.Interval:
+    wider = comparisons.widening(len(values)) if any(name in key for name in _SELECTED) else 1.0
+    return statistics.over_seeds(values, wider)

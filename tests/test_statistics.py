@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from distill_jax import statistics
+from distill_jax import comparisons, statistics
 
 
 def test_the_interval_over_seeds_is_students_t():
@@ -82,6 +82,50 @@ def test_an_interval_that_ends_where_its_value_must_is_the_same_test():
         interval = statistics.over_seeds(values)
         both = [i.as_dict() for i in (interval, interval.within(-1, 1))]
         assert statistics.holm(both[:1]) == statistics.holm(both[1:])
+
+
+def test_holms_test_is_of_the_values_where_the_interval_is_cut_or_of_a_ratio():
+    values = [0.9, 0.95, 0.99]
+    whole = statistics.over_seeds(values, wider=2.0)
+    assert whole.as_dict()["wider"] == 2
+    for low, high in ((whole.low, whole.high), (0.01, 1.0), (0.89, 3.0)):
+        said = whole.as_dict() | {"low": low, "high": high, "per_seed": values}
+        assert statistics._away(said) == pytest.approx(whole.mean / (whole.high - whole.mean) * stats.t.ppf(0.975, 2))
+    tests = [whole.as_dict() | {"per_seed": values}] * 2
+    assert statistics.holm(tests) == [True, True]
+    assert statistics.holm([test | {"wider": 40.0} for test in tests]) == [False, False]
+
+
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_the_interval_of_an_instrumented_slope_covers_it_and_decides_as_student_s_t_does(seeds):
+    rng = np.random.default_rng(seeds)
+    covered, studies, slope = 0, 1000, 1.6
+    for _ in range(studies):
+        spreads = rng.uniform(0.7, 1.3, seeds)
+        numerators = slope * spreads + 0.05 * rng.normal(size=seeds)
+        values = 1 + (numerators - spreads) / spreads.mean()
+        found = comparisons.interval("slope_instrumented", values, False, spreads, False)
+        covered += found.low <= slope <= found.high
+        assert found.mean == pytest.approx(values.mean())
+    assert covered / studies == pytest.approx(0.95, abs=0.02)
+    for mean in np.linspace(-1, 1, 41):
+        values = mean + rng.normal(size=seeds)
+        found = comparisons.interval("slope_instrumented", values, True, spreads, True)
+        plain = statistics.over_seeds(values)
+        assert (found.low <= 0 <= found.high) == (plain.low <= 0 <= plain.high)
+    weak = comparisons.interval("slope_instrumented", values, True, np.linspace(-1, 2, seeds), False)
+    assert weak.as_dict()["low"] is weak.as_dict()["high"] is None
+
+
+def test_every_statistic_s_interval_ends_where_the_truth_does():
+    assert comparisons.possible("kl_teacher_wrong", False) == (0, math.inf)
+    assert comparisons.possible("kl", True) == (-math.inf, math.inf)
+    assert comparisons.possible("inherited_noise", True) == (-2, 2)
+    assert comparisons.possible("rank_correlation_with_kl", False) == (-1, 1)
+    assert comparisons.possible("underfit_only_student", True) == (-1, 1)
+    assert comparisons.possible("mean_gap_hard", False) == (-math.inf, math.inf)
+    found = statistics.over_pairs([0.2, 0.9], comparisons.possible("inherited_noise", False))
+    assert (found["low"], found["high"], found["level"]) == (-1, 1, "pairs")
 
 
 def test_shares_stay_between_none_and_all():

@@ -5,7 +5,7 @@ Nothing here touches pyplot's global state, and no display is needed.
 """
 
 from distill_jax.plots.bars import mislabelled, underfitting
-from distill_jax.plots.clouds import Cloud, clouds, evolution, gap_lines, scatter
+from distill_jax.plots.clouds import Cloud, clouds, evolution, gap_lines, scatter, underfit_line
 from distill_jax.plots.curves import accuracy, sweep, switches, trajectories
 from distill_jax.plots.style import LABELS, SPLITS, STYLES, encode
 
@@ -24,5 +24,6 @@ __all__ = [
     "sweep",
     "switches",
     "trajectories",
+    "underfit_line",
     "underfitting",
 ]

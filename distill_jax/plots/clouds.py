@@ -129,7 +129,7 @@ def evolution(
       students: dumps of the same split at several steps; a snapshot that is not there leaves its panel empty.
       switch_step: named in the titles of the rows of switched students.
       gaps: mean gap of the hard examples as an interval, by model and step, printed in the panels; without it that
-        of the very dumps shown, without an interval.
+        of the examples shaded, which the teacher shown finds hard, without an interval.
 
     Raises:
       InputError: as `deviations.per_example`.
@@ -144,14 +144,14 @@ def evolution(
                 rows[-1].append(None)
                 continue
             examples = shown[model, step]
-            plain = number(deviations.gap_by_decile(examples)[0], sign=True)
-            gap = plain if gaps is None else quote(gaps[model, step], 1, sign=True)
+            own = f"shaded: {number(deviations.gap_by_decile(examples)[0], sign=True)}"
+            gap = own if gaps is None else f"hard gap {quote(gaps[model, step], 1, sign=True)}"
             switched = switch_step is not None and "_to_" in model
             name = LABELS.get(model, model) + (f"\n(switch at {switch_step:,})" if switched else "")
             cloud = Cloud.of(
                 examples,
                 title=f"step {step:,}" if model == models[0] else "",
-                lines=[f"hard gap {gap}"],
+                lines=[gap],
                 ylabel=f"{name}\n$Y$" if step == steps[0] else "",
                 xlabel="$X$ (final teacher)" if model == models[-1] else "",
                 group=step,  # early on Y goes far below what it is later
@@ -170,6 +170,13 @@ def gap_lines(values: Mapping[str, Any]) -> list[str]:
         f"hard gap {as_drawn} (shaded)",
         f"slope {quote(values['slope_instrumented'])}",
     ]
+
+
+def underfit_line(values: Mapping[str, Any]) -> str:
+    """A line above a panel: the share of hard points that is underfit, by the choice of `gap_lines`' first line."""
+    crossed = "underfit_fraction_hard" in values
+    share = quote(deviations.preferred(values, "underfit_fraction_hard"), 0, scale=100)
+    return f"hard underfit {share}% ({'chosen by another teacher' if crossed else 'shaded'})"
 
 
 def _names(dumps: Sequence[Dump], attribute: str) -> list[str]:

@@ -143,11 +143,15 @@ def lines(said: Mapping[str, Any]) -> str:
 
 
 def together(maps: Sequence[Mapping[str, Any]]) -> str:
-    """How many gains of several maps are on one side of 0."""
-    gains = [row[GAIN] for said in maps for row in said["sweep"]]
-    alone = sum(excludes_zero(gain) for gain in gains)
-    corrected = f"{sum(holm(gains))} also by Holm's correction for their number"
-    return f"Of these {len(gains)} intervals {alone} exclude zero, {corrected}.\n"
+    """How many gains of several maps are on one side of 0; a setting that is in several of them counts once."""
+    gains = {tuple(row[GAIN].items()): row[GAIN] for said in maps for row in said["sweep"]}.values()
+    tests = [gain for gain in gains if gain["low"] is not None and gain["high"] > gain["low"]]
+    alone, corrected = sum(map(excludes_zero, tests)), sum(holm(tests))
+    same = f"; in {len(gains) - len(tests)} more all seeds gain exactly nothing" if len(gains) > len(tests) else ""
+    return (
+        f"Of {len(tests)} different intervals {alone} exclude zero, {corrected} also by Holm's correction for their "
+        f"number{same}.\n"
+    )
 
 
 def excludes_zero(gain: Mapping[str, Any]) -> bool:

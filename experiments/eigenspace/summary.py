@@ -128,7 +128,7 @@ def lines(said: Mapping[str, Any]) -> str:
     equal = [said[f"test_accuracy_at_equal_training_accuracy_{k}"] for k in ("student", "control", "over_control")]
     gap, as_in_paper = (said[f"hard_gap_student_minus_control_train{ending}"] for ending in ("", "_as_in_paper"))
     others = [
-        f"{row['definition']}, {row['projection']}: {_percent(row['student_more'])} ({_percent(row['control_more'])})"
+        _other(row)
         for row in said["definitions"]
         if (row["definition"], row["projection"]) != (said["setting"]["definition"], said["setting"]["projection"])
     ]
@@ -179,6 +179,12 @@ def lines(said: Mapping[str, Any]) -> str:
         comparison.control_row(said),
     )
     return readme_table(rows)
+
+
+def _other(row: Mapping[str, Any]) -> str:
+    shares = f"{_percent(row['student_more'])} ({_percent(row['control_more'])}"
+    none = f"; {number(100 * row['undefined'], 0)}% have no value and count as not more" * (row["undefined"] > 0.005)
+    return f"{row['definition']}, {row['projection']}: {shares}{none})"
 
 
 def _at_equal(over: Mapping[str, Any], setting: str) -> str:

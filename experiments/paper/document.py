@@ -64,10 +64,10 @@ LEGEND = (
     "Differences with 95% intervals over seeds, paired: in phi for underfitting (from the teacher, then from the "
     "control), in points of test accuracy for the rest (the switched from the middle between control and distilled). "
     "Hard points are chosen by another seed's teacher. "
-    "✓ supported, ○ not supported, ✗ contradicted, ? undecided: there is no gain that a switch could recover or undo, "
-    "or the gap and the share of underfit points say opposite things. In bold: also by Holm's correction for all "
-    "intervals of the table. *Fitted* is the training accuracy of teacher, "
-    "control and distilled student at the end.\n"
+    "✓ supported, ○ not supported, ✗ contradicted, ? undecided: the gain is not certain enough to judge a switch by "
+    "(it must exclude zero also by Holm's correction for its study's claims), or the gap and the share of underfit "
+    "points say opposite things. In bold: also by Holm's correction for all intervals of the table. *Fitted* is the "
+    "training accuracy of teacher, control and distilled student at the end.\n"
 )
 
 

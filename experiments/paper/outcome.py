@@ -13,7 +13,6 @@ from distill_jax import comparisons, deviations, sweep
 from distill_jax.comparisons import CONTROL
 from distill_jax.dumps import Dump, dump_path, read_dump
 from distill_jax.setting import identity
-from distill_jax.statistics import over_seeds
 from experiments.paper.studies import Planned
 
 KD = "kd"
@@ -89,15 +88,19 @@ class Outcome:
             ]
         )
         values = {s: [statistic(of_seed[s]) for of_seed in compared] for s in students}
+        spreads = comparisons.denominators(compared)
         found: dict[str, dict[str, Any]] = {}
         for student, of_seeds in values.items():
             found[student] = {}
             for name in of_seeds[0]:
                 own, control = ([v[name] for v in of] for of in (of_seeds, values[CONTROL]))
-                wider = comparisons.widening(self.seeds) if name in crossed else 1.0
-                interval = over_seeds(own, wider).within(*comparisons.possible(name, difference=False))
-                less = over_seeds(np.subtract(own, control), wider).within(*comparisons.possible(name, difference=True))
-                found[student][name] = interval.as_dict() | {"minus_control": less.as_dict()}
+                interval, less = (
+                    comparisons.interval(name, of_both, name in crossed, spreads, difference)
+                    .within(*comparisons.possible(name, difference))
+                    .as_dict()
+                    for difference, of_both in ((False, own), (True, np.subtract(own, control).tolist()))
+                )
+                found[student][name] = interval | {"minus_control": less}
         return found
 
 

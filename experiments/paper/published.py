@@ -36,8 +36,8 @@ AXES = {  # what is correlated with the teacher's training accuracy
     "gain": "distillation's gain",
     "slope_train": "slope on training points",
     "slope_test": "slope on test points",
-    "one_hot_to_kd": "what one-hot → KD has of the gain",
-    "kd_to_one_hot": "what KD → one-hot has left of it",
+    "one_hot_to_kd": "one-hot → KD less the control",
+    "kd_to_one_hot": "KD → one-hot less the control",
 }
 
 

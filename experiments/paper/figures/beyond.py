@@ -12,7 +12,7 @@ from distill_jax.deviations import preferred
 from distill_jax.findings import verdict
 from distill_jax.plots.style import GUIDE, bars, grid, heading
 from distill_jax.setting import MODELS
-from distill_jax.statistics import over_seeds, paired, quote, rank_correlation
+from distill_jax.statistics import holm, over_seeds, paired, quote, rank_correlation
 from experiments.paper.figures.drawn import Drawn, looks
 from experiments.paper.outcome import CONTROL, KD, Outcome
 
@@ -68,6 +68,12 @@ def prediction(outcomes: Sequence[Outcome]) -> Drawn:
 
 def detection(outcomes: Sequence[Outcome]) -> Drawn:
     """Which score tells mislabelled training points best: the teacher's X, the student's Y, or their gap."""
+    said = {
+        "supported": "better",
+        "contradicted": "worse",
+        "not supported": "no better, as far as these seeds tell",
+        "undecided": "undecided",
+    }
     numbers, sentences = {}, []
     figure, axes = grid(1, len(outcomes), 4.8, 4.6)
     for axis, outcome in zip(axes[0], outcomes, strict=True):
@@ -92,13 +98,19 @@ def detection(outcomes: Sequence[Outcome]) -> Drawn:
         order = sorted(SCORES, key=lambda name: -of_it[name]["mean"])
         lines = [f"AUC of {SCORES[name][0]} {quote(of_it[name], 3)}" for name in order]
         heading(axis, outcome.plan.networks, [outcome.plan.data, *lines], small=True)
-        said = {"supported": "better", "contradicted": "worse", "not supported": "no better", "undecided": "undecided"}
         sentences.append(
             f"{outcome.plan.title}: area under the curve of X - Y {quote(of_it['gap'], 3)}, of X alone "
             f"{quote(of_it['x'], 3)}: {said[verdict(difference, 1)]}, {quote(difference, 3, sign=True)} paired; of the "
             f"control's X - Y {quote(of_it['gap_control'], 3)}; of the student's Y alone {quote(of_it['y'], 3)}: "
             f"X - Y is {said[verdict(of_it['gap']['minus_y'], 1)]}, "
             f"{quote(of_it['gap']['minus_y'], 3, sign=True)} paired."
+        )
+    differences = [of_it["gap"][less] for of_it in numbers.values() for less in ("minus_x", "minus_y")]
+    alone = sum(verdict(difference, 1) in ("supported", "contradicted") for difference in differences)
+    if outcomes[0].seeds > 1:
+        sentences.append(
+            f"Of these {len(differences)} differences {alone} exclude zero, {sum(holm(differences))} also by Holm's "
+            "correction; studies with the same teachers are not independent."
         )
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)

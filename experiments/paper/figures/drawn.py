@@ -75,15 +75,22 @@ def looks(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return found
 
 
+def chooser_sentence(seeds: int) -> list[str]:
+    """Who has chosen the hard points that a caption's numbers are of, where it is not the teacher that is drawn."""
+    return ["The hard points of these numbers, and their class, are chosen by another seed's teacher."] * (seeds > 1)
+
+
 def gap_sentence(title: str, which: str, kd: Mapping[str, Any], control: Mapping[str, Any]) -> str:
     """How far the student is below the line on some points, by itself and against the control."""
     difference = kd["minus_control"]
     said = {
         "supported": "distillation underfits them more than another one-hot model does",
         "contradicted": "distillation underfits them less than another one-hot model does",
-        "not supported": "no more than another one-hot model, as far as these seeds tell",
+        "not supported": "distillation underfits them no more than another one-hot model, as far as these seeds tell",
         "undecided": "undecided",
     }[verdict(difference, -1)]
+    if kd["mean"] >= 0:
+        said += ", though it does not underfit them in itself"
     return (
         f"{title}, {which}: mean gap {quote(kd, sign=True)} distilled, {quote(control, sign=True)} control, "
         f"{quote(difference, sign=True)} paired: {said}."

@@ -52,8 +52,9 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
         both = [quote(of_it[s]["underfit_both"], 0, scale=100) for s in (KD, CONTROL)]
         sentences.append(
             f"{outcome.plan.title}: of the points that only the student has right {quote(kd, 0, scale=100)}% are "
-            f"underfit distilled and {quote(control, 0, scale=100)}% by the control, "
-            f"{quote(kd['minus_control'], 0, sign=True, scale=100)} points paired; of those that both have right "
-            f"{both[0]}% and {both[1]}%."
+            f"underfit distilled and {quote(control, 0, scale=100)}% by the control (each of its own such points; "
+            f"{quote(kd['minus_control'], 0, sign=True, scale=100)} points paired by seed); of those that both "
+            f"have right {both[0]}% and {both[1]}%."
         )
+    sentences.append("The class is the one that the student's own teacher predicts, whose luck is in it.")
     return Drawn(plots.clouds(rows, 3.1, 3.0), numbers, sentences)

@@ -5,7 +5,7 @@ from typing import Any
 
 from distill_jax import deviations, plots
 from distill_jax.statistics import quote
-from experiments.paper.figures.drawn import Drawn, gap_sentence
+from experiments.paper.figures.drawn import Drawn, chooser_sentence, gap_sentence
 from experiments.paper.outcome import CONTROL, KD, Outcome
 
 _WHICH = {"train": "hard training points", "test": "hard test points"}
@@ -40,7 +40,7 @@ def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_
                     f"{outcome.plan.data}, {plots.SPLITS[split]}",
                     *filter(None, [outcome.plan.variant]),
                     *plots.gap_lines(values),
-                    f"hard underfit {quote(deviations.preferred(values, 'underfit_fraction_hard'), 0, scale=100)}%",
+                    plots.underfit_line(values),
                 ]
                 if "mean_gap_mislabelled" in values:
                     lines.append(f"wrong labels' gap {quote(values['mean_gap_mislabelled'], sign=True)}")
@@ -65,4 +65,5 @@ def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_
             name = "mean_gap_mislabelled"
             if name in kd:
                 sentences.append(gap_sentence(outcome.plan.title, "mislabelled points", kd[name], control[name]))
+    sentences += chooser_sentence(outcomes[0].seeds)
     return Drawn(plots.clouds(rows, 3.7, 3.5), numbers, sentences)

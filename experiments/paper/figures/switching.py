@@ -5,9 +5,10 @@ from typing import Any
 
 from distill_jax import comparisons, deviations, plots
 from distill_jax.statistics import over_seeds, quote, ratio_of_means
-from experiments.paper.figures.drawn import Drawn
+from experiments.paper.figures.drawn import Drawn, chooser_sentence
 from experiments.paper.outcome import CONTROL, KD, Outcome
 
+_NO_SHARE = "not above zero by its interval, so that no share of it is given"
 _STUDENTS = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
 
 
@@ -34,7 +35,7 @@ def evolution(outcomes: Sequence[Outcome]) -> Drawn:
         f"{quote(gaps[CONTROL, steps[0]], sign=True)} one-hot."
     )
     numbers = {outcome.plan.name: {s: {str(step): gaps[s, step] for step in steps} for s in _STUDENTS}}
-    return Drawn(picture, numbers, [said])
+    return Drawn(picture, numbers, [said, *chooser_sentence(outcome.seeds)])
 
 
 def trajectories(outcomes: Sequence[Outcome]) -> Drawn:
@@ -43,12 +44,15 @@ def trajectories(outcomes: Sequence[Outcome]) -> Drawn:
     for outcome in outcomes:
         accuracy = outcome.summary["accuracy"]["test_accuracy"]
         gain, recovered = accuracy["paired"]["kd_minus_one_hot"], accuracy["gain_recovered"]
-        shares = {s: quote(recovered[s], 0, scale=100) for s in ("one_hot_to_kd", "kd_to_one_hot")}
-        lines = [
-            f"gain {quote(gain, sign=True, scale=100)} points",
-            f"one-hot → KD ends with {shares['one_hot_to_kd']}% of it",
-            f"KD → one-hot ends with {shares['kd_to_one_hot']}% of it",
-        ]
+        lines = [f"gain {quote(gain, sign=True, scale=100)} points"]
+        if _is_there(gain):
+            shares = {s: quote(recovered[s], 0, scale=100) for s in ("one_hot_to_kd", "kd_to_one_hot")}
+            lines += [
+                f"one-hot → KD ends with {shares['one_hot_to_kd']}% of it",
+                f"KD → one-hot ends with {shares['kd_to_one_hot']}% of it",
+            ]
+        else:
+            lines.append(_NO_SHARE)
         settings.append(
             {
                 "title": outcome.plan.title,
@@ -89,12 +93,16 @@ def accuracies(outcomes: Sequence[Outcome], model: str) -> Drawn:
             for name, of in (("test_accuracy", points), ("gain_kept", kept))
         }
         numbers[outcome.plan.name] = {"gain": gain, **by_step}
+        what = {"one_hot_to_kd": "recovered of it", "kd_to_one_hot": "left of it"}[model]
         each = ", ".join(f"{quote(share, 0, scale=100)}% at step {step:,}" for step, share in kept.items())
-        sentences.append(
-            f"{outcome.plan.title}: gain {quote(gain, sign=True, scale=100)} points; what is left of it by the step of "
-            f"the switch: {each}."
-        )
+        of_it = f"{what} by the step of the switch: {each}" if _is_there(gain) else _NO_SHARE
+        sentences.append(f"{outcome.plan.title}: gain {quote(gain, sign=True, scale=100)} points; {of_it}.")
     return Drawn(plots.switches(settings, model), numbers, sentences)
+
+
+def _is_there(gain: Mapping[str, Any]) -> bool:
+    """Whether there is a gain that a switched student can have a share of; with one seed nobody knows."""
+    return gain["n"] == 1 or (gain["low"] is not None and gain["low"] > 0)
 
 
 def _by_switch(outcome: Outcome, model: str) -> dict[int, Mapping[str, Any]]:
