@@ -108,7 +108,7 @@ def ratio_of_means(a: Sequence[float], b: Sequence[float], wider: float = 1.0) -
         if two > 0:
             root = math.sqrt(max(one**2 - two * zero, 0.0))
             low, high = (one - root) / two, (one + root) / two
-    return Interval(float(mean_a / mean_b), low, high, n, "seeds", wider)
+    return Interval(float(mean_a / mean_b), float(low), float(high), n, "seeds", wider)
 
 
 def proportion(times: int, n: int, confidence: float = CONFIDENCE) -> Interval:
