@@ -60,12 +60,15 @@ class Cloud:
         return cls(examples.x, examples.y, examples.mislabelled, hard=examples.x[len(examples.x) // 10], **fields)
 
 
-def clouds(rows: Sequence[Sequence[Cloud | None]], width: float = 4.4, height: float = 4.1) -> Figure:
+def clouds(
+    rows: Sequence[Sequence[Cloud | None]], width: float = 4.4, height: float = 4.1, crossed: bool = False
+) -> Figure:
     """A grid of panels, of rows of one length; None leaves a place empty.
 
     Args:
       rows: the panels.
       width, height: of a panel, inches; below 3 it is drawn with small type.
+      crossed: whether the numbers are of points that another teacher has chosen, not of the shaded ones.
     """
     figure, axes = grid(len(rows), len(rows[0]), width, height)
     drawn = [cloud for row in rows for cloud in row if cloud is not None]
@@ -75,7 +78,7 @@ def clouds(rows: Sequence[Sequence[Cloud | None]], width: float = 4.4, height: f
             axis.axis("off")
             continue
         _panel(axis, cloud, limits[cloud.group], small=width < 3)
-    _legend(figure, drawn)
+    _legend(figure, drawn, crossed)
     return figure
 
 
@@ -94,7 +97,7 @@ def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Mapp
     models, splits = _names(students, "model"), _names(teachers, "split")
     of_split = {d.attributes.get("split"): d for d in teachers}
     of_both = {(d.attributes.get("model"), d.attributes.get("split")): d for d in students}
-    rows = []
+    rows, crossed = [], False
     for split in splits:
         rows.append([])
         for model in models:
@@ -107,13 +110,14 @@ def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Mapp
                 plain = deviations.summarise(deviations.Comparison(examples))
                 values = {k: {"mean": v, "low": None, "high": None} for k, v in plain.items()}
             lines = gap_lines(values)
+            crossed = crossed or "mean_gap_hard" in values
             if "mean_gap_mislabelled" in values:
                 lines.append(f"wrong labels' gap {quote(values['mean_gap_mislabelled'], sign=True)}")
             title = f"{LABELS.get(model, model)}, {SPLITS.get(split, split)}"
             ylabel = "student  $Y = \\phi(p)$" if model == models[0] else ""
             fields = {"title": title, "lines": lines, "xlabel": "teacher  $X = \\phi(p)$", "ylabel": ylabel}
             rows[-1].append(Cloud.of(examples, group=split, **fields))
-    return clouds(rows)
+    return clouds(rows, crossed=crossed)
 
 
 def evolution(
@@ -144,7 +148,7 @@ def evolution(
                 rows[-1].append(None)
                 continue
             examples = shown[model, step]
-            own = f"shaded: {number(deviations.gap_by_decile(examples)[0], sign=True)}"
+            own = f"(shaded: {number(deviations.gap_by_decile(examples)[0], sign=True)})"
             gap = own if gaps is None else f"hard gap {quote(gaps[model, step], 1, sign=True)}"
             switched = switch_step is not None and "_to_" in model
             name = LABELS.get(model, model) + (f"\n(switch at {switch_step:,})" if switched else "")
@@ -157,26 +161,27 @@ def evolution(
                 group=step,  # early on Y goes far below what it is later
             )
             rows[-1].append(cloud)
-    return clouds(rows, 2.2, 2.1)
+    return clouds(rows, 2.2, 2.1, crossed=gaps is not None)
 
 
 def gap_lines(values: Mapping[str, Any]) -> list[str]:
-    """Lines above a panel: gap on the hard tenth, chosen by another seed's teacher and as drawn, and the slope."""
+    """Lines above a panel: gap on the hard tenth, chosen by another seed's teacher and as drawn, and the slope.
+
+    They are wanted with `clouds(..., crossed=True)` where there is another seed, which says so in the legend.
+    """
     as_drawn = quote(values["mean_gap_hard_as_in_paper"], sign=True)
     if "mean_gap_hard" not in values:
         return [f"hard gap {as_drawn}", f"slope {quote(values['slope_least_squares'])} (least squares)"]
     return [
-        f"hard gap {quote(values['mean_gap_hard'], sign=True)} (chosen by another teacher)",
-        f"hard gap {as_drawn} (shaded)",
+        f"hard gap {quote(values['mean_gap_hard'], sign=True)}",
+        f"(shaded: {as_drawn})",
         f"slope {quote(values['slope_instrumented'])}",
     ]
 
 
 def underfit_line(values: Mapping[str, Any]) -> str:
     """A line above a panel: the share of hard points that is underfit, by the choice of `gap_lines`' first line."""
-    crossed = "underfit_fraction_hard" in values
-    share = quote(deviations.preferred(values, "underfit_fraction_hard"), 0, scale=100)
-    return f"hard underfit {share}% ({'chosen by another teacher' if crossed else 'shaded'})"
+    return f"hard underfit {quote(deviations.preferred(values, 'underfit_fraction_hard'), 0, scale=100)}%"
 
 
 def _names(dumps: Sequence[Dump], attribute: str) -> list[str]:
@@ -229,7 +234,7 @@ def _panel(axis: Axes, cloud: Cloud, limits: Limits, small: bool) -> None:
         axis.tick_params(labelsize=8)
 
 
-def _legend(figure: Figure, shown: Sequence[Cloud]) -> None:
+def _legend(figure: Figure, shown: Sequence[Cloud], crossed: bool) -> None:
     dot = {"marker": "o", "ls": "", "ms": 5, "mec": "none"}
     handles = [Line2D([], [], color="#2f6fae", label="example (darker: more of them)", **dot)]
     if any(cloud.diagonal for cloud in shown):
@@ -238,5 +243,7 @@ def _legend(figure: Figure, shown: Sequence[Cloud]) -> None:
         handles.append(Line2D([], [], color=_WRONG, marker="x", ls="", ms=5, label="mislabelled example"))
     if any(cloud.hard is not None for cloud in shown):
         shade = {"color": "#000000", "alpha": 0.13, "marker": "s", "ms": 9, "ls": "", "mec": "none"}
-        handles.append(Line2D([], [], label="hard tenth", **shade))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+        label = "hard tenth of this teacher (numbers: of another's, but in brackets)" if crossed else "hard tenth"
+        handles.append(Line2D([], [], label=label, **shade))
+    columns = 2 if crossed else 4
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)

@@ -83,13 +83,14 @@ def chooser_sentence(seeds: int) -> list[str]:
 def gap_sentence(title: str, which: str, kd: Mapping[str, Any], control: Mapping[str, Any]) -> str:
     """How far the student is below the line on some points, by itself and against the control."""
     difference = kd["minus_control"]
+    found = verdict(difference, -1)
     said = {
         "supported": "distillation underfits them more than another one-hot model does",
         "contradicted": "distillation underfits them less than another one-hot model does",
         "not supported": "distillation underfits them no more than another one-hot model, as far as these seeds tell",
         "undecided": "undecided",
-    }[verdict(difference, -1)]
-    if kd["mean"] >= 0:
+    }[found]
+    if found == "supported" and kd["mean"] >= 0:
         said += ", though it does not underfit them in itself"
     return (
         f"{title}, {which}: mean gap {quote(kd, sign=True)} distilled, {quote(control, sign=True)} control, "

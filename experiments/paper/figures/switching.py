@@ -24,7 +24,8 @@ def evolution(outcomes: Sequence[Outcome]) -> Drawn:
             gaps[student, step] = over_seeds(hard, comparisons.widening(outcome.seeds)).as_dict()
     shown = [outcome.dump(student, "train", step=step) for student in _STUDENTS for step in steps]
     switch, last = outcome.plan.switch_step, outcome.last
-    picture = plots.evolution(outcome.dump("teacher", "train"), shown, switch, gaps)
+    of_another = gaps if outcome.seeds > 1 else None  # those of one seed are of the points shaded
+    picture = plots.evolution(outcome.dump("teacher", "train"), shown, switch, of_another)
     at_switch = max(step for step in steps if step <= switch)
     said = (
         f"{outcome.plan.title}: mean gap on hard training points {quote(gaps['one_hot_to_kd', at_switch], sign=True)} "
