@@ -7,11 +7,14 @@ from xla_flags import xla_flags
 
 import compiler_faults
 
-COMPILED = tempfile.TemporaryDirectory(prefix="distill-jax-programs-")
+_SHARED = "DISTILL_JAX_TEST_PROGRAMS"  # of the process that has started this one, as pytest-xdist does
+if _SHARED not in os.environ:
+    COMPILED = tempfile.TemporaryDirectory(prefix="distill-jax-programs-")
+    os.environ[_SHARED] = COMPILED.name
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags(4)}"
 compiler_faults.avoid()
 # Tests build the same programs again and again, also in the processes they start.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ[_SHARED]
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
