@@ -28,9 +28,12 @@ def avoid() -> None:
     with "--" is to XLA the name of a file of flags, to which none can be added here.
     """
     flags = os.environ.get("XLA_FLAGS", "").strip()
-    of_file = flags and not flags.startswith("--")
-    if metadata.version("jaxlib") in NAN_LOST and OPTION not in flags and not of_file:
+    if metadata.version("jaxlib") in NAN_LOST and OPTION not in flags and not _names_a_file(flags):
         os.environ["XLA_FLAGS"] = f"{flags} {FLAG}".strip()
+
+
+def _names_a_file(flags: str) -> bool:
+    return flags != "" and not flags.startswith("--")
 
 
 def wrong_rows() -> int:
@@ -81,7 +84,7 @@ def warning() -> str | None:
     flags = os.environ.get("XLA_FLAGS", "").strip()
     if OPTION in flags.replace(FLAG, ""):
         why = f"XLA_FLAGS sets {OPTION} otherwise"
-    elif flags and not flags.startswith("--"):
+    elif _names_a_file(flags):
         why = f"XLA_FLAGS names the file {flags}, which does not set {OPTION}"
     else:
         why = "JAX was in use before distill_jax was imported"

@@ -100,11 +100,6 @@ def pooled(found: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Comparis
     return [{s: dataclasses.replace(c, spread=spread) for s, c in of_seed.items()} for of_seed in found]
 
 
-def widening(seeds: int) -> float:
-    """How many times as wide as of independent seeds an interval is of values at points that another seed chose."""
-    return math.sqrt(3) if seeds == 2 else 1.0
-
-
 def denominators(compared: Sequence[Mapping[str, Comparison]]) -> list[float]:
     """cov(Z, X) of each seed's crossed points, the instrumented slope's denominators; empty without these points."""
     points = [next(iter(of_seed.values())).crossed for of_seed in compared]
@@ -112,7 +107,7 @@ def denominators(compared: Sequence[Mapping[str, Comparison]]) -> list[float]:
 
 
 def interval(
-    name: str, values: Sequence[float], crossed: bool, spreads: Sequence[float], difference: bool
+    name: str, values: Sequence[float], crossed: bool, spreads: Sequence[float] = (), difference: bool = False
 ) -> statistics.Interval:
     """The interval of one value per seed.
 
@@ -123,10 +118,10 @@ def interval(
       name: of the value.
       values: of the seeds.
       crossed: whether another seed's teacher has chosen the points, by which that of two seeds is wider.
-      spreads: of `denominators`.
+      spreads: of `denominators`, which the instrumented slope needs.
       difference: whether it is of the difference of two students.
     """
-    wider = widening(len(values)) if crossed else 1.0
+    wider = math.sqrt(3) if crossed and len(values) == 2 else 1.0
     if name != "slope_instrumented" or len(values) < 2:
         return statistics.over_seeds(values, wider)
     least = 0.0 if difference else 1.0

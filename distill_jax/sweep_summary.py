@@ -86,5 +86,4 @@ def _within(key: str) -> tuple[float, float]:
 
 
 def _over_seeds(key: str, values: Sequence[float]) -> statistics.Interval:
-    wider = comparisons.widening(len(values)) if any(name in key for name in _SELECTED) else 1.0
-    return statistics.over_seeds(values, wider)
+    return comparisons.interval(key, values, crossed=any(name in key for name in _SELECTED))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from distill_jax import comparisons, plots
+from distill_jax import comparisons, deviations, plots
 from distill_jax.detection import auc, roc
 from distill_jax.deviations import preferred
 from distill_jax.findings import verdict
@@ -125,10 +125,10 @@ def precision(outcomes: Sequence[Outcome]) -> Drawn:
     numbers: dict[str, Any] = {}
     for model in MODELS:
         both = [o.summary["accuracy"]["test_accuracy"]["models"][model] for o in outcomes]
-        numbers[model] = {"test_accuracy": _two(names, both)}
+        numbers[model] = {"test_accuracy": _two("test_accuracy", names, both)}
         if model != "teacher":
             gaps = [preferred(o.summary["deviations"][model]["train"], "mean_gap_hard") for o in outcomes]
-            numbers[model]["mean_gap_hard"] = _two(names, gaps, crossed=True)
+            numbers[model]["mean_gap_hard"] = _two("mean_gap_hard", names, gaps)
     for axis, name in zip(axes[0], ("test_accuracy", "mean_gap_hard"), strict=True):
         models = [model for model in MODELS if name in numbers[model]]
         for place, model in enumerate(models):
@@ -152,8 +152,8 @@ def precision(outcomes: Sequence[Outcome]) -> Drawn:
     return Drawn(figure, numbers, [said])
 
 
-def _two(names: Sequence[str], values: Sequence[Any], crossed: bool = False) -> dict[str, Any]:
+def _two(name: str, precisions: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
     pairs = list(zip(values[1]["per_seed"], values[0]["per_seed"], strict=False))  # one may have more seeds
-    wider = comparisons.widening(len(pairs)) if crossed else 1.0
-    difference = over_seeds(np.subtract(*zip(*pairs, strict=True)), wider).as_dict()
-    return dict(zip(names, values, strict=True)) | {"difference": difference}
+    less = np.subtract(*zip(*pairs, strict=True))
+    difference = comparisons.interval(name, less, name in deviations.CROSSED).as_dict()
+    return dict(zip(precisions, values, strict=True)) | {"difference": difference}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distill_jax import comparisons, deviations, plots
-from distill_jax.statistics import over_seeds, quote, ratio_of_means
+from distill_jax.statistics import quote, ratio_of_means
 from experiments.paper.figures.drawn import Drawn, chooser_sentence
 from experiments.paper.outcome import CONTROL, KD, Outcome
 
@@ -21,7 +21,7 @@ def evolution(outcomes: Sequence[Outcome]) -> Drawn:
         for step in steps:
             pairs = (outcome.comparison(student, "train", seed, step).best for seed in range(outcome.seeds))
             hard = [deviations.gap_by_decile(pair)[0] for pair in pairs]
-            gaps[student, step] = over_seeds(hard, comparisons.widening(outcome.seeds)).as_dict()
+            gaps[student, step] = comparisons.interval("mean_gap_hard", hard, crossed=True).as_dict()
     shown = [outcome.dump(student, "train", step=step) for student in _STUDENTS for step in steps]
     switch, last = outcome.plan.switch_step, outcome.last
     of_another = gaps if outcome.seeds > 1 else None  # those of one seed are of the points shaded
