@@ -16,6 +16,7 @@ from experiments.channel.population import draw, outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate
 from experiments.channel.summary import lines, rows
 from experiments.comparison import control_row, gaps, of_tenths, supported, with_paper
+from experiments.training import FEATURES, SELECTOR, STUDENT, TEACHER
 from theory import channel
 
 RESULTS = command.ROOT / "experiments" / "results"
@@ -48,6 +49,20 @@ def test_derived_shares_are_those_of_drawn_classes(chosen, draw_from, truncate_s
         assert found[0.0, 1.0, absent][0] == pytest.approx(signs.letter_share(setting, absent), abs=0.005)
     wrong = (own[0, :, 1:] > 0).sum(-1)
     assert wrong.std() / 6 / np.sqrt(n) == pytest.approx(sd, rel=0.02, abs=1e-12)
+
+
+def test_the_data_s_random_numbers_are_no_model_s(monkeypatch):
+    keys = []
+    for name in ("normal_means", "sample_c5"):
+        of_key = getattr(channel, name)
+        monkeypatch.setattr(channel, name, lambda key, *a, of=of_key, **k: (keys.append(key), of(key, *a, **k))[1])
+    with jax.enable_x64(True):
+        draw(TINY)(7)
+    seed = jax.random.key(7)
+    models = [jax.random.fold_in(seed, role) for role in (TEACHER, STUDENT, FEATURES, SELECTOR)]
+    numbers = [tuple(jax.random.key_data(key).tolist()) for key in [*keys, *models]]
+    assert len(keys) == 2
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_the_chance_of_a_positive_channel_under_normal_vectors():

@@ -18,7 +18,7 @@ from distill_jax.placement import SEED, on_host, place
 from distill_jax.setting import OptimizerSetting
 from experiments.channel.setting import Setting
 from experiments.portions import Portions
-from experiments.training import SELECTOR, STUDENT, TEACHER, Training
+from experiments.training import DATA, SELECTOR, STUDENT, TEACHER, Training
 from theory import channel
 
 _PORTION = 16  # seeds of a portion on each device: what is on the device at once stays below 1 GB
@@ -94,7 +94,7 @@ def draw(setting: Setting) -> Callable[[jax.Array], Drawn]:
     }
 
     def one(seed: jax.Array) -> Drawn:
-        keys = jax.random.split(jax.random.key(seed))
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), DATA))
         means = vectors(keys[0], setting.classes, setting.dim)
         n = setting.train_examples
         data = channel.sample_c5(keys[1], means, n=n + setting.test_examples, **reading)
