@@ -31,13 +31,14 @@ class Defaults:
     batch_is_shared: bool = True
 
 
-def defaults(kind: Literal["convolutional", "text", "dense"]) -> Defaults:
-    """The defaults for this process's backend: on CPUs measured (BUILD_NOTES.md, "Measurements"), elsewhere not yet.
+def defaults(kind: Literal["convolutional", "text", "dense"], platform: str | None = None) -> Defaults:
+    """The defaults for a backend: on CPUs measured (BUILD_NOTES.md, "Measurements"), elsewhere not yet.
 
     Args:
       kind: of network: with convolutions, for texts, or another, which is small.
+      platform: of the devices [default: this process's].
     """
-    if jax.default_backend() == "cpu":
+    if (platform or jax.default_backend()) == "cpu":
         if kind == "text":
             # Between calls of one step the embeddings, most of a small RoBERTa, are moved; members gain nothing.
             return Defaults(population=1, steps_per_dispatch=10, evaluation_batch=512)

@@ -19,25 +19,26 @@ SEED, STUDENT, BATCH = "seed", "student", "batch"
 MEMBER = (SEED, STUDENT)  # of an axis that has all members, seed by seed
 
 
-def make_mesh(seeds: int, students: int, batch_is_shared: bool = True) -> Mesh:
+def make_mesh(seeds: int, students: int, batch_is_shared: bool = True, devices: Sequence[Any] | None = None) -> Mesh:
     """The mesh for a population of so many seeds and students of each: axes ('seed', 'student', 'batch').
 
     Args:
       seeds: of the population.
       students: of each seed.
       batch_is_shared: whether devices of a process share a batch; else those without whole members are not in the mesh.
+      devices: as many of each process; None for all that there are.
     """
-    local = jax.local_device_count()
+    devices = jax.devices() if devices is None else devices
+    numbers = sorted({d.process_index for d in devices})
+    local = len(devices) // len(numbers)
     parts = math.gcd if batch_is_shared else largest_divisor
     over_seeds = parts(seeds, local)
     # Students are spread only where each device has one seed: else members, seed by seed, would not be contiguous.
     over_students = parts(students, local // over_seeds) if over_seeds == seeds else 1
     across = over_seeds * over_students
     used = local if batch_is_shared else across
-    devices = np.array(
-        [[d for d in jax.devices() if d.process_index == process][:used] for process in range(jax.process_count())]
-    )
-    grid = devices.reshape(jax.process_count(), across, used // across)
+    by_process = np.array([[d for d in devices if d.process_index == number][:used] for number in numbers])
+    grid = by_process.reshape(len(numbers), across, used // across)
     grid = grid.transpose(1, 0, 2).reshape(over_seeds, over_students, -1)  # batch axis: process by process
     return Mesh(grid, (SEED, STUDENT, BATCH), axis_types=(AxisType.Auto,) * 3)
 

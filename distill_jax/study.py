@@ -23,9 +23,10 @@ from distill_jax.models.roberta import Roberta
 from distill_jax.objective import switch_step
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape, split
+from distill_jax.programs import cached_teacher, check_batch, mesh_of
 from distill_jax.setting import Setting, identity, validate, validate_on_data
 from distill_jax.train import train
-from distill_jax.trainer import Timing, Trainer, cached_teacher, check_batch, mesh_of
+from distill_jax.trainer import Timing, Trainer
 from distill_jax.workdir import Population
 
 

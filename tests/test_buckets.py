@@ -11,9 +11,10 @@ from test_text_study import VOCABULARY, dataset, setting
 
 from distill_jax.buckets import Buckets
 from distill_jax.population import Member
+from distill_jax.programs import Programs
 from distill_jax.setting import identity
 from distill_jax.train_step import make_epoch_order
-from distill_jax.trainer import Timing, Trainer
+from distill_jax.trainer import Trainer
 
 PAD, BATCH = 1, 8
 
@@ -97,12 +98,8 @@ def test_cutting_drops_padding_alone(tmp_path):
 def test_members_of_different_seeds_run_one_length_and_not_all(tmp_path):
     """Mapped over seeds, the choice of a length stays a choice: else every length would be computed at each step."""
     seeds = 2 * jax.device_count()
-    trainer = Trainer(setting(tmp_path), wide(), "student", (seeds, 1))
-    runner = trainer.runner(
-        [Member("kd", seed) for seed in range(seeds)], np.zeros((seeds, 64, 2), np.float32), Timing()
-    )
-    arguments = runner.arguments(trainer.state_like(), 0, 4)
-    assert "cond[" in str(trainer.lowerable(True, 4).trace(*arguments).jaxpr)
+    programs = Programs(setting(tmp_path), wide(), "student", (seeds, 1))
+    assert "cond[" in str(programs.lowerable(True, 4).trace(*programs.arguments_like(True, 4)).jaxpr)
 
 
 def test_buckets_name_a_study_of_texts_alone(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_study import QUIET, advance, dataset, setting
 
-from distill_jax import trainer as trainers
+from distill_jax import programs
 from distill_jax.data.augment import normalise
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.models import build_for, in_float32
@@ -16,6 +16,7 @@ from distill_jax.placement import on_host
 from distill_jax.population import Member
 from distill_jax.study import Study
 from distill_jax.train_step import make_dispatch
+from distill_jax.trainer import Trainer
 
 
 def forward(study, variables, split, precision):
@@ -43,14 +44,14 @@ def test_a_teacher_in_the_step_says_what_its_dump_says(tmp_path, monkeypatch, ne
     def largest(logits, target, teacher_logits, *_):
         return jnp.max(teacher_logits) + 0 * jnp.sum(logits)
 
-    monkeypatch.setattr(trainers, "make_dispatch", functools.partial(make_dispatch, objective=largest))
+    monkeypatch.setattr(programs, "make_dispatch", functools.partial(make_dispatch, objective=largest))
     low = {"precision": "bfloat16", "batch_size": 100, "epochs": 20}
     whole = setting(tmp_path, network, train=low, data={"augment": "none"}, run={"teacher_logits": "in-step"})
-    teachers = trainers.Trainer(whole, dataset(), "teacher")
+    teachers = Trainer(whole, dataset(), "teacher")
     state = teachers.initial_state([Member("teacher", 0)])
     said, _ = teachers.predict(state.variables, teachers.inputs["train"])
     taught = jax.tree.map(on_host, state.variables)
-    _, losses = advance(trainers.Trainer(whole, dataset(), "student"), [Member("kd", 0)], taught, steps=4)
+    _, losses = advance(Trainer(whole, dataset(), "student"), [Member("kd", 0)], taught, steps=4)
     np.testing.assert_allclose(losses[0], np.max(said), rtol=1e-5)
     x = normalise(jnp.asarray(dataset().train.x), dataset().mean, dataset().std, jnp.bfloat16)
     rounded = teachers.model.apply(jax.tree.map(lambda a: a[0], state.variables), x, train=False)
@@ -60,10 +61,8 @@ def test_a_teacher_in_the_step_says_what_its_dump_says(tmp_path, monkeypatch, ne
 @pytest.mark.parametrize("network", ["mlp", "resnet"])
 def test_training_itself_has_the_precision_that_was_asked_for(tmp_path, network):
     for precision in ("float32", "bfloat16"):
-        trainer = trainers.Trainer(setting(tmp_path, network, train={"precision": precision}), dataset(), "student")
-        runner = trainer.runner([Member("one_hot", 0)], None, trainers.Timing())
-        arguments = runner.arguments(trainer.initial_state([Member("one_hot", 0)]), 0, 1)
-        step = str(trainer.lowerable(False, 1).trace(*arguments).jaxpr)
+        trainer = Trainer(setting(tmp_path, network, train={"precision": precision}), dataset(), "student")
+        step = str(trainer.lowerable(False, 1).trace(*trainer.arguments_like(False, 1)).jaxpr)
         assert ("bf16" in step) == (precision == "bfloat16")
         evaluation = trainer.predict.compiled(None)
         x = trainer.inputs["test"]
@@ -72,7 +71,7 @@ def test_training_itself_has_the_precision_that_was_asked_for(tmp_path, network)
 
 
 def test_in_float32_the_variables_are_the_same(tmp_path):
-    low = trainers.Trainer(setting(tmp_path, "resnet", train={"precision": "bfloat16"}), dataset(), "teacher").model
+    low = Trainer(setting(tmp_path, "resnet", train={"precision": "bfloat16"}), dataset(), "teacher").model
     shapes = [
         jax.eval_shape(lambda m=m: m.init(jax.random.key(0), jnp.zeros((2, 8, 8, 3)), train=False))
         for m in (low, in_float32(low))

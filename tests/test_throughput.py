@@ -17,8 +17,9 @@ from distill_jax.models import MobileNetV2, ResNet18, ResNet50, ResNetCIFAR, bui
 from distill_jax.objective import cross_entropy
 from distill_jax.placement import on_host
 from distill_jax.population import Member
+from distill_jax.programs import Programs
 from distill_jax.setting import ModelSetting, OptimizerSetting, RobertaSetting, RunSetting
-from distill_jax.trainer import Timing, Trainer
+from distill_jax.trainer import Trainer
 from experiments.throughput import grid, measure, ours, picture, results
 from experiments.throughput.__main__ import main
 from experiments.throughput.data import synthetic
@@ -126,9 +127,8 @@ def test_texts_have_the_flops_counted_by_hand(name, layers, units, classes):
 
 def test_a_population_on_several_devices_has_the_flops_of_all(texts):
     assert jax.device_count() == 4
-    trainer = Trainer(ours.setting_of(Row("texts", "one-hot", "float32", 20, 4)), texts, "student", (4, 1))
-    runner = trainer.runner([Member("one_hot", seed) for seed in range(4)], None, Timing())
-    traced = trainer.lowerable(False, 1).trace(*runner.arguments(trainer.state_like(), 0, 1))
+    programs = Programs(ours.setting_of(Row("texts", "one-hot", "float32", 20, 4)), texts, "student", (4, 1))
+    traced = programs.lowerable(False, 1).trace(*programs.arguments_like(False, 1))
     assert flops(traced.jaxpr) == 4 * 20 * 3 * by_hand(2, 16, 12, 5)
 
 

@@ -9,9 +9,10 @@ from small_study import advance, dataset, setting
 from distill_jax import backend, placement
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape
+from distill_jax.programs import cached_teacher, mesh_of
 from distill_jax.setting import ModelSetting
 from distill_jax.train_step import make_epoch_order
-from distill_jax.trainer import Timing, Trainer, cached_teacher, mesh_of
+from distill_jax.trainer import Timing, Trainer
 
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
 
@@ -37,6 +38,27 @@ def test_every_epoch_is_another_permutation(epoch):
     assert not np.array_equal(one[0], one[1])
     assert not np.array_equal(one, np.asarray(order(0, 0, epoch)))
     assert not np.array_equal(one, np.asarray(order(1, 1, epoch)))
+
+
+@pytest.mark.parametrize("taught", [True, False])
+@pytest.mark.parametrize("augment", ["crop-flip", "none"])
+@pytest.mark.parametrize("network", ["mlp", "random-features"])
+def test_programs_are_compiled_for_the_very_arguments_that_they_are_given(tmp_path, network, augment, taught):
+    small, data = setting(tmp_path, data={"augment": augment}), dataset()
+    if network == "random-features":
+        features = ModelSetting(name="random-features", features=10)
+        small = dataclasses.replace(small, teacher=features, student=features)
+    members = [Member("kd" if taught else "one_hot", s) for s in (0, 1)]
+    trainer = Trainer(small, data, "student", (2, 1))
+    teachers = Trainer(small, data, "teacher", (2, 1)).initial_state(members).variables
+    if cached_teacher(small):
+        teachers = np.zeros((2, len(data.train.label), data.num_classes), np.float32)
+    runner = trainer.runner(members, jax.tree.map(np.asarray, teachers), Timing())
+    real, like = runner.arguments(trainer.initial_state(members), 0, 4), trainer.arguments_like(taught, 4)
+    assert jax.tree.structure(real) == jax.tree.structure(like)
+    for a, b in zip(jax.tree.leaves(real), jax.tree.leaves(like), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        assert not isinstance(a, jax.Array) or a.sharding.is_equivalent_to(b.sharding, a.ndim)
 
 
 @pytest.mark.parametrize("network", ["mlp", "resnet"])
@@ -212,11 +234,8 @@ def test_the_step_can_be_lowered_for_cpu_cuda_and_tpu(tmp_path, monkeypatch, net
     on_devices(monkeypatch, 1)
     small = setting(tmp_path, network, train={"precision": precision})
     trainer = Trainer(small, dataset(), "student", (2, 1))
-    members = [Member("kd", s) for s in (0, 1)]
-    teachers = jax.tree.map(on_host, trainer.initial_state(members).variables)
-    runner = trainer.runner(members, teachers, Timing())
     steps = trainer.steps_per_dispatch
-    jitted, args = trainer.lowerable(True, steps), runner.arguments(trainer.initial_state(members), 0, steps)
+    jitted, args = trainer.lowerable(True, steps), trainer.arguments_like(True, steps)
     platforms = ("cpu", "cuda", "tpu")
     exported = jax.export.export(jitted, platforms=platforms)(*args)
     assert exported.platforms == platforms
@@ -252,14 +271,10 @@ def test_what_is_not_trained_is_computed_once_and_learns_the_same(tmp_path):
         initial = trainer.initial_state(members)
         kept = jax.tree.leaves(trainer.fixed(initial))
         assert [leaf.shape for leaf in kept] == ([] if memory else [(2, 24, 50)])
-        text = str(trainer.lowerable(False, 6).trace(*arguments(trainer, members, 6)).jaxpr)
+        text = str(trainer.lowerable(False, 6).trace(*trainer.arguments_like(False, 6)).jaxpr)
         products.append(text.count("dot_general"))
     assert products[1] == products[0] - 1  # that with the fixed kernel is not in the step
     close(*outcomes)
     np.testing.assert_array_equal(outcomes[1][1]["constants"]["kernel"], initial.collections["constants"]["kernel"])
-    abstract = trainer.fixed(trainer.state_like())
+    abstract = trainer.fixed_like()
     assert (abstract.shape, abstract.dtype) == (kept[0].shape, kept[0].dtype)
-
-
-def arguments(trainer, members, steps):
-    return trainer.runner(members, None, Timing()).arguments(trainer.initial_state(members), 0, steps)

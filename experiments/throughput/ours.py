@@ -18,7 +18,7 @@ from distill_jax.dumps import write_dumps
 from distill_jax.placement import on_host
 from distill_jax.population import Member
 from distill_jax.setting import DataSetting, ObjectiveSetting, RunSetting, Setting, TrainSetting
-from distill_jax.trainer import Runner, Timing, Trainer
+from distill_jax.trainer import Runner, Timing, Trainer, program_memory
 from experiments.throughput.data import synthetic
 from experiments.throughput.dumped import Dumped
 from experiments.throughput.flops import flops
@@ -91,10 +91,9 @@ def _training(row: Row) -> tuple[Contender, Program]:
     members = [Member("kd" if taught else "one_hot", seed) for seed in range(row.population)]
     runner, state = _runner(row, trainer, members), trainer.initial_state(members)
     steps, total, first = trainer.steps_per_dispatch, trainer.length.total_steps, 0
-    arguments = runner.arguments(state, first, steps)
-    compiled = trainer.program(taught, steps, arguments)
+    compiled = trainer.program(taught, steps)
     compile_seconds = trainer.compilation()
-    counted = flops(trainer.lowerable(taught, steps).trace(*arguments).jaxpr)
+    counted = flops(trainer.lowerable(taught, steps).trace(*trainer.arguments_like(taught, steps)).jaxpr)
 
     def run(calls: int) -> None:
         nonlocal state, first
@@ -112,9 +111,7 @@ def _training(row: Row) -> tuple[Contender, Program]:
     # over a device's seeds, which is why a program without it, of one seed a device, is asked.
     devices, asked = trainer.mesh.size, compiled
     if trainer.seeds_in_turn and row.population > devices:
-        one_each = _trainer(dataclasses.replace(row, population=devices))
-        few = _runner(row, one_each, members[:devices])
-        asked = one_each.program(taught, steps, few.arguments(one_each.state_like(), 0, steps))
+        asked = _trainer(dataclasses.replace(row, population=devices)).program(taught, steps)
     times = steps * (row.population if trainer.seeds_in_turn else devices)
     return contender, _program(compiled, steps, counted, asked, times)
 
@@ -144,10 +141,8 @@ def _evaluation(row: Row) -> tuple[Contender, Program]:
 def _program(compiled: Any, steps: int, counted: float, asked: Any, times: float) -> Program:
     """The program of a call that does so many times, on all devices together, what XLA has counted in `asked`."""
     said = asked.cost_analysis() or {}
-    size = compiled.memory_analysis()
-    memory = size.argument_size_in_bytes + size.output_size_in_bytes + size.temp_size_in_bytes
     accessed, work = (times * said.get(name, 0.0) for name in ("bytes accessed", "flops"))
-    return Program(steps, float(counted), accessed, work, float(memory - size.alias_size_in_bytes))
+    return Program(steps, float(counted), accessed, work, float(program_memory(compiled)))
 
 
 def _dump(row: Row, folder: Path) -> Contender:

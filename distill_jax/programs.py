@@ -1,0 +1,246 @@
+"""The functions by which a study's populations of one shape are trained and evaluated, ready to be compiled.
+
+They ask no device anything, so that they can be compiled for devices that are not there.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from distill_jax import backend
+from distill_jax.buckets import Buckets
+from distill_jax.data.dataset import Dataset
+from distill_jax.errors import InputError
+from distill_jax.length import Length
+from distill_jax.models import build_for, in_float32, kind
+from distill_jax.optimizer import make_rule
+from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, Axes, apart, make_mesh, over_devices
+from distill_jax.population import over_members, over_mesh
+from distill_jax.predict import Predictor
+from distill_jax.setting import Setting
+from distill_jax.train_step import TrainState, make_dispatch, make_epoch_order, make_fixed, make_init
+
+_FIXED_SHARE = 0.25  # of a device's memory, for what models' untrained parts make of the training set
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Devices that programs are compiled for, where they are not this process's own.
+
+    Attributes:
+      devices: of `jax.experimental.topologies`.
+      platform: 'tpu' or 'cuda'.
+      memory: bytes of each device.
+    """
+
+    devices: Sequence[Any]
+    platform: str
+    memory: float
+
+
+class Programs:
+    """The functions for populations of one shape.
+
+    Args:
+      setting: the study's.
+      dataset: what is learned from; of its arrays only shapes and types matter here, and how long texts are.
+      role: 'teacher' or 'student': which network is trained. Students are given their teachers.
+      shape: seeds and students of each seed in a population, see `population.shape`.
+      target: the devices; None for this process's.
+
+    Raises:
+      InputError: a batch that does not divide evenly over the devices.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        dataset: Dataset,
+        role: str,
+        shape: tuple[int, int] = (1, 1),
+        target: Target | None = None,
+    ):
+        self.setting, self.dataset, self.shape = setting, dataset, shape
+        self.seeds, self.students = shape
+        self.members = self.seeds * self.students
+        self.length = Length.of(setting, len(dataset.train.label))
+        precision = setting.train.precision
+        self.dtype = jnp.dtype(precision)
+        own = setting.teacher if role == "teacher" else setting.student
+        self.model = build_for(dataset, own, precision, f"--{role}")
+        # Of lower precision than float32 is what is trained, while it is trained; what is measured and taught is not.
+        of_students = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
+        self.teacher = None if of_students is None else in_float32(of_students)
+        self.mesh = mesh_of(own.name, shape, target)
+        standard = _defaults(own.name, target)
+        self.seeds_in_turn = standard.seeds_in_turn
+        self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
+        self._memory = backend.memory_limit(setting.run.memory_gib) if target is None else target.memory
+        self.rule = make_rule(setting.optimizer)
+        self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
+        check_batch(setting.train.batch_size, self.mesh)
+        examples = len(dataset.train.label)
+        epochs = (self.steps_per_dispatch + self.length.steps_per_epoch - 2) // self.length.steps_per_epoch + 1
+        self._init_one = make_init(self.model, self.rule, dataset.input_shape)
+        init = over_members(self._init_one, (0, 0), self.members, MEMBER)
+        self._init = jax.jit(init, out_shardings=self.by_member)
+        self.buckets = _buckets(setting, dataset)
+        in_order = make_epoch_order(examples, epochs, self.buckets.get("train"), setting.train.batch_size)
+        order = over_members(in_order, (0, 0, None), self.seeds, SEED)
+        self.epoch_order = jax.jit(order, out_shardings=NamedSharding(self.mesh, PartitionSpec(SEED)))
+        self.predict = Predictor(
+            in_float32(self.model),
+            self.mesh,
+            self.members,
+            mean=dataset.mean,
+            std=dataset.std,
+            batch=max(standard.evaluation_batch // self.members, 1),
+        )
+        self._fixed = self._make_fixed()
+
+    def state_like(self) -> TrainState:
+        """Shapes, dtypes and shardings of the state."""
+        identity = jax.ShapeDtypeStruct((self.members,), jnp.int32)
+        shapes = jax.eval_shape(self._init, identity, identity)
+        return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self.by_member), shapes)
+
+    def inputs_like(self, split: str) -> jax.ShapeDtypeStruct:
+        """Shape, dtype and sharding of a split's inputs on the devices."""
+        x = getattr(self.dataset, split).x
+        return self._like(x.shape, x.dtype)
+
+    def _make_fixed(self) -> Any:
+        """The jitted function (variables, x) -> [P, N, ...] of `fixed`; None where it is computed in every step."""
+        if not hasattr(self.model, "fixed") or self.setting.data.augment != "none":
+            return None
+        of_one = make_fixed(self.model, mean=self.dataset.mean, std=self.dataset.std, dtype=self.dtype)
+        jitted = jax.jit(over_mesh(of_one, (0, None), self.members, self.mesh), out_shardings=self.by_member)
+        made = jax.eval_shape(jitted, self.state_like().variables, self.inputs_like("train"))
+        on_a_device = made.size * made.dtype.itemsize / (self.mesh.size // self.mesh.shape[BATCH])
+        return jitted if on_a_device <= _FIXED_SHARE * self._memory else None
+
+    def fixed_like(self) -> Any:
+        """Shape, dtype and sharding of what `Trainer.fixed` gives: {} where it is computed in every step."""
+        if self._fixed is None:
+            return {}
+        made = jax.eval_shape(self._fixed, self.state_like().variables, self.inputs_like("train"))
+        return jax.ShapeDtypeStruct(made.shape, made.dtype, sharding=self.by_member)
+
+    def teachers_like(self) -> Any:
+        """Shapes, dtypes and shardings of what students are given of their teachers: logits, or variables."""
+        if cached_teacher(self.setting):
+            examples = len(self.dataset.train.label)
+            return self._like((self.seeds, examples, self.dataset.num_classes), jnp.float32, SEED)
+        init = make_init(self.teacher, self.rule, self.dataset.input_shape)
+        one = jax.eval_shape(init, *[jax.ShapeDtypeStruct((), jnp.int32)] * 2).variables
+        return jax.tree.map(lambda leaf: self._like((self.seeds, *leaf.shape), leaf.dtype, SEED), one)
+
+    def arguments_like(self, taught: bool, steps: int) -> tuple[Any, ...]:
+        """Shapes, dtypes and shardings of the arguments of `lowerable(taught, steps)`."""
+        seeds, members, total = self.seeds, self.members, self.length.total_steps
+        number = self._like((), jnp.int32)
+        of_seeds = self._like((seeds,), jnp.int32, SEED)
+        order = jax.eval_shape(self.epoch_order, of_seeds, of_seeds, number)
+        table = self._like((members, total), jnp.float32, MEMBER)
+        return (
+            self.state_like(),
+            self.teachers_like() if taught else {},
+            self.inputs_like("train"),
+            self.fixed_like(),
+            self._like((seeds, len(self.dataset.train.label)), jnp.int32, SEED),
+            self._like(order.shape, order.dtype, SEED),
+            number,
+            table,
+            table,
+            self._like((members,), jnp.float32, MEMBER),
+            of_seeds,
+            of_seeds,
+        )
+
+    def lowerable(self, taught: bool, steps: int) -> Any:
+        """The jitted dispatch of so many steps, with the teacher in it or not."""
+        whole = apart(self.mesh)
+        seeds, students = self.shape
+        if whole:
+            seeds, students = seeds // self.mesh.shape[SEED], students // self.mesh.shape[STUDENT]
+        dispatch = make_dispatch(
+            self.model,
+            self.rule,
+            None if whole else self.mesh,
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            augmentation=self.setting.data.augment,
+            dtype=self.dtype,
+            distillation_scale=self.setting.objective.distillation_scale,
+            batch_size=self.setting.train.batch_size,
+            steps_per_epoch=self.length.steps_per_epoch,
+            steps=steps,
+            students=students,
+            teacher=("cached" if cached_teacher(self.setting) else self.teacher) if taught else None,
+            buckets=self.buckets.get("train"),
+        )
+        in_turn = self.seeds_in_turn and (whole or self.mesh.size == 1)
+        kept = self._fixed is not None
+        axes = (0, 0, None, 0 if kept else None, 0, 0, None, 0, 0, 0, 0, 0)
+        of_seeds = over_members(dispatch, axes, seeds, None if whole else SEED, in_turn)
+
+        def population(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
+            by_seed = [
+                jax.tree.map(lambda a: a.reshape(seeds, students, *a.shape[1:]), tree)
+                for tree in (state, fixed, weight, rate, temperature)
+            ]
+            outcome = of_seeds(by_seed[0], taught, x, by_seed[1], label, order, first_step, *by_seed[2:], role, seed)
+            moved, metrics = jax.tree.map(lambda a: a.reshape(seeds * students, *a.shape[2:]), outcome)
+            return moved.replace(collections={**state.collections, **moved.collections}), metrics
+
+        if whole:
+            of_teacher = SEED if taught else None
+            of_fixed = MEMBER if kept else None
+            spread = (MEMBER, of_teacher, None, of_fixed, SEED, SEED, None, MEMBER, MEMBER, MEMBER, SEED, SEED)
+            population = over_devices(population, self.mesh, spread, MEMBER)
+        metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if whole else None))
+        return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, metrics))
+
+    def _like(self, shape: tuple[int, ...], dtype: Any, *axes: Axes) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(self.mesh, PartitionSpec(*axes)))
+
+
+def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:
+    """Those of each split; empty where inputs are no texts, or all are to be of one length."""
+    most = setting.train.length_buckets
+    if dataset.vocabulary is None or most == 1:
+        return {}
+    return {s: Buckets.of(getattr(dataset, s).x, dataset.vocabulary.pad, most) for s in ("train", "test")}
+
+
+def cached_teacher(setting: Setting) -> bool:
+    """Whether students are given their teachers' logits on the training set, and not their variables."""
+    asked = setting.run.teacher_logits
+    return setting.data.augment == "none" if asked == "auto" else asked == "cached"
+
+
+def mesh_of(network: str, shape: tuple[int, int], target: Target | None = None) -> Mesh:
+    """The devices for a population of a network of that name, see `population.shape`."""
+    devices = None if target is None else target.devices
+    return make_mesh(*shape, _defaults(network, target).batch_is_shared, devices)
+
+
+def _defaults(network: str, target: Target | None) -> backend.Defaults:
+    return backend.defaults(kind(network)) if target is None else backend.defaults(kind(network), target.platform)
+
+
+def check_batch(batch_size: int, mesh: Mesh) -> None:
+    """Checks that a batch divides evenly.
+
+    Raises:
+      InputError: it does not.
+    """
+    sharing = mesh.shape[BATCH]
+    if batch_size % sharing:
+        raise InputError(
+            f"--batch-size {batch_size}: must be a multiple of {sharing}, the number of devices that share a batch"
+        )
