@@ -157,12 +157,10 @@ def make_dispatch(
 
         gradient = functools.partial(jax.value_and_grad(loss_of, has_aux=True), state.params)
         (loss, (logits, updated)), grads = cut(gradient, batch, bucket)
-        direction, opt_state = rule.update(grads, state.opt_state, state.params)
-        state = TrainState(
-            params=jax.tree.map(lambda p, d: p - rate * d, state.params, direction),
-            collections=dict(updated),
-            opt_state=opt_state,
-        )
+        with jax.named_scope("optimizer"):
+            direction, opt_state = rule.update(grads, state.opt_state, state.params)
+            params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+        state = TrainState(params, dict(updated), opt_state)
         return state, {"loss": loss, "accuracy": jnp.mean(jnp.argmax(logits, axis=-1) == target)}
 
     def update_all(of_fixed, *args):
@@ -184,18 +182,21 @@ def make_dispatch(
             epoch, within = step // steps_per_epoch - first_epoch, step % steps_per_epoch
             row, bucket = order[epoch], None if of_step is None else of_step[epoch, within]
             start = within * batch_size
-            chosen = on_devices(jax.lax.dynamic_slice(row, (start,), (batch_size,)))
-            drawn = augment(jax.random.fold_in(_key(role, seed, _AUGMENT), step), x[chosen], augmentation)
-            seen = fixed[:, chosen] if of_fixed else on_devices(normalise(drawn, mean, std, dtype))
+            with jax.named_scope("batch"):
+                chosen = on_devices(jax.lax.dynamic_slice(row, (start,), (batch_size,)))
+                raw, target = x[chosen], on_devices(label[chosen])
+            with jax.named_scope("augmentation"):
+                drawn = augment(jax.random.fold_in(_key(role, seed, _AUGMENT), step), raw, augmentation)
+                seen = fixed[:, chosen] if of_fixed else on_devices(normalise(drawn, mean, std, dtype))
             teacher_logits = None
-            if teacher == "cached":
-                teacher_logits = taught[chosen]
-            elif teacher is not None:
-                exact = on_devices(normalise(drawn, mean, std, jnp.float32))
-                teacher_logits = cut(lambda b: teacher.apply(taught, b, train=False), exact, bucket)
+            with jax.named_scope("teacher"):
+                if teacher == "cached":
+                    teacher_logits = taught[chosen]
+                elif teacher is not None:
+                    exact = on_devices(normalise(drawn, mean, std, jnp.float32))
+                    teacher_logits = cut(lambda b: teacher.apply(taught, b, train=False), exact, bucket)
             dropped = jax.random.fold_in(_key(role, seed, _DROPOUT), step)  # the same of all students of a seed
             now = dropped, weight[:, step], rate[:, step], temperature
-            target = on_devices(label[chosen])
             return update_all(of_fixed, state, constants, seen, bucket, target, teacher_logits, *now)
 
         if steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower

@@ -66,9 +66,10 @@ class Network:
         """How it is run on this backend."""
         return backend.defaults(models.kind(self.model.name))
 
-    def splits(self) -> tuple[int, int]:
-        """Examples of the training and the test split on this backend."""
-        return (self.cpu_train, self.cpu_test) if jax.default_backend() == "cpu" else (self.train, self.test)
+    def splits(self, backend: str | None = None) -> tuple[int, int]:
+        """Examples of the training and the test split on a backend [default: this process's]."""
+        on_cpu = (backend or jax.default_backend()) == "cpu"
+        return (self.cpu_train, self.cpu_test) if on_cpu else (self.train, self.test)
 
 
 def _cifar(depth: int) -> Network:
@@ -146,12 +147,15 @@ class Row:
         return f"{self.network}/{self.kind}/{self.dtype}/{self.batch}/p{self.population}"
 
 
-def rows() -> Iterator[Row]:
-    """The whole grid on this backend, the population the fastest to change: the peer of its rows is one."""
+def rows(backend: str | None = None) -> Iterator[Row]:
+    """The whole grid on a backend [default: this process's].
+
+    The population is the fastest to change: the peer of its rows is one.
+    """
     for name, network in NETWORKS.items():
         for dtype in ("float32", "bfloat16"):
             for kind in ("one-hot", "kd", "kd-cached", *(["evaluate"] if dtype == "float32" else [])):
-                for batch in (network.splits()[1],) if kind == "evaluate" else network.batches:
+                for batch in (network.splits(backend)[1],) if kind == "evaluate" else network.batches:
                     for population in network.populations:
                         yield Row(name, kind, dtype, batch, population)
     for population in (1, 4, 16):

@@ -122,11 +122,10 @@ def _evaluation(row: Row) -> tuple[Contender, Program]:
     variables, x = trainer.initial_state(members).variables, trainer.inputs["test"]
     predict = trainer.predict
     batch = predict.batch(len(x))
-    example = (variables, x, np.zeros(batch, np.int32))
     started = time.perf_counter()
-    compiled = predict.compiled(None).lower(*example).compile()
+    compiled = trainer.lower_evaluation("test").compile()
     seconds = time.perf_counter() - started
-    counted = flops(predict.compiled(None).trace(*example).jaxpr)
+    counted = flops(predict.compiled(None).trace(variables, x, np.zeros(batch, np.int32)).jaxpr)
 
     def run(calls: int) -> None:
         for _ in range(calls):

@@ -1,0 +1,201 @@
+"""What a compiled call consists of, one operation after another, with the time that each takes at least."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from experiments.compiled.chips import Chip
+from experiments.compiled.hlo import Array, Instruction, Module
+
+LAUNCH = 2.5e-6  # seconds from one GPU kernel to the next, at least
+_SCALARS = 1024  # elements of what a TPU's scalar unit computes beside the rest, without an estimate
+HOP = 1e-6  # seconds of a message between neighbouring chips, at least
+_FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id"}
+_FREE |= {"opt-barrier", "copy-done", "async-done", "all-reduce-done", "all-gather-done", "collective-permute-done"}
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """What runs as one piece: a kernel of a GPU, a fusion of a TPU, or a collective.
+
+    Attributes:
+      instruction: of the module.
+      times: how often a call runs it.
+      in_loop: whether it is in a loop's body.
+      flops: of its products.
+      bytes: to and from the chip's memory.
+      seconds: each time, by the compiler's cycles on a TPU, at least on a GPU.
+      bound: what these are made of: 'products', 'memory', 'launches', 'collectives'; on a TPU, where neither products
+        at their peak nor memory account for half of the cycles, 'part-filled products' or 'elementwise'.
+      weights: whether it is a product whose result has the size of a parameter: the gradient of a kernel.
+    """
+
+    instruction: Instruction
+    times: int
+    in_loop: bool
+    flops: float
+    bytes: float
+    seconds: float
+    bound: str
+    weights: bool
+
+    @property
+    def total(self) -> float:
+        """Seconds of a call."""
+        return self.times * self.seconds
+
+    @property
+    def collective(self) -> str | None:
+        """Which collective it is; None."""
+        name = self.instruction.opcode.removesuffix("-start")
+        return name if name in COLLECTIVES else None
+
+
+def operations(module: Module, chip: Chip, sizes: frozenset[int], devices: int, dtype: str) -> list[Operation]:
+    """All that a call runs.
+
+    Args:
+      module: the program.
+      chip: what it is compiled for.
+      sizes: of the parameters that are trained, in elements.
+      devices: on how many chips it runs.
+      dtype: of its products, in whose peak their time is counted.
+    """
+    return list(_walk(module, module.entry, 1, False, lambda i: _cost(module, i, chip, sizes, devices, dtype)))
+
+
+def _walk(
+    module: Module, computation: str, times: int, in_loop: bool, cost: Callable[[Instruction], dict[str, Any] | None]
+) -> Iterator[Operation]:
+    for instruction in module.computations[computation]:
+        opcode, called = instruction.opcode, instruction.called
+        if opcode == "while":
+            body = re.search(r"body=%([\w.\-]+)", instruction.attributes)
+            assert body is not None
+            yield from _walk(module, body[1], times * (module.trips(instruction) or 1), True, cost)
+        elif opcode == "conditional":  # the dearest branch
+            branches = [list(_walk(module, branch, times, in_loop, cost)) for branch in called]
+            yield from max(branches, key=lambda found: sum(o.total for o in found))
+        elif opcode == "call":
+            yield from _walk(module, called[0], times, in_loop, cost)
+        elif opcode not in _FREE and (found := cost(instruction)) is not None:
+            yield Operation(instruction, times, in_loop, **found)
+
+
+def _cost(
+    module: Module, instruction: Instruction, chip: Chip, sizes: frozenset[int], devices: int, dtype: str
+) -> dict[str, Any] | None:
+    """Fields of an operation; None of one that a TPU's scalar unit does on the way."""
+    moved, products = _traffic(module, instruction), _products(module, instruction)
+    flops = sum(work for work, _ in products)
+    found: dict[str, Any] = {"flops": flops, "bytes": moved, "weights": any(size in sizes for _, size in products)}
+    in_products, in_memory = flops / chip.peak[dtype], moved / chip.bandwidth
+    if instruction.opcode.removesuffix("-start") in COLLECTIVES:
+        size = sum(a.bytes for a in instruction.arrays) / (2 if instruction.opcode.endswith("-start") else 1)
+        seconds = 2 * (devices - 1) / devices * size / chip.interconnect + HOP * math.ceil(math.sqrt(devices))
+        return found | {"seconds": seconds, "bound": "collectives"}
+    if chip.platform == "tpu":
+        near, bound = max((in_products, "products"), (in_memory, "memory"))
+        if instruction.cycles is None:
+            return (
+                None
+                if all(a.size <= _SCALARS for a in instruction.arrays)
+                else found | {"seconds": near, "bound": bound}
+            )
+        seconds = instruction.cycles / chip.clock
+        if near < seconds / 2:
+            bound = "part-filled products" if flops else "elementwise"
+        return found | {"seconds": seconds, "bound": bound}
+    if instruction.opcode.endswith("-start"):
+        return None
+    seconds, bound = max((LAUNCH, "launches"), (in_memory, "memory"), (in_products, "products"))
+    return found | {"seconds": seconds, "bound": bound}
+
+
+def _products(module: Module, instruction: Instruction) -> list[tuple[float, int]]:
+    """FLOPs and the result's elements of each convolution and matrix product within an instruction."""
+    within = [instruction]
+    for called in instruction.called:
+        within += module.within(called)
+    found = []
+    for i in within:
+        if i.opcode == "convolution":
+            found.append((_convolution(module, i, i.arrays[0], i.operands[1]), i.arrays[0].size))
+        elif i.opcode == "dot":
+            contracted = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", i.attributes)
+            found.append((_product(module, i, contracted[1] if contracted else ""), i.arrays[0].size))
+        elif i.target.startswith("__cudnn$conv"):
+            found.append(_cudnn(module, i))
+        elif i.target.startswith("__cublas"):
+            contracted = re.search(r'"lhs_contracting_dimensions":\[([^\]]*)\]', i.attributes)
+            found.append((_product(module, i, contracted[1] if contracted else ""), i.arrays[0].size))
+    return found
+
+
+def _product(module: Module, instruction: Instruction, contracted: str) -> float:
+    left = module.instructions[instruction.operands[0]].arrays[0].shape
+    terms = math.prod(left[int(axis)] for axis in re.findall(r"\d+", contracted))
+    return 2.0 * instruction.arrays[0].size * terms
+
+
+def _convolution(module: Module, instruction: Instruction, result: Array, kernel: str) -> float:
+    """Two FLOPs for each element of the result, position of the window and channel of a group."""
+    labels = re.search(r"dim_labels=\w+_(\w+)->", instruction.attributes)
+    window = re.search(r"window=\{size=([\dx]+)", instruction.attributes)
+    dilated = re.search(r"lhs_dilate=([\dx]+)", instruction.attributes)
+    assert labels is not None
+    channels = module.instructions[kernel].arrays[0].shape[labels[1].index("i")]
+    positions = math.prod(int(n) for n in window[1].split("x")) if window else 1
+    zeros = math.prod(int(n) for n in dilated[1].split("x")) if dilated else 1
+    return 2.0 * result.size * channels * positions / zeros
+
+
+def _cudnn(module: Module, instruction: Instruction) -> tuple[float, int]:
+    """Of a call of cuDNN: the convolution that it is, or whose gradient it gives."""
+    first, second = (module.instructions[name].arrays[0] for name in instruction.operands[:2])
+    if instruction.target == "__cudnn$convBackwardFilter":
+        result, kernel = second, instruction.arrays[0]
+    elif instruction.target == "__cudnn$convBackwardInput":
+        result, kernel = first, second
+    else:
+        result, kernel = instruction.arrays[0], second
+    labels = re.search(r"dim_labels=\w+_(\w+)->", instruction.attributes)
+    assert labels is not None
+    terms = math.prod(n for n, label in zip(kernel.shape, labels[1], strict=True) if label != "o")
+    return 2.0 * result.size * terms, instruction.arrays[0].size
+
+
+def _traffic(module: Module, instruction: Instruction) -> float:
+    """Bytes to and from the chip's memory: of what is only sliced, the slices."""
+    if instruction.opcode in ("dynamic-slice", "slice", "gather"):
+        return 2 * _off_chip(instruction.arrays)
+    if instruction.opcode == "dynamic-update-slice":
+        return 2 * _off_chip(module.instructions[instruction.operands[1]].arrays)
+    read = [module.instructions[name].arrays for name in instruction.operands if name in module.instructions]
+    written = _off_chip(instruction.arrays)
+    if instruction.opcode != "fusion":
+        return sum(map(_off_chip, read)) + written
+    inside = module.computations[instruction.called[0]]
+    total = 0.0
+    for parameter in (i for i in inside if i.opcode == "parameter"):
+        number = re.match(r"(\d+)\)", parameter.attributes)
+        assert number is not None
+        arrays = read[int(number[1])]
+        uses = [i for i in inside if parameter.name in i.operands]
+        of_part = {i.opcode for i in uses if i.operands[0] == parameter.name}
+        whole = not uses or any(i.operands[0] != parameter.name for i in uses)
+        if not whole and of_part <= {"dynamic-slice", "slice", "gather"}:
+            total += min(_off_chip(arrays), sum(a.bytes for i in uses for a in i.arrays))
+        elif not whole and of_part == {"dynamic-update-slice"}:  # in place
+            updated = [a for i in uses for a in module.instructions[i.operands[1]].arrays]
+            written -= _off_chip(arrays) - sum(a.bytes for a in updated)
+        else:
+            total += _off_chip(arrays)
+    return total + max(written, 0.0)
+
+
+def _off_chip(arrays: tuple[Array, ...]) -> float:
+    return sum(a.bytes for a in arrays if not a.on_chip)

@@ -1,0 +1,63 @@
+"""The file of predictions, which an interrupted run is gone on with by the same command."""
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from distill_jax.environment import commit
+from distill_jax.errors import InputError
+from experiments.command_line import write_json
+
+_PACKAGES = ("jax", "jaxlib", "flax", "libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin")
+
+
+def environment(command: str) -> dict[str, Any]:
+    """By which code and compilers the file is made."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {"command": command, "commit": commit(), "python": platform.python_version(), "versions": found}
+
+
+def read(path: Path, option: str = "--json") -> list[dict[str, Any]]:
+    """The rows of a file.
+
+    Raises:
+      InputError: it cannot be read or is no such file.
+    """
+    try:
+        rows = json.loads(path.read_text())
+        for row in rows:
+            row["chip"], row["row"], row["fits"], row["environment"]["versions"]  # that they are there
+    except OSError as error:
+        raise InputError(f"{option} {path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{option} {path}: is not a file of predictions; choose another name") from error
+    return rows
+
+
+def begin(path: Path | None, environment: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that an interrupted run has left in its file; none where there is no file.
+
+    Raises:
+      InputError: the file holds something else, or rows of another commit or other compilers.
+    """
+    if path is None or not path.exists():
+        return []
+    rows = read(path)
+    for row in rows:
+        for name in ("commit", "versions"):
+            there, here = row["environment"][name], environment[name]
+            if there != here:
+                raise InputError(f"--json {path}: was made with {name} {there}, not {here}; choose another file")
+    return rows
+
+
+def write(path: Path | None, rows: list[dict[str, Any]]) -> None:
+    """Writes all rows, so that the file is there whole or not at all."""
+    write_json(path, rows)

@@ -1,0 +1,61 @@
+"""Predictions as lines and as a table on the console."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+
+def line(row: dict[str, Any]) -> str:
+    """One program in one line."""
+    head = f"{row['chip']} {row['row']}: "
+    if not row["fits"]:
+        memory = "" if row["memory_gib"] is None else f": needs {row['memory_gib']:.1f} GiB"
+        return f"{head}does not fit{memory}"
+    count = f"{row['cycles']:,.0f} cycles" if "cycles" in row else f"{row['kernels']:.0f} kernels"
+    dearest = ", ".join(f"{part['what']} {part['share']:.0%}" for part in row["top"][:3])
+    outside = f"{row['outside_loop_share']:.1%} outside the loop"
+    step = f"{1000 * row['step_seconds_predicted']:.3g} ms a step"
+    return f"{head}{step}, {count}, {outside}, {row['memory_gib']:.2f} GiB; {dearest}"
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Table:
+    """All programs."""
+    found = Table(box=None, pad_edge=False)
+    found.add_column("chip")
+    found.add_column("program")
+    names = (
+        "compiled in, s",
+        "GiB",
+        "ms a step",
+        "examples/s",
+        "cycles | kernels",
+        "outside",
+        "of peak",
+        "of roofline",
+    )
+    for name in names:
+        found.add_column(name, justify="right")
+    found.add_column("bound by")
+    found.add_column("collectives a step")
+    for row in rows:
+        if not row["fits"]:
+            memory = "?" if row["memory_gib"] is None else f"{row['memory_gib']:.1f}"
+            found.add_row(row["chip"], row["row"], "", memory, *[""] * 6, "does not fit", "")
+            continue
+        collectives = ", ".join(
+            f"{of['count']:.0f} {kind} ({of['bytes'] / 1e6:.2g} MB)" for kind, of in row["collectives"].items()
+        )
+        found.add_row(
+            row["chip"],
+            row["row"],
+            f"{row['compile_seconds']:.0f}",
+            f"{row['memory_gib']:.2f}",
+            f"{1000 * row['step_seconds_predicted']:.3g}",
+            f"{row['examples_per_second_predicted']:,.0f}",
+            f"{row['cycles']:,.0f}" if "cycles" in row else f"{row['kernels']:.0f}",
+            *(f"{row[name]:.1%}" for name in ("outside_loop_share", "share_of_peak", "share_of_roofline")),
+            f"{row['bound_by']} ({row['bounds'][row['bound_by']]:.0%})",
+            collectives,
+        )
+    return found
