@@ -97,6 +97,8 @@ def _cost(
         size = sum(a.bytes for a in instruction.arrays) / (2 if instruction.opcode.endswith("-start") else 1)
         seconds = 2 * (devices - 1) / devices * size / chip.interconnect + HOP * math.ceil(math.sqrt(devices))
         return found | {"seconds": seconds, "bound": "collectives"}
+    if instruction.opcode.endswith("-start"):  # beside what else is computed
+        return None
     if chip.platform == "tpu":
         near, bound = max((in_products, "products"), (in_memory, "memory"))
         if instruction.cycles is None:
@@ -109,8 +111,6 @@ def _cost(
         if near < seconds / 2:
             bound = "part-filled products" if flops else "elementwise"
         return found | {"seconds": seconds, "bound": bound}
-    if instruction.opcode.endswith("-start"):
-        return None
     seconds, bound = max((LAUNCH, "launches"), (in_memory, "memory"), (in_products, "products"))
     return found | {"seconds": seconds, "bound": bound}
 

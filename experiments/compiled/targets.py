@@ -11,9 +11,10 @@ from experiments.compiled.chips import CHIPS, Chip
 if TYPE_CHECKING:
     from distill_jax.programs import Target
 
-# So that libtpu does not ask a cloud which machine this is, nor complain that it is none.
+# libtpu then does not ask a cloud which machine this is, nor complain that it is none; and several processes may load it.
 _ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_STDERR_LOG_LEVEL": "3",
