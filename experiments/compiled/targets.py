@@ -11,7 +11,7 @@ from experiments.compiled.chips import CHIPS, Chip
 if TYPE_CHECKING:
     from distill_jax.programs import Target
 
-# libtpu then does not ask a cloud which machine this is, nor complain that it is none; and several processes may load it.
+# libtpu then asks no cloud which machine this is, nor complains that it is none; and several processes may load it.
 _ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
