@@ -32,6 +32,7 @@ class Predictor:
       mesh: the devices.
       members: of a population.
       mean, std: of the inputs, by channel or feature, in raw units.
+      input_shape: of one example.
       batch: most examples of a call.
     """
 
@@ -43,13 +44,15 @@ class Predictor:
         *,
         mean: np.ndarray,
         std: np.ndarray,
+        input_shape: tuple[int, ...],
         batch: int,
     ):
         across = mesh.shape[BATCH]
         self._mesh, self._batch = mesh, -(-batch // across) * across
 
         def forward(length: int | None, variables: Any, x: jax.Array, chosen: jax.Array) -> jax.Array:
-            inputs = normalise(x[chosen] if length is None else x[chosen, :length], mean, std, jnp.float32)
+            raw = x[chosen].reshape(-1, *input_shape) if length is None else x[chosen, :length]
+            inputs = normalise(raw, mean, std, jnp.float32)
             if not apart(mesh):
                 inputs = jax.lax.with_sharding_constraint(inputs, NamedSharding(mesh, PartitionSpec(BATCH)))
             return model.apply(variables, inputs, train=False)
@@ -71,7 +74,7 @@ class Predictor:
 
         Args:
           variables: the models', with a leading member axis.
-          x: [N, ...] raw inputs on every device.
+          x: raw inputs on every device, flat [N, values].
           buckets: of texts, the lengths they are cut to.
 
         Returns:

@@ -4,6 +4,7 @@ They ask no device anything, so that they can be compiled for devices that are n
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,6 +99,7 @@ class Programs:
             self.members,
             mean=dataset.mean,
             std=dataset.std,
+            input_shape=dataset.input_shape,
             batch=max(standard.evaluation_batch // self.members, 1),
         )
         self._fixed = self._make_fixed()
@@ -109,15 +111,20 @@ class Programs:
         return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self.by_member), shapes)
 
     def inputs_like(self, split: str) -> jax.ShapeDtypeStruct:
-        """Shape, dtype and sharding of a split's inputs on the devices."""
+        """Shape, dtype and sharding of a split's inputs on the devices, flat [N, values].
+
+        A TPU would have images in another layout than their batches are gathered from, and copy all at every call.
+        """
         x = getattr(self.dataset, split).x
-        return self._like(x.shape, x.dtype)
+        return self._like((len(x), math.prod(x.shape[1:])), x.dtype)
 
     def _make_fixed(self) -> Any:
         """The jitted function (variables, x) -> [P, N, ...] of `fixed`; None where it is computed in every step."""
         if not hasattr(self.model, "fixed") or self.setting.data.augment != "none":
             return None
-        of_one = make_fixed(self.model, mean=self.dataset.mean, std=self.dataset.std, dtype=self.dtype)
+        data = self.dataset
+        how = {"mean": data.mean, "std": data.std, "input_shape": data.input_shape}
+        of_one = make_fixed(self.model, dtype=self.dtype, **how)
         jitted = jax.jit(over_mesh(of_one, (0, None), self.members, self.mesh), out_shardings=self.by_member)
         made = jax.eval_shape(jitted, self.state_like().variables, self.inputs_like("train"))
         on_a_device = made.size * made.dtype.itemsize / (self.mesh.size // self.mesh.shape[BATCH])
@@ -179,6 +186,7 @@ class Programs:
             batch_size=self.setting.train.batch_size,
             steps_per_epoch=self.length.steps_per_epoch,
             steps=steps,
+            input_shape=self.dataset.input_shape,
             students=students,
             teacher=("cached" if cached_teacher(self.setting) else self.teacher) if taught else None,
             buckets=self.buckets.get("train"),

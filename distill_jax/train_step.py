@@ -79,11 +79,16 @@ def make_epoch_order(
     return order
 
 
-def make_fixed(model: nn.Module, *, mean: jax.Array, std: jax.Array, dtype: Any) -> Callable[..., jax.Array]:
-    """The function (variables, x [N, ...] raw) -> [N, ...], what the part of a model that is not trained makes of x."""
+def make_fixed(
+    model: nn.Module, *, mean: jax.Array, std: jax.Array, dtype: Any, input_shape: tuple[int, ...]
+) -> Callable[..., jax.Array]:
+    """The function (variables, x [N, ...] raw) -> [N, ...], what the part of a model that is not trained makes of x.
+
+    x may be flat; `input_shape` is that of one example.
+    """
 
     def fixed(variables: Any, x: jax.Array) -> jax.Array:
-        return model.apply(variables, normalise(x, mean, std, dtype), method="fixed")
+        return model.apply(variables, normalise(x.reshape(-1, *input_shape), mean, std, dtype), method="fixed")
 
     return fixed
 
@@ -101,6 +106,7 @@ def make_dispatch(
     batch_size: int,
     steps_per_epoch: int,
     steps: int,
+    input_shape: tuple[int, ...] | None = None,
     students: int = 1,
     teacher: nn.Module | Literal["cached"] | None = None,
     objective: Callable[..., jax.Array] = cross_entropy,
@@ -120,6 +126,7 @@ def make_dispatch(
       dtype: of the students' normalised inputs; a teacher's are float32.
       distillation_scale: see `objective.cross_entropy`.
       steps: how many.
+      input_shape: of one example, where x is flat; None where it has that shape.
       students: how many, V.
       teacher: evaluated on the very batch the students see, in float32 (`models.in_float32`); 'cached' where its
         logits are given instead; None where the distillation weight is 0 throughout.
@@ -131,10 +138,11 @@ def make_dispatch(
         (state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed)
         -> (state, {'loss': float32 [V, steps], 'accuracy': float32 [V, steps]})
       with state's leaves [V, ...], of collections in what is returned only those that change; taught the
-      teacher's variables, or its logits float32 [N, K]; x [N, ...] raw and label int32 [N] the whole training
-      split; fixed what `make_fixed` made of it for each student, [V, N, ...], or {} where that is computed in every
-      step; order int32 [E, N] the permutations of the epochs from that of `first_step` (int32 scalar) on; weight
-      and rate float32 [V, total steps] the distillation weight and the learning rate at every step of the run;
+      teacher's variables, or its logits float32 [N, K]; x [N, ...] or flat [N, values], raw, and label int32 [N] the
+      whole training split; fixed what `make_fixed` made of it for each student, [V, N, ...], or {} where that is
+      computed in every step; order int32 [E, N] the permutations of the epochs from that of `first_step` (int32
+      scalar) on; weight and rate float32 [V, total steps] the distillation weight and the learning rate at every
+      step of the run;
       temperature float32 [V]. Accuracy is on the augmented batch before its update.
     """
 
@@ -184,7 +192,8 @@ def make_dispatch(
             start = within * batch_size
             with jax.named_scope("batch"):
                 chosen = on_devices(jax.lax.dynamic_slice(row, (start,), (batch_size,)))
-                raw, target = x[chosen], on_devices(label[chosen])
+                raw = x[chosen].reshape(batch_size, *(x.shape[1:] if input_shape is None else input_shape))
+                target = on_devices(label[chosen])
             with jax.named_scope("augmentation"):
                 drawn = augment(jax.random.fold_in(_key(role, seed, _AUGMENT), step), raw, augmentation)
                 seen = fixed[:, chosen] if of_fixed else on_devices(normalise(drawn, mean, std, dtype))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -45,7 +46,8 @@ class Trainer(Programs):
         super().__init__(setting, dataset, role, shape)
         network = setting.teacher if role == "teacher" else setting.student
         self._read_pretrained = functools.partial(pretrained.read, network, self.model, f"--{role}")
-        self.inputs = {s: place(self.mesh, getattr(dataset, s).x) for s in ("train", "test")}
+        flat = {s: getattr(dataset, s).x.reshape(-1, math.prod(dataset.input_shape)) for s in ("train", "test")}
+        self.inputs = {split: place(self.mesh, x) for split, x in flat.items()}
         self.programs: dict[tuple[bool, int], Any] = {}
         self._compilation = 0.0  # seconds that no runner has been told of yet
 

@@ -297,7 +297,7 @@ def test_steps_of_two_students_that_switch_with_a_cached_teacher(monkeypatch):
 
 def test_a_step_on_features_that_are_computed_once(monkeypatch):
     model, x, label = network("random-features", monkeypatch)
-    made = jax.jit(make_fixed(model, mean=MEAN, std=STD, dtype=jnp.float32))
+    made = jax.jit(make_fixed(model, mean=MEAN, std=STD, dtype=jnp.float32, input_shape=x.shape[1:]))
     fixed, right = both(made, first(drawn(model, x, 0).variables), x)
     check(fixed, right)
     check_training(model, x, label, [[0.0]], fixed=fixed[None])
@@ -323,7 +323,7 @@ def test_evaluation(kind, monkeypatch):
     model, x, _ = network(kind, monkeypatch)
     mesh = Mesh(np.array(jax.devices()[:1]).reshape(1, 1, 1), (SEED, STUDENT, BATCH), axis_types=(AxisType.Auto,) * 3)
     mean, std = (None, None) if kind == "roberta" else (MEAN, STD)
-    predict = Predictor(model, mesh, 1, mean=mean, std=std, batch=len(x))
+    predict = Predictor(model, mesh, 1, mean=mean, std=std, input_shape=x.shape[1:], batch=len(x))
     (found, _), (right, _) = both(predict, *jax.device_put((drawn(model, x, 0).variables, x)))
     assert found.shape == (1, len(x), CLASSES)
     check(found, right)

@@ -7,7 +7,8 @@ import pytest
 import scipy.stats
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from distill_jax.data.augment import augment, normalise
+from distill_jax.data import augment as augmentation
+from distill_jax.data.augment import augment, moved, normalise, outcomes
 
 
 def candidates(image, flips):
@@ -51,6 +52,23 @@ def test_crops_and_mirrors_are_uniform_and_independent_between_examples():
     # Neighbouring examples: every pair of the 25 crops equally often.
     pairs = np.bincount((drawn[:-1:2] // 2) * 25 + drawn[1::2] // 2, minlength=625)
     assert scipy.stats.chisquare(pairs).pvalue > 0.01
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("kind", ["crop", "crop-flip"])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (32, 32, 3), (16, 24, 2), (7, 7, 1)])
+def test_every_outcome_is_another_and_the_same_on_tpus(monkeypatch, shape, kind, dtype):
+    count, image = outcomes(kind, shape), images(shape, dtype)
+    x, numbers = np.broadcast_to(image, (count, *shape)), jnp.arange(count)
+    result = np.asarray(jax.jit(moved, static_argnames="kind")(x, numbers, kind))
+    expected = {crop.tobytes() for crop in candidates(image, kind == "crop-flip").values()}
+    assert [crop.tobytes() in expected for crop in result] == [True] * count
+    assert len({crop.tobytes() for crop in result}) == count == len(expected)
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, tpu, default: tpu(*args))
+    on_tpus = np.asarray(moved(jnp.asarray(x), numbers, kind))
+    assert on_tpus.dtype == dtype
+    np.testing.assert_array_equal(on_tpus, result)
+    assert augmentation.outcomes("crop-flip", (32, 32, 3)) == 162
 
 
 def test_no_padding_below_eight_pixels_and_no_augmentation():
