@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from distill_jax.models.normalisation import Activation, BatchNorm
+
 
 def product_precision(dtype: Any) -> jax.lax.Precision | None:
     """The precision in which products of factors of `dtype` are to be computed."""
@@ -111,13 +113,13 @@ def pointwise(
     return jnp.matmul(x[:, :: window_strides[0], :: window_strides[1]], kernel[0, 0], precision=precision)
 
 
-def batch_norm(train: bool, *, dtype: Any = jnp.float32, name: str) -> nn.BatchNorm:
-    """Batch normalisation, momentum 0.9 and epsilon 1e-5, with float32 statistics over the whole batch.
+def batch_norm(train: bool, *, activation: Activation = "none", dtype: Any = jnp.float32, name: str) -> BatchNorm:
+    """Batch normalisation and activation, momentum 0.9 and epsilon 1e-5, with float32 statistics over the whole batch.
 
     Under jit the batch is the global one, however it is sharded: statistics do not depend on the number of
     devices. Running variances are of the biased estimate (PyTorch's are of the unbiased one).
     """
-    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
+    return BatchNorm(not train, activation, dtype, name=name)
 
 
 def head(num_classes: int, use_bias: bool = True) -> nn.Dense:

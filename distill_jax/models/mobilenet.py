@@ -49,9 +49,9 @@ class InvertedResidual(nn.Module):
         y = x
         if self.expansion != 1:
             y = conv(within, 1, dtype=self.dtype, name="expand_conv")(y)
-            y = nn.relu6(batch_norm(train, dtype=self.dtype, name="expand_norm")(y))
+            y = batch_norm(train, activation="relu6", dtype=self.dtype, name="expand_norm")(y)
         y = conv(within, 3, self.stride, groups=within, dtype=self.dtype, name="depthwise_conv")(y)
-        y = nn.relu6(batch_norm(train, dtype=self.dtype, name="depthwise_norm")(y))
+        y = batch_norm(train, activation="relu6", dtype=self.dtype, name="depthwise_norm")(y)
         y = conv(self.features, 1, dtype=self.dtype, name="project_conv")(y)
         y = batch_norm(train, dtype=self.dtype, name="project_norm")(y)
         return x + y if self.stride == 1 and channels == self.features else y
@@ -81,7 +81,7 @@ class MobileNetV2(nn.Module):
         """Logits of normalised images."""
         whole = self.strides == "imagenet"
         x = conv(divisible_by_8(32 * self.multiplier), 3, 2 if whole else 1, dtype=self.dtype, name="stem_conv")(x)
-        x = nn.relu6(batch_norm(train, dtype=self.dtype, name="stem_norm")(x))
+        x = batch_norm(train, activation="relu6", dtype=self.dtype, name="stem_norm")(x)
         for stage, (expansion, channels, units, stride) in enumerate(_STAGES):
             if stage == 1 and not whole:
                 stride = 1
@@ -95,5 +95,5 @@ class MobileNetV2(nn.Module):
                 )(x, train)
         last = divisible_by_8(1280 * max(1.0, self.multiplier))
         x = conv(last, 1, dtype=self.dtype, name="last_conv")(x)
-        x = nn.relu6(batch_norm(train, dtype=self.dtype, name="last_norm")(x))
+        x = batch_norm(train, activation="relu6", dtype=self.dtype, name="last_norm")(x)
         return head(self.num_classes)(mean_over_positions(x))

@@ -79,7 +79,7 @@ class ResidualUnit(nn.Module):
         """The unit's output, of type `dtype`."""
 
         def activate(y: jax.Array, name: str) -> jax.Array:
-            return nn.relu(batch_norm(train, dtype=self.dtype, name=name)(y))
+            return batch_norm(train, activation="relu", dtype=self.dtype, name=name)(y)
 
         def layer(y: jax.Array, features: int, kernel: int, stride: int, name: str) -> jax.Array:
             return conv(features, kernel, stride, bias=self.block == "keras", dtype=self.dtype, name=name)(y)
@@ -124,7 +124,7 @@ class ResNet(nn.Module):
         """Logits of normalised images."""
         kernel, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
         x = conv(self.width, kernel, stride, bias=self.block == "keras", dtype=self.dtype, name="stem_conv")(x)
-        x = nn.relu(batch_norm(train, dtype=self.dtype, name="stem_norm")(x))
+        x = batch_norm(train, activation="relu", dtype=self.dtype, name="stem_norm")(x)
         if self.stem == "imagenet":
             x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
         for stage, size in enumerate(self.stage_sizes):
@@ -137,7 +137,7 @@ class ResNet(nn.Module):
                     dtype=self.dtype,
                     name=f"stage{stage + 1}_unit{unit + 1}",
                 )(x, train)
-        x = nn.relu(batch_norm(train, dtype=self.dtype, name="final_norm")(x))
+        x = batch_norm(train, activation="relu", dtype=self.dtype, name="final_norm")(x)
         return head(self.num_classes)(mean_over_positions(x))
 
 
