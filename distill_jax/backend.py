@@ -7,6 +7,7 @@ from typing import Literal
 
 import jax
 
+from distill_jax.packing import Kind
 from distill_jax.placement import largest_divisor
 
 _MOST_CPU_DEVICES = 8  # measured with 2; more than this would share a batch of 128 into small pieces
@@ -22,6 +23,7 @@ class Defaults:
       evaluation_batch: examples in one evaluation call, over all members and devices.
       seeds_in_turn: whether a device trains its seeds one after another within a call, and not all at once.
       batch_is_shared: whether devices of a process that are left over share a member's batch, see `placement`.
+      packed: which arrays of a model's state are one within a call, see `packing`.
     """
 
     population: int
@@ -29,6 +31,7 @@ class Defaults:
     evaluation_batch: int
     seeds_in_turn: bool = False
     batch_is_shared: bool = True
+    packed: Kind = "none"
 
 
 def defaults(kind: Literal["convolutional", "text", "dense"], platform: str | None = None) -> Defaults:
@@ -38,7 +41,8 @@ def defaults(kind: Literal["convolutional", "text", "dense"], platform: str | No
       kind: of network: with convolutions, for texts, or another, which is small.
       platform: of the devices [default: this process's].
     """
-    if (platform or jax.default_backend()) == "cpu":
+    platform = platform or jax.default_backend()
+    if platform == "cpu":
         if kind == "text":
             # Between calls of one step the embeddings, most of a small RoBERTa, are moved; members gain nothing.
             return Defaults(population=1, steps_per_dispatch=10, evaluation_batch=512)
@@ -51,10 +55,12 @@ def defaults(kind: Literal["convolutional", "text", "dense"], platform: str | No
         return Defaults(
             population=32, steps_per_dispatch=50, evaluation_batch=65536, seeds_in_turn=True, batch_is_shared=False
         )
+    # A TPU draws the update of a kernel into the product that gives its gradient, a GPU has a call of cuDNN there.
+    packed: Kind = "small" if platform == "tpu" else "all"
     if kind != "dense":
         # Chosen to fit: ResNet-56 at batch 1024 keeps up to 7 GB for each member's gradient.
-        return Defaults(population=4, steps_per_dispatch=20, evaluation_batch=4096)
-    return Defaults(population=64, steps_per_dispatch=100, evaluation_batch=65536)
+        return Defaults(population=4, steps_per_dispatch=20, evaluation_batch=4096, packed=packed)
+    return Defaults(population=64, steps_per_dispatch=100, evaluation_batch=65536, packed=packed)
 
 
 def cores() -> int:

@@ -78,7 +78,7 @@ class Programs:
         self.teacher = None if of_students is None else in_float32(of_students)
         self.mesh = mesh_of(own.name, shape, target)
         standard = _defaults(own.name, target)
-        self.seeds_in_turn = standard.seeds_in_turn
+        self.seeds_in_turn, self.packed = standard.seeds_in_turn, standard.packed
         self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
         self._memory = backend.memory_limit(setting.run.memory_gib) if target is None else target.memory
         self.rule = make_rule(setting.optimizer)
@@ -190,6 +190,7 @@ class Programs:
             students=students,
             teacher=("cached" if cached_teacher(self.setting) else self.teacher) if taught else None,
             buckets=self.buckets.get("train"),
+            packed=self.packed,
         )
         in_turn = self.seeds_in_turn and (whole or self.mesh.size == 1)
         kept = self._fixed is not None

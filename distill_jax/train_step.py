@@ -14,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from distill_jax.buckets import Buckets
 from distill_jax.data.augment import augment, normalise
 from distill_jax.objective import cross_entropy
+from distill_jax.packing import Kind, StatePacking
 from distill_jax.placement import BATCH, STUDENT
 from distill_jax.population import over_members
 
@@ -111,6 +112,7 @@ def make_dispatch(
     teacher: nn.Module | Literal["cached"] | None = None,
     objective: Callable[..., jax.Array] = cross_entropy,
     buckets: Buckets | None = None,
+    packed: Kind = "none",
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """Several training steps of the students of one seed as one function.
 
@@ -132,6 +134,7 @@ def make_dispatch(
         logits are given instead; None where the distillation weight is 0 throughout.
       objective: the loss of a batch, called as `objective.cross_entropy` is.
       buckets: of texts, whose batches are cut to their lengths; the order must be of the same buckets.
+      packed: which arrays of the state are one within a call, see `packing`.
 
     Returns:
       The function
@@ -154,25 +157,26 @@ def make_dispatch(
     def cut(of: Callable[[jax.Array], Any], batch: jax.Array, bucket: jax.Array | None) -> Any:
         return of(batch) if buckets is None else buckets.cut(of, batch, bucket)
 
-    def update(of_what, state, constants, batch, bucket, target, teacher_logits, key, weight, rate, temperature):
+    def update(how, packing, state, constants, batch, bucket, target, teacher_logits, key, weight, rate, temperature):
         def loss_of(params, batch):
-            variables = {"params": params, **state.collections, **constants}
+            variables = {"params": params, **packing.collections.unpack(state.collections), **constants}
             logits, updated = model.apply(
-                variables, batch, train=True, mutable=[_CHANGING], rngs={"dropout": key}, **of_what
+                variables, batch, train=True, mutable=[_CHANGING], rngs={"dropout": key}, **how
             )
             loss = objective(logits, target, teacher_logits, weight, temperature, distillation_scale)
             return loss, (logits, updated)
 
-        gradient = functools.partial(jax.value_and_grad(loss_of, has_aux=True), state.params)
+        gradient = functools.partial(jax.value_and_grad(loss_of, has_aux=True), packing.params.unpack(state.params))
         (loss, (logits, updated)), grads = cut(gradient, batch, bucket)
         with jax.named_scope("optimizer"):
-            direction, opt_state = rule.update(grads, state.opt_state, state.params)
+            direction, opt_state = rule.update(packing.params.pack(grads), state.opt_state, state.params)
             params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
-        state = TrainState(params, dict(updated), opt_state)
+            collections = packing.collections.pack(dict(updated))
+        state = TrainState(params, collections, opt_state)
         return state, {"loss": loss, "accuracy": jnp.mean(jnp.argmax(logits, axis=-1) == target)}
 
-    def update_all(of_fixed, *args):
-        one = functools.partial(update, {"of_fixed": True} if of_fixed else {})
+    def update_all(of_fixed, packing, *args):
+        one = functools.partial(update, {"of_fixed": True} if of_fixed else {}, packing)
         axes = (0, 0, 0 if of_fixed else None, None, None, None, None, 0, 0, 0)
         return over_members(one, axes, students, STUDENT)(*args)
 
@@ -182,6 +186,9 @@ def make_dispatch(
         # What does not change stays out of the loop, which would carry it from step to step.
         constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
         state = state.replace(collections={n: c for n, c in state.collections.items() if n == _CHANGING})
+        of_one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), state)
+        packing = StatePacking(packed if steps > 1 else "none", of_one)
+        state = jax.vmap(packing.pack)(state)
         epochs = first_epoch + jnp.arange(len(order))
         # Of no seed: mapped over seeds it stays one choice, of which one branch is run, and not all of them.
         of_step = None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch_size), epochs)
@@ -206,12 +213,12 @@ def make_dispatch(
                     teacher_logits = cut(lambda b: teacher.apply(taught, b, train=False), exact, bucket)
             dropped = jax.random.fold_in(_key(role, seed, _DROPOUT), step)  # the same of all students of a seed
             now = dropped, weight[:, step], rate[:, step], temperature
-            return update_all(of_fixed, state, constants, seen, bucket, target, teacher_logits, *now)
+            return update_all(of_fixed, packing, state, constants, seen, bucket, target, teacher_logits, *now)
 
         if steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
             state, metrics = one_step(state, first_step)
             return state, jax.tree.map(lambda m: m[:, None], metrics)
         state, metrics = jax.lax.scan(one_step, state, first_step + jnp.arange(steps, dtype=jnp.int32))
-        return state, jax.tree.map(lambda m: m.swapaxes(0, 1), metrics)
+        return jax.vmap(packing.unpack)(state), jax.tree.map(lambda m: m.swapaxes(0, 1), metrics)
 
     return dispatch
