@@ -214,11 +214,11 @@ class Programs:
         metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if whole else None))
         return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, metrics))
 
-    def lower_evaluation(self, split: str) -> Any:
-        """The evaluation of a batch of a split, of whole length, lowered."""
+    def trace_evaluation(self, split: str) -> Any:
+        """The evaluation of a batch of a split, of whole length, traced."""
         x = self.inputs_like(split)
         chosen = self._like((self.predict.batch(x.shape[0]),), jnp.int32, BATCH)
-        return self.predict.compiled(None).lower(self.state_like().variables, x, chosen)
+        return self.predict.compiled(None).trace(self.state_like().variables, x, chosen)
 
     def _like(self, shape: tuple[int, ...], dtype: Any, *axes: Axes) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(self.mesh, PartitionSpec(*axes)))

@@ -17,6 +17,7 @@ from experiments.compiled.rows import Program, programs
 from experiments.compiled.sources import part
 from experiments.compiled.targets import parse as parse_target
 from experiments.compiled.targets import prepare, target
+from experiments.throughput.flops import flops
 
 _TOP = 10
 
@@ -28,12 +29,12 @@ def predict(program: Program, chip_name: str) -> dict[str, Any]:
       InputError: there is no such chip here.
     """
     chip, devices = parse_target(chip_name)[0], target(chip_name)
-    lowered, of, steps = program.lowered(devices)
+    traced, of, steps = program.traced(devices)
     said: dict[str, Any] = {"chip": chip_name, "row": program.name, "members": of.members}
     used = of.mesh.size
     started = time.monotonic()
     try:
-        compiled = lowered.compile()
+        compiled = traced.lower().compile()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -57,7 +58,7 @@ def predict(program: Program, chip_name: str) -> dict[str, Any]:
         "devices": used,
         "compile_seconds": seconds,
         "steps_a_call": steps,
-    } | _of_a_step(run, chip, program.precision, steps, batch * of.members)  # fmt: skip
+    } | _of_a_step(run, chip, program.precision, steps, batch * of.members, flops(traced.jaxpr) / used)  # fmt: skip
 
 
 def predict_named(chip_name: str, program_name: str) -> dict[str, Any]:
@@ -66,20 +67,25 @@ def predict_named(chip_name: str, program_name: str) -> dict[str, Any]:
     return predict(programs()[program_name](), chip_name)
 
 
-def _of_a_step(run: Sequence[Operation], chip: Chip, dtype: str, steps: int, examples: int) -> dict[str, Any]:
-    """The times of a call, of so many steps of so many examples, as those of a step."""
+def _of_a_step(
+    run: Sequence[Operation], chip: Chip, dtype: str, steps: int, examples: int, work: float
+) -> dict[str, Any]:
+    """The times of a call, of so many steps of so many examples, as those of a step.
+
+    Products are counted from the traced code, `work` FLOPs on each device: of some small ones a compiler makes others.
+    """
     loops = steps > 1
     total = sum(o.total for o in run)
     outside = sum(o.total for o in run if not o.in_loop) if loops else 0.0
     step = total / steps
-    flops, moved = (sum(o.times * getattr(o, name) for o in run) / steps for name in ("flops", "bytes"))
+    done, moved = work / steps, sum(o.times * o.bytes for o in run) / steps
     bounds = _shares(run, lambda o: o.bound)
     found: dict[str, Any] = {
         "step_seconds_predicted": step,
         "examples_per_second_predicted": examples / step,
-        "share_of_peak": flops / step / chip.peak[dtype],
-        "share_of_roofline": max(flops / chip.peak[dtype], moved / chip.bandwidth) / step,
-        "gflop": flops / 1e9,
+        "share_of_peak": done / step / chip.peak[dtype],
+        "share_of_roofline": max(done / chip.peak[dtype], moved / chip.bandwidth) / step,
+        "gflop": done / 1e9,
         "megabytes": moved / 1e6,
         "outside_loop_share": outside / total,
         "bound_by": next(iter(bounds)),

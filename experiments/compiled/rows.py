@@ -39,16 +39,15 @@ class Program:
         """In which its products are computed: evaluation is always in float32."""
         return "float32" if self.kind == "evaluate" else self.setting.train.precision
 
-    def lowered(self, target: Target) -> tuple[Any, Programs, int]:
-        """The program lowered for its devices, what it is of, and the steps of a call."""
+    def traced(self, target: Target) -> tuple[Any, Programs, int]:
+        """The program traced, to be lowered for its devices, what it is of, and the steps of a call."""
         precision = "highest" if self.precision == "float32" else "default"
         with jax.default_matmul_precision(precision):
             programs = Programs(self.setting, self.dataset, self.role, self.shape, target)
             if self.kind == "evaluate":
-                return programs.lower_evaluation("test"), programs, 1
+                return programs.trace_evaluation("test"), programs, 1
             taught, steps = self.kind == "train", programs.steps_per_dispatch
-            arguments = programs.arguments_like(taught, steps)
-            return programs.lowerable(taught, steps).lower(*arguments), programs, steps
+            return programs.lowerable(taught, steps).trace(*programs.arguments_like(taught, steps)), programs, steps
 
 
 def programs() -> dict[str, Callable[[], Program]]:

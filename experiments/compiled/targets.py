@@ -23,6 +23,9 @@ _ENVIRONMENT = {
 }
 
 
+_NEEDED = "pip install 'distill-jax[compile]', with all packages of one version of jax"
+
+
 def prepare() -> None:
     """Makes this process one that looks for no accelerator; to be called before JAX is used."""
     import jax
@@ -72,12 +75,5 @@ def target(name: str) -> "Target":
             devices = topologies.get_topology_desc(topology_name="", platform="cuda", **how).devices
     except Exception as error:
         said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(f"--for {name}: the compiler does not do it ({said}); needs: {needed(chip)}") from error
+        raise InputError(f"--for {name}: the compiler does not do it ({said}); needs: {_NEEDED}") from error
     return Target(devices, chip.platform, chip.memory)
-
-
-def needed(chip: Chip) -> str:
-    """How to install the compiler for a chip."""
-    if chip.platform == "tpu":
-        return "pip install 'distill-jax[compile]'"
-    return "pip install --no-deps jax-cuda13-plugin jax-cuda13-pjrt, of the version of jax"

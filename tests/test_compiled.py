@@ -1,0 +1,179 @@
+"""`experiments.compiled`: programs as text, what they cost, and one for a TPU where its compiler is installed."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import command
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from distill_jax.errors import InputError
+from experiments.compiled import results, table, targets
+from experiments.compiled.chips import CHIPS
+from experiments.compiled.costs import LAUNCH, operations
+from experiments.compiled.hlo import parse
+from experiments.compiled.rows import programs, shapes_alone
+from experiments.compiled.sources import part
+from experiments.throughput.flops import flops
+from experiments.throughput.grid import NETWORKS
+
+WITHOUT_LIBTPU = importlib.util.find_spec("libtpu") is None
+
+
+def trained(x, kernel, weight):
+    """Five steps of a convolution and a product, with gradients."""
+
+    def loss(params):
+        with jax.named_scope("teacher"):
+            fixed = jnp.tanh(x @ jnp.ones((6, 6)))
+        y = jax.lax.conv_general_dilated(x, params[0], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return ((y.mean((1, 2)) @ params[1] - fixed.mean((1, 2)) @ jnp.ones((6, 9))) ** 2).sum()
+
+    def step(params, _):
+        return jax.tree.map(lambda p, g: p - 0.1 * g, params, jax.grad(loss)(params)), None
+
+    return jax.lax.scan(step, (kernel, weight), None, length=5)[0]
+
+
+@pytest.fixture(scope="module")
+def program():
+    shapes = [(4, 8, 8, 6), (3, 3, 6, 10), (10, 9)]
+    arguments = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    jitted = jax.jit(trained)
+    return parse(jitted.lower(*arguments).compile().as_text()), flops(jitted.trace(*arguments).jaxpr)
+
+
+def test_flops_of_a_program_s_text_are_those_of_its_jaxpr(program):
+    module, right = program
+    run = operations(module, CHIPS["h100"], frozenset(), 1, "float32")
+    # XLA may compute once what no step changes, and the teacher here is one.
+    teacher = 5 * 2 * 4 * 64 * 6 * 6
+    assert right - teacher <= sum(o.times * o.flops for o in run) <= right
+    assert {o.times for o in run if o.in_loop} == {5}
+    assert any(o.weights for o in operations(module, CHIPS["h100"], frozenset({3 * 3 * 6 * 10}), 1, "float32"))
+
+
+def test_a_kernel_takes_a_launch_or_its_bytes_or_its_products(program):
+    module, _ = program
+    chip = CHIPS["h100"]
+    for operation in operations(module, chip, frozenset(), 1, "float32"):
+        limits = {"launches": LAUNCH, "memory": operation.bytes / chip.bandwidth}
+        limits["products"] = operation.flops / chip.peak["float32"]
+        assert operation.seconds == max(limits.values()) == limits[operation.bound]
+
+
+def test_parts_are_named_by_the_traced_code(program):
+    module, _ = program
+    run = operations(module, CHIPS["h100"], frozenset({3 * 3 * 6 * 10}), 1, "float32")
+    found = {part(operation) for operation in run}
+    assert {"convolutions, forward", "convolutions, kernel gradients"} <= found
+
+
+def test_what_is_only_sliced_is_read_in_slices():
+    def of_rows(x, start):
+        return jax.lax.dynamic_slice(x, (start, 0), (8, 100)) * 2
+
+    shapes = jax.ShapeDtypeStruct((10_000, 100), jnp.float32), jax.ShapeDtypeStruct((), jnp.int32)
+    run = operations(
+        parse(jax.jit(of_rows).lower(*shapes).compile().as_text()), CHIPS["h100"], frozenset(), 1, "float32"
+    )
+    assert sum(o.bytes for o in run) < 10 * 8 * 100 * 4
+
+
+def test_text_that_is_no_program_is_refused():
+    with pytest.raises(ValueError, match="ENTRY"):
+        parse("nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("v9:1", "v4, v5e"),
+        ("v5e:2x2x1", "slice such as 2x2 "),
+        ("v5p:2x2", "slice such as 2x2x1 "),
+        ("h100:9", "1 to 8"),
+        ("h100:", ""),
+    ],
+)
+def test_names_of_chips(name, said):
+    if not said:
+        assert targets.parse(name) == (CHIPS["h100"], "1")
+        return
+    with pytest.raises(InputError, match=f"--for {name}.*{said}"):
+        targets.parse(name)
+
+
+def test_chips_are_given_in_full():
+    for chip in CHIPS.values():
+        assert chip.source.startswith("https://")
+        assert (chip.platform == "tpu") == bool(chip.slice_of) == bool(chip.flops_a_cycle) == (not chip.target)
+        assert chip.peak["float32"] < chip.peak["bfloat16"]
+    assert CHIPS["v5e"].clock == pytest.approx(1.5e9, rel=0.01)  # 197 TFLOP/s of 4 x 128 x 128 x 2 a cycle
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_data_of_shapes_alone_take_no_memory(network):
+    data = shapes_alone(network)
+    assert data.input_shape == NETWORKS[network].input_shape
+    assert len(data.train.label) == NETWORKS[network].train
+    assert data.train.x.strides == (0,) * data.train.x.ndim
+    if data.vocabulary is not None:
+        assert np.all(data.train.x[0] != data.vocabulary.pad)
+
+
+def test_wrong_input_is_one_line(tmp_path):
+    for arguments, said in {
+        (): "--for: must name chips",
+        ("--for", "v5e:1", "v5e:1"): "each once",
+        ("--for", "v9"): "--for v9",
+        ("--for", "v5e", "--jobs", "0"): "--jobs 0",
+        ("--for", "v5e", "--rows", "no/*"): "--rows no/*: fits no program",
+        ("--for", "v5e", "--json", str(tmp_path / "a.txt")): "must end in .json",
+        ("--for", "v5e", "--figures", str(tmp_path / "none")): "must be a folder",
+    }.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "experiments.compiled", *arguments], cwd=command.ROOT, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert said in done.stderr
+
+
+def test_results_of_other_compilers_are_not_gone_on_with(tmp_path):
+    path = tmp_path / "a.json"
+    here = results.environment("x")
+    row = {"chip": "v5e:1", "row": "a", "fits": True, "environment": here}
+    results.write(path, [row])
+    assert results.begin(path, here) == [row]
+    with pytest.raises(InputError, match="versions"):
+        results.begin(path, here | {"versions": here["versions"] | {"jax": "0.1"}})
+    path.write_text(json.dumps([{"chip": "v5e:1"}]))
+    with pytest.raises(InputError, match="not a file of predictions"):
+        results.begin(path, here)
+
+
+@pytest.mark.skipif(WITHOUT_LIBTPU, reason="needs libtpu, of the extra compile")
+def test_one_program_for_a_tpu(tmp_path):
+    path = tmp_path / "compiled.json"
+    name = "channel/kd/bfloat16/128/p1"
+    asked = [sys.executable, "-m", "experiments.compiled", "--for", "v5e:1", "--rows", name, "--json", str(path)]
+    done = subprocess.run(asked, cwd=command.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(path.read_text())
+    assert (row["chip"], row["row"], row["fits"], row["collectives"]) == ("v5e:1", name, True, {})
+    assert row["cycles"] > 1000
+    assert row["step_seconds_predicted"] == pytest.approx(row["cycles"] / CHIPS["v5e"].clock, rel=0.2)
+    assert 0 < row["share_of_peak"] <= row["share_of_roofline"] <= 1
+    assert 0 <= row["outside_loop_share"] < 0.2
+    assert sum(share for share in row["bounds"].values()) == pytest.approx(1)
+    assert name in table.line(row)
+    again = subprocess.run(asked, cwd=command.ROOT, capture_output=True, text=True)
+    assert "1 of 1 were there already" in again.stdout
+
+
+def test_every_program_of_the_grid_has_a_name():
+    assert "cifar-resnet56/kd/bfloat16/1024/p1" in programs()
+    assert not any("/dump/" in name for name in programs())
