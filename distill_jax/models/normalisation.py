@@ -19,8 +19,9 @@ _MOST = {"relu": jnp.inf, "relu6": 6.0}
 class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the last, then an activation.
 
-    Statistics, sums and what is computed between them are float32; running variances are of the biased estimate. Its
-    variables are those of `flax.linen.BatchNorm`: params 'scale' and 'bias', batch_stats 'mean' and 'var', all [C].
+    Statistics, sums and what is computed between them are float32, of float64 inputs float64; running variances are of
+    the biased estimate. Its variables are those of `flax.linen.BatchNorm`: params 'scale' and 'bias', batch_stats
+    'mean' and 'var', all [C].
 
     Attributes:
       use_running_average: in evaluation: the running statistics and not the batch's.
@@ -66,7 +67,7 @@ def _normalised(
 def _forward(
     x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, activation: Activation, dtype: Any
 ) -> tuple[Any, Any]:
-    exact = x.astype(jnp.float32)
+    exact = _exact(x)
     share = x.shape[-1] / x.size  # sums of shares are means: nothing is left to compute on C numbers
     mean, squares = _sums(share * exact, share * exact * exact)
     var = jnp.maximum(squares - mean * mean, 0)  # rounding may leave less than 0
@@ -78,12 +79,12 @@ def _forward(
 def _backward(epsilon: float, activation: Activation, dtype: Any, kept: Any, gradients: Any) -> tuple[jax.Array, ...]:
     """With z = (x - mean) / sd: dx = scale / sd (dy - mean(dy) - z mean(dy z)), dscale = sum(dy z), dbias = sum(dy)."""
     x, scale, bias, mean, inverse = kept
-    dy = gradients[0].astype(jnp.float32)
+    dy = _exact(gradients[0])
     if activation != "none":
         # From x again: to read it is less than to write the masked gradient and read that twice.
         y = _affine(x, scale, bias, mean, inverse)
         dy = jnp.where((y > 0) & (y < _MOST[activation]), dy, 0)
-    z = (x.astype(jnp.float32) - mean) * inverse
+    z = (_exact(x) - mean) * inverse
     dbias, dscale = _sums(dy, dy * z)
     examples = x.size // x.shape[-1]
     # In this order all but a product of C numbers, which the way forward has, is of [..., C], where it costs nothing.
@@ -94,8 +95,12 @@ def _backward(epsilon: float, activation: Activation, dtype: Any, kept: Any, gra
 _normalised.defvjp(_forward, _backward)
 
 
+def _exact(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def _affine(x: jax.Array, scale: jax.Array, bias: jax.Array, mean: jax.Array, inverse: jax.Array) -> jax.Array:
-    return (x.astype(jnp.float32) - mean) * (inverse * scale) + bias
+    return (_exact(x) - mean) * (inverse * scale) + bias
 
 
 def _activated(y: jax.Array, activation: Activation) -> jax.Array:
