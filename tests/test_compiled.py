@@ -12,12 +12,16 @@ import numpy as np
 import pytest
 
 from distill_jax.errors import InputError
-from experiments.compiled import results, table, targets
+from experiments.compiled import results, studies, table, targets
 from experiments.compiled.chips import CHIPS
 from experiments.compiled.costs import LAUNCH, operations
 from experiments.compiled.hlo import parse
 from experiments.compiled.rows import programs, shapes_alone
 from experiments.compiled.sources import part
+from experiments.paper import make
+from experiments.paper.__main__ import main as paper_main
+from experiments.paper.scale import PAPER
+from experiments.paper.studies import studies as paper_studies
 from experiments.throughput.flops import flops
 from experiments.throughput.grid import NETWORKS
 
@@ -153,6 +157,52 @@ def test_results_of_other_compilers_are_not_gone_on_with(tmp_path):
     path.write_text(json.dumps([{"chip": "v5e:1"}]))
     with pytest.raises(InputError, match="not a file of predictions"):
         results.begin(path, here)
+
+
+def made_up(path, seconds, but=None):
+    """A file of predictions, of the same seconds a step for every program of the studies; one of them does not fit."""
+    here = results.environment("x")
+    rows = [
+        {"chip": "h100", "row": name, "fits": name != but, "step_seconds_predicted": seconds, "environment": here}
+        for name in studies.programs()
+    ]
+    results.write(path, rows)
+    return rows
+
+
+def test_a_study_s_hours_are_those_of_its_populations(tmp_path):
+    without = "paper/tiny-imagenet/ResNet-50/bfloat16/128/3x1"
+    made_up(tmp_path / "a.json", 0.01, but=without)
+    found = studies.predicted(tmp_path, 3)
+    # Three teachers at once, then the four students of a seed at once, or eight in two halves, three times.
+    steps = 21_600
+    assert found["cifar10-resnet56-resnet20"]["h100"] == pytest.approx(0.01 * steps * (1 + 3) / 3600, rel=0.01)
+    assert found["cifar100-resnet56-resnet56"]["h100"] == pytest.approx(0.01 * steps * (1 + 6) / 3600, rel=0.01)
+    assert found["mnli-robertabase-robertasmall"]["h100"] == pytest.approx(0.01 * 25_000 * 4 / 3600, rel=0.01)
+    plans = paper_studies(PAPER)
+    assert found.keys() == {n for n, plan in plans.items() if all(p.program != without for p in studies.parts(plan))}
+    assert len(found) < len(plans)
+    assert studies.predicted(tmp_path / "none", 3) == {}
+
+
+def test_the_list_of_the_paper_s_studies_has_predictions(tmp_path, monkeypatch, capsys):
+    (tmp_path / "compiled").mkdir()
+    made_up(tmp_path / "compiled" / "a.json", 0.01)
+    monkeypatch.setattr(make, "RESULTS", tmp_path)
+    paper_main(["--list", "--scale", "paper", "--workdir", str(tmp_path / "w")])
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("predicted, of its training:") == len(paper_studies(PAPER))
+
+
+def test_studies_that_differ_in_rates_and_labels_alone_have_the_same_programs():
+    plans = paper_studies(PAPER)
+    of_both = [
+        studies.parts(plans[name]) for name in ("cifar100-noise-resnet56-resnet20", "cifar100-resnet56-resnet20")
+    ]
+    assert len({frozenset(part.program for part in parts) for parts in of_both}) == 1
+    for name, program in studies.programs().items():
+        assert program().name == name
+    assert {part.program for plan in plans.values() for part in studies.parts(plan)} == set(studies.programs())
 
 
 @pytest.mark.skipif(WITHOUT_LIBTPU, reason="needs libtpu, of the extra compile")

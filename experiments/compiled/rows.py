@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from distill_jax.data.dataset import Dataset, Split
+from distill_jax.data.dataset import Dataset, Split, Vocabulary
 from distill_jax.programs import Programs, Target
 from distill_jax.setting import Setting
 from experiments.throughput.grid import NETWORKS, Row, rows
@@ -51,8 +51,11 @@ class Program:
 
 
 def programs() -> dict[str, Callable[[], Program]]:
-    """By name, the rows of the throughput grid, but for dumps, which are no programs."""
-    return {row.name: functools.partial(of_row, row) for row in rows("accelerator") if row.kind != "dump"}
+    """By name: the throughput grid's rows, but for dumps, which are no programs, and those of the paper's studies."""
+    from experiments.compiled import studies
+
+    grid = {row.name: functools.partial(of_row, row) for row in rows("accelerator") if row.kind != "dump"}
+    return grid | studies.programs()
 
 
 def of_row(row: Row) -> Program:
@@ -65,23 +68,36 @@ def of_row(row: Row) -> Program:
 
 
 def shapes_alone(network: str) -> Dataset:
-    """A data set of zeros that take no memory, of the shapes of a network's."""
+    """`zeros` of the shapes of a network's data."""
     of = NETWORKS[network]
     images = len(of.input_shape) == 3
     dtype = np.dtype(np.uint16 if of.vocabulary is not None else np.uint8 if images else np.float32)
-    # Texts of tokens that are no padding, all as long as can be: one program, the longest.
-    fill = 0 if of.vocabulary is None or of.vocabulary.pad != 0 else 1
-    mean = std = None
-    if of.vocabulary is None:
-        mean, std = (np.ones(of.input_shape[-1:], np.float32),) * 2
-    train, test = (_zeros(count, of.input_shape, dtype, fill) for count in of.splits("accelerator"))
-    return Dataset("zeros", train, test, of.classes, mean, std, vocabulary=of.vocabulary)
+    return zeros(of.splits("accelerator"), of.input_shape, dtype, of.classes, of.vocabulary)
 
 
-def _zeros(examples: int, input_shape: tuple[int, ...], dtype: np.dtype, fill: int) -> Split:
+def zeros(
+    examples: tuple[int, int],
+    input_shape: tuple[int, ...],
+    dtype: np.dtype,
+    classes: int,
+    vocabulary: Vocabulary | None,
+) -> Dataset:
+    """A data set that takes no memory, of so many training and test examples, all 0.
+
+    Texts are of a token that is no padding, all as long as can be: one program, the longest.
+    """
+    fill = 0 if vocabulary is None or vocabulary.pad != 0 else 1
+
     def array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         return np.broadcast_to(np.asarray(fill, dtype), shape)
 
-    return Split(
-        array((examples, *input_shape), dtype), *(array((examples,), t) for t in (np.int32, np.int32, np.int64))
-    )
+    def split(count: int) -> Split:
+        return Split(
+            array((count, *input_shape), dtype), *(array((count,), of) for of in (np.int32, np.int32, np.int64))
+        )
+
+    mean = std = None
+    if vocabulary is None:
+        mean, std = (np.ones(input_shape[-1:], np.float32),) * 2
+    train, test = map(split, examples)
+    return Dataset("zeros", train, test, classes, mean, std, vocabulary=vocabulary)

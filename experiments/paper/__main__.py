@@ -25,9 +25,10 @@ def main(arguments: Sequence[str]) -> None:
     setting = command_line.parse(Setting(), PROG, arguments, flags=True)
 
     from distill_jax.environment import environment
+    from experiments.compiled.studies import predicted
     from experiments.paper import document, listing, published, table2
     from experiments.paper.figures import FIGURES
-    from experiments.paper.make import Maker
+    from experiments.paper.make import RESULTS, Maker
 
     plans = studies(SCALES[setting.scale])
     validate(setting, list(FIGURES), plans, studies(PAPER))
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     maker = Maker(setting, plans, console)
     if setting.list or not setting.targets:
-        listing.show(plans, maker.outcomes, setting.seeds, maker.records(), console)
+        on_chips = predicted(RESULTS / "compiled", setting.seeds) if setting.scale == PAPER.name else {}
+        listing.show(plans, maker.outcomes, setting.seeds, maker.records(), on_chips, console)
         return
     everything = ALL in setting.targets
     named = {name for target in setting.targets for name in parts(target, FIGURES)}

@@ -26,6 +26,7 @@ def show(
     outcomes: Mapping[str, Outcome],
     seeds: int,
     records: Iterable[Record],
+    predicted: Mapping[str, Mapping[str, float]],
     console: Console,
 ) -> None:
     """Prints two tables: figures and tables by the studies they need, and the studies.
@@ -35,6 +36,7 @@ def show(
       outcomes: those that are finished.
       seeds: repetitions asked for.
       records: what studies have taken.
+      predicted: hours of training by chip, of studies whose programs were compiled for it.
       console: where to.
     """
     records = list(records)
@@ -56,7 +58,14 @@ def show(
     table = Table("study", "what", "models x seeds x steps", "expected", box=None, pad_edge=False)
     for name, plan in plans.items():
         size = f"{plan.models_a_seed} x {seeds} x {plan.steps:,}"
-        table.add_row(name, plan.title, size, "is there" if name in outcomes else _total([times[name]]))
+        if name in outcomes:
+            expected_time = "is there"
+        elif times[name] is None and predicted.get(name):
+            of_chips = [f"{duration(3600 * hours)} on {chip}" for chip, hours in predicted[name].items()]
+            expected_time = f"predicted, of its training: {', '.join(of_chips)}"
+        else:
+            expected_time = _total([times[name]])
+        table.add_row(name, plan.title, size, expected_time)
     console.print(table)
 
 

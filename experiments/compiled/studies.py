@@ -1,0 +1,146 @@
+"""The training programs of the paper's studies, and how long these take by what was predicted of them."""
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distill_jax import backend
+from distill_jax.data.dataset import Vocabulary
+from distill_jax.models import kind
+from distill_jax.population import Member, shape, split
+from distill_jax.setting import RobertaSetting
+from experiments.compiled.results import read
+from experiments.compiled.rows import Program, zeros
+from experiments.paper.scale import PAPER
+from experiments.paper.studies import ROLES, Planned, studies
+from experiments.presets import changed
+
+# Of each data set the shape of an example, classes, and examples of both splits.
+_DATA = {
+    "cifar10": ((32, 32, 3), 10, 50_000, 10_000),
+    "cifar100": ((32, 32, 3), 100, 50_000, 10_000),
+    "tiny-imagenet": ((64, 64, 3), 200, 100_000, 10_000),
+    "glue/mnli": ((128,), 3, 392_702, 9815),
+    "imdb_reviews": ((128,), 2, 25_000, 25_000),
+    "glue/qqp": ((128,), 2, 363_846, 40_430),
+    "ag_news_subset": ((128,), 4, 120_000, 7600),
+}
+_TOKENS = Vocabulary(50_265, pad=1)  # RoBERTa's
+# Layers and units, where no pretrained network is at hand: Base is published, the others are BERTs of these names.
+_SIZES = {"base": (12, 768), "medium": (8, 512), "small": (4, 512)}
+SEEDS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Training that one program carries out.
+
+    Attributes:
+      program: its name.
+      populations: how many are trained by it, one after another.
+      steps: of each.
+    """
+
+    program: str
+    populations: int
+    steps: int
+
+
+@functools.cache
+def _plans() -> dict[str, Planned]:
+    return studies(PAPER)
+
+
+def programs() -> dict[str, Callable[[], Program]]:
+    """By name, all that the studies need; those that are alike in all but rates, moments and labels are one."""
+    found: dict[str, Callable[[], Program]] = {}
+    for plan in _plans().values():
+        for role, extent in _populations(plan, SEEDS):
+            found.setdefault(_name(plan, role, extent), functools.partial(_program, plan, role, extent))
+    return found
+
+
+def parts(plan: Planned, seeds: int = SEEDS) -> list[Part]:
+    """Of what the training of a study consists."""
+    counted = collections.Counter(_populations(plan, seeds))
+    return [Part(_name(plan, *which), count, plan.steps) for which, count in counted.items()]
+
+
+def predicted(folder: Path, seeds: int) -> dict[str, dict[str, float]]:
+    """Hours of each study's training by chip or slice, as far as the files of predictions in a folder say.
+
+    Raises:
+      InputError: a file there is no file of predictions.
+    """
+    by_chip: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for path in sorted(folder.glob("*.json")):
+        for row in read(path, "predictions"):
+            by_chip.setdefault(row["chip"], {})[row["row"]] = row
+    found: dict[str, dict[str, float]] = {}
+    for name, plan in _plans().items():
+        for chip, rows in by_chip.items():
+            if (time := hours(plan, rows, seeds)) is not None:
+                found.setdefault(name, {})[chip] = time
+    return found
+
+
+def hours(plan: Planned, rows: Mapping[str, Mapping[str, Any]], seeds: int = SEEDS) -> float | None:
+    """Hours that the training of a study takes, without dumps and compilation.
+
+    Args:
+      plan: the study.
+      rows: by name, what was predicted of its programs on one chip or slice.
+      seeds: repetitions.
+
+    Returns:
+      None where a program does not fit or was not compiled.
+    """
+    needed = parts(plan, seeds)
+    if not all(part.program in rows and rows[part.program]["fits"] for part in needed):
+        return None
+    seconds = [part.populations * part.steps * rows[part.program]["step_seconds_predicted"] for part in needed]
+    return sum(seconds) / 3600
+
+
+def _populations(plan: Planned, seeds: int) -> Iterable[tuple[str, tuple[int, int]]]:
+    """Role and shape of every population, by an accelerator's defaults."""
+    for role in ROLES:
+        most = backend.defaults(kind(getattr(plan.setting, role).name), "tpu").population
+        models = 1 if role == "teacher" else plan.models_a_seed - 1
+        members = [Member(role, seed, (("number", n),)) for seed in range(seeds) for n in range(models)]
+        yield from ((role, shape(part)) for part in split(members, most))
+
+
+def _name(plan: Planned, role: str, extent: tuple[int, int]) -> str:
+    """Such as 'paper/cifar100/ResNet-56/ResNet-20/bfloat16/1024/1x4': data, teacher, student, seeds x students."""
+    of, train = plan.setting.data, plan.setting.train
+    networks = "/".join(_called(plan, r) for r in ROLES[: 1 if role == "teacher" else 2])
+    return f"paper/{of.dataset}/{networks}/{train.precision}/{train.batch_size}/{extent[0]}x{extent[1]}"
+
+
+def _called(plan: Planned, role: str) -> str:
+    of = getattr(plan.setting, role)
+    network = getattr(plan.row, role)
+    more = {"keras": "-keras"}.get(of.block, "") if of.name == "resnet-cifar" else ""
+    return network + more + (f"-{of.strides}" if of.name == "mobilenet-v2" else "")
+
+
+def _program(plan: Planned, role: str, extent: tuple[int, int]) -> Program:
+    shape_of_one, classes, train, test = _DATA[plan.setting.data.dataset]
+    setting, vocabulary = plan.setting, None
+    if len(shape_of_one) == 1:
+        vocabulary = _TOKENS
+        for of in ROLES:
+            layers, units = _SIZES[plan.pretrained[of]]
+            roberta = dataclasses.replace(getattr(setting, of).roberta, layers=layers, units=units)
+            assert isinstance(roberta, RobertaSetting)
+            setting = changed(setting, **{of: {"roberta": roberta}})
+    dtype = np.dtype(np.uint8 if vocabulary is None else np.uint16)
+    data = zeros((train, test), shape_of_one, dtype, classes, vocabulary)
+    trained = "train without teacher" if role == "teacher" else "train"
+    return Program(_name(plan, role, extent), setting, data, role, extent, trained)
