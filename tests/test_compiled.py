@@ -14,7 +14,7 @@ import pytest
 from distill_jax.errors import InputError
 from experiments.compiled import results, studies, table, targets
 from experiments.compiled.chips import CHIPS
-from experiments.compiled.costs import LAUNCH, operations
+from experiments.compiled.costs import LAUNCH, Operation, operations
 from experiments.compiled.hlo import parse
 from experiments.compiled.rows import programs, shapes_alone
 from experiments.compiled.sources import part
@@ -75,6 +75,34 @@ def test_parts_are_named_by_the_traced_code(program):
     run = operations(module, CHIPS["h100"], frozenset({3 * 3 * 6 * 10}), 1, "float32")
     found = {part(operation) for operation in run}
     assert {"convolutions, forward", "convolutions, kernel gradients"} <= found
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("jit(f)/while/body/closed_call/teacher/ResNet/stage1_unit1/conv1/conv_general_dilated", "teacher"),
+        ("jit(f)/while/body/vmap(teacher)/ResNet/stage1_unit1/conv1/conv_general_dilated", "teacher"),
+        ("jit(f)/while/body/optimizer/sub", "optimizer"),
+        ("jit(f)/while/body/vmap(jit(f))/vmap(optimizer)/sub", "optimizer"),
+        ("jit(f)/while/body/vmap(transpose(jvp(ResNet)))/stage1_unit1/norm1/reduce_sum", "norms, backward"),
+        ("jit(f)/while/body/jvp(ResNet)/stage1_unit1/norm1/reduce_sum", "norms, forward"),
+        ("jit(f)/while/body/jvp(ResNet)/stem_norm/reduce_sum", "stem, forward"),
+        (
+            "jit(f)/while/body/transpose(jvp(ResNet))/stage1_unit1/conv1/conv_general_dilated",
+            "convolutions, input gradients",
+        ),
+        ("jit(f)/while/body/jvp(Roberta)/layer_0/attention_out/add", "attention, forward"),
+        ("jit(f)/while/body/jvp(ResNet)/add", "activations and sums, forward"),
+        ("jit(f)/while/body/add", "loss, shuffling and the rest"),
+        ("", "data movement"),
+    ],
+)
+def test_parts_by_the_names_of_the_code(source, expected):
+    line = f'  ROOT %a = f32[2] fusion(%b), kind=kLoop, metadata={{op_name="{source}"}}'
+    module = parse(f"ENTRY %main (b: f32[2]) -> f32[2] {{\n{line}\n}}")
+    (instruction,) = module.instructions.values()
+    how = {"times": 1, "in_loop": True, "flops": 0.0, "bytes": 0.0, "seconds": 0.0, "bound": "memory", "weights": False}
+    assert part(Operation(instruction, **how)) == expected
 
 
 def test_what_is_only_sliced_is_read_in_slices():

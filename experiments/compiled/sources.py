@@ -16,7 +16,8 @@ def part(operation: Operation) -> str:
     A fusion has the name of its last operation: what XLA has drawn into it counts there.
     """
     instruction = operation.instruction
-    path = [name for name in instruction.source.split("/") if name]
+    # Of what is mapped over models the names are within "vmap()".
+    path = [re.sub(r"^(vmap\()+(.*?)\)*$", r"\2", name) for name in instruction.source.split("/") if name]
     if operation.collective is not None:
         return f"collective: {operation.collective}"
     for name in path:
@@ -24,8 +25,8 @@ def part(operation: Operation) -> str:
             return _SCOPES[name]
     if not path or (instruction.opcode in ("copy", "copy-start") and not operation.flops):
         return "data movement"
-    backward = any(name.startswith("transpose(jvp(") for name in path)
-    forward = not backward and any(name.startswith("jvp(") for name in path)
+    backward = any("transpose(jvp(" in name for name in path)
+    forward = not backward and any("jvp(" in name for name in path)
     if not backward and not forward:
         return "loss, shuffling and the rest"
     if any(name.startswith("stem") for name in path):
