@@ -6,14 +6,15 @@ They ask no device anything, so that they can be compiled for devices that are n
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from distill_jax import backend
+from distill_jax import backend, outcomes
 from distill_jax.buckets import Buckets
+from distill_jax.data import augment
 from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError
 from distill_jax.length import Length
@@ -139,9 +140,12 @@ class Programs:
 
     def teachers_like(self) -> Any:
         """Shapes, dtypes and shardings of what students are given of their teachers: logits, or variables."""
-        if cached_teacher(self.setting):
-            examples = len(self.dataset.train.label)
-            return self._like((self.seeds, examples, self.dataset.num_classes), jnp.float32, SEED)
+        given, examples, classes = of_teachers(self.setting), len(self.dataset.train.label), self.dataset.num_classes
+        if given == "logits":
+            return self._like((self.seeds, examples, classes), jnp.float32, SEED)
+        if given == "outcomes":
+            ways = augment.outcomes(self.setting.data.augment, self.dataset.input_shape)
+            return self._like((self.seeds, examples, ways, classes), outcomes.DTYPE, SEED)
         init = make_init(self.teacher, self.rule, self.dataset.input_shape)
         one = jax.eval_shape(init, *[jax.ShapeDtypeStruct((), jnp.int32)] * 2).variables
         return jax.tree.map(lambda leaf: self._like((self.seeds, *leaf.shape), leaf.dtype, SEED), one)
@@ -188,7 +192,7 @@ class Programs:
             steps=steps,
             input_shape=self.dataset.input_shape,
             students=students,
-            teacher=("cached" if cached_teacher(self.setting) else self.teacher) if taught else None,
+            teacher=(self.teacher if of_teachers(self.setting) == "variables" else "cached") if taught else None,
             buckets=self.buckets.get("train"),
             packed=self.packed,
         )
@@ -232,10 +236,16 @@ def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:
     return {s: Buckets.of(getattr(dataset, s).x, dataset.vocabulary.pad, most) for s in ("train", "test")}
 
 
-def cached_teacher(setting: Setting) -> bool:
-    """Whether students are given their teachers' logits on the training set, and not their variables."""
+def of_teachers(setting: Setting) -> Literal["variables", "logits", "outcomes"]:
+    """What students are given of their teachers.
+
+    Their variables; their logits on the training set [N, K]; or the `outcomes.table` of them, [N, outcomes, K].
+    """
     asked = setting.run.teacher_logits
-    return setting.data.augment == "none" if asked == "auto" else asked == "cached"
+    if asked == "all-outcomes":
+        return "outcomes"
+    cached = setting.data.augment == "none" if asked == "auto" else asked == "cached"
+    return "logits" if cached else "variables"
 
 
 def mesh_of(network: str, shape: tuple[int, int], target: Target | None = None) -> Mesh:

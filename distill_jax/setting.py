@@ -207,9 +207,11 @@ class RunSetting:
     """Most models trained at once in one program [default: by the backend and the model]."""
     steps_per_dispatch: int | None = None
     """Training steps in one call of the compiled program [default: by the backend and the model]."""
-    teacher_logits: Literal["auto", "cached", "in-step"] = "auto"
+    teacher_logits: Literal["auto", "cached", "in-step", "all-outcomes"] = "auto"
     """Where students have their teacher's logits from: 'cached', its dump of the training set, which serves as long
-    as nothing is augmented; 'in-step', computed on the very batch. 'auto' takes the cache where it serves."""
+    as nothing is augmented; 'in-step', computed on the very batch; 'all-outcomes', computed once for every way in which
+    every image may be cropped and mirrored, in float16: for 32x32 the work of 162 epochs' evaluation, and the size of
+    162 training sets' logits. 'auto' takes the cache where it serves, else 'in-step'."""
     memory_gib: float | None = None
     """Memory of one device that a program may take, in GiB; larger populations are split [default: what the
     device reports]."""
@@ -355,7 +357,13 @@ def validate(setting: Setting) -> None:
         run.teacher_logits != "cached" or setting.data.augment == "none",
         "--teacher-logits",
         run.teacher_logits,
-        f"in-step or auto, since --augment {setting.data.augment} changes what the teacher sees",
+        f"in-step, all-outcomes or auto, since --augment {setting.data.augment} changes what the teacher sees",
+    )
+    require(
+        run.teacher_logits != "all-outcomes" or setting.data.augment != "none",
+        "--teacher-logits",
+        run.teacher_logits,
+        "cached or auto, since with --augment none there is one outcome",
     )
     require(run.keep_checkpoints >= 1, "--keep-checkpoints", run.keep_checkpoints, "1 or more")
     require(

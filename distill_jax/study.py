@@ -1,9 +1,11 @@
 """A whole study: teachers, then their students, population by population; what is finished is not done again."""
 
 import dataclasses
+import functools
 import itertools
+import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,19 +13,19 @@ import numpy as np
 from rich.console import Console
 
 import compiler_faults
-from distill_jax import backend, processes, sweep, workdir
+from distill_jax import backend, outcomes, processes, sweep, workdir
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.environment import commit
 from distill_jax.errors import InputError
 from distill_jax.length import Length
-from distill_jax.models import build_for, huggingface, kind, pretrained
+from distill_jax.models import build_for, huggingface, in_float32, kind, pretrained
 from distill_jax.models.roberta import Roberta
 from distill_jax.objective import switch_step
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape, split
-from distill_jax.programs import cached_teacher, check_batch, mesh_of
+from distill_jax.programs import check_batch, mesh_of, of_teachers
 from distill_jax.setting import Setting, identity, validate, validate_on_data
 from distill_jax.train import train
 from distill_jax.trainer import Timing, Trainer
@@ -58,6 +60,14 @@ class Study:
             pretrained.read(network, self._networks[role], f"--{role}")
             for population in self._split(role, self._members(role)):
                 check_batch(setting.train.batch_size, mesh_of(network.name, shape(population)))
+        if of_teachers(setting) == "outcomes":
+            limit = backend.memory_limit(setting.run.memory_gib)
+            need = outcomes.table_bytes(self.dataset, setting.data.augment)
+            if need > limit:
+                raise InputError(
+                    f"--teacher-logits all-outcomes: needs {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}; "
+                    "must be in-step"
+                )
         self.switch_step = switch_step(setting.objective, self.length.total_steps)
         self.identity = identity(setting) | {"fingerprint": self.dataset.fingerprint}
         lock = processes.by_first(lambda: workdir.claim(setting.run.workdir, self.identity))
@@ -152,7 +162,7 @@ class Study:
         todo, everyone = sum(map(len, portions)), len(self._members(role))
         if todo > most > 1:
             self._console.print(f"{todo} {role}s are more than --population {most}: they are trained in portions")
-        teachers = self._teachers([m.seed for portion in portions for m in portion]) if role == "student" else {}
+        teachers = self._teachers([m.seed for portion in portions for m in portion]) if role == "student" else None
         trainers: dict[tuple[int, int], Trainer] = {}
         done = 0
         while portions:
@@ -161,10 +171,9 @@ class Study:
             if extent not in trainers:
                 trainers[extent] = Trainer(self.setting, self.dataset, role, extent)
             trainer = trainers[extent]
-            of_each = jax.tree.map(lambda *a: np.stack(a), *[teachers[s] for s in seeds(portion)]) if teachers else None
             population = Population.of(self.setting.run.workdir, portion)
             if len(portion) > 1 and not population.checkpoint():
-                fitting = self._fitting(trainer, portion, of_each)
+                fitting = self._fitting(trainer, portion)
                 if fitting < len(portion):
                     del trainers[extent]
                     self._remember(role, fitting)
@@ -172,6 +181,8 @@ class Study:
                     continue
             if processes.is_first():
                 population.begin(commit())
+            given = None if teachers is None else [teachers(seed) for seed in seeds(portion)]
+            of_each = None if given is None else jax.tree.map(lambda *a: np.stack(a), *given)
             done += 1
             name = _name(portion) + (f" ({done} of {done + len(portions)})" if done + len(portions) > 1 else "")
             timing = train(trainer, portion, of_each, population.folder, name, self._console)
@@ -196,10 +207,10 @@ class Study:
             workdir.remember_fitting(run.workdir, role, self._asked(role), limit, fitting)
         processes.barrier("fitting-remembered")
 
-    def _fitting(self, trainer: Trainer, portion: Sequence[Member], teachers: Any) -> int:
+    def _fitting(self, trainer: Trainer, portion: Sequence[Member]) -> int:
         """How many members to train at once: all of the portion, or fewer where they would not fit in memory."""
         limit = backend.memory_limit(self.setting.run.memory_gib)
-        need = trainer.runner(portion, teachers, Timing()).memory()
+        need = trainer.runner(portion, None, Timing()).memory()
         fitting = len(portion) if need <= limit else max(min(int(len(portion) * limit / need), len(portion) - 1), 1)
         fitting = int(processes.from_first([fitting])[0])
         if fitting < len(portion):
@@ -210,9 +221,29 @@ class Study:
             )
         return fitting
 
-    def _teachers(self, seeds: Sequence[int]) -> dict[int, Any]:
-        """What the students of each seed are given of their teacher: its logits, or its variables."""
-        return self._teachers_logits(seeds) if cached_teacher(self.setting) else self._teachers_variables(seeds)
+    def _teachers(self, seeds: Sequence[int]) -> Callable[[int], Any]:
+        """What the students of a seed are given of their teacher, see `programs.of_teachers`, by seed."""
+        given = of_teachers(self.setting)
+        if given == "logits":
+            return self._teachers_logits(seeds).__getitem__
+        variables = self._teachers_variables(seeds)
+        if given == "variables":
+            return variables.__getitem__
+        # The last alone is kept, for students of a seed that are trained in portions.
+        return functools.lru_cache(maxsize=1)(lambda seed: self._outcomes(seed, variables[seed]))
+
+    def _outcomes(self, seed: int, variables: Any) -> np.ndarray:
+        """A teacher's logits for all outcomes of augmentation."""
+        started, network = time.monotonic(), self._networks["teacher"]
+        batch = backend.defaults(kind(self.setting.teacher.name)).evaluation_batch
+        found = outcomes.table(in_float32(network), variables, self.dataset, self.setting.data.augment, batch)
+        if processes.is_first():
+            self._console.print(
+                f"teacher, seed {seed}: logits of {found.shape[1]} outcomes of {found.shape[0]:,} images, "
+                f"{found.nbytes / 2**30:.2g} GiB, in {time.monotonic() - started:.1f} s",
+                soft_wrap=True,
+            )
+        return found
 
     def _teachers_logits(self, seeds: Sequence[int]) -> dict[int, Any]:
         """The trained teachers' logits on the training set, [N, K], by seed."""

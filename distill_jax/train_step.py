@@ -12,7 +12,7 @@ from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from distill_jax.buckets import Buckets
-from distill_jax.data.augment import augment, normalise
+from distill_jax.data.augment import draw, moved, normalise
 from distill_jax.objective import cross_entropy
 from distill_jax.packing import Kind, StatePacking
 from distill_jax.placement import BATCH, STUDENT
@@ -131,7 +131,7 @@ def make_dispatch(
       input_shape: of one example, where x is flat; None where it has that shape.
       students: how many, V.
       teacher: evaluated on the very batch the students see, in float32 (`models.in_float32`); 'cached' where its
-        logits are given instead; None where the distillation weight is 0 throughout.
+        logits are given instead, or those of all outcomes; None where the distillation weight is 0 throughout.
       objective: the loss of a batch, called as `objective.cross_entropy` is.
       buckets: of texts, whose batches are cut to their lengths; the order must be of the same buckets.
       packed: which arrays of the state are one within a call, see `packing`.
@@ -141,11 +141,11 @@ def make_dispatch(
         (state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed)
         -> (state, {'loss': float32 [V, steps], 'accuracy': float32 [V, steps]})
       with state's leaves [V, ...], of collections in what is returned only those that change; taught the
-      teacher's variables, or its logits float32 [N, K]; x [N, ...] or flat [N, values], raw, and label int32 [N] the
-      whole training split; fixed what `make_fixed` made of it for each student, [V, N, ...], or {} where that is
-      computed in every step; order int32 [E, N] the permutations of the epochs from that of `first_step` (int32
-      scalar) on; weight and rate float32 [V, total steps] the distillation weight and the learning rate at every
-      step of the run;
+      teacher's variables, or its logits float32 [N, K], or those of all outcomes [N, outcomes, K]; x [N, ...] or flat
+      [N, values], raw, and label int32 [N] the whole training split; fixed what `make_fixed` made of it for each
+      student, [V, N, ...], or {} where that is computed in every step; order int32 [E, N] the permutations of the
+      epochs from that of `first_step` (int32 scalar) on; weight and rate float32 [V, total steps] the distillation
+      weight and the learning rate at every step of the run;
       temperature float32 [V]. Accuracy is on the augmented batch before its update.
     """
 
@@ -202,12 +202,14 @@ def make_dispatch(
                 raw = x[chosen].reshape(batch_size, *(x.shape[1:] if input_shape is None else input_shape))
                 target = on_devices(label[chosen])
             with jax.named_scope("augmentation"):
-                drawn = augment(jax.random.fold_in(_key(role, seed, _AUGMENT), step), raw, augmentation)
+                key = jax.random.fold_in(_key(role, seed, _AUGMENT), step)
+                outcome = draw(key, batch_size, augmentation, raw.shape[1:])
+                drawn = moved(raw, outcome, augmentation)
                 seen = fixed[:, chosen] if of_fixed else on_devices(normalise(drawn, mean, std, dtype))
             teacher_logits = None
             with jax.named_scope("teacher"):
                 if teacher == "cached":
-                    teacher_logits = taught[chosen]
+                    teacher_logits = taught[chosen] if taught.ndim == 2 else taught[chosen, outcome].astype(jnp.float32)
                 elif teacher is not None:
                     exact = on_devices(normalise(drawn, mean, std, jnp.float32))
                     teacher_logits = cut(lambda b: teacher.apply(taught, b, train=False), exact, bucket)

@@ -73,8 +73,9 @@ class Trainer(Programs):
 
         Args:
           members: seed by seed, of this trainer's shape.
-          teachers: host arrays with a leading axis of seeds: the teachers' variables, or where `cached_teacher`
-            their logits on the training set, float32 [S, N, K]; None for teachers.
+          teachers: host arrays with a leading axis of seeds, what `programs.of_teachers` says of the setting: the
+            teachers' variables, their logits on the training set, float32 [S, N, K], or those of all outcomes, float16
+            [S, N, outcomes, K]; None for teachers.
           timing: what compilation is added to.
         """
         return Runner(self, members, teachers, timing)

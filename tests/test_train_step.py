@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from small_study import advance, dataset, setting
 
-from distill_jax import backend, placement
+from distill_jax import backend, outcomes, placement
+from distill_jax.data import augment
+from distill_jax.models import in_float32
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape
-from distill_jax.programs import cached_teacher, mesh_of
+from distill_jax.programs import mesh_of, of_teachers
 from distill_jax.setting import ModelSetting
 from distill_jax.train_step import make_epoch_order
 from distill_jax.trainer import Timing, Trainer
@@ -51,7 +53,7 @@ def test_programs_are_compiled_for_the_very_arguments_that_they_are_given(tmp_pa
     members = [Member("kd" if taught else "one_hot", s) for s in (0, 1)]
     trainer = Trainer(small, data, "student", (2, 1))
     teachers = Trainer(small, data, "teacher", (2, 1)).initial_state(members).variables
-    if cached_teacher(small):
+    if of_teachers(small) == "logits":
         teachers = np.zeros((2, len(data.train.label), data.num_classes), np.float32)
     runner = trainer.runner(members, jax.tree.map(np.asarray, teachers), Timing())
     real, like = runner.arguments(trainer.initial_state(members), 0, 4), trainer.arguments_like(taught, 4)
@@ -63,7 +65,7 @@ def test_programs_are_compiled_for_the_very_arguments_that_they_are_given(tmp_pa
 
 @pytest.mark.parametrize("network", ["mlp", "resnet"])
 def test_one_device_and_four_train_the_same(tmp_path, monkeypatch, network):
-    outcomes = []
+    results = []
     for devices in (1, 4):
         with monkeypatch.context() as patched:
             on_devices(patched, devices)
@@ -73,8 +75,8 @@ def test_one_device_and_four_train_the_same(tmp_path, monkeypatch, network):
             assert trainer.mesh.shape["batch"] == devices
             state, losses = advance(trainer, [Member("teacher", 0)])
             logits, _ = trainer.predict(state.variables, trainer.inputs["test"])
-            outcomes.append((losses, logits, jax.tree.map(on_host, state.variables)))
-    close(*outcomes)
+            results.append((losses, logits, jax.tree.map(on_host, state.variables)))
+    close(*results)
 
 
 @pytest.mark.parametrize(
@@ -127,14 +129,14 @@ def test_a_member_of_a_population_is_its_solo_run(tmp_path, network):
 
 
 def test_many_steps_a_dispatch_are_many_dispatches(tmp_path):
-    outcomes = []
+    results = []
     for size in (1, 4, 10):
         small = setting(tmp_path, run={"steps_per_dispatch": size})
         trainer = Trainer(small, dataset(), "teacher", (2, 1))
         state, losses = advance(trainer, [Member("teacher", s) for s in (0, 1)], steps=20)
-        outcomes.append((losses, jax.tree.map(on_host, state.params)))
-    close(outcomes[0], outcomes[1])
-    close(outcomes[0], outcomes[2])
+        results.append((losses, jax.tree.map(on_host, state.params)))
+    close(results[0], results[1])
+    close(results[0], results[2])
 
 
 def test_no_teacher_is_evaluated_where_the_weight_is_zero(tmp_path):
@@ -174,14 +176,46 @@ def test_a_cached_teacher_teaches_as_one_in_the_step(tmp_path, network):
         "in-step": jax.tree.map(on_host, state.variables),
         "cached": teachers.predict(state.variables, teachers.inputs["train"])[0],
     }
-    outcomes = []
+    results = []
     for kind, taught in given.items():
         small = setting(tmp_path, network, data={"augment": "none"}, run={"teacher_logits": kind})
         trainer = Trainer(small, data, "student", shape(members))
-        outcomes.append(advance(trainer, members, taught, steps=20 if network == "mlp" else 3)[1])
-    close(*outcomes)
-    assert cached_teacher(plain)
-    assert not cached_teacher(setting(tmp_path))
+        results.append(advance(trainer, members, taught, steps=20 if network == "mlp" else 3)[1])
+    close(*results)
+    assert of_teachers(plain) == "logits"
+    assert of_teachers(setting(tmp_path)) == "variables"
+
+
+@pytest.mark.parametrize("network", ["mlp", "resnet"])
+def test_a_teacher_s_logits_of_all_outcomes_teach_as_it_does_in_the_step(tmp_path, network):
+    data, members = dataset(), [Member(model, seed) for seed in (0, 1) for model in ("kd", "one_hot_to_kd")]
+    if network == "resnet":
+        members = members[:1]
+    plain = setting(tmp_path, network)
+    teachers = Trainer(plain, data, "teacher", (len(seeds(members)), 1))
+    state = teachers.initial_state([Member("teacher", seed) for seed in seeds(members)])
+    variables = jax.tree.map(on_host, state.variables)
+    model, kind = in_float32(teachers.model), plain.data.augment
+    tables = [
+        outcomes.table(model, jax.tree.map(lambda a, i=i: a[i], variables), data, kind, batch=300)
+        for i in range(len(seeds(members)))
+    ]
+    ways = augment.outcomes(kind, data.input_shape)
+    assert ways > 1
+    assert tables[0].shape == (len(data.train.label), ways, data.num_classes)
+    assert tables[0].nbytes == outcomes.table_bytes(data, kind)
+    for number in (0, ways - 1):  # each place of the table is what the teacher says of that outcome
+        x = augment.moved(jnp.asarray(data.train.x), jnp.full(len(data.train.x), number), kind)
+        one = jax.tree.map(lambda a: a[0], variables)
+        said = model.apply(one, augment.normalise(x, data.mean, data.std), train=False)
+        np.testing.assert_allclose(tables[0][:, number], said, rtol=2e-3, atol=2e-3)
+    found = []
+    for how, given in (("in-step", variables), ("all-outcomes", np.stack(tables))):
+        small = setting(tmp_path, network, run={"teacher_logits": how})
+        trainer = Trainer(small, data, "student", shape(members))
+        found.append(advance(trainer, members, given, steps=20 if network == "mlp" else 3)[1])
+    close(*found, rtol=5e-3, atol=5e-4)
+    assert not np.array_equal(*found)
 
 
 def test_each_repetition_learns_its_own_labels(tmp_path):
@@ -262,19 +296,19 @@ def test_quick_learning(tmp_path):
 def test_what_is_not_trained_is_computed_once_and_learns_the_same(tmp_path):
     features = ModelSetting(name="random-features", features=50)
     data, members = dataset(train=24), [Member("teacher", s) for s in (0, 1)]
-    outcomes, products = [], []
+    results, products = [], []
     for memory in (1e-9, None):  # too little to keep the features of 24 examples, enough
         small = setting(tmp_path, data={"augment": "none"}, run={"steps_per_dispatch": 6, "memory_gib": memory})
         trainer = Trainer(dataclasses.replace(small, teacher=features), data, "teacher", (2, 1))
         state, losses = advance(trainer, members, steps=12)
-        outcomes.append((losses, jax.tree.map(on_host, state.variables)))
+        results.append((losses, jax.tree.map(on_host, state.variables)))
         initial = trainer.initial_state(members)
         kept = jax.tree.leaves(trainer.fixed(initial))
         assert [leaf.shape for leaf in kept] == ([] if memory else [(2, 24, 50)])
         text = str(trainer.lowerable(False, 6).trace(*trainer.arguments_like(False, 6)).jaxpr)
         products.append(text.count("dot_general"))
     assert products[1] == products[0] - 1  # that with the fixed kernel is not in the step
-    close(*outcomes)
-    np.testing.assert_array_equal(outcomes[1][1]["constants"]["kernel"], initial.collections["constants"]["kernel"])
+    close(*results)
+    np.testing.assert_array_equal(results[1][1]["constants"]["kernel"], initial.collections["constants"]["kernel"])
     abstract = trainer.fixed_like()
     assert (abstract.shape, abstract.dtype) == (kept[0].shape, kept[0].dtype)
