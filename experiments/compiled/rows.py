@@ -11,7 +11,10 @@ import numpy as np
 from distill_jax.data.dataset import Dataset, Split, Vocabulary
 from distill_jax.programs import Programs, Target
 from distill_jax.setting import Setting
+from experiments.presets import changed
 from experiments.throughput.grid import NETWORKS, Row, rows
+
+ALL = "kd-all-outcomes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +57,11 @@ def programs() -> dict[str, Callable[[], Program]]:
     """By name: the throughput grid's rows, but for dumps, which are no programs, and those of the paper's studies."""
     from experiments.compiled import studies
 
-    grid = {row.name: functools.partial(of_row, row) for row in rows("accelerator") if row.kind != "dump"}
-    return grid | studies.programs()
+    grid = [row for row in rows("accelerator") if row.kind != "dump"]
+    # Beside them distilled rows whose teacher's logits are there for all outcomes of augmentation.
+    also = [dataclasses.replace(row, kind=ALL) for row in grid if row.kind == "kd" and NETWORKS[row.network].augments]
+    found = {row.name: functools.partial(of_row, row) for row in (*grid, *also)}
+    return dict(sorted(found.items())) | studies.programs()
 
 
 def of_row(row: Row) -> Program:
@@ -64,7 +70,10 @@ def of_row(row: Row) -> Program:
 
     kind = {"evaluate": "evaluate", "one-hot": "train without teacher"}.get(row.kind, "train")
     role = "teacher" if row.kind == "evaluate" else "student"
-    return Program(row.name, setting_of(row), shapes_alone(row.network), role, (row.population, 1), kind)
+    setting = setting_of(dataclasses.replace(row, kind="kd") if row.kind == ALL else row)
+    if row.kind == ALL:
+        setting = changed(setting, run={"teacher_logits": "all-outcomes"})
+    return Program(row.name, setting, shapes_alone(row.network), role, (row.population, 1), kind)
 
 
 def shapes_alone(network: str) -> Dataset:

@@ -62,6 +62,11 @@ class Network:
         return models.kind(self.model.name) == "convolutional"
 
     @property
+    def augments(self) -> bool:
+        """Whether its images are augmented."""
+        return self.augment != "none"
+
+    @property
     def defaults(self) -> backend.Defaults:
         """How it is run on this backend."""
         return backend.defaults(models.kind(self.model.name))
