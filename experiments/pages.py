@@ -19,6 +19,7 @@ from experiments.channel import reading_table
 from experiments.channel import summary as channel_summary
 from experiments.channel import sweep as channel_sweep
 from experiments.comparison import markdown
+from experiments.compiled import table as compiled_table
 from experiments.eigenspace import bridge_summary
 from experiments.eigenspace import summary as eigenspace_summary
 from experiments.null_world import picture as null_world_picture
@@ -112,6 +113,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "eigenspace": _from_file(eigenspace_summary.lines),
     "bridge": _from_file(bridge_summary.lines),
     "throughput": _throughput,
+    "compiled": lambda files: compiled_table.markdown([ROOT / file for file in files.split()]),
 }
 
 

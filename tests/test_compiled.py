@@ -233,6 +233,17 @@ def test_studies_that_differ_in_rates_and_labels_alone_have_the_same_programs():
     assert {part.program for plan in plans.values() for part in studies.parts(plan)} == set(studies.programs())
 
 
+def test_a_page_has_what_was_before_beside_what_is(tmp_path):
+    of = {"memory_gib": 1.0, "examples_per_second_predicted": 1e5, "outside_loop_share": 0.01, "share_of_peak": 0.1}
+    rows = [of | row | {"bound_by": "memory"} for row in made_up(tmp_path / "x.json", 0.002)[:2]]
+    results.write(tmp_path / "before.json", [rows[0] | {"kernels": 379.0}])
+    results.write(tmp_path / "after.json", [rows[0] | {"kernels": 230.0}, rows[1] | {"cycles": 2e6}])
+    said = table.markdown([tmp_path / "before.json", tmp_path / "after.json"]).splitlines()
+    assert "| 379 → 230 |" in said[2]
+    assert "| 2.000 |" in said[3]
+    assert said[0].count("|") == said[2].count("|") == said[3].count("|")
+
+
 @pytest.mark.skipif(WITHOUT_LIBTPU, reason="needs libtpu, of the extra compile")
 def test_one_program_for_a_tpu(tmp_path):
     path = tmp_path / "compiled.json"

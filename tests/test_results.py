@@ -22,6 +22,7 @@ def test_pages_show_all_results():
     for path in RESULTS.glob("*.json"):
         assert path.name in shown or path.name in ("framework_cost.json", "text_parity.json"), path
     assert all(path.parent.name in shown for path in RESULTS.glob("*/summary.json"))
+    assert all(f"compiled/{path.name}" in shown for path in RESULTS.glob("compiled/*.json"))
     assert {block.kind for block in pages.blocks()} == set(pages.KINDS)
 
 

@@ -1,9 +1,12 @@
-"""Predictions as lines and as a table on the console."""
+"""Predictions as lines, as a table on the console, and as the one of a page."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+
+from experiments.compiled import results
 
 
 def line(row: dict[str, Any]) -> str:
@@ -59,3 +62,35 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
             collectives,
         )
     return found
+
+
+def markdown(paths: Sequence[Path]) -> str:
+    """A page's table of a file of predictions; of two, the second beside what it was in the first.
+
+    Raises:
+      InputError: a file is not one of predictions.
+    """
+    *before, after = ({(row["chip"], row["row"]): row for row in results.read(path, "predictions")} for path in paths)
+    lines = [
+        "| chip | program | ms a step | examples/s | TPU: million cycles, GPU: kernels | outside the loop | GiB | "
+        "of peak | bound by |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for key, row in after.items():
+        both = [of[key] for of in before if key in of] + [row]
+        if not row["fits"]:
+            lines.append(f"| {key[0]} | {key[1]} | does not fit | | | | {row['memory_gib'] or '?'} | | |")
+            continue
+        cells = [
+            " → ".join(say(of) if of["fits"] else "does not fit" for of in both)
+            for say in (
+                lambda of: f"{1000 * of['step_seconds_predicted']:.3g}",
+                lambda of: f"{of['examples_per_second_predicted']:,.0f}",
+                lambda of: f"{of['cycles'] / 1e6:.3f}" if "cycles" in of else f"{of['kernels']:,.0f}",
+                lambda of: f"{of['outside_loop_share']:.1%}",
+                lambda of: f"{of['memory_gib']:.2f}",
+                lambda of: f"{of['share_of_peak']:.1%}",
+            )
+        ]
+        lines.append(f"| {' | '.join([*key, *cells, row['bound_by']])} |")
+    return "\n".join(lines) + "\n"
