@@ -159,6 +159,8 @@ def test_a_population_larger_than_memory_is_split(npz, tmp_path):
 
 def test_cached_logits_serve_no_augmented_data(tmp_path):
     wrong = ["--teacher-logits", "cached", "--augment", "crop", "--workdir", str(tmp_path / "work")]
-    with pytest.raises(InputError, match=r"--teacher-logits cached: must be in-step, all-outcomes or auto, since --augment crop"):
+    with pytest.raises(
+        InputError, match=r"--teacher-logits cached: must be in-step, all-outcomes or auto, since --augment crop"
+    ):
         distill.main(wrong)
     assert not (tmp_path / "work").exists()
