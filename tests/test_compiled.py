@@ -105,6 +105,19 @@ def test_parts_by_the_names_of_the_code(source, expected):
     assert part(Operation(instruction, **how)) == expected
 
 
+def test_what_is_moved_beside_the_computation_takes_bytes_and_no_time():
+    moved = "f32[1000,1000]{1,0:T(8,128)S(1)}"
+    lines = [
+        "  %a = f32[1000,1000]{1,0} parameter(0)",
+        f"  %b = (f32[1000,1000]{{1,0}}, {moved}, u32[]) copy-start(%a)",
+        f"  ROOT %c = {moved} copy-done(%b)",
+    ]
+    module = parse("\n".join(["ENTRY %main (a: f32[1000,1000]) -> f32[1000,1000] {", *lines, "}"]))
+    for chip in ("v5e", "h100"):
+        (operation,) = operations(module, CHIPS[chip], frozenset(), 1, "float32")
+        assert (operation.bytes, operation.seconds) == (4e6, 0.0)
+
+
 def test_what_is_only_sliced_is_read_in_slices():
     def of_rows(x, start):
         return jax.lax.dynamic_slice(x, (start, 0), (8, 100)) * 2

@@ -13,7 +13,7 @@ LAUNCH = 2.5e-6  # seconds from one GPU kernel to the next, at least
 _SCALARS = 1024  # elements of what a TPU's scalar unit computes beside the rest, without an estimate
 HOP = 1e-6  # seconds of a message between neighbouring chips, at least
 _FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id"}
-_FREE |= {"opt-barrier", "copy-done", "async-done", "all-reduce-done", "all-gather-done", "collective-permute-done"}
+_FREE |= {"opt-barrier", "all-reduce-done", "all-gather-done", "collective-permute-done"}
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 
 
@@ -97,8 +97,11 @@ def _cost(
         size = sum(a.bytes for a in instruction.arrays) / (2 if instruction.opcode.endswith("-start") else 1)
         seconds = 2 * (devices - 1) / devices * size / chip.interconnect + HOP * math.ceil(math.sqrt(devices))
         return found | {"seconds": seconds, "bound": "collectives"}
-    if instruction.opcode.endswith("-start"):  # beside what else is computed
+    if instruction.opcode.endswith("-start"):
         return None
+    if instruction.opcode.endswith("-done"):  # moved between the chip and its memory beside what else is computed
+        moved = sum(a.bytes for a in instruction.arrays)
+        return found | {"bytes": moved, "seconds": 0.0, "bound": "memory"}
     if chip.platform == "tpu":
         near, bound = max((in_products, "products"), (in_memory, "memory"))
         if instruction.cycles is None:
