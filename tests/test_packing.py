@@ -34,8 +34,9 @@ def test_a_packed_tree_is_unpacked_as_it_was(monkeypatch, kind, together):
     assert sum(a.size for a in jax.tree.leaves(packed) if a.ndim > 1) == 72 + 10 + 8
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("network", ["mlp", "resnet"])
+@pytest.mark.parametrize(
+    ("network", "optimizer"), [("mlp", "sgd"), ("mlp", "adam"), ("mlp", "adamw"), ("resnet", "sgd")]
+)
 @pytest.mark.parametrize("kind", ["small", "all"])
 def test_packed_it_trains_the_same(tmp_path, monkeypatch, network, kind, optimizer):
     rule = OptimizerSetting(optimizer=optimizer, learning_rate=0.01, weight_decay=0.01, decay_norm_and_bias=False)
