@@ -232,7 +232,7 @@ def test_the_list_of_the_paper_s_studies_has_predictions(tmp_path, monkeypatch, 
     monkeypatch.setattr(make, "RESULTS", tmp_path)
     paper_main(["--list", "--scale", "paper", "--workdir", str(tmp_path / "w")])
     said = " ".join(capsys.readouterr().out.split())
-    assert said.count("predicted, of its training:") == len(paper_studies(PAPER))
+    assert said.count("predicted, its training alone:") == len(paper_studies(PAPER))
 
 
 def test_studies_that_differ_in_rates_and_labels_alone_have_the_same_programs():

@@ -62,7 +62,7 @@ def show(
             expected_time = "is there"
         elif times[name] is None and predicted.get(name):
             of_chips = [f"{duration(3600 * hours)} on {chip}" for chip, hours in predicted[name].items()]
-            expected_time = f"predicted, of its training: {', '.join(of_chips)}"
+            expected_time = f"predicted, its training alone: at least {', '.join(of_chips)}"
         else:
             expected_time = _total([times[name]])
         table.add_row(name, plan.title, size, expected_time)
