@@ -75,22 +75,24 @@ class StatePacking:
 
     def pack(self, state: Any) -> Any:
         """The state with its parts packed."""
-        structure = jax.tree.structure(self.params.tree)
-        opt_state = _where(lambda part: jax.tree.structure(part) == structure, self.params.pack, state.opt_state)
-        params, collections = self.params.pack(state.params), self.collections.pack(state.collections)
-        return state.replace(params=params, collections=collections, opt_state=opt_state)
+        return _over(state, self.params.pack, self.collections.pack)
 
     def unpack(self, state: Any) -> Any:
         """The state as it was before `pack`."""
-        structure = jax.tree.structure(state.params)
-        opt_state = _where(lambda part: jax.tree.structure(part) == structure, self.params.unpack, state.opt_state)
-        params, collections = self.params.unpack(state.params), self.collections.unpack(state.collections)
-        return state.replace(params=params, collections=collections, opt_state=opt_state)
+        return _over(state, self.params.unpack, self.collections.unpack)
 
 
-def _where(chosen: Callable[[Any], bool], of: Callable[[Any], Any], tree: Any) -> Any:
-    """The tree with `of` applied to its parts for which `chosen` holds."""
-    return jax.tree.map(lambda part: of(part) if chosen(part) else part, tree, is_leaf=chosen)
+def _over(state: Any, of_params: Callable[[Any], Any], of_collections: Callable[[Any], Any]) -> Any:
+    """A state with the functions applied to its parts, and to the optimizer's where it has a tree like parameters."""
+    structure = jax.tree.structure(state.params)
+
+    def is_like(part: Any) -> bool:
+        return jax.tree.structure(part) == structure
+
+    opt_state = jax.tree.map(lambda part: of_params(part) if is_like(part) else part, state.opt_state, is_leaf=is_like)
+    return state.replace(
+        params=of_params(state.params), collections=of_collections(state.collections), opt_state=opt_state
+    )
 
 
 def _split(leaves: Sequence[Any]) -> tuple[list[Any], list[Any]]:

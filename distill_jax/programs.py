@@ -87,8 +87,7 @@ class Programs:
         check_batch(setting.train.batch_size, self.mesh)
         examples = len(dataset.train.label)
         epochs = (self.steps_per_dispatch + self.length.steps_per_epoch - 2) // self.length.steps_per_epoch + 1
-        self._init_one = make_init(self.model, self.rule, dataset.input_shape)
-        init = over_members(self._init_one, (0, 0), self.members, MEMBER)
+        init = over_members(make_init(self.model, self.rule, dataset.input_shape), (0, 0), self.members, MEMBER)
         self._init = jax.jit(init, out_shardings=self.by_member)
         self.buckets = _buckets(setting, dataset)
         in_order = make_epoch_order(examples, epochs, self.buckets.get("train"), setting.train.batch_size)
@@ -255,7 +254,7 @@ def mesh_of(network: str, shape: tuple[int, int], target: Target | None = None) 
 
 
 def _defaults(network: str, target: Target | None) -> backend.Defaults:
-    return backend.defaults(kind(network)) if target is None else backend.defaults(kind(network), target.platform)
+    return backend.defaults(kind(network), None if target is None else target.platform)
 
 
 def check_batch(batch_size: int, mesh: Mesh) -> None:
@@ -269,3 +268,10 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
         raise InputError(
             f"--batch-size {batch_size}: must be a multiple of {sharing}, the number of devices that share a batch"
         )
+
+
+def program_memory(compiled: Any) -> int:
+    """Bytes of a device that a compiled program takes: arguments, results and temporary values at once."""
+    said = compiled.memory_analysis()
+    kept = said.argument_size_in_bytes + said.output_size_in_bytes - said.alias_size_in_bytes
+    return kept + said.temp_size_in_bytes

@@ -18,7 +18,7 @@ from distill_jax.models import pretrained
 from distill_jax.optimizer import learning_rates
 from distill_jax.placement import MEMBER, SEED, place
 from distill_jax.population import Member
-from distill_jax.programs import Programs
+from distill_jax.programs import Programs, program_memory
 from distill_jax.setting import Setting
 from distill_jax.train_step import TrainState
 
@@ -158,10 +158,3 @@ class Runner:
 
     def _taught(self, first: int, steps: int) -> bool:
         return bool(np.any(self.weights[:, first : first + steps] > 0))
-
-
-def program_memory(compiled: Any) -> int:
-    """Bytes of a device that a compiled program takes: arguments, results and temporary values at once."""
-    said = compiled.memory_analysis()
-    kept = said.argument_size_in_bytes + said.output_size_in_bytes - said.alias_size_in_bytes
-    return kept + said.temp_size_in_bytes

@@ -68,17 +68,41 @@ def one_by_one(
         write_json(path, said)
 
 
-def require_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+def read_rows(path: Path, option: str, what: str, touch: Callable[[dict[str, Any]], Any]) -> list[dict[str, Any]]:
+    """The rows of a file that is a list of them.
+
+    Args:
+      path: of the file.
+      option: that names it, for an error.
+      what: the rows are, for an error.
+      touch: looks up what a row must have.
+
+    Raises:
+      InputError: it cannot be read or is no such file.
+    """
+    try:
+        rows = json.loads(path.read_text())
+        for row in rows:
+            touch(row)
+    except OSError as error:
+        raise InputError(f"{option} {path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{option} {path}: is not a file of {what}; choose another name") from error
+    return rows
+
+
+def require_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any], names: Sequence[str] = SAME) -> None:
     """Checks that pieces of a file may stand beside new ones.
 
     Args:
       path: of the file.
       there, here: of `environment.environment`.
+      names: in what they must be the same.
 
     Raises:
       InputError: they were made by another commit, on other hardware or with other versions.
     """
-    for name in SAME:
+    for name in names:
         if there.get(name) != here[name]:
             what = f"{name} {_short(there.get(name))}, not {_short(here[name])}"
             raise InputError(f"--json {path}: was made with {what}; choose another file")

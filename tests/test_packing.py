@@ -46,7 +46,7 @@ def test_packed_it_trains_the_same(tmp_path, monkeypatch, network, kind, optimiz
     outcomes = []
     for packed in ("none", kind):
         with monkeypatch.context() as patched:
-            patched.setattr(backend, "defaults", lambda kind, packed=packed: backend.Defaults(2, 4, 512, packed=packed))
+            patched.setattr(backend, "defaults", lambda *_, packed=packed: backend.Defaults(2, 4, 512, packed=packed))
             trainer = Trainer(small, dataset(), "teacher", (2, 1))
             state, losses = advance(trainer, members, steps=8)
             outcomes.append((losses, jax.tree.map(on_host, state)))

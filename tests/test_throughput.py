@@ -322,7 +322,7 @@ def test_rows_that_fill_up_a_batch_are_no_work(monkeypatch, tmp_path):
     counted = []
     for most in (720, 200):  # 360 examples of each of 2 members: one call, and four of 100
         small = dataclasses.replace(backend.defaults("dense"), evaluation_batch=most)
-        monkeypatch.setattr(backend, "defaults", lambda kind, small=small: small)
+        monkeypatch.setattr(backend, "defaults", lambda *_, small=small: small)
         counted.append(ours.prepare(row, tmp_path)[1])
     assert counted[0].flops == counted[1].flops == 2 * 360 * grid.forward_flops("digits-mlp")
     assert counted[1].xla_flops == pytest.approx(counted[0].xla_flops, rel=0.1)

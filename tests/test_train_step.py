@@ -70,7 +70,7 @@ def test_one_device_and_four_train_the_same(tmp_path, monkeypatch, network):
         with monkeypatch.context() as patched:
             on_devices(patched, devices)
             # As on accelerators: on a CPU small networks are not shared.
-            patched.setattr(backend, "defaults", lambda kind: backend.Defaults(1, 1, 512))
+            patched.setattr(backend, "defaults", lambda *_: backend.Defaults(1, 1, 512))
             trainer = Trainer(setting(tmp_path, network), dataset(), "teacher")
             assert trainer.mesh.shape["batch"] == devices
             state, losses = advance(trainer, [Member("teacher", 0)])

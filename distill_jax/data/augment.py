@@ -24,8 +24,7 @@ def normalise(x: jax.Array, mean: jax.Array | None, std: jax.Array | None, dtype
 
 
 def outcomes(kind: Kind, input_shape: tuple[int, ...]) -> int:
-    """In how many ways an image [H, W, C] may come out of `augment`, all equally likely: 162 for 32x32, cropped and
-    mirrored.
+    """In how many ways an image [H, W, C] may be augmented, all equally likely: 162 for 32x32, cropped and mirrored.
 
     Raises:
       ValueError: there is no such augmentation.
@@ -41,40 +40,32 @@ def outcomes(kind: Kind, input_shape: tuple[int, ...]) -> int:
 def draw(key: jax.Array, examples: int, kind: Kind, input_shape: tuple[int, ...]) -> jax.Array:
     """One of the `outcomes` for each example, int32 [B].
 
+    It depends on the key and on the example's place in the batch only, and not on how the batch is sharded.
+
     The remainder of 32 random bits: of 162 outcomes some are likelier than others by 4e-8 of their chance.
     """
     bits = jax.random.bits(key, (examples,))
     return (bits % jnp.uint32(outcomes(kind, input_shape))).astype(jnp.int32)
 
 
-def augment(key: jax.Array, x_raw: jax.Array, kind: Kind) -> jax.Array:
-    """Crops every image at random out of itself padded with zeros, and mirrors it with probability 1/2.
+def moved(x_raw: jax.Array, outcome: jax.Array, kind: Kind) -> jax.Array:
+    """Images cropped out of themselves padded with zeros, and mirrored or not, as their outcomes have it.
 
     Padding is H // 8 rows and W // 8 columns on each side (He et al. 2015, section 4.2: 4 pixels for 32x32),
     and it is the raw image that is padded, with its 0, before normalisation: as torchvision's and
     TensorFlow's CIFAR pipelines do; it is the background of digits, where the mean colour would make a grey
     frame; and the images are moved as uint8, a quarter of the bytes.
 
-    Every example has a draw of its own, which depends on the key and its place in the batch only: the result
-    is the same however the batch is sharded, and sharding it over examples causes no communication.
+    On TPUs by selection among all shifts, elsewhere by gathers; the two give the same numbers. Sharding a batch over
+    its examples causes no communication.
 
     Args:
-      key: of this step.
-      x_raw: [B, H, W, C], uint8 or float.
+      x_raw: [B, H, W, C], uint8 or float; anything where `kind` is 'none'.
+      outcome: of each example, int32 [B], see `draw`.
       kind: 'none', 'crop' or 'crop-flip'.
 
     Returns:
       [B, H, W, C] of the type of x_raw.
-    """
-    if kind == "none":
-        return x_raw
-    return moved(x_raw, draw(key, len(x_raw), kind, x_raw.shape[1:]), kind)
-
-
-def moved(x_raw: jax.Array, outcome: jax.Array, kind: Kind) -> jax.Array:
-    """The images [B, H, W, C] as the outcomes int32 [B] have them, of the type of x_raw.
-
-    On TPUs by selection among all shifts, elsewhere by gathers; the two give the same numbers.
     """
     if kind == "none":
         return x_raw

@@ -94,8 +94,8 @@ def _cost(
     found: dict[str, Any] = {"flops": flops, "bytes": moved, "weights": any(size in sizes for _, size in products)}
     in_products, in_memory = flops / chip.peak[dtype], moved / chip.bandwidth
     if instruction.opcode.removesuffix("-start") in COLLECTIVES:
-        size = sum(a.bytes for a in instruction.arrays) / (2 if instruction.opcode.endswith("-start") else 1)
-        seconds = 2 * (devices - 1) / devices * size / chip.interconnect + HOP * math.ceil(math.sqrt(devices))
+        sent = 2 * (devices - 1) / devices * payload(instruction)
+        seconds = sent / chip.interconnect + HOP * math.ceil(math.sqrt(devices))
         return found | {"seconds": seconds, "bound": "collectives"}
     if instruction.opcode.endswith("-start"):
         return None
@@ -116,6 +116,11 @@ def _cost(
         return found | {"seconds": seconds, "bound": bound}
     seconds, bound = max((LAUNCH, "launches"), (in_memory, "memory"), (in_products, "products"))
     return found | {"seconds": seconds, "bound": bound}
+
+
+def payload(collective: Instruction) -> float:
+    """Bytes of a collective's result; what begins one that is waited for later has its operands beside it."""
+    return sum(a.bytes for a in collective.arrays) / (2 if collective.opcode.endswith("-start") else 1)
 
 
 def _products(module: Module, instruction: Instruction) -> list[tuple[float, int]]:

@@ -24,6 +24,7 @@ _INSTRUCTION = re.compile(r"(ROOT )?%([\w.\-]+) = ")
 _COMPUTATION = re.compile(r"(ENTRY )?%?([\w.\-]+) \(")
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\](?:\{([^}]*)\})?")
 _CALLED = re.compile(r"(?:calls|to_apply|body|condition|true_computation|false_computation)=%([\w.\-]+)")
+_OPCODE = re.compile(r"\s*([\w\-]+)\(")
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 
 
@@ -149,7 +150,7 @@ def _instruction(line: str) -> Instruction | None:
         return None
     start = head.end()
     end = _closing(line, start) if line[start] == "(" else start
-    kind = re.compile(r"\s*([\w\-]+)\(").search(line, end if line[start] == "(" else line.index(" ", start))
+    kind = _OPCODE.search(line, end if line[start] == "(" else line.index(" ", start))
     assert kind is not None
     opened = kind.end() - 1
     closed = _closing(line, opened)

@@ -9,11 +9,12 @@ from typing import Any
 
 import jax
 
-from distill_jax.trainer import program_memory
+from distill_jax.programs import program_memory
 from experiments.compiled.chips import Chip
-from experiments.compiled.costs import Operation, operations
+from experiments.compiled.costs import Operation, operations, payload
 from experiments.compiled.hlo import parse
-from experiments.compiled.rows import Program, programs
+from experiments.compiled.program import Program
+from experiments.compiled.rows import programs
 from experiments.compiled.sources import part
 from experiments.compiled.targets import parse as parse_target
 from experiments.compiled.targets import prepare, target
@@ -124,7 +125,5 @@ def _collectives(run: Iterable[Operation], steps: int) -> dict[str, dict[str, fl
         if operation.collective is not None:
             of_kind = found.setdefault(operation.collective, {"count": 0.0, "bytes": 0.0})
             of_kind["count"] += operation.times / steps
-            size = sum(a.bytes for a in operation.instruction.arrays)
-            half = 2 if operation.instruction.opcode.endswith("-start") else 1
-            of_kind["bytes"] += operation.times * size / half / steps
+            of_kind["bytes"] += operation.times * payload(operation.instruction) / steps
     return found

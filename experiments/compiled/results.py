@@ -1,14 +1,13 @@
 """The file of predictions, which an interrupted run is gone on with by the same command."""
 
-import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from distill_jax.environment import commit
-from distill_jax.errors import InputError
 from experiments.command_line import write_json
+from experiments.resumed import read_rows, require_same
 
 _PACKAGES = ("jax", "jaxlib", "flax", "libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin")
 
@@ -30,15 +29,9 @@ def read(path: Path, option: str = "--json") -> list[dict[str, Any]]:
     Raises:
       InputError: it cannot be read or is no such file.
     """
-    try:
-        rows = json.loads(path.read_text())
-        for row in rows:
-            row["chip"], row["row"], row["fits"], row["environment"]["versions"]  # that they are there
-    except OSError as error:
-        raise InputError(f"{option} {path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{option} {path}: is not a file of predictions; choose another name") from error
-    return rows
+    return read_rows(
+        path, option, "predictions", lambda row: (row["chip"], row["row"], row["fits"], row["environment"]["versions"])
+    )
 
 
 def begin(path: Path | None, environment: dict[str, Any]) -> list[dict[str, Any]]:
@@ -51,10 +44,7 @@ def begin(path: Path | None, environment: dict[str, Any]) -> list[dict[str, Any]
         return []
     rows = read(path)
     for row in rows:
-        for name in ("commit", "versions"):
-            there, here = row["environment"][name], environment[name]
-            if there != here:
-                raise InputError(f"--json {path}: was made with {name} {there}, not {here}; choose another file")
+        require_same(path, row["environment"], environment, ("commit", "versions"))
     return rows
 
 

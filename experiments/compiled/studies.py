@@ -14,8 +14,8 @@ from distill_jax.data.dataset import Vocabulary
 from distill_jax.models import kind
 from distill_jax.population import Member, shape, split
 from distill_jax.setting import RobertaSetting
+from experiments.compiled.program import Program, zeros
 from experiments.compiled.results import read
-from experiments.compiled.rows import Program, zeros
 from experiments.paper.scale import PAPER
 from experiments.paper.studies import ROLES, Planned, studies
 from experiments.presets import changed

@@ -1,12 +1,10 @@
 """The file of results: a list of rows as JSON, written after every row, and gone on with by the same command."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from distill_jax.errors import InputError
 from experiments.command_line import check_writable, write_json
-from experiments.resumed import require_same
+from experiments.resumed import read_rows, require_same
 
 
 def read(path: Path, option: str = "--json") -> list[dict[str, Any]]:
@@ -15,15 +13,12 @@ def read(path: Path, option: str = "--json") -> list[dict[str, Any]]:
     Raises:
       InputError: it cannot be read or is no such file.
     """
-    try:
-        rows = json.loads(path.read_text())
-        for row in rows:
-            row["row"], row["environment"]["device"], row["examples_per_s"]  # that they are there
-    except OSError as error:
-        raise InputError(f"{option} {path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{option} {path}: is not a file of throughput results; choose another name") from error
-    return rows
+    return read_rows(
+        path,
+        option,
+        "throughput results",
+        lambda row: (row["row"], row["environment"]["device"], row["examples_per_s"]),
+    )
 
 
 def begin(path: Path, environment: dict[str, Any]) -> list[dict[str, Any]]:
