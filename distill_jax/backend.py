@@ -1,6 +1,7 @@
 """What is best left to the machine: the defaults by backend and kind of network, measured, in one place."""
 
 import dataclasses
+import math
 import os
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,8 @@ class Defaults:
       steps_per_dispatch: training steps in one call; a request to stop waits for the call under way and the next.
       evaluation_batch: examples in one evaluation call, over all members and devices.
       seeds_in_turn: whether a device trains its seeds one after another within a call, and not all at once.
+      in_turn_from: positions of a batch's images in the first layers (`models.first_positions`) from which on a device
+        trains seeds, and the students of each within a step, one after another and not mapped.
       batch_is_shared: whether devices of a process that are left over share a member's batch, see `placement`.
       packed: which arrays of a model's state are one within a call, see `packing`.
     """
@@ -30,6 +33,7 @@ class Defaults:
     steps_per_dispatch: int
     evaluation_batch: int
     seeds_in_turn: bool = False
+    in_turn_from: float = math.inf
     batch_is_shared: bool = True
     packed: Kind = "none"
 
@@ -58,8 +62,14 @@ def defaults(kind: Literal["convolutional", "text", "dense"], platform: str | No
     # A TPU draws the update of a kernel into the product that gives its gradient, a GPU has a call of cuDNN there.
     packed: Kind = "small" if platform == "tpu" else "all"
     if kind != "dense":
-        # Chosen to fit: ResNet-56 at batch 1024 keeps up to 7 GB for each member's gradient.
-        return Defaults(population=4, steps_per_dispatch=20, evaluation_batch=4096, packed=packed)
+        # Mapped over members a GPU's convolutions are grouped ones, around which activations are transposed; in turn
+        # each member has kernels, and so launches, of its own. By an H100's compiler (BUILD_NOTES.md, "By the
+        # compilers of accelerators") the former costs more from here on; of texts it never does.
+        in_turn_from = 2**19 if platform != "tpu" and kind == "convolutional" else math.inf
+        # Chosen to fit: ResNet-56 at batch 1024 keeps up to 7 GB for each mapped member's gradient.
+        return Defaults(
+            population=4, steps_per_dispatch=20, evaluation_batch=4096, in_turn_from=in_turn_from, packed=packed
+        )
     return Defaults(population=64, steps_per_dispatch=100, evaluation_batch=65536, packed=packed)
 
 

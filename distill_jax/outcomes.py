@@ -5,13 +5,12 @@ CIFAR-100, made in the time of 162 epochs of inference, and then a distilled ste
 the students of a teacher, population by population, train for more epochs than that.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from distill_jax.data.augment import Kind, moved, normalise, outcomes
@@ -27,11 +26,13 @@ def table_bytes(dataset: Dataset, kind: Kind) -> int:
     return len(dataset.train.label) * ways * dataset.num_classes * jnp.dtype(DTYPE).itemsize
 
 
-def table(teacher: nn.Module, variables: Any, dataset: Dataset, kind: Kind, batch: int) -> np.ndarray:
+def table(
+    teacher: Callable[[Any, jax.Array], jax.Array], variables: Any, dataset: Dataset, kind: Kind, batch: int
+) -> np.ndarray:
     """The logits of all outcomes of all training images.
 
     Args:
-      teacher: in float32, see `models.in_float32`.
+      teacher: (variables, x) -> float32 logits [B, K], of `models.evaluation`.
       variables: its, host arrays.
       dataset: images.
       kind: of augmentation, not 'none'.
@@ -50,7 +51,7 @@ def table(teacher: nn.Module, variables: Any, dataset: Dataset, kind: Kind, batc
         def of_outcome(number: jax.Array) -> jax.Array:
             seen = moved(x, jnp.full(len(x), number, jnp.int32), kind)
             inputs = normalise(seen, dataset.mean, dataset.std, jnp.float32)
-            return teacher.apply(variables, inputs, train=False).astype(DTYPE)
+            return teacher(variables, inputs).astype(DTYPE)
 
         return jax.lax.map(of_outcome, jnp.arange(ways)).swapaxes(0, 1)
 

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from distill_jax.buckets import Buckets
@@ -28,7 +27,7 @@ class Predictor:
     """The compiled forward pass over a split, for texts one of every length that they are cut to.
 
     Args:
-      model: in float32, see `models.in_float32`.
+      evaluate: (variables, x) -> float32 logits [B, K], of `models.evaluation`.
       mesh: the devices.
       members: of a population.
       mean, std: of the inputs, by channel or feature, in raw units.
@@ -38,7 +37,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: nn.Module,
+        evaluate: Callable[[Any, jax.Array], jax.Array],
         mesh: Mesh,
         members: int,
         *,
@@ -55,7 +54,7 @@ class Predictor:
             inputs = normalise(raw, mean, std, jnp.float32)
             if not apart(mesh):
                 inputs = jax.lax.with_sharding_constraint(inputs, NamedSharding(mesh, PartitionSpec(BATCH)))
-            return model.apply(variables, inputs, train=False)
+            return evaluate(variables, inputs)
 
         @functools.cache
         def compiled(length: int | None) -> Callable[..., jax.Array]:

@@ -18,7 +18,8 @@ from distill_jax.data import augment
 from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError
 from distill_jax.length import Length
-from distill_jax.models import build_for, in_float32, kind
+from distill_jax.models import build_for, first_positions, kind
+from distill_jax.models.evaluation import evaluation
 from distill_jax.optimizer import make_rule
 from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, Axes, apart, make_mesh, over_devices
 from distill_jax.population import over_members, over_mesh
@@ -76,10 +77,15 @@ class Programs:
         self.model = build_for(dataset, own, precision, f"--{role}")
         # Of lower precision than float32 is what is trained, while it is trained; what is measured and taught is not.
         of_students = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
-        self.teacher = None if of_students is None else in_float32(of_students)
+        platform = jax.default_backend() if target is None else target.platform
+        self._teacher = of_students
+        self._teach = None if of_students is None else evaluation(of_students, platform)
         self.mesh = mesh_of(own.name, shape, target)
         standard = _defaults(own.name, target)
-        self.seeds_in_turn, self.packed = standard.seeds_in_turn, standard.packed
+        positions = setting.train.batch_size * first_positions(own, dataset.input_shape)
+        self._students_in_turn = positions >= standard.in_turn_from
+        self.seeds_in_turn = standard.seeds_in_turn or self._students_in_turn
+        self.packed = standard.packed
         self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
         self._memory = backend.memory_limit(setting.run.memory_gib) if target is None else target.memory
         self.rule = make_rule(setting.optimizer)
@@ -94,7 +100,7 @@ class Programs:
         order = over_members(in_order, (0, 0, None), self.seeds, SEED)
         self.epoch_order = jax.jit(order, out_shardings=NamedSharding(self.mesh, PartitionSpec(SEED)))
         self.predict = Predictor(
-            in_float32(self.model),
+            evaluation(self.model, platform),
             self.mesh,
             self.members,
             mean=dataset.mean,
@@ -145,7 +151,7 @@ class Programs:
         if given == "outcomes":
             ways = augment.outcomes(self.setting.data.augment, self.dataset.input_shape)
             return self._like((self.seeds, examples, ways, classes), outcomes.DTYPE, SEED)
-        init = make_init(self.teacher, self.rule, self.dataset.input_shape)
+        init = make_init(self._teacher, self.rule, self.dataset.input_shape)
         one = jax.eval_shape(init, *[jax.ShapeDtypeStruct((), jnp.int32)] * 2).variables
         return jax.tree.map(lambda leaf: self._like((self.seeds, *leaf.shape), leaf.dtype, SEED), one)
 
@@ -174,6 +180,7 @@ class Programs:
     def lowerable(self, taught: bool, steps: int) -> Any:
         """The jitted dispatch of so many steps, with the teacher in it or not."""
         whole = apart(self.mesh)
+        alone = whole or self.mesh.size == 1  # no device shares a member with another
         seeds, students = self.shape
         if whole:
             seeds, students = seeds // self.mesh.shape[SEED], students // self.mesh.shape[STUDENT]
@@ -191,14 +198,14 @@ class Programs:
             steps=steps,
             input_shape=self.dataset.input_shape,
             students=students,
-            teacher=(self.teacher if of_teachers(self.setting) == "variables" else "cached") if taught else None,
+            in_turn=self._students_in_turn and alone,
+            teacher=(self._teach if of_teachers(self.setting) == "variables" else "cached") if taught else None,
             buckets=self.buckets.get("train"),
             packed=self.packed,
         )
-        in_turn = self.seeds_in_turn and (whole or self.mesh.size == 1)
         kept = self._fixed is not None
         axes = (0, 0, None, 0 if kept else None, 0, 0, None, 0, 0, 0, 0, 0)
-        of_seeds = over_members(dispatch, axes, seeds, None if whole else SEED, in_turn)
+        of_seeds = over_members(dispatch, axes, seeds, None if whole else SEED, self.seeds_in_turn and alone)
 
         def population(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
             by_seed = [

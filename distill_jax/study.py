@@ -20,7 +20,8 @@ from distill_jax.dumps import dump_path, read_dump
 from distill_jax.environment import commit
 from distill_jax.errors import InputError
 from distill_jax.length import Length
-from distill_jax.models import build_for, huggingface, in_float32, kind, pretrained
+from distill_jax.models import build_for, huggingface, kind, pretrained
+from distill_jax.models.evaluation import evaluation
 from distill_jax.models.roberta import Roberta
 from distill_jax.objective import switch_step
 from distill_jax.placement import on_host
@@ -236,7 +237,8 @@ class Study:
         """A teacher's logits for all outcomes of augmentation."""
         started, network = time.monotonic(), self._networks["teacher"]
         batch = backend.defaults(kind(self.setting.teacher.name)).evaluation_batch
-        found = outcomes.table(in_float32(network), variables, self.dataset, self.setting.data.augment, batch)
+        teacher = evaluation(network, jax.default_backend())
+        found = outcomes.table(teacher, variables, self.dataset, self.setting.data.augment, batch)
         if processes.is_first():
             self._console.print(
                 f"teacher, seed {seed}: logits of {found.shape[1]} outcomes of {found.shape[0]:,} images, "

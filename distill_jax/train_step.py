@@ -109,7 +109,8 @@ def make_dispatch(
     steps: int,
     input_shape: tuple[int, ...] | None = None,
     students: int = 1,
-    teacher: nn.Module | Literal["cached"] | None = None,
+    in_turn: bool = False,
+    teacher: Callable[[Any, jax.Array], jax.Array] | Literal["cached"] | None = None,
     objective: Callable[..., jax.Array] = cross_entropy,
     buckets: Buckets | None = None,
     packed: Kind = "none",
@@ -130,7 +131,8 @@ def make_dispatch(
       steps: how many.
       input_shape: of one example, where x is flat; None where it has that shape.
       students: how many, V.
-      teacher: evaluated on the very batch the students see, in float32 (`models.in_float32`); 'cached' where its
+      in_turn: whether they take a step one after another, see `backend.Defaults`.
+      teacher: evaluated on the very batch the students see, a function of `models.evaluation`; 'cached' where its
         logits are given instead, or those of all outcomes; None where the distillation weight is 0 throughout.
       objective: the loss of a batch, called as `objective.cross_entropy` is.
       buckets: of texts, whose batches are cut to their lengths; the order must be of the same buckets.
@@ -178,7 +180,7 @@ def make_dispatch(
     def update_all(of_fixed, packing, *args):
         one = functools.partial(update, {"of_fixed": True} if of_fixed else {}, packing)
         axes = (0, 0, 0 if of_fixed else None, None, None, None, None, 0, 0, 0)
-        return over_members(one, axes, students, STUDENT)(*args)
+        return over_members(one, axes, students, STUDENT, in_turn)(*args)
 
     def dispatch(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
         first_epoch = first_step // steps_per_epoch
@@ -212,7 +214,7 @@ def make_dispatch(
                     teacher_logits = taught[chosen] if taught.ndim == 2 else taught[chosen, outcome].astype(jnp.float32)
                 elif teacher is not None:
                     exact = on_devices(normalise(drawn, mean, std, jnp.float32))
-                    teacher_logits = cut(lambda b: teacher.apply(taught, b, train=False), exact, bucket)
+                    teacher_logits = cut(lambda b: teacher(taught, b), exact, bucket)
             dropped = jax.random.fold_in(_key(role, seed, _DROPOUT), step)  # the same of all students of a seed
             now = dropped, weight[:, step], rate[:, step], temperature
             return update_all(of_fixed, packing, state, constants, seen, bucket, target, teacher_logits, *now)

@@ -22,6 +22,7 @@ import compiler_faults
 from distill_jax.data.dataset import Dataset, Vocabulary
 from distill_jax.environment import environment
 from distill_jax.models import build_model, mobilenet
+from distill_jax.models.evaluation import evaluation
 from distill_jax.models.resnet import ResNet
 from distill_jax.models.roberta import Roberta, RobertaConfig
 from distill_jax.optimizer import make_rule
@@ -323,7 +324,7 @@ def test_evaluation(kind, monkeypatch):
     model, x, _ = network(kind, monkeypatch)
     mesh = Mesh(np.array(jax.devices()[:1]).reshape(1, 1, 1), (SEED, STUDENT, BATCH), axis_types=(AxisType.Auto,) * 3)
     mean, std = (None, None) if kind == "roberta" else (MEAN, STD)
-    predict = Predictor(model, mesh, 1, mean=mean, std=std, input_shape=x.shape[1:], batch=len(x))
+    predict = Predictor(evaluation(model, "cpu"), mesh, 1, mean=mean, std=std, input_shape=x.shape[1:], batch=len(x))
     (found, _), (right, _) = both(predict, *jax.device_put((drawn(model, x, 0).variables, x)))
     assert found.shape == (1, len(x), CLASSES)
     check(found, right)

@@ -22,7 +22,7 @@ from experiments.paper import make
 from experiments.paper.__main__ import main as paper_main
 from experiments.paper.scale import PAPER
 from experiments.paper.studies import studies as paper_studies
-from experiments.throughput.flops import flops
+from experiments.throughput.flops import flops, flops_by_precision
 from experiments.throughput.grid import NETWORKS
 
 WITHOUT_LIBTPU = importlib.util.find_spec("libtpu") is None
@@ -53,18 +53,18 @@ def program():
 
 def test_flops_of_a_program_s_text_are_those_of_its_jaxpr(program):
     module, right = program
-    run = operations(module, CHIPS["h100"], frozenset(), 1, "float32")
+    run = operations(module, CHIPS["h100"], frozenset(), 1)
     # XLA may compute once what no step changes, and the teacher here is one.
     teacher = 5 * 2 * 4 * 64 * 6 * 6
     assert right - teacher <= sum(o.times * o.flops for o in run) <= right
     assert {o.times for o in run if o.in_loop} == {5}
-    assert any(o.weights for o in operations(module, CHIPS["h100"], frozenset({3 * 3 * 6 * 10}), 1, "float32"))
+    assert any(o.weights for o in operations(module, CHIPS["h100"], frozenset({3 * 3 * 6 * 10}), 1))
 
 
 def test_a_kernel_takes_a_launch_or_its_bytes_or_its_products(program):
     module, _ = program
     chip = CHIPS["h100"]
-    for operation in operations(module, chip, frozenset(), 1, "float32"):
+    for operation in operations(module, chip, frozenset(), 1):
         limits = {"launches": LAUNCH, "memory": operation.bytes / chip.bandwidth}
         limits["products"] = operation.flops / chip.peak["float32"]
         assert operation.seconds == max(limits.values()) == limits[operation.bound]
@@ -72,7 +72,7 @@ def test_a_kernel_takes_a_launch_or_its_bytes_or_its_products(program):
 
 def test_parts_are_named_by_the_traced_code(program):
     module, _ = program
-    run = operations(module, CHIPS["h100"], frozenset({3 * 3 * 6 * 10}), 1, "float32")
+    run = operations(module, CHIPS["h100"], frozenset({3 * 3 * 6 * 10}), 1)
     found = {part(operation) for operation in run}
     assert {"convolutions, forward", "convolutions, kernel gradients"} <= found
 
@@ -114,8 +114,46 @@ def test_what_is_moved_beside_the_computation_takes_bytes_and_no_time():
     ]
     module = parse("\n".join(["ENTRY %main (a: f32[1000,1000]) -> f32[1000,1000] {", *lines, "}"]))
     for chip in ("v5e", "h100"):
-        (operation,) = operations(module, CHIPS[chip], frozenset(), 1, "float32")
+        (operation,) = operations(module, CHIPS[chip], frozenset(), 1)
         assert (operation.bytes, operation.seconds) == (4e6, 0.0)
+
+
+def test_a_loop_whose_length_the_program_does_not_say_is_counted_and_said():
+    def doubled(x):
+        return jax.lax.while_loop(lambda x: x.sum() < 100.0, lambda x: x * 2, x)
+
+    def of_known_length(x):
+        return jax.lax.fori_loop(0, 3, lambda _, x: x @ x, x)
+
+    for f, expected in ((doubled, 1), (of_known_length, 0)):
+        text = jax.jit(f).lower(jax.ShapeDtypeStruct((64, 64), jnp.float32)).compile().as_text()
+        assert parse(text).unknown_loops() == expected
+
+
+def test_products_are_counted_in_the_peak_of_their_own_precision():
+    a = jax.ShapeDtypeStruct((64, 64), jnp.float32), jax.ShapeDtypeStruct((64, 64), jnp.bfloat16)
+
+    def mixed(exact, low):
+        three = jnp.dot(exact, exact, precision="high")
+        return (
+            jnp.dot(exact, three, precision="highest"),
+            low @ low,
+            jax.lax.scan(lambda c, _: (c @ low, 0), low, length=4),
+        )
+
+    once = 2 * 64**3
+    counted = flops_by_precision(jax.make_jaxpr(mixed)(*a))
+    assert counted == {"three passes": once, "float32": once, "bfloat16": 5 * once}
+    seconds = {}
+    for dtype, extra in (("bf16", ""), ("f32", ""), ("f32", ", operand_precision={high,high}")):
+        of = f"{dtype}[4096,4096]{{1,0}}"
+        product = f"  ROOT %c = {of} dot(%a, %a), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}{extra}"
+        module = parse("\n".join([f"ENTRY %main (a: {of}) -> {of} {{", f"  %a = {of} parameter(0)", product, "}"]))
+        (operation,) = operations(module, CHIPS["v5e"], frozenset(), 1)
+        assert operation.bound == "products"
+        seconds[dtype + extra[:3]] = operation.seconds
+    assert seconds["f32"] == pytest.approx(6 * seconds["bf16"])
+    assert seconds["f32, o"] == pytest.approx(3 * seconds["bf16"])
 
 
 def test_what_is_only_sliced_is_read_in_slices():
@@ -123,9 +161,7 @@ def test_what_is_only_sliced_is_read_in_slices():
         return jax.lax.dynamic_slice(x, (start, 0), (8, 100)) * 2
 
     shapes = jax.ShapeDtypeStruct((10_000, 100), jnp.float32), jax.ShapeDtypeStruct((), jnp.int32)
-    run = operations(
-        parse(jax.jit(of_rows).lower(*shapes).compile().as_text()), CHIPS["h100"], frozenset(), 1, "float32"
-    )
+    run = operations(parse(jax.jit(of_rows).lower(*shapes).compile().as_text()), CHIPS["h100"], frozenset(), 1)
     assert sum(o.bytes for o in run) < 10 * 8 * 100 * 4
 
 

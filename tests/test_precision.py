@@ -11,7 +11,8 @@ from small_study import QUIET, advance, dataset, setting
 from distill_jax import programs
 from distill_jax.data.augment import normalise
 from distill_jax.dumps import dump_path, read_dump
-from distill_jax.models import build_for, in_float32
+from distill_jax.models import build_for
+from distill_jax.models.evaluation import in_float32
 from distill_jax.placement import on_host
 from distill_jax.population import Member
 from distill_jax.study import Study

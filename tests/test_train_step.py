@@ -1,4 +1,6 @@
 import dataclasses
+import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ from small_study import advance, dataset, setting
 
 from distill_jax import backend, outcomes, placement
 from distill_jax.data import augment
-from distill_jax.models import in_float32
+from distill_jax.models.evaluation import evaluation
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape
 from distill_jax.programs import mesh_of, of_teachers
@@ -128,6 +130,26 @@ def test_a_member_of_a_population_is_its_solo_run(tmp_path, network):
     assert not any(np.allclose(losses[0], other) for other in losses[1:])
 
 
+def test_members_in_turn_are_members_mapped_and_none_of_their_convolutions_is_grouped(tmp_path, monkeypatch):
+    on_devices(monkeypatch, 1)
+    small, data = setting(tmp_path, "resnet"), dataset()
+    positions = small.train.batch_size * math.prod(data.input_shape[:2])
+    members = [Member(model, seed) for seed in (0, 1) for model in ("kd", "kd_to_one_hot")]
+    masters = [Member("teacher", seed) for seed in (0, 1)]
+    given = jax.tree.map(on_host, Trainer(small, data, "teacher", (2, 1)).initial_state(masters).variables)
+    found = {}
+    for in_turn, limit in ((True, positions), (False, positions + 1)):
+        of = backend.Defaults(4, 1, 512, in_turn_from=limit, packed="all")
+        monkeypatch.setattr(backend, "defaults", lambda *_, of=of: of)
+        trainer = Trainer(small, data, "student", shape(members))
+        state, losses = advance(trainer, members, given, steps=4)
+        found[in_turn] = jax.tree.map(on_host, state.variables), losses
+        traced = str(trainer.lowerable(True, 1).trace(*trainer.arguments_like(True, 1)).jaxpr)
+        groups = set(re.findall(r"feature_group_count=(\d+)", traced))
+        assert (groups == {"1"}) == in_turn
+    close(found[True], found[False])
+
+
 def test_many_steps_a_dispatch_are_many_dispatches(tmp_path):
     results = []
     for size in (1, 4, 10):
@@ -195,9 +217,9 @@ def test_a_teacher_s_logits_of_all_outcomes_teach_as_it_does_in_the_step(tmp_pat
     teachers = Trainer(plain, data, "teacher", (len(seeds(members)), 1))
     state = teachers.initial_state([Member("teacher", seed) for seed in seeds(members)])
     variables = jax.tree.map(on_host, state.variables)
-    model, kind = in_float32(teachers.model), plain.data.augment
+    teach, kind = evaluation(teachers.model, "cpu"), plain.data.augment
     tables = [
-        outcomes.table(model, jax.tree.map(lambda a, i=i: a[i], variables), data, kind, batch=300)
+        outcomes.table(teach, jax.tree.map(lambda a, i=i: a[i], variables), data, kind, batch=300)
         for i in range(len(seeds(members)))
     ]
     ways = augment.outcomes(kind, data.input_shape)
@@ -207,7 +229,7 @@ def test_a_teacher_s_logits_of_all_outcomes_teach_as_it_does_in_the_step(tmp_pat
     for number in (0, ways - 1):  # each place of the table is what the teacher says of that outcome
         x = augment.moved(jnp.asarray(data.train.x), jnp.full(len(data.train.x), number), kind)
         one = jax.tree.map(lambda a: a[0], variables)
-        said = model.apply(one, augment.normalise(x, data.mean, data.std), train=False)
+        said = teach(one, augment.normalise(x, data.mean, data.std))
         np.testing.assert_allclose(tables[0][:, number], said, rtol=2e-3, atol=2e-3)
     found = []
     for how, given in (("in-step", variables), ("all-outcomes", np.stack(tables))):

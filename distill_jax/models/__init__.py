@@ -19,7 +19,6 @@ from distill_jax.models.mlp import MLP, Linear, RandomFeatures
 from distill_jax.models.mobilenet import MobileNetV2
 from distill_jax.models.pretrained import build_roberta
 from distill_jax.models.resnet import ResNet18, ResNet50, ResNetCIFAR
-from distill_jax.models.roberta import Roberta
 from distill_jax.setting import ModelSetting
 
 CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
@@ -30,6 +29,14 @@ def kind(name: str) -> Literal["convolutional", "text", "dense"]:
     if name == "roberta":
         return "text"
     return "convolutional" if name in CONVOLUTIONAL else "dense"
+
+
+def first_positions(setting: ModelSetting, input_shape: tuple[int, ...]) -> int:
+    """Positions of an image at which a network's first convolutions work; 0 of one that has none."""
+    if setting.name not in CONVOLUTIONAL:
+        return 0
+    stride = 2 if setting.name == "mobilenet-v2" and setting.strides == "imagenet" else 1
+    return math.prod(-(-side // stride) for side in input_shape[:2])
 
 
 def build_for(dataset: Dataset, setting: ModelSetting, precision: str, option: str) -> nn.Module:
@@ -101,13 +108,6 @@ def build_model(
             return Channel(num_classes, dtype)
     names = ", ".join([*CONVOLUTIONAL, "mlp", "linear", "random-features", "channel", "roberta"])
     raise InputError(f"{option}.name {name}: must be one of {names}")
-
-
-def in_float32(model: nn.Module) -> nn.Module:
-    """The same network on the same variables with all of it computed in float32, as teachers and dumps have it."""
-    if isinstance(model, Roberta):
-        return model.clone(dtype=jnp.float32, attention="xla")  # cuDNN's is for bfloat16
-    return model.clone(dtype=jnp.float32)
 
 
 def count_parameters(params: Any) -> int:

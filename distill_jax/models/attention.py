@@ -34,7 +34,7 @@ def attend(
     """
     precision = product_precision(query.dtype)
     if not rate:
-        with jax.default_matmul_precision(None if precision is None else "highest"):
+        with jax.default_matmul_precision(None if precision is None else precision.name.lower()):
             return jax.nn.dot_product_attention(
                 query, key, value, key_value_seq_lengths=length, implementation=implementation
             )

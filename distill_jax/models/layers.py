@@ -4,7 +4,7 @@ Precision. `dtype` is that of activations, convolutions and matrix products; par
 the mean over positions and the logits are float32 whatever it is. Where `dtype` is float32, products are
 computed in float32 (Precision.HIGHEST): by default a GPU would round their factors to TF32 and a TPU to
 bfloat16. Logits are always computed so: in bfloat16 a logit near 10 would be a multiple of 1/16, and this
-project measures deviations of logits.
+project measures deviations of logits. `evaluation` asks for less than HIGHEST where it is near enough.
 """
 
 import functools
@@ -18,10 +18,18 @@ from flax import linen as nn
 
 from distill_jax.models.normalisation import Activation, BatchNorm
 
+THREE_PASSES = "BF16_BF16_F32_X3"  # JAX's name, for `jax.default_matmul_precision`
+
 
 def product_precision(dtype: Any) -> jax.lax.Precision | None:
-    """The precision in which products of factors of `dtype` are to be computed."""
-    return jax.lax.Precision.HIGHEST if jnp.dtype(dtype) == jnp.float32 else None
+    """The precision in which products of factors of `dtype` are to be computed.
+
+    Float32's is exact unless three passes are asked for by name: what JAX has by default never makes it less.
+    """
+    if jnp.dtype(dtype) != jnp.float32:
+        return None
+    asked = jax.config.jax_default_matmul_precision
+    return jax.lax.Precision.HIGH if asked == THREE_PASSES else jax.lax.Precision.HIGHEST
 
 
 def conv(
@@ -124,7 +132,7 @@ def batch_norm(train: bool, *, activation: Activation = "none", dtype: Any = jnp
 
 def head(num_classes: int, use_bias: bool = True) -> nn.Dense:
     """The last layer: float32 logits, weights of variance 1 / fan-in (LeCun) and zero bias, or none."""
-    return nn.Dense(num_classes, use_bias, jnp.float32, precision=jax.lax.Precision.HIGHEST, name="head")
+    return nn.Dense(num_classes, use_bias, jnp.float32, precision=product_precision(jnp.float32), name="head")
 
 
 def mean_over_positions(x: jax.Array) -> jax.Array:

@@ -35,7 +35,7 @@ class Head(nn.Module):
             return nn.initializers.lecun_normal()(key, shape[::-1], jnp.float32).T
 
         weight = self.param("weight", transposed, (self.num_classes, x.shape[1]))
-        y = jnp.einsum("bf,kf->bk", x.astype(jnp.float32), weight, precision=jax.lax.Precision.HIGHEST)
+        y = jnp.einsum("bf,kf->bk", x.astype(jnp.float32), weight, precision=product_precision(jnp.float32))
         if not self.use_bias:
             return y
         return y + self.param("bias", nn.initializers.zeros, (self.num_classes,), jnp.float32)

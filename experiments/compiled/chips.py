@@ -13,7 +13,8 @@ class Chip:
     Attributes:
       name: as --for has it.
       platform: 'tpu' or 'cuda'.
-      peak: FLOP/s of dense products of bfloat16 (or, of float32 at full precision, 'float32').
+      peak: FLOP/s of dense products of 'bfloat16', of 'float32' at full precision, and of float32 in 'three passes' of
+        bfloat16 where there are such.
       bandwidth: bytes/s of its memory (HBM).
       memory: bytes of it.
       interconnect: bytes/s that a chip can send over all its links at once.
@@ -45,13 +46,13 @@ def _tpu(
 ) -> Chip:
     """A TPU of so many cores with so many matrix units of side x side each; memory in GiB, bandwidth in GB/s.
 
-    In float32 at full precision a product is six of bfloat16.
+    In float32 at full precision a product is six of bfloat16, three of them near enough for `models.evaluation`.
     """
     peak = tflops * TFLOP
     return Chip(
         name,
         "tpu",
-        {"bfloat16": peak, "float32": peak / 6},
+        {"bfloat16": peak, "three passes": peak / 3, "float32": peak / 6},
         bandwidth * GB,
         memory * GIB,
         links_gbit / 8 * GB,

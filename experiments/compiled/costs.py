@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments.compiled.chips import Chip
 from experiments.compiled.hlo import Array, Instruction, Module
@@ -54,7 +54,7 @@ class Operation:
         return name if name in COLLECTIVES else None
 
 
-def operations(module: Module, chip: Chip, sizes: frozenset[int], devices: int, dtype: str) -> list[Operation]:
+def operations(module: Module, chip: Chip, sizes: frozenset[int], devices: int) -> list[Operation]:
     """All that a call runs.
 
     Args:
@@ -62,9 +62,8 @@ def operations(module: Module, chip: Chip, sizes: frozenset[int], devices: int, 
       chip: what it is compiled for.
       sizes: of the parameters that are trained, in elements.
       devices: on how many chips it runs.
-      dtype: of its products, in whose peak their time is counted.
     """
-    return list(_walk(module, module.entry, 1, False, lambda i: _cost(module, i, chip, sizes, devices, dtype)))
+    return list(_walk(module, module.entry, 1, False, lambda i: _cost(module, i, chip, sizes, devices)))
 
 
 def _walk(
@@ -86,13 +85,15 @@ def _walk(
 
 
 def _cost(
-    module: Module, instruction: Instruction, chip: Chip, sizes: frozenset[int], devices: int, dtype: str
+    module: Module, instruction: Instruction, chip: Chip, sizes: frozenset[int], devices: int
 ) -> dict[str, Any] | None:
     """Fields of an operation; None of one that a TPU's scalar unit does on the way."""
     moved, products = _traffic(module, instruction), _products(module, instruction)
-    flops = sum(work for work, _ in products)
-    found: dict[str, Any] = {"flops": flops, "bytes": moved, "weights": any(size in sizes for _, size in products)}
-    in_products, in_memory = flops / chip.peak[dtype], moved / chip.bandwidth
+    flops = sum(product.flops for product in products)
+    weights = any(product.size in sizes for product in products)
+    found: dict[str, Any] = {"flops": flops, "bytes": moved, "weights": weights}
+    in_products = sum(product.flops / chip.peak[product.precision] for product in products)
+    in_memory = moved / chip.bandwidth
     if instruction.opcode.removesuffix("-start") in COLLECTIVES:
         sent = 2 * (devices - 1) / devices * payload(instruction)
         seconds = sent / chip.interconnect + HOP * math.ceil(math.sqrt(devices))
@@ -123,24 +124,42 @@ def payload(collective: Instruction) -> float:
     return sum(a.bytes for a in collective.arrays) / (2 if collective.opcode.endswith("-start") else 1)
 
 
-def _products(module: Module, instruction: Instruction) -> list[tuple[float, int]]:
-    """FLOPs and the result's elements of each convolution and matrix product within an instruction."""
+class _Product(NamedTuple):
+    """A convolution or matrix product: FLOPs, elements of the result, and in which of a chip's peaks it is counted."""
+
+    flops: float
+    size: int
+    precision: str
+
+
+def _products(module: Module, instruction: Instruction) -> list[_Product]:
+    """Those within an instruction."""
     within = [instruction]
     for called in instruction.called:
         within += module.within(called)
     found = []
     for i in within:
         if i.opcode == "convolution":
-            found.append((_convolution(module, i, i.arrays[0], i.operands[1]), i.arrays[0].size))
+            work = _convolution(module, i, i.arrays[0], i.operands[1]), i.arrays[0].size
         elif i.opcode == "dot":
             contracted = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", i.attributes)
-            found.append((_product(module, i, contracted[1] if contracted else ""), i.arrays[0].size))
+            work = _product(module, i, contracted[1] if contracted else ""), i.arrays[0].size
         elif i.target.startswith("__cudnn$conv"):
-            found.append(_cudnn(module, i))
+            work = _cudnn(module, i)
         elif i.target.startswith("__cublas"):
             contracted = re.search(r'"lhs_contracting_dimensions":\[([^\]]*)\]', i.attributes)
-            found.append((_product(module, i, contracted[1] if contracted else ""), i.arrays[0].size))
+            work = _product(module, i, contracted[1] if contracted else ""), i.arrays[0].size
+        else:
+            continue
+        found.append(_Product(*work, _precision(module, i)))
     return found
+
+
+def _precision(module: Module, instruction: Instruction) -> str:
+    """That of a product's factors: of float32 in three passes where the program says so."""
+    if module.instructions[instruction.operands[0]].arrays[0].dtype not in ("f32", "f64"):
+        return "bfloat16"
+    return "three passes" if "operand_precision={high," in instruction.attributes else "float32"
 
 
 def _product(module: Module, instruction: Instruction, contracted: str) -> float:

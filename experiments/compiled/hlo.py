@@ -113,6 +113,10 @@ class Module:
         found = [int(bound[1]) for bound in bounds if bound]
         return found[0] if len(found) == 1 and any("direction=LT" in i.attributes for i in within) else None
 
+    def unknown_loops(self) -> int:
+        """How many loops there are of which the program does not say how often they run."""
+        return sum(i.opcode == "while" and self.trips(i) is None for i in self.instructions.values())
+
     def within(self, computation: str) -> Iterator[Instruction]:
         """The instructions of a computation and of all that it calls."""
         for instruction in self.computations[computation]:

@@ -4,7 +4,7 @@ import collections
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ from experiments.compiled.rows import programs
 from experiments.compiled.sources import part
 from experiments.compiled.targets import parse as parse_target
 from experiments.compiled.targets import prepare, target
-from experiments.throughput.flops import flops
+from experiments.throughput.flops import flops_by_precision
 
 _TOP = 10
 
@@ -48,18 +48,24 @@ def predict(program: Program, chip_name: str) -> dict[str, Any]:
     counts = {1, of.members, max(of.members // used, 1)}
     parameters = jax.tree.leaves(of.state_like().params)
     sizes = {math.prod(leaf.shape[1:]) * count for leaf in parameters for count in counts}
-    run = operations(module, chip, frozenset(sizes), used, program.precision)
+    run = operations(module, chip, frozenset(sizes), used)
     if program.kind == "evaluate":
         batch = of.predict.batch(len(of.dataset.test.label))
     else:
         batch = program.setting.train.batch_size
-    return said | {
-        "fits": memory <= chip.memory,
-        "memory_gib": memory / 2**30,
-        "devices": used,
-        "compile_seconds": seconds,
-        "steps_a_call": steps,
-    } | _of_a_step(run, chip, program.precision, steps, batch * of.members, flops(traced.jaxpr) / used)  # fmt: skip
+    work = flops_by_precision(traced.jaxpr)
+    return (
+        said
+        | {
+            "fits": memory <= chip.memory,
+            "memory_gib": memory / 2**30,
+            "devices": used,
+            "compile_seconds": seconds,
+            "steps_a_call": steps,
+            "loops_of_unknown_length": module.unknown_loops(),
+        }
+        | _of_a_step(run, chip, steps, batch * of.members, {p: f / used for p, f in work.items()})
+    )
 
 
 def predict_named(chip_name: str, program_name: str) -> dict[str, Any]:
@@ -69,24 +75,26 @@ def predict_named(chip_name: str, program_name: str) -> dict[str, Any]:
 
 
 def _of_a_step(
-    run: Sequence[Operation], chip: Chip, dtype: str, steps: int, examples: int, work: float
+    run: Sequence[Operation], chip: Chip, steps: int, examples: int, work: Mapping[str, float]
 ) -> dict[str, Any]:
     """The times of a call, of so many steps of so many examples, as those of a step.
 
-    Products are counted from the traced code, `work` FLOPs on each device: of some small ones a compiler makes others.
+    Products are counted from the traced code, `work` FLOPs on each device by their precision: of some small ones a
+    compiler makes others. Shares are of the time that they would take at the peak of that precision.
     """
     loops = steps > 1
     total = sum(o.total for o in run)
     outside = sum(o.total for o in run if not o.in_loop) if loops else 0.0
     step = total / steps
-    done, moved = work / steps, sum(o.times * o.bytes for o in run) / steps
+    products = sum(flops / chip.peak[precision] for precision, flops in work.items()) / steps
+    moved = sum(o.times * o.bytes for o in run) / steps
     bounds = _shares(run, lambda o: o.bound)
     found: dict[str, Any] = {
         "step_seconds_predicted": step,
         "examples_per_second_predicted": examples / step,
-        "share_of_peak": done / step / chip.peak[dtype],
-        "share_of_roofline": max(done / chip.peak[dtype], moved / chip.bandwidth) / step,
-        "gflop": done / 1e9,
+        "share_of_peak": products / step,
+        "share_of_roofline": max(products, moved / chip.bandwidth) / step,
+        "gflop": sum(work.values()) / steps / 1e9,
         "megabytes": moved / 1e6,
         "outside_loop_share": outside / total,
         "bound_by": next(iter(bounds)),

@@ -31,14 +31,9 @@ class Program:
     shape: tuple[int, int]
     kind: str
 
-    @property
-    def precision(self) -> str:
-        """In which its products are computed: evaluation is always in float32."""
-        return "float32" if self.kind == "evaluate" else self.setting.train.precision
-
     def traced(self, target: Target) -> tuple[Any, Programs, int]:
         """The program traced, to be lowered for its devices, what it is of, and the steps of a call."""
-        precision = "highest" if self.precision == "float32" else "default"
+        precision = "highest" if self.setting.train.precision == "float32" else "default"
         with jax.default_matmul_precision(precision):
             programs = Programs(self.setting, self.dataset, self.role, self.shape, target)
             if self.kind == "evaluate":

@@ -8,11 +8,20 @@ it runs. (For the library calls that a GPU makes of convolutions and products we
 does not depend on the backend, on loops or on what XLA fuses or repeats.
 """
 
+import collections
 import math
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 
 def flops(jaxpr: Any) -> int:
+    """All of `flops_by_precision`."""
+    return sum(flops_by_precision(jaxpr).values())
+
+
+def flops_by_precision(jaxpr: Any) -> dict[str, int]:
     """Floating-point operations of the products in a jaxpr, two for each multiplication and its addition.
 
     Everything else (normalisation, activation, the optimizer) is left out: it is a few operations an element. A loop
@@ -21,19 +30,33 @@ def flops(jaxpr: Any) -> int:
 
     Args:
       jaxpr: as `jax.make_jaxpr(f)(*args)` or `jax.jit(f).trace(*args).jaxpr` give it.
+
+    Returns:
+      By what the products ask for: 'bfloat16', 'float32', or 'three passes' of bfloat16 for factors of float32, which
+      is JAX's Precision.HIGH.
     """
-    total = 0
+    total: collections.Counter[str] = collections.Counter()
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         name = equation.primitive.name
         if name == "conv_general_dilated":
-            total += _convolution(equation)
+            total[_precision(equation)] += _convolution(equation)
         elif name == "dot_general":
-            total += _product(equation)
+            total[_precision(equation)] += _product(equation)
         else:
-            within = [flops(inner) for value in equation.params.values() for inner in _jaxprs(value)]
-            once = max(within, default=0) if name == "cond" else sum(within)
-            total += once * _times(name, equation.params)
-    return total
+            within = [flops_by_precision(inner) for value in equation.params.values() for inner in _jaxprs(value)]
+            if name == "cond":
+                within = [max(within, default={}, key=lambda counted: sum(counted.values()))]
+            times = _times(name, equation.params)
+            for counted in within:
+                total.update({precision: count * times for precision, count in counted.items()})
+    return dict(total)
+
+
+def _precision(equation: Any) -> str:
+    if equation.invars[0].aval.dtype == jnp.bfloat16:
+        return "bfloat16"
+    asked = equation.params["precision"]
+    return "three passes" if asked and asked[0] == jax.lax.Precision.HIGH else "float32"
 
 
 def _times(name: str, params: dict[str, Any]) -> int:

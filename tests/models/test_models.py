@@ -17,12 +17,15 @@ from distill_jax.models import (
     ResNetCIFAR,
     build_model,
     count_parameters,
+    first_positions,
 )
 from distill_jax.models.channel import Channel, apart, at_once
+from distill_jax.models.evaluation import evaluation
 from distill_jax.models.layers import conv
 from distill_jax.models.mobilenet import divisible_by_8
 from distill_jax.models.resnet import ResidualUnit
 from distill_jax.setting import ModelSetting
+from experiments.throughput.flops import flops_by_precision
 
 SMALL = {
     "resnet-basic": (ResNetCIFAR(8, "basic", 4, 10), (8, 8, 3)),
@@ -228,6 +231,39 @@ def test_float32_products_are_computed_in_float32(name):
     ]
     assert products
     assert all(line.count("HIGHEST") == 2 for line in products)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_first_positions_are_those_of_the_first_convolution(name):
+    model, shape = SMALL[name]
+    setting = {
+        "resnet-basic": ModelSetting("resnet-cifar", depth=8),
+        "resnet-bottleneck": ModelSetting("resnet-cifar", depth=11, block="bottleneck"),
+        "mobilenet-v2": ModelSetting("mobilenet-v2", strides="cifar"),
+    }.get(name, ModelSetting(name))
+    traced = jax.make_jaxpr(lambda v, x: model.apply(v, x, train=False))(shapes(model, shape), inputs(shape))
+    first = next((e for e in traced.eqns if e.primitive.name == "conv_general_dilated"), None)
+    assert first_positions(setting, shape) == (0 if first is None else math.prod(first.outvars[0].aval.shape[1:3]))
+
+
+def test_first_positions_of_a_stem_of_stride_2():
+    assert first_positions(ModelSetting("mobilenet-v2"), (33, 32, 3)) == 17 * 16
+
+
+@pytest.mark.parametrize("around", ["default", "highest"])
+@pytest.mark.parametrize("name", SMALL)
+def test_what_teaches_and_is_dumped_takes_three_passes_on_tpus_alone(name, around):
+    model, shape = SMALL[name]
+    arguments = shapes(model, shape), inputs(shape)
+    found = {}
+    with jax.default_matmul_precision(around):
+        for platform in ("cpu", "cuda", "tpu"):
+            traced = jax.make_jaxpr(evaluation(model.clone(dtype=jnp.bfloat16), platform))(*arguments)
+            found[platform] = flops_by_precision(traced)
+        trained = jax.make_jaxpr(lambda v, x: model.apply(v, x, train=False))(*arguments)
+    work = flops_by_precision(trained)
+    assert set(work) == {"float32"}
+    assert found == {"cpu": work, "cuda": work, "tpu": {"three passes": work["float32"]}}
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from distill_jax.models import count_parameters, in_float32
+from distill_jax.models import count_parameters
 from distill_jax.models.attention import attend
+from distill_jax.models.evaluation import in_float32
 from distill_jax.models.roberta import SIZES, Roberta, RobertaConfig
 from experiments.text_parity import make_batch
 
