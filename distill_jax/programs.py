@@ -32,11 +32,11 @@ _FIXED_SHARE = 0.25  # of a device's memory, for what models' untrained parts ma
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Devices that programs are compiled for, where they are not this process's own.
+    """Devices that programs are compiled for, where they are not all of this process's own.
 
     Attributes:
-      devices: of `jax.experimental.topologies`.
-      platform: 'tpu' or 'cuda'.
+      devices: of `jax.experimental.topologies`, or some of `jax.devices()`.
+      platform: 'tpu', 'cuda' or 'cpu'.
       memory: bytes of each device.
     """
 

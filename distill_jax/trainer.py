@@ -18,7 +18,7 @@ from distill_jax.models import pretrained
 from distill_jax.optimizer import learning_rates
 from distill_jax.placement import MEMBER, SEED, place
 from distill_jax.population import Member
-from distill_jax.programs import Programs, program_memory
+from distill_jax.programs import Programs, Target, program_memory
 from distill_jax.setting import Setting
 from distill_jax.train_step import TrainState
 
@@ -37,13 +37,21 @@ class Trainer(Programs):
 
     Args:
       setting, dataset, role, shape: as of `Programs`.
+      target: those of this process's devices that are used; None for all.
 
     Raises:
       InputError: a batch that does not divide evenly over the devices.
     """
 
-    def __init__(self, setting: Setting, dataset: Dataset, role: str, shape: tuple[int, int] = (1, 1)):
-        super().__init__(setting, dataset, role, shape)
+    def __init__(
+        self,
+        setting: Setting,
+        dataset: Dataset,
+        role: str,
+        shape: tuple[int, int] = (1, 1),
+        target: Target | None = None,
+    ):
+        super().__init__(setting, dataset, role, shape, target)
         network = setting.teacher if role == "teacher" else setting.student
         self._read_pretrained = functools.partial(pretrained.read, network, self.model, f"--{role}")
         flat = {s: getattr(dataset, s).x.reshape(-1, math.prod(dataset.input_shape)) for s in ("train", "test")}

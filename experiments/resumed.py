@@ -91,13 +91,20 @@ def read_rows(path: Path, option: str, what: str, touch: Callable[[dict[str, Any
     return rows
 
 
-def require_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any], names: Sequence[str] = SAME) -> None:
+def require_same(
+    path: Path,
+    there: Mapping[str, Any],
+    here: Mapping[str, Any],
+    names: Sequence[str] = SAME,
+    option: str = "--json",
+) -> None:
     """Checks that pieces of a file may stand beside new ones.
 
     Args:
       path: of the file.
       there, here: of `environment.environment`.
       names: in what they must be the same.
+      option: that names the file, or its folder.
 
     Raises:
       InputError: they were made by another commit, on other hardware or with other versions.
@@ -105,7 +112,7 @@ def require_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any], 
     for name in names:
         if there.get(name) != here[name]:
             what = f"{name} {_short(there.get(name))}, not {_short(here[name])}"
-            raise InputError(f"--json {path}: was made with {what}; choose another file")
+            raise InputError(f"{option} {path}: was made with {what}; choose another file")
 
 
 def _short(value: Any) -> str:

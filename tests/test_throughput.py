@@ -148,7 +148,9 @@ def test_what_the_roofline_allows():
     assert roofs.attainable("float32", 30.0, 6.0) == 50.0  # below the ridge: intensity 5 x bandwidth 10
     assert roofs.attainable("float32", 600.0, 6.0) == 100.0
     assert roofs.attainable("bfloat16", 600.0, 6.0) == 400.0
-    program = ours.Program(steps=4, flops=120.0, bytes=24.0, xla_flops=0.0, memory=7.0)
+    program = ours.Program(
+        steps=4, flops=120.0, bytes=24.0, xla_flops=0.0, memory=7.0, compiled=None, jaxpr=None, of=None
+    )
     said = measure._of_the_roofline(Row("digits-mlp", "one-hot", "float32", 128, 1), program, 0.25, roofs)
     assert said["flops_per_s"] == 30.0
     assert said["roofline_fraction"] == pytest.approx(30 / 50)

@@ -95,6 +95,24 @@ def _gpu(
     return Chip(name, "cuda", peak, bandwidth * GB, memory, links * GB, source, target=" ".join(target.split()))
 
 
+# What JAX calls a device, as far as it tells chips apart.
+_KINDS = {
+    "TPU v4": "v4",
+    "TPU v5 lite": "v5e",
+    "TPU v5e": "v5e",
+    "TPU v5": "v5p",
+    "TPU v6 lite": "v6e",
+    "TPU v6e": "v6e",
+}
+_KINDS |= {f"NVIDIA {name}": name.lower() for name in ("A100", "H100", "H200", "B200")}
+
+
+def of_device(kind: str) -> Chip | None:
+    """The chip that JAX calls so (`device_kind`), None of another."""
+    names = [name for name in _KINDS if kind.startswith(name)]
+    return CHIPS[_KINDS[max(names, key=len)]] if names else None
+
+
 _NVIDIA = "https://www.nvidia.com/en-us/data-center/"
 CHIPS = {
     chip.name: chip

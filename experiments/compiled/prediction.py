@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from distill_jax.programs import program_memory
+from distill_jax.programs import Programs, program_memory
 from experiments.compiled.chips import Chip
 from experiments.compiled.costs import Operation, operations, payload
 from experiments.compiled.hlo import parse
@@ -42,30 +42,41 @@ def predict(program: Program, chip_name: str) -> dict[str, Any]:
         gib = re.search(r"Used ([\d.]+)G", str(error))
         return said | {"fits": False, "memory_gib": float(gib[1]) if gib else None, "devices": used}
     seconds = time.monotonic() - started
-    memory = program_memory(compiled)
-    module = parse(compiled.as_text())
+    if program.kind == "evaluate":
+        batch = of.predict.batch(len(of.dataset.test.label))
+    else:
+        batch = program.setting.train.batch_size
+    described = describe(compiled, traced.jaxpr, of, chip, steps, batch * of.members)[0]
+    return said | {"compile_seconds": seconds, "steps_a_call": steps} | described
+
+
+def describe(
+    compiled: Any, jaxpr: Any, of: Programs, chip: Chip, steps: int, examples: int
+) -> tuple[dict[str, Any], list[Operation]]:
+    """What a compiled program says of itself, JSON values, and its operations.
+
+    Args:
+      compiled: for the chip.
+      jaxpr: from which it was compiled.
+      of: whose program it is.
+      chip: what it runs on.
+      steps: of a call.
+      examples: of a step, of all members.
+    """
+    used, memory, module = of.mesh.size, program_memory(compiled), parse(compiled.as_text())
     # A kernel's gradient has its size, times the members that a device has of it.
     counts = {1, of.members, max(of.members // used, 1)}
     parameters = jax.tree.leaves(of.state_like().params)
     sizes = {math.prod(leaf.shape[1:]) * count for leaf in parameters for count in counts}
     run = operations(module, chip, frozenset(sizes), used)
-    if program.kind == "evaluate":
-        batch = of.predict.batch(len(of.dataset.test.label))
-    else:
-        batch = program.setting.train.batch_size
-    work = flops_by_precision(traced.jaxpr)
-    return (
-        said
-        | {
-            "fits": memory <= chip.memory,
-            "memory_gib": memory / 2**30,
-            "devices": used,
-            "compile_seconds": seconds,
-            "steps_a_call": steps,
-            "loops_of_unknown_length": module.unknown_loops(),
-        }
-        | _of_a_step(run, chip, steps, batch * of.members, {p: f / used for p, f in work.items()})
-    )
+    work = {precision: flops / used for precision, flops in flops_by_precision(jaxpr).items()}
+    said = {
+        "fits": memory <= chip.memory,
+        "memory_gib": memory / 2**30,
+        "devices": used,
+        "loops_of_unknown_length": module.unknown_loops(),
+    }
+    return said | _of_a_step(run, chip, steps, examples, work), run
 
 
 def predict_named(chip_name: str, program_name: str) -> dict[str, Any]:

@@ -47,7 +47,21 @@ def measure(
     Raises:
       jax.errors.JaxRuntimeError: the device's memory does not do.
     """
-    mine, program = ours.prepare(row, folder)
+    return measure_prepared(row, *ours.prepare(row, folder), roofs, peers, repeats, seconds, folder, environment)
+
+
+def measure_prepared(
+    row: Row,
+    mine: Contender,
+    program: ours.Program | None,
+    roofs: Roofs,
+    peers: Any,
+    repeats: int,
+    seconds: float,
+    folder: Path,
+    environment: dict[str, Any],
+) -> dict[str, Any]:
+    """The same of what `ours.prepare` has given."""
     if row.kind == "dump":
         theirs: Sequence[Contender] = np_save(row, folder)
     else:

@@ -38,6 +38,8 @@ class Program:
         the next, less goes to memory. A fusion that gathers a batch is charged with the whole split it gathers from.
       xla_flops: XLA's own count, see `flops`.
       memory: bytes of arguments, results and temporary values at once.
+      compiled, jaxpr: the program itself, and from what it was compiled.
+      of: whose it is.
     """
 
     steps: int
@@ -45,6 +47,9 @@ class Program:
     bytes: float
     xla_flops: float
     memory: float
+    compiled: Any
+    jaxpr: Any
+    of: Trainer
 
 
 def prepare(row: Row, folder: Path) -> tuple[Contender, Program | None]:
@@ -94,7 +99,7 @@ def _training(row: Row) -> tuple[Contender, Program]:
     steps, total, first = trainer.steps_per_dispatch, trainer.length.total_steps, 0
     compiled = trainer.program(taught, steps)
     compile_seconds = trainer.compilation()
-    counted = flops(trainer.lowerable(taught, steps).trace(*trainer.arguments_like(taught, steps)).jaxpr)
+    jaxpr = trainer.lowerable(taught, steps).trace(*trainer.arguments_like(taught, steps)).jaxpr
 
     def run(calls: int) -> None:
         nonlocal state, first
@@ -114,7 +119,7 @@ def _training(row: Row) -> tuple[Contender, Program]:
     if trainer.seeds_in_turn and row.population > devices:
         asked = _trainer(dataclasses.replace(row, population=devices)).program(taught, steps)
     times = steps * (row.population if trainer.seeds_in_turn else devices)
-    return contender, _program(compiled, steps, counted, asked, times)
+    return contender, _program(compiled, jaxpr, trainer, steps, asked, times)
 
 
 def _evaluation(row: Row) -> tuple[Contender, Program]:
@@ -127,7 +132,6 @@ def _evaluation(row: Row) -> tuple[Contender, Program]:
     traced = trainer.trace_evaluation("test")
     compiled = traced.lower().compile()
     seconds = time.perf_counter() - started
-    counted = flops(traced.jaxpr)
 
     def run(calls: int) -> None:
         for _ in range(calls):
@@ -136,14 +140,17 @@ def _evaluation(row: Row) -> tuple[Contender, Program]:
     run(1)
     contender = Contender("ours", run, len(x) * row.population, seconds)
     times = len(x) / batch  # the last batch is filled up with rows that are not asked for, which is no work done
-    return contender, _program(compiled, 1, times * counted, compiled, times * trainer.mesh.size)
+    return contender, _program(compiled, traced.jaxpr, trainer, 1, compiled, times * trainer.mesh.size, times)
 
 
-def _program(compiled: Any, steps: int, counted: float, asked: Any, times: float) -> Program:
-    """The program of a call that does so many times, on all devices together, what XLA has counted in `asked`."""
+def _program(
+    compiled: Any, jaxpr: Any, trainer: Trainer, steps: int, asked: Any, times: float, calls: float = 1
+) -> Program:
+    """The program of so many calls, which do so many times, on all devices together, what XLA counts in `asked`."""
     said = asked.cost_analysis() or {}
     accessed, work = (times * said.get(name, 0.0) for name in ("bytes accessed", "flops"))
-    return Program(steps, float(counted), accessed, work, float(program_memory(compiled)))
+    memory = float(program_memory(compiled))
+    return Program(steps, calls * flops(jaxpr), accessed, work, memory, compiled, jaxpr, trainer)
 
 
 def _dump(row: Row, folder: Path) -> Contender:

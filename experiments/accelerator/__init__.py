@@ -1,0 +1,1 @@
+"""The first minutes on an accelerator that nobody has seen."""

@@ -1,0 +1,113 @@
+"""The first minutes on an accelerator that nobody has seen, in the order of what they are worth.
+
+    python -m experiments.accelerator --minutes M --data-dir D --out DIR [--rehearse]
+
+Does it compute the same as a CPU; is a killed and resumed run the same to the bit; is it as fast as the compiler says,
+and as PyTorch; and with the minutes that are left, the paper's own studies on CIFAR-100. Every part has a bound on its
+time, and writes what it finds at once. This process itself uses no device.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from distill_jax.errors import InputError, RunError
+from distill_jax.interruption import Interrupted
+from experiments import command_line
+from experiments.accelerator.found import BEGUN, Found
+from experiments.accelerator.parts import PARTS, Options, Part, say
+
+PROG = "python -m experiments.accelerator"
+# By which share of the minutes each part must have ended; what one leaves is the next one's.
+_ENDS: dict[Part, float] = {"same": 0.35, "resumed": 0.5, "speed": 0.7, "studies": 1.0}
+_TO_PACK = 20.0  # seconds at the end for what the studies' last checkpoints and parcels take
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    options = command_line.parse(Options(), PROG, arguments, flags=True)
+    command = f"{PROG} {' '.join(arguments)}".strip()
+    if options.reference is not None:
+        command_line.check_writable("--reference", options.reference, ".json")
+        _write_reference(options.reference, command)
+        return
+    _check(options)
+    signal.signal(signal.SIGTERM, _stop)
+    ends = _deadlines(options)
+    for name, carry_out in PARTS.items():
+        if name in options.parts:
+            Found(options.out / f"{name}.json").forget()
+            say(f"{name}, until {(ends[name] - ends['begin']) / 60:.1f} min")
+            carry_out(options, command, ends[name])
+    _report(options)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    raise Interrupted(number, "stopped; the same command goes on")
+
+
+def _check(options: Options) -> None:
+    """Checks what can be checked before anything starts.
+
+    Raises:
+      InputError: a value that cannot be right.
+    """
+    if not 0 < options.minutes <= 24 * 60:
+        raise InputError(f"--minutes {options.minutes:g}: must be more than 0 and at most a day")
+    if options.out is None:
+        raise InputError("--out: must name a folder for the results")
+    for option, folder in (("--out", options.out), ("--work-dir", options.work_dir), ("--data-dir", options.data_dir)):
+        if folder is not None and not folder.is_dir():
+            raise InputError(f"{option} {folder}: must be a folder that is there")
+    if not os.access(options.out, os.W_OK):
+        raise InputError(f"--out {options.out}: must be a folder that can be written to")
+    if "studies" in options.parts and not options.rehearse and options.data_dir is None:
+        raise InputError("--data-dir: must name the folder of CIFAR-100, or --parts leave out studies")
+
+
+def _deadlines(options: Options) -> dict[str, float]:
+    """The monotonic times at which parts must have ended."""
+    begin, seconds = time.monotonic(), 60 * options.minutes - _TO_PACK
+    last = max(_ENDS[part] for part in options.parts)
+    return {"begin": begin} | {part: begin + seconds * end / last for part, end in _ENDS.items()}
+
+
+def _write_reference(path: Path, command: str) -> None:
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+
+    from distill_jax.environment import environment
+    from experiments.accelerator.losses import write_reference
+
+    write_reference(path, environment(command), say)
+
+
+def _report(options: Options) -> None:
+    """Says of every part what is there.
+
+    Raises:
+      RunError: something is not as it should be.
+    """
+    wrong: list[str] = []
+    for name in options.parts:
+        pieces: dict[str, Any] = Found(options.out / f"{name}.json").pieces
+        ended = [piece for piece, said in pieces.items() if said == BEGUN]
+        failed = [piece for piece, said in pieces.items() if said.get("passed") is False or said.get("status")]
+        if len(ended) == len(pieces):
+            failed.append("nothing was found out")
+        wrong += failed
+        said = f"{name}: {len(pieces) - len(ended)} reported"
+        for what, of in (("ended before they were", ended), ("NOT AS THEY SHOULD BE", failed)):
+            said += f", {what}: {', '.join(of)}" if of else ""
+        say(said)
+    if wrong:
+        raise RunError(f"{len(wrong)} of these are not as they should be; the files under --out say how far")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

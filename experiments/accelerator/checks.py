@@ -1,0 +1,107 @@
+"""Does it compute the same? The checks of one process on a device, each with what it has found in numbers."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.models.attention import attend
+from experiments.accelerator.losses import POPULATION, apart, losses, reference
+from experiments.accelerator.networks import NETWORKS, PRECISIONS
+
+# Greatest relative difference of the first loss, which no gradient has touched, and of one in 20 steps. Deep networks
+# turn a last bit of their inputs into a percent of a loss within these (BUILD_NOTES.md, "The first minutes on an
+# accelerator"), so that of them the first says most.
+FIRST_LOSS = {"float32": 1e-5, "bfloat16": 1e-2}
+TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}
+_UNSTEADY = {"resnet-bottleneck": 5e-2, "resnet18": 5e-2, "resnet50": 5e-2, "mobilenet-v2": 5e-2}
+# The least and the most by which bfloat16 moves the losses: none at all would mean that it was not used.
+_ROUNDED = (1e-7, 1e-1)
+_ATTENTION = 2e-2  # of the greatest value: bfloat16 has 8 bits
+FIRST = ("resnet-basic", "mlp", "roberta", "mobilenet-v2")
+REHEARSED = ("mlp", "resnet-basic")
+
+Piece = dict[str, Any]
+
+
+def checks(rehearsal: bool) -> Iterator[tuple[str, Callable[[], Piece]]]:
+    """By name, the dearest last."""
+    networks = REHEARSED if rehearsal else (*FIRST, *(name for name in NETWORKS if name not in FIRST))
+    kept: dict[tuple[str, str], np.ndarray] = {}
+
+    def own(network: str, precision: str) -> np.ndarray:
+        if (network, precision) not in kept:
+            kept[network, precision] = losses(network, precision)
+        return kept[network, precision]
+
+    def as_reference(network: str, precision: str) -> Piece:
+        found, right = own(network, precision)[0], reference(network, precision)
+        first, most = apart(found[:1], right[:1]), FIRST_LOSS[precision]
+        piece = _within(apart(found, right), tolerance(network, precision))
+        passed = piece["passed"] and first <= most
+        return piece | {"passed": passed, "first_differs": first, "first_at_most": most, "losses": found.tolist()}
+
+    def rounded(network: str) -> Piece:
+        difference = apart(*(own(network, precision)[0] for precision in reversed(PRECISIONS)))
+        least, most = _ROUNDED
+        return {"passed": least < difference < most, "difference": difference, "between": [least, most]}
+
+    def devices(network: str) -> Piece:
+        if jax.device_count() == 1:
+            return _not_here("there is one device")
+        one = losses(network, "float32", one_device=True)
+        return _within(apart(own(network, "float32"), one), tolerance(network, "float32")) | {
+            "devices": jax.device_count()
+        }
+
+    def population(network: str, precision: str) -> Piece:
+        together = losses(network, precision, POPULATION)
+        alone = np.concatenate([losses(network, precision, (member,)) for member in POPULATION])
+        return _within(apart(together, alone), tolerance(network, precision)) | {"members": len(POPULATION)}
+
+    for network in networks:
+        for precision in PRECISIONS:
+            yield f"losses/{network}/{precision}", lambda n=network, p=precision: as_reference(n, p)
+        yield f"bfloat16 beside float32/{network}", lambda n=network: rounded(n)
+        if network == networks[0]:
+            yield "attention/cudnn", attention
+        if network in networks[: 1 if rehearsal else 2]:
+            yield f"one device and all/{network}", lambda n=network: devices(n)
+            yield f"population and alone/{network}", lambda n=network: population(n, "float32")
+
+
+def tolerance(network: str, precision: str) -> float:
+    """By how much a loss in 20 steps may differ."""
+    return max(TOLERANCE[precision], _UNSTEADY.get(network, 0.0))
+
+
+def attention() -> Piece:
+    """cuDNN's attention beside XLA's in bfloat16: what it gives, and its gradient."""
+    if jax.default_backend() not in ("gpu", "cuda"):
+        return _not_here("cuDNN is NVIDIA's")
+    query, key, value, drawn = (
+        jax.random.normal(jax.random.key(seed), (8, 128, 8, 64), jnp.bfloat16) for seed in range(4)
+    )
+    length = jnp.arange(16, 144, 16, dtype=jnp.int32)
+
+    def both(implementation: Any) -> tuple[jax.Array, ...]:
+        def weighed(*of: jax.Array) -> tuple[jax.Array, jax.Array]:
+            found = attend(*of, length, implementation=implementation)
+            return jnp.sum(found.astype(jnp.float32) * drawn), found
+
+        gradients, found = jax.jit(jax.grad(weighed, argnums=(0, 1, 2), has_aux=True))(query, key, value)
+        return found, *gradients
+
+    pairs = zip(both("cudnn"), both("xla"), strict=True)
+    scaled = [jnp.max(jnp.abs(a - b).astype(jnp.float32)) / jnp.max(jnp.abs(b).astype(jnp.float32)) for a, b in pairs]
+    return _within(max(map(float, scaled)), _ATTENTION)
+
+
+def _within(difference: float, most: float) -> Piece:
+    return {"passed": bool(difference <= most), "difference": difference, "at_most": most}
+
+
+def _not_here(why: str) -> Piece:
+    return {"passed": None, "why": why}

@@ -1,0 +1,64 @@
+"""Is a run that was killed and resumed equal, to the bit, to one that was not?"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distill_jax.dumps import find_dumps, read_dump
+from experiments.accelerator import child
+
+_COMMON = ("--seeds", "1", "--snapshots", "0.5", "--checkpoint-seconds", "0", "--label-noise", "0")
+_CONVOLUTIONAL = (
+    *("--teacher.name", "resnet-cifar", "--teacher.depth", "8", "--student.name", "resnet-cifar"),
+    *("--student.depth", "8", "--augment", "crop-flip", "--precision", "bfloat16"),
+)
+STUDIES = {"mlp": ("--epochs", "20"), "resnet": (*_CONVOLUTIONAL, "--epochs", "6", "--steps-per-dispatch", "5")}
+REHEARSED = {"mlp": ("--epochs", "4")}
+
+
+def killed_and_resumed(arguments: tuple[str, ...], until: float) -> dict[str, Any]:
+    """Trains a study on the embedded digits twice, once with a kill on the way.
+
+    Args:
+      arguments: of `experiments.distill`.
+      until: the monotonic time at which to stop.
+
+    Returns:
+      JSON values; 'passed' is None where time has run out.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        whole, broken = Path(folder) / "whole", Path(folder) / "killed"
+
+        def study(workdir: Path) -> list[str]:
+            # One cache of programs for both: a GPU's are chosen by timing, and may differ from one time to the next.
+            return ["digits", *_COMMON, *arguments, "--cache-dir", folder, "--workdir", str(workdir)]
+
+        def has_students() -> bool:
+            return any(broken.glob("runs/students-*/checkpoints/[0-9]*"))
+
+        if (status := child.run("experiments.distill", study(whole), until, quiet=True)) != 0:
+            return _failed(status)
+        if not child.killed("experiments.distill", study(broken), until, has_students):
+            return {
+                "passed": None,
+                "why": "the study, or the time for it, ended before it could be killed",
+                "again": True,
+            }
+        if (status := child.run("experiments.distill", study(broken), until, quiet=True)) != 0:
+            return _failed(status)
+        right = find_dumps(whole)
+        different = {
+            "/".join(map(str, key)): float(np.max(np.abs(a.logits - b.logits)))
+            for key, path in right.items()
+            if (key not in find_dumps(broken))
+            or not np.array_equal((a := read_dump(path)).logits, (b := read_dump(find_dumps(broken)[key])).logits)
+        }
+        return {"passed": not different and bool(right), "dumps": len(right), "different": different}
+
+
+def _failed(status: int | None) -> dict[str, Any]:
+    if status is None:
+        return {"passed": None, "why": "the time for it has run out", "again": True}
+    return {"passed": False, "why": f"a study ended with status {status}"}

@@ -1,0 +1,113 @@
+"""How fast: what the compiler predicts of a row and what is measured, with PyTorch beside, and of what both consist."""
+
+import collections
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.accelerator.found import Found
+from experiments.accelerator.profile import seconds_by_instruction
+from experiments.compiled.chips import CHIPS, Chip, of_device
+from experiments.compiled.prediction import describe
+from experiments.compiled.sources import part
+from experiments.throughput import ours
+from experiments.throughput.grid import Row
+from experiments.throughput.measure import measure_prepared
+from experiments.throughput.roofline import measure_roofs
+
+# In the order of what they are worth; of the first PyTorch is compiled too, which takes it a minute each.
+ROWS = (
+    Row("cifar-resnet20", "one-hot", "bfloat16", 128, 1),
+    Row("cifar-resnet56", "kd", "bfloat16", 1024, 1),
+    Row("cifar-resnet56", "kd", "bfloat16", 1024, 4),
+    Row("cifar-resnet20", "one-hot", "bfloat16", 128, 8),
+    Row("mnli-roberta-small", "kd", "bfloat16", 64, 1),
+    Row("tiny-mobilenet-v2", "one-hot", "bfloat16", 128, 1),
+    Row("cifar-resnet56", "one-hot", "bfloat16", 128, 1),
+    Row("tiny-resnet50", "one-hot", "bfloat16", 128, 1),
+    Row("cifar-resnet56", "one-hot", "float32", 1024, 1),
+    Row("digits-mlp", "kd-cached", "float32", 128, 64),
+    Row("mnli-roberta-base", "one-hot", "bfloat16", 64, 1),
+    Row("tiny-resnet18", "kd", "bfloat16", 128, 4),
+)
+_COMPILED = 3
+REHEARSED = (Row("digits-mlp", "one-hot", "bfloat16", 128, 1), Row("digits-mlp", "kd", "float32", 128, 2))
+STAND_IN = "h100"  # on a CPU, of which no chip is known, so that a rehearsal says what a GPU would
+_TOP = 10
+
+
+def measure_all(found: Found, environment: dict[str, Any], rehearsal: bool, say: Callable[[str], None]) -> None:
+    """Measures the rows that are not there yet, and keeps each as soon as it is there."""
+    kind = jax.devices()[0].device_kind
+    chip = of_device(kind) or (CHIPS[STAND_IN] if jax.default_backend() == "cpu" else None)
+    if chip is None:
+        say(f"{kind}: no prediction, since it is none of the chips of experiments.compiled")
+    rows = REHEARSED if rehearsal else ROWS
+    roofs = measure_roofs(sorted({row.dtype for row in rows} | {"float32"}))
+    for number, row in enumerate(rows, 1):
+        if not found.begin(row.name):
+            continue
+        peers = _peers(number <= _COMPILED and not rehearsal)
+        with tempfile.TemporaryDirectory() as folder:
+            mine, program = ours.prepare(row, Path(folder))
+            assert program is not None
+            predicted = {} if chip is None else _compared(row, program, chip, lambda of=mine: of.run(3))
+            often = (2, 0.1) if rehearsal else (3, 0.5)
+            said = measure_prepared(row, mine, program, roofs, peers, *often, Path(folder), environment)
+        del said["environment"]
+        if predicted:
+            said |= predicted | {
+                "measured_by_predicted": said["seconds_a_step"] / predicted["predicted_seconds_a_step"]
+            }
+        found.write(row.name, said)
+        say(f"[{number}/{len(rows)}] {line(said)}")
+
+
+def line(said: dict[str, Any]) -> str:
+    """A row in a line."""
+    beside = "" if said["ratio"] is None else f", {said['ratio']:.2f} x {said['peer']}"
+    predicted = ""
+    if "predicted_seconds_a_step" in said:
+        as_if = "" if said["chip_is_this"] else f", as if for {said['chip']}"
+        predicted = f" (at least {1000 * said['predicted_seconds_a_step']:.3g} predicted{as_if})"
+    return f"{said['row']}: {1000 * said['seconds_a_step']:.3g} ms a step{predicted}{beside}"
+
+
+def _peers(compiled: bool) -> Any:
+    """PyTorch, where it is installed and can use this device."""
+    try:
+        from experiments.throughput import peer
+    except ImportError:
+        return None
+    return None if peer.comparable() or jax.device_count() > 1 else peer.Peers(compiled)
+
+
+def _compared(row: Row, program: ours.Program, chip: Chip, run: Callable[[], None]) -> dict[str, Any]:
+    """What the compiler says of a program, and the shares of its parts in a profile beside those predicted."""
+    examples = row.batch * row.population
+    said, operations = describe(program.compiled, program.jaxpr, program.of, chip, program.steps, examples)
+    parts = {operation.instruction.name: part(operation) for operation in operations}
+    seconds, elsewhere = collections.Counter(), 0.0
+    for name, spent in seconds_by_instruction(run).items():
+        if name in parts:
+            seconds[parts[name]] += spent
+        else:
+            elsewhere += spent
+    whole = sum(seconds.values())
+    predicted = {of["what"]: of["share"] for of in said["top"]}
+    measured = {what: spent / whole for what, spent in seconds.most_common(_TOP)}
+    return {
+        "chip": chip.name,
+        "chip_is_this": of_device(jax.devices()[0].device_kind) is chip,
+        "predicted_seconds_a_step": said["step_seconds_predicted"],
+        "predicted": {name: said[name] for name in ("bound_by", "bounds", "kernels", "cycles") if name in said},
+        # Parts by their shares; None where they are not among the ten dearest.
+        "parts": [
+            {"what": what, "predicted": predicted.get(what), "measured": measured.get(what)}
+            for what in dict.fromkeys([*measured, *predicted])
+        ],
+        "profiled_elsewhere": elsewhere / (whole + elsewhere) if whole + elsewhere else None,
+    }

@@ -1,0 +1,93 @@
+"""The paper's own studies, as far as the minutes go, from where the last lease has left them."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from experiments.accelerator import child, parcel
+from experiments.accelerator.found import Found
+from experiments.paper.scale import NOISE
+
+_SELF = ("cifar100-resnet56-self",)
+# One seed, whose models can be compared within it; no snapshots, which would be most of the time and of the disk.
+_COMMON = ("--seeds", "1", "--snapshots", "--keep-checkpoints", "1")
+STUDIES = {
+    "self": _SELF,
+    "noise": (*_SELF, "--label-noise", str(NOISE)),
+    "resnet20": (*_SELF, "--student.depth", "20"),
+    "mobilenet": (*_SELF, "--student.name", "mobilenet-v2"),
+}
+REHEARSED = {"self": ("digits", "--epochs", "20"), "noise": ("digits", "--epochs", "50000", "--label-noise", "0.3")}
+_LEAST = 20.0  # seconds in which a study gets nowhere
+
+
+def go_on(
+    found: Found,
+    out: Path,
+    work: Path,
+    data_dir: Path | None,
+    rehearsal: bool,
+    until: float,
+    say: Callable[[str], None],
+) -> None:
+    """Trains the studies in turn until the monotonic time `until`, and packs them into `out`.
+
+    Args:
+      found: the part's file.
+      out: where parcels are.
+      work: folder on this machine's disk for the studies.
+      data_dir: of CIFAR-100.
+      rehearsal: small studies of the embedded digits instead.
+      until: when to stop.
+      say: called with lines for a person.
+
+    Raises:
+      InputError: the parcels are not whole.
+    """
+    if there := parcel.unpack(out, work):
+        say(f"going on with {', '.join(there)}")
+    began: list[Path] = []
+    try:
+        for name, arguments in (REHEARSED if rehearsal else STUDIES).items():
+            if until - time.monotonic() < _LEAST:
+                break
+            folder = work / name
+            began.append(folder)
+            where = () if data_dir is None else ("--data-dir", str(data_dir))
+            command = [*arguments, *_COMMON, *where, "--workdir", str(folder)]
+            said = {"command": " ".join(["python -m experiments.distill", *command])}
+            started = time.monotonic()
+            status = child.run("experiments.distill", command, until)
+            said |= {"seconds": time.monotonic() - started, "status": status}
+            found.write(name, said | state(folder))
+            say(line(name, found.pieces[name]))
+            if status != 0:
+                break
+    finally:
+        if began:
+            packed, left_out = parcel.pack(began, out)
+            say(f"packed: {', '.join(packed)}" + (f"; no room for {', '.join(left_out)}" if left_out else ""))
+
+
+def state(folder: Path) -> dict[str, Any]:
+    """How far a study is: the step that each population has a checkpoint of, speeds, and in the end its summary."""
+    populations = {}
+    for place in sorted(folder.glob("runs/*/members.json")):
+        steps = [int(path.name) for path in place.parent.glob("checkpoints/[0-9]*") if path.name.isdigit()]
+        done = place.with_name("done.json")
+        facts = json.loads(done.read_text()) if done.exists() else {}
+        populations[place.parent.name] = {"step": max(steps, default=0), **facts}
+    said: dict[str, Any] = {"populations": populations}
+    summary = folder / "summary.json"
+    if summary.exists():
+        said["summary"] = json.loads(summary.read_text())
+    return said
+
+
+def line(name: str, said: dict[str, Any]) -> str:
+    """A study in a line."""
+    how = {0: "finished", None: "stopped, to be gone on with"}.get(said["status"], f"ended with {said['status']}")
+    steps = ", ".join(f"{population} step {of['step']}" for population, of in said["populations"].items())
+    return f"{name}: {how} after {said['seconds']:.0f} s ({steps or 'nothing saved'})"
