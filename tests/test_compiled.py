@@ -240,7 +240,8 @@ def made_up(path, seconds, but=None):
     """A file of predictions, of the same seconds a step for every program of the studies; one of them does not fit."""
     here = results.environment("x")
     rows = [
-        {"chip": "h100", "row": name, "fits": name != but, "step_seconds_predicted": seconds, "environment": here}
+        {"chip": "h100", "row": name, "fits": name != but, "memory_gib": 20.5 if name == but else 3.0}
+        | {"step_seconds_predicted": seconds, "environment": here}
         for name in studies.programs()
     ]
     results.write(path, rows)
@@ -253,22 +254,32 @@ def test_a_study_s_hours_are_those_of_its_populations(tmp_path):
     found = studies.predicted(tmp_path, 3)
     # Three teachers at once, then the four students of a seed at once, or eight in two halves, three times.
     steps = 21_600
-    assert found["cifar10-resnet56-resnet20"]["h100"] == pytest.approx(0.01 * steps * (1 + 3) / 3600, rel=0.01)
-    assert found["cifar100-resnet56-resnet56"]["h100"] == pytest.approx(0.01 * steps * (1 + 6) / 3600, rel=0.01)
-    assert found["mnli-robertabase-robertasmall"]["h100"] == pytest.approx(0.01 * 25_000 * 4 / 3600, rel=0.01)
+    hours = {name: of["h100"].hours for name, of in found.items()}
+    assert hours["cifar10-resnet56-resnet20"] == pytest.approx(0.01 * steps * (1 + 3) / 3600, rel=0.01)
+    assert hours["cifar100-resnet56-resnet56"] == pytest.approx(0.01 * steps * (1 + 6) / 3600, rel=0.01)
+    assert hours["mnli-robertabase-robertasmall"] == pytest.approx(0.01 * 25_000 * 4 / 3600, rel=0.01)
     plans = paper_studies(PAPER)
-    assert found.keys() == {n for n, plan in plans.items() if all(p.program != without for p in studies.parts(plan))}
-    assert len(found) < len(plans)
+    assert found.keys() == plans.keys()
+    for name, plan in plans.items():
+        lacking = any(part.program == without for part in studies.parts(plan))
+        expected = (20.5, without) if lacking else (3.0, None)
+        assert (found[name]["h100"].memory_gib, found[name]["h100"].too_large) == expected
+        assert (hours[name] is None) == lacking
+    assert None in hours.values()
+    results.write(tmp_path / "a.json", [row for row in results.read(tmp_path / "a.json") if row["row"] != without])
+    assert studies.predicted(tmp_path, 3).keys() == {name for name, of in hours.items() if of is not None}
     assert studies.predicted(tmp_path / "none", 3) == {}
 
 
 def test_the_list_of_the_paper_s_studies_has_predictions(tmp_path, monkeypatch, capsys):
     (tmp_path / "compiled").mkdir()
-    made_up(tmp_path / "compiled" / "a.json", 0.01)
+    made_up(tmp_path / "compiled" / "a.json", 0.01, but="paper/tiny-imagenet/ResNet-50/bfloat16/128/3x1")
     monkeypatch.setattr(make, "RESULTS", tmp_path)
     paper_main(["--list", "--scale", "paper", "--workdir", str(tmp_path / "w")])
     said = " ".join(capsys.readouterr().out.split())
     assert said.count("predicted, its training alone:") == len(paper_studies(PAPER))
+    assert "on h100 (3.0 GiB of each device)" in said
+    assert "does not fit on h100 (paper/tiny-imagenet/ResNet-50/bfloat16/128/3x1 needs 20.5 GiB: fewer" in said
 
 
 def test_studies_that_differ_in_rates_and_labels_alone_have_the_same_programs():

@@ -71,8 +71,23 @@ def parts(plan: Planned, seeds: int = SEEDS) -> list[Part]:
     return [Part(_name(plan, *which), count, plan.steps) for which, count in counted.items()]
 
 
-def predicted(folder: Path, seeds: int) -> dict[str, dict[str, float]]:
-    """Hours of each study's training by chip or slice, as far as the files of predictions in a folder say.
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """What is predicted of a study's training on a chip or slice.
+
+    Attributes:
+      hours: at least, without dumps and compilation; None where a program does not fit.
+      memory_gib: of each device, that of its largest program.
+      too_large: the program that does not fit, of which fewer models at once must be taken; None.
+    """
+
+    hours: float | None
+    memory_gib: float | None
+    too_large: str | None
+
+
+def predicted(folder: Path, seeds: int) -> dict[str, dict[str, Forecast]]:
+    """Of each study's training by chip or slice, as far as the files of predictions in a folder say.
 
     Raises:
       InputError: a file there is no file of predictions.
@@ -81,16 +96,16 @@ def predicted(folder: Path, seeds: int) -> dict[str, dict[str, float]]:
     for path in sorted(folder.glob("*.json")):
         for row in read(path, "predictions"):
             by_chip.setdefault(row["chip"], {})[row["row"]] = row
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, Forecast]] = {}
     for name, plan in _plans().items():
         for chip, rows in by_chip.items():
-            if (time := hours(plan, rows, seeds)) is not None:
-                found.setdefault(name, {})[chip] = time
+            if (said := forecast(plan, rows, seeds)) is not None:
+                found.setdefault(name, {})[chip] = said
     return found
 
 
-def hours(plan: Planned, rows: Mapping[str, Mapping[str, Any]], seeds: int = SEEDS) -> float | None:
-    """Hours that the training of a study takes, without dumps and compilation.
+def forecast(plan: Planned, rows: Mapping[str, Mapping[str, Any]], seeds: int = SEEDS) -> Forecast | None:
+    """What is predicted of a study.
 
     Args:
       plan: the study.
@@ -98,13 +113,16 @@ def hours(plan: Planned, rows: Mapping[str, Mapping[str, Any]], seeds: int = SEE
       seeds: repetitions.
 
     Returns:
-      None where a program does not fit or was not compiled.
+      None where one of its programs was not compiled.
     """
     needed = parts(plan, seeds)
-    if not all(part.program in rows and rows[part.program]["fits"] for part in needed):
+    if not all(part.program in rows for part in needed):
         return None
+    for part in needed:
+        if not rows[part.program]["fits"]:
+            return Forecast(None, rows[part.program]["memory_gib"], part.program)
     seconds = [part.populations * part.steps * rows[part.program]["step_seconds_predicted"] for part in needed]
-    return sum(seconds) / 3600
+    return Forecast(sum(seconds) / 3600, max(rows[part.program]["memory_gib"] for part in needed), None)
 
 
 def _populations(plan: Planned, seeds: int) -> Iterable[tuple[str, tuple[int, int]]]:

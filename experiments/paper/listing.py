@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from experiments.compiled.studies import Forecast
 from experiments.paper.cost import Record, expected
 from experiments.paper.figures import FIGURES
 from experiments.paper.outcome import Outcome
@@ -26,7 +27,7 @@ def show(
     outcomes: Mapping[str, Outcome],
     seeds: int,
     records: Iterable[Record],
-    predicted: Mapping[str, Mapping[str, float]],
+    predicted: Mapping[str, Mapping[str, Forecast]],
     console: Console,
 ) -> None:
     """Prints two tables: figures and tables by the studies they need, and the studies.
@@ -36,7 +37,7 @@ def show(
       outcomes: those that are finished.
       seeds: repetitions asked for.
       records: what studies have taken.
-      predicted: hours of training by chip, of studies whose programs were compiled for it.
+      predicted: of training by chip, of studies whose programs were compiled for it.
       console: where to.
     """
     records = list(records)
@@ -61,12 +62,20 @@ def show(
         if name in outcomes:
             expected_time = "is there"
         elif times[name] is None and predicted.get(name):
-            of_chips = [f"{duration(3600 * hours)} on {chip}" for chip, hours in predicted[name].items()]
-            expected_time = f"predicted, its training alone: at least {', '.join(of_chips)}"
+            of_chips = [_on(chip, said) for chip, said in predicted[name].items()]
+            expected_time = f"predicted, its training alone: {', '.join(of_chips)}"
         else:
             expected_time = _total([times[name]])
         table.add_row(name, plan.title, size, expected_time)
     console.print(table)
+
+
+def _on(chip: str, said: Forecast) -> str:
+    """What is predicted on a chip."""
+    if said.hours is None:
+        needs = "more than there is" if said.memory_gib is None else f"{said.memory_gib:.1f} GiB"
+        return f"does not fit on {chip} ({said.too_large} needs {needs}: fewer models at once are taken)"
+    return f"at least {duration(3600 * said.hours)} on {chip} ({said.memory_gib:.1f} GiB of each device)"
 
 
 def _total(times: Sequence) -> str:
