@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+import types
 from pathlib import Path
 
 import command
@@ -17,7 +18,7 @@ from distill_jax import models
 from distill_jax.dumps import dump_path, write_dumps
 from distill_jax.errors import InputError, RunError
 from experiments.accelerator import __main__ as main
-from experiments.accelerator import checks, child, losses, networks, parcel, parts, resumed, speed, studies
+from experiments.accelerator import checks, child, losses, networks, parcel, parts, profile, resumed, speed, studies
 from experiments.accelerator.found import BEGUN, Found
 from experiments.accelerator.profile import seconds_by_instruction
 from experiments.compiled.chips import CHIPS, of_device
@@ -105,6 +106,32 @@ def test_a_profile_names_the_instructions_of_the_program():
     known = [name for name in spent if f"%{name} =" in program.as_text()]
     assert any("dot" in name or "fusion" in name for name in known)
     assert all(0 < spent[name] < 60 for name in known)
+
+
+def test_events_of_devices_are_named():
+    def event(name, **stats):
+        return types.SimpleNamespace(name=name, stats=list(stats.items()))
+
+    of = profile._instruction
+    assert of("/host:CPU", "python", event("f")) is None
+    assert of("/host:CPU", "tf_XLAEigen/1", event("dot.3", hlo_op="dot.3")) == "dot.3"
+    assert of("/device:GPU:0", "Stream #1(Compute)", event("void kernel<int>", hlo_op="fusion.2")) == "fusion.2"
+    assert of("/device:GPU:0", "Stream #1(Compute)", event("memcpy")) == "memcpy"
+    assert of("/device:TPU:0", "XLA Ops", event("%fusion.7 = bf16[2]{0} fusion(%a)")) == "fusion.7"
+    assert of("/device:TPU:0", "XLA Modules", event("jit_f(123)")) is None
+
+
+def test_a_profile_that_fails_costs_no_row(monkeypatch):
+    def refused(run):
+        raise RuntimeError("CUPTI: not permitted")
+
+    monkeypatch.setattr(speed, "seconds_by_instruction", refused)
+    row = speed.REHEARSED[1]
+    _, program = speed.ours.prepare(row, Path())
+    said = speed._compared(row, program, CHIPS[speed.STAND_IN], lambda: None)
+    assert said["profile_failed"] == "RuntimeError: CUPTI: not permitted"
+    assert said["predicted_seconds_a_step"] > 0
+    assert {part["measured"] for part in said["parts"]} == {None}
 
 
 def test_chips_by_the_names_that_jax_has_for_them():

@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -28,7 +29,17 @@ def seconds_by_instruction(run: Callable[[], None]) -> dict[str, float]:
                 for plane in jax.profiler.ProfileData.from_file(str(path)).planes:
                     for line in plane.lines:
                         for event in line.events:
-                            name = dict(event.stats).get("hlo_op")
-                            if name is not None:
-                                found[str(name)] += event.duration_ns / 1e9
+                            if (name := _instruction(plane.name, line.name, event)) is not None:
+                                found[name] += event.duration_ns / 1e9
     return dict(found)
+
+
+def _instruction(plane: str, line: str, event: Any) -> str | None:
+    """The instruction that an event is of, or what else a device's event is called; None of what is none of these."""
+    name = dict(event.stats).get("hlo_op")
+    if not plane.startswith("/device:"):
+        return None if name is None else str(name)
+    # A GPU's streams, and of the lines of a TPU that with each operation, of which others are sums.
+    if line.startswith("Stream") or line == "XLA Ops":
+        return str(name or event.name).split(" = ")[0].lstrip("%")
+    return None

@@ -91,7 +91,11 @@ def _compared(row: Row, program: ours.Program, chip: Chip, run: Callable[[], Non
     said, operations = describe(program.compiled, program.jaxpr, program.of, chip, program.steps, examples)
     parts = {operation.instruction.name: part(operation) for operation in operations}
     seconds, elsewhere = collections.Counter(), 0.0
-    for name, spent in seconds_by_instruction(run).items():
+    try:
+        profiled, why_not = seconds_by_instruction(run), None
+    except Exception as error:  # a driver that lets nobody profile is to cost no measurement
+        profiled, why_not = {}, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    for name, spent in profiled.items():
         if name in parts:
             seconds[parts[name]] += spent
         else:
@@ -109,5 +113,6 @@ def _compared(row: Row, program: ours.Program, chip: Chip, run: Callable[[], Non
             {"what": what, "predicted": predicted.get(what), "measured": measured.get(what)}
             for what in dict.fromkeys([*measured, *predicted])
         ],
+        "profile_failed": why_not,
         "profiled_elsewhere": elsewhere / (whole + elsewhere) if whole + elsewhere else None,
     }
