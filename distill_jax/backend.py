@@ -26,6 +26,8 @@ class Defaults:
       in_turn_from: positions of a batch's images in the first layers (`models.first_positions`) from which on a device
         trains seeds, and the students of each within a step, one after another and not mapped.
       batch_is_shared: whether devices of a process that are left over share a member's batch, see `placement`.
+      teacher_is_shared: whether devices that have students of one seed share their teacher's work, and tell each other
+        its logits in each step.
       packed: which arrays of a model's state are one within a call, see `packing`.
     """
 
@@ -35,6 +37,7 @@ class Defaults:
     seeds_in_turn: bool = False
     in_turn_from: float = math.inf
     batch_is_shared: bool = True
+    teacher_is_shared: bool = False
     packed: Kind = "none"
 
 
@@ -70,7 +73,12 @@ def defaults(kind: Literal["convolutional", "text", "dense"], platform: str | No
         # A GPU takes a launch for each array that a call unpacks: of 20 steps of a ResNet-20 at batch 128 that is 3.7%.
         steps = 20 if platform == "tpu" else 50
         return Defaults(
-            population=4, steps_per_dispatch=steps, evaluation_batch=4096, in_turn_from=in_turn_from, packed=packed
+            population=4,
+            steps_per_dispatch=steps,
+            evaluation_batch=4096,
+            in_turn_from=in_turn_from,
+            teacher_is_shared=True,
+            packed=packed,
         )
     return Defaults(population=64, steps_per_dispatch=100, evaluation_batch=65536, packed=packed)
 

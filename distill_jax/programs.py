@@ -86,6 +86,9 @@ class Programs:
         self._students_in_turn = positions >= standard.in_turn_from
         self.seeds_in_turn = standard.seeds_in_turn or self._students_in_turn
         self.packed = standard.packed
+        with_the_same_teacher = self.mesh.shape[STUDENT]
+        even = setting.train.batch_size % with_the_same_teacher == 0
+        self._sharing = with_the_same_teacher if standard.teacher_is_shared and even else 1
         self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
         self._memory = backend.memory_limit(setting.run.memory_gib) if target is None else target.memory
         self.rule = make_rule(setting.optimizer)
@@ -199,6 +202,7 @@ class Programs:
             input_shape=self.dataset.input_shape,
             students=students,
             in_turn=self._students_in_turn and alone,
+            sharing=self._sharing if whole else 1,
             teacher=(self._teach if of_teachers(self.setting) == "variables" else "cached") if taught else None,
             buckets=self.buckets.get("train"),
             packed=self.packed,

@@ -110,6 +110,7 @@ def make_dispatch(
     input_shape: tuple[int, ...] | None = None,
     students: int = 1,
     in_turn: bool = False,
+    sharing: int = 1,
     teacher: Callable[[Any, jax.Array], jax.Array] | Literal["cached"] | None = None,
     objective: Callable[..., jax.Array] = cross_entropy,
     buckets: Buckets | None = None,
@@ -132,6 +133,8 @@ def make_dispatch(
       input_shape: of one example, where x is flat; None where it has that shape.
       students: how many, V.
       in_turn: whether they take a step one after another, see `backend.Defaults`.
+      sharing: devices of the mesh's 'student' axis, over which this function is mapped, that have students of the same
+        seed: each evaluates the teacher on a part of the batch, and all are given all of it.
       teacher: evaluated on the very batch the students see, a function of `models.evaluation`; 'cached' where its
         logits are given instead, or those of all outcomes; None where the distillation weight is 0 throughout.
       objective: the loss of a batch, called as `objective.cross_entropy` is.
@@ -155,6 +158,15 @@ def make_dispatch(
         if mesh is None:
             return batch
         return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec(BATCH)))
+
+    def part(batch: jax.Array) -> jax.Array:
+        if sharing == 1:
+            return batch
+        size = batch_size // sharing
+        return jax.lax.dynamic_slice_in_dim(batch, jax.lax.axis_index(STUDENT) * size, size)
+
+    def whole(said: jax.Array) -> jax.Array:
+        return said if sharing == 1 else jax.lax.all_gather(said, STUDENT, tiled=True)
 
     def cut(of: Callable[[jax.Array], Any], batch: jax.Array, bucket: jax.Array | None) -> Any:
         return of(batch) if buckets is None else buckets.cut(of, batch, bucket)
@@ -213,8 +225,8 @@ def make_dispatch(
                 if teacher == "cached":
                     teacher_logits = taught[chosen] if taught.ndim == 2 else taught[chosen, outcome].astype(jnp.float32)
                 elif teacher is not None:
-                    exact = on_devices(normalise(drawn, mean, std, jnp.float32))
-                    teacher_logits = cut(lambda b: teacher(taught, b), exact, bucket)
+                    exact = on_devices(normalise(part(drawn), mean, std, jnp.float32))
+                    teacher_logits = whole(cut(lambda b: teacher(taught, b), exact, bucket))
             dropped = jax.random.fold_in(_key(role, seed, _DROPOUT), step)  # the same of all students of a seed
             now = dropped, weight[:, step], rate[:, step], temperature
             return update_all(of_fixed, packing, state, constants, seen, bucket, target, teacher_logits, *now)

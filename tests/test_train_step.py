@@ -150,6 +150,28 @@ def test_members_in_turn_are_members_mapped_and_none_of_their_convolutions_is_gr
     close(found[True], found[False])
 
 
+@pytest.mark.parametrize("network", ["mlp", "resnet"])
+def test_devices_that_share_a_teacher_s_work_are_taught_the_same(tmp_path, monkeypatch, network):
+    on_devices(monkeypatch, 4)
+    small, data = setting(tmp_path, network), dataset()
+    members = [Member(model, seed) for seed in (0, 1) for model in ("kd", "kd_to_one_hot")]
+    masters = [Member("teacher", seed) for seed in (0, 1)]
+    given = jax.tree.map(on_host, Trainer(small, data, "teacher", (2, 1)).initial_state(masters).variables)
+    found = []
+    for batch_size, shared, expected in ((8, True, 2), (8, False, 1), (9, True, 1)):
+        of = backend.Defaults(4, 2, 512, teacher_is_shared=shared)
+        monkeypatch.setattr(backend, "defaults", lambda *_, of=of: of)
+        now = setting(tmp_path, network, train={"batch_size": batch_size})
+        trainer = Trainer(now, data, "student", shape(members))
+        assert dict(trainer.mesh.shape) == {"seed": 2, "student": 2, "batch": 1}
+        assert trainer._sharing == expected
+        traced = str(trainer.lowerable(True, 1).trace(*trainer.arguments_like(True, 1)).jaxpr)
+        assert traced.count("all_gather[") == expected - 1
+        found.append(advance(trainer, members, given, steps=4))
+    close(found[0][1], found[1][1])
+    close(*(jax.tree.map(on_host, state.variables) for state, _ in found[:2]))
+
+
 def test_many_steps_a_dispatch_are_many_dispatches(tmp_path):
     results = []
     for size in (1, 4, 10):
