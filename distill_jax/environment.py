@@ -21,19 +21,33 @@ def environment(command: str) -> dict[str, Any]:
       command: the exact command line.
     """
     devices = jax.devices()
+    on_cpu = jax.default_backend() == "cpu"
     return {
         "command": command,
         "commit": commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")},
         "backend": jax.default_backend(),
-        "device": devices[0].device_kind if jax.default_backend() != "cpu" else _cpu(),
+        "device": _cpu() if on_cpu else devices[0].device_kind,
         "devices": len(devices),
         "processes": jax.process_count(),
         "cpu_cores": backend.cores(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "compiler_fault": compiler_faults.warning(),
+        **({} if on_cpu else {"driver": driver(devices[0].client.platform_version)}),
     }
+
+
+def driver(runtime: str) -> str:
+    """What an accelerator is driven by: its runtime, in one line, and of an NVIDIA GPU the driver's version."""
+    said = [" ".join(runtime.split())]
+    try:
+        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30)
+        said.append(f"driver {done.stdout.split()[0]}")
+    except (OSError, subprocess.SubprocessError, IndexError):
+        pass  # no GPU of NVIDIA's
+    return ", ".join(said)
 
 
 def _cpu() -> str:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from distill_jax import models
+from distill_jax import environment, models
 from distill_jax.dumps import dump_path, write_dumps
 from distill_jax.errors import InputError, RunError
 from experiments.accelerator import __main__ as main
@@ -383,6 +383,17 @@ def test_parts_end_in_order_and_leave_time_to_pack(tmp_path):
 def test_what_cannot_be_right_is_said(arguments, said):
     with pytest.raises(InputError, match=said):
         main.main(arguments)
+
+
+def test_a_result_says_what_drives_its_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert environment.driver("PJRT C API\nTFRT TPU v5 lite") == "PJRT C API TFRT TPU v5 lite"
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 570.124.06\n")
+    program.chmod(0o755)
+    assert environment.driver("cuda 12090") == "cuda 12090, driver 570.124.06"
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert environment.driver("cuda 12090") == "cuda 12090"
 
 
 @pytest.mark.slow

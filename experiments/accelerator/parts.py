@@ -1,5 +1,6 @@
 """The parts of a first look at an accelerator, each in a process of its own or as processes, and bounded in time."""
 
+import contextlib
 import dataclasses
 import functools
 import multiprocessing
@@ -114,6 +115,10 @@ def _speed(options: Options, command: str) -> None:
 
     backend.use_cores(16)
     said = environment(command)
+    with contextlib.suppress(ImportError):
+        from experiments.throughput import peer
+
+        said["versions"] |= peer.VERSIONS
     measure_all(Found(options.out / "speed.json", said), said, options.rehearse, say)
 
 
