@@ -87,14 +87,21 @@ class Predictor:
         orders = [np.arange(r.start, r.stop) for r in rows]
         if buckets is not None:
             orders = [order[np.argsort(buckets.bucket[order], kind="stable")] for order in orders]
-        parts = []
+        parts: list[np.ndarray] = []
+        under_way: jax.Array | None = None
         for start in range(0, most, local):
             # Past its last row a process repeats one: all must take part in every call.
             of_each = [order[start : start + local] for order in orders]
             chosen = np.concatenate([np.pad(o, (0, local - len(o)), constant_values=len(x) - 1) for o in of_each])
             length = None if buckets is None else buckets.lengths[buckets.bucket[chosen].max()]
             placed = place(self._mesh, chosen.astype(np.int32), BATCH)
-            parts.append(on_host(self.compiled(length)(variables, x, placed)))
+            logits = self.compiled(length)(variables, x, placed)
+            logits.copy_to_host_async()
+            if under_way is not None:  # fetched while the devices are at the next
+                parts.append(on_host(under_way))
+            under_way = logits
+        if under_way is not None:
+            parts.append(on_host(under_way))
         in_turn = np.concatenate(parts, axis=1)[:, : mine.stop - mine.start]
         if buckets is None:
             return in_turn, mine.start
