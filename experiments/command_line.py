@@ -5,9 +5,11 @@ import errno
 import io
 import json
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import tyro
@@ -95,6 +97,15 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         status = 1
     sys.stdout.flush()
     sys.exit(status)
+
+
+def stop_when_terminated() -> None:
+    """Makes SIGTERM an `Interrupted`, so that a command that has processes of its own ends these too."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise Interrupted(number, "stopped; the same command goes on from here")
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def _disk_is_full(error: BaseException) -> bool:

@@ -1,12 +1,14 @@
 """What the command says of itself, and how it ends on wrong input: one line, status 2, nothing written."""
 
+import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from command import SMALL, kill_when_there, run, start, write_npz
+from command import SMALL, kill_when_there, run, start, start_python, write_npz
 
 from distill_jax.errors import InputError
 from experiments import distill
@@ -146,3 +148,35 @@ def test_the_readme_commands_are_the_ones_that_exist():
             words = line.split("experiments.distill")[1].split("#")[0].split()
             if "--help" not in words and "--list" not in words:
                 distill.setting_from(words)
+
+
+def test_a_command_that_is_terminated_ends_its_own_processes(tmp_path):
+    code = """
+import multiprocessing
+import sys
+import time
+
+sys.path.insert(0, sys.argv.pop())
+from experiments import command_line
+
+
+def main(arguments):
+    command_line.stop_when_terminated()
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,), daemon=True)
+    process.start()
+    print(process.pid, flush=True)
+    process.join()
+
+
+if __name__ == "__main__":
+    command_line.run(main)
+"""
+    (tmp_path / "waits.py").write_text(code)
+    process = start_python([tmp_path / "waits.py", str(Path(__file__).parents[1])])
+    own = int(process.stdout.readline())
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert said.strip().splitlines()[-1] == "stopped; the same command goes on from here"
+    with pytest.raises(ProcessLookupError):
+        os.kill(own, 0)

@@ -8,15 +8,12 @@ time, and writes what it finds at once. This process itself uses no device.
 """
 
 import os
-import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from distill_jax.errors import InputError, RunError
-from distill_jax.interruption import Interrupted
 from experiments import command_line
 from experiments.accelerator.found import BEGUN, Found
 from experiments.accelerator.parts import PARTS, Options, Part, say
@@ -37,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
         _write_reference(options.reference, command)
         return
     _check(options)
-    signal.signal(signal.SIGTERM, _stop)
+    command_line.stop_when_terminated()
     ends = _deadlines(options)
     for name, carry_out in PARTS.items():
         if name in options.parts:
@@ -45,10 +42,6 @@ def main(arguments: Sequence[str]) -> None:
             say(f"{name}, until {(ends[name] - ends['begin']) / 60:.1f} min")
             carry_out(options, command, ends[name])
     _report(options)
-
-
-def _stop(number: int, _: FrameType | None) -> None:
-    raise Interrupted(number, "stopped; the same command goes on")
 
 
 def _check(options: Options) -> None:

@@ -64,6 +64,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     for name in options.chips:
         targets.target(name)
+    command_line.stop_when_terminated()
     environment = results.environment(f"{PROG} {' '.join(arguments)}".strip())
     kept = results.begin(options.json, environment)
     done = {(row["chip"], row["row"]) for row in kept}
@@ -126,6 +127,8 @@ def _compiled(todo: Sequence[tuple[str, str]], jobs: int | None, console: Consol
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():  # which would compile on for minutes
+                process.kill()
             raise
 
 
