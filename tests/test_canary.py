@@ -258,7 +258,7 @@ def check_step(kind: str, loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if loss == "one-hot":
         check_training(model, x, label, [[0.0]])
     else:  # half of it, with the teacher in the step
-        check_training(model, x, label, [[0.5]], model, first(drawn(model, x, 1).variables))
+        check_training(model, x, label, [[0.5]], evaluation(model, "cpu"), first(drawn(model, x, 1).variables))
 
 
 DEFAULT = {
