@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import sys
 import time
 import types
 from pathlib import Path
@@ -409,4 +408,3 @@ def test_the_whole_rehearsal(tmp_path):
     assert "as if for h100" in out
     assert len(list(tmp_path.iterdir())) <= 8
     assert all(path.stat().st_size <= 16 * 2**20 for path in tmp_path.iterdir())
-    assert sys.version_info >= (3, 11)

@@ -1,15 +1,12 @@
 """Commands of this project as processes with a bound on their time. Nothing here uses a device itself."""
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
-_ROOT = Path(__file__).parents[2]
 _TO_STOP = 60.0  # seconds for a training that was asked to stop to write its checkpoint
 
 
@@ -17,10 +14,7 @@ _TO_STOP = 60.0  # seconds for a training that was asked to stop to write its ch
 def started(module: str, arguments: Sequence[str], quiet: bool = False) -> Iterator[subprocess.Popen]:
     """`python -m module arguments`, which does not outlive the block."""
     output = subprocess.DEVNULL if quiet else None
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])}
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], env=environment, stdout=output, stderr=output
-    )
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=output, stderr=output)
     try:
         yield process
     finally:

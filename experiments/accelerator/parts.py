@@ -1,6 +1,5 @@
 """The parts of a first look at an accelerator, each in a process of its own or as processes, and bounded in time."""
 
-import contextlib
 import dataclasses
 import functools
 import multiprocessing
@@ -112,14 +111,16 @@ def _speed(options: Options, command: str) -> None:
     from distill_jax.environment import environment
     from experiments.accelerator.found import Found
     from experiments.accelerator.speed import measure_all
+    from experiments.throughput import pytorch
 
     backend.use_cores(16)
     said = environment(command)
-    with contextlib.suppress(ImportError):
-        from experiments.throughput import peer
-
+    peer, why = pytorch.find()
+    if peer is None:
+        say(f"without PyTorch{why}")
+    else:
         said["versions"] |= peer.VERSIONS
-    measure_all(Found(options.out / "speed.json", said), said, options.rehearse, say)
+    measure_all(Found(options.out / "speed.json", said), said, peer, options.rehearse, say)
 
 
 def _studies(options: Options, command: str, until: float) -> None:

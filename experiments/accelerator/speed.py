@@ -4,6 +4,7 @@ import collections
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -39,8 +40,18 @@ STAND_IN = "h100"  # on a CPU, of which no chip is known, so that a rehearsal sa
 _TOP = 10
 
 
-def measure_all(found: Found, environment: dict[str, Any], rehearsal: bool, say: Callable[[str], None]) -> None:
-    """Measures the rows that are not there yet, and keeps each as soon as it is there."""
+def measure_all(
+    found: Found, environment: dict[str, Any], peer: ModuleType | None, rehearsal: bool, say: Callable[[str], None]
+) -> None:
+    """Measures the rows that are not there yet, and keeps each as soon as it is there.
+
+    Args:
+      found: the part's file.
+      environment: on what this is measured.
+      peer: of `pytorch.find`.
+      rehearsal: a few small rows.
+      say: called with lines for a person.
+    """
     kind = jax.devices()[0].device_kind
     chip = of_device(kind) or (CHIPS[STAND_IN] if jax.default_backend() == "cpu" else None)
     if chip is None:
@@ -50,7 +61,7 @@ def measure_all(found: Found, environment: dict[str, Any], rehearsal: bool, say:
     for number, row in enumerate(rows, 1):
         if not found.begin(row.name):
             continue
-        peers = _peers(number <= _COMPILED and not rehearsal)
+        peers = None if peer is None else peer.Peers(number <= _COMPILED and not rehearsal)
         with tempfile.TemporaryDirectory() as folder:
             mine, program = ours.prepare(row, Path(folder))
             assert program is not None
@@ -58,6 +69,8 @@ def measure_all(found: Found, environment: dict[str, Any], rehearsal: bool, say:
             often = (2, 0.1) if rehearsal else (3, 0.5)
             said = measure_prepared(row, mine, program, roofs, peers, *often, Path(folder), environment)
         del said["environment"]
+        for note in [] if peers is None else peers.notes:
+            say(note)
         if predicted:
             said |= predicted | {
                 "measured_by_predicted": said["seconds_a_step"] / predicted["predicted_seconds_a_step"]
@@ -74,15 +87,6 @@ def line(said: dict[str, Any]) -> str:
         as_if = "" if said["chip_is_this"] else f", as if for {said['chip']}"
         predicted = f" (at least {1000 * said['predicted_seconds_a_step']:.3g} predicted{as_if})"
     return f"{said['row']}: {1000 * said['seconds_a_step']:.3g} ms a step{predicted}{beside}"
-
-
-def _peers(compiled: bool) -> Any:
-    """PyTorch, where it is installed and can use this device."""
-    try:
-        from experiments.throughput import peer
-    except ImportError:
-        return None
-    return None if peer.comparable() or jax.device_count() > 1 else peer.Peers(compiled)
 
 
 def _compared(row: Row, program: ours.Program, chip: Chip, run: Callable[[], None]) -> dict[str, Any]:

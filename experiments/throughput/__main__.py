@@ -131,25 +131,17 @@ def _chosen(options: Options) -> list[Any]:
 
 def _sides(options: Options, console: Console, command: str) -> tuple[dict[str, Any], Any]:
     """On what this is measured, and the peers, with a line on each that is missing."""
-    import jax
-
     from distill_jax.environment import environment
+    from experiments.throughput import pytorch
 
     said, peers = environment(command), None
-    if options.peer and jax.default_backend() != "cpu" and jax.device_count() > 1:
-        console.print(f"without PyTorch: it would use one device of the {jax.device_count()}")
-    elif options.peer:
-        try:
-            from experiments.throughput import peer
-        except ImportError:
-            console.print("without PyTorch, which is not installed: pip install 'distill-jax[bench]'", markup=False)
+    if options.peer:
+        peer, why = pytorch.find()
+        if peer is None:
+            console.print(f"without PyTorch{why}", soft_wrap=True, markup=False)
         else:
-            why = peer.comparable()
-            if why is None:
-                peers = peer.Peers(options.compiled_peer)
-                said["versions"] |= peer.VERSIONS
-            else:
-                console.print(f"without PyTorch: {why}", soft_wrap=True)
+            peers = peer.Peers(options.compiled_peer)
+            said["versions"] |= peer.VERSIONS
     return said, peers
 
 
