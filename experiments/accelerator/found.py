@@ -11,6 +11,11 @@ from experiments.resumed import SAME, require_same
 BEGUN = {"state": "begun"}
 
 
+def failure(error: Exception) -> str:
+    """An error as a piece has it, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
 class Found:
     """The pieces of a part by name.
 

@@ -75,7 +75,7 @@ def _same(options: Options, command: str) -> None:
     from distill_jax import backend
     from distill_jax.environment import environment
     from experiments.accelerator.checks import checks
-    from experiments.accelerator.found import Found
+    from experiments.accelerator.found import Found, failure
     from experiments.accelerator.networks import BATCH
 
     backend.use_cores(BATCH)
@@ -85,7 +85,7 @@ def _same(options: Options, command: str) -> None:
             try:
                 piece = of()
             except Exception as error:  # what one accelerator cannot do must not cost the other checks
-                piece = {"passed": False, "why": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+                piece = {"passed": False, "why": failure(error)}
             found.write(check, piece)
             say(line(check, piece))
 

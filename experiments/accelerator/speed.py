@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from experiments.accelerator.found import Found
+from experiments.accelerator.found import Found, failure
 from experiments.accelerator.profile import seconds_by_instruction
 from experiments.compiled.chips import CHIPS, Chip, of_device
 from experiments.compiled.prediction import describe
@@ -98,7 +98,7 @@ def _compared(row: Row, program: ours.Program, chip: Chip, run: Callable[[], Non
     try:
         profiled, why_not = seconds_by_instruction(run), None
     except Exception as error:  # a driver that lets nobody profile is to cost no measurement
-        profiled, why_not = {}, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        profiled, why_not = {}, failure(error)
     for name, spent in profiled.items():
         if name in parts:
             seconds[parts[name]] += spent

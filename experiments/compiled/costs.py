@@ -140,18 +140,18 @@ def _products(module: Module, instruction: Instruction) -> list[_Product]:
     found = []
     for i in within:
         if i.opcode == "convolution":
-            work = _convolution(module, i, i.arrays[0], i.operands[1]), i.arrays[0].size
+            work = _convolution(module, i, i.arrays[0], i.operands[1])
         elif i.opcode == "dot":
             contracted = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", i.attributes)
-            work = _product(module, i, contracted[1] if contracted else ""), i.arrays[0].size
+            work = _product(module, i, contracted[1] if contracted else "")
         elif i.target.startswith("__cudnn$conv"):
             work = _cudnn(module, i)
         elif i.target.startswith("__cublas"):
             contracted = re.search(r'"lhs_contracting_dimensions":\[([^\]]*)\]', i.attributes)
-            work = _product(module, i, contracted[1] if contracted else ""), i.arrays[0].size
+            work = _product(module, i, contracted[1] if contracted else "")
         else:
             continue
-        found.append(_Product(*work, _precision(module, i)))
+        found.append(_Product(work, i.arrays[0].size, _precision(module, i)))
     return found
 
 
@@ -180,7 +180,7 @@ def _convolution(module: Module, instruction: Instruction, result: Array, kernel
     return 2.0 * result.size * channels * positions / zeros
 
 
-def _cudnn(module: Module, instruction: Instruction) -> tuple[float, int]:
+def _cudnn(module: Module, instruction: Instruction) -> float:
     """Of a call of cuDNN: the convolution that it is, or whose gradient it gives."""
     first, second = (module.instructions[name].arrays[0] for name in instruction.operands[:2])
     if instruction.target == "__cudnn$convBackwardFilter":
@@ -192,7 +192,7 @@ def _cudnn(module: Module, instruction: Instruction) -> tuple[float, int]:
     labels = re.search(r"dim_labels=\w+_(\w+)->", instruction.attributes)
     assert labels is not None
     terms = math.prod(n for n, label in zip(kernel.shape, labels[1], strict=True) if label != "o")
-    return 2.0 * result.size * terms, instruction.arrays[0].size
+    return 2.0 * result.size * terms
 
 
 def _traffic(module: Module, instruction: Instruction) -> float:
