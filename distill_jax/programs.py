@@ -74,7 +74,7 @@ class Programs:
         precision = setting.train.precision
         self.dtype = jnp.dtype(precision)
         own = setting.teacher if role == "teacher" else setting.student
-        self.model = build_for(dataset, own, precision, f"--{role}")
+        self.model = build_for(dataset, own, precision, f"--{role}", setting.train.norm_examples)
         # Of lower precision than float32 is what is trained, while it is trained; what is measured and taught is not.
         of_students = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
         platform = jax.default_backend() if target is None else target.platform

@@ -185,6 +185,10 @@ class TrainSetting:
     """Passes over the training data; the last incomplete batch of a pass is dropped."""
     batch_size: int = 128
     """Examples a step, over all devices together."""
+    norm_examples: int | None = None
+    """Examples of which batch normalisation takes statistics together in training: each so many of a batch have their
+    own, and what evaluation uses follows their mean. A divisor of --batch-size; where it divides what a device has of
+    the batch, no layer waits for other devices [default: the whole batch, over all devices]."""
     length_buckets: int = 4
     """texts: batches are of texts of like length and cut to the shortest of so many lengths, evenly spaced up to
     --length, that holds them; each is compiled. With 1 batches are drawn from all texts and are --length long."""
@@ -271,6 +275,8 @@ def identity(setting: Setting) -> dict[str, Any]:
         del data["length"], data["truncation"], fields["train"]["length_buckets"]
     if setting.data.test_examples is None:
         del data["test_examples"]  # so that studies older than this field keep their names
+    if setting.train.norm_examples is None:
+        del fields["train"]["norm_examples"]  # likewise
     return json.loads(json.dumps(fields))
 
 
@@ -342,6 +348,13 @@ def validate(setting: Setting) -> None:
     require(optimizer.weight_decay >= 0, "--weight-decay", optimizer.weight_decay, "0 or more")
     require(0 < train.epochs < float("inf"), "--epochs", train.epochs, "positive")
     require(train.batch_size >= 1, "--batch-size", train.batch_size, "1 or more")
+    of_norm = train.norm_examples
+    require(
+        of_norm is None or (of_norm >= 2 and train.batch_size % of_norm == 0),
+        "--norm-examples",
+        of_norm,
+        f"2 or more, and a divisor of --batch-size {train.batch_size}",
+    )
     require(train.length_buckets >= 1, "--length-buckets", train.length_buckets, "1 or more")
     shares = " ".join(map(str, train.snapshots))
     require(all(0 < s <= 1 for s in train.snapshots), "--snapshots", shares, "shares of training in (0, 1]")

@@ -61,6 +61,12 @@ class Study:
             pretrained.read(network, self._networks[role], f"--{role}")
             for population in self._split(role, self._members(role)):
                 check_batch(setting.train.batch_size, mesh_of(network.name, shape(population)))
+        of_norm, names = setting.train.norm_examples, [getattr(setting, role).name for role in self._networks]
+        if of_norm is not None and all(kind(name) != "convolutional" for name in names):
+            raise InputError(
+                f"--norm-examples {of_norm}: must be left out, since neither network has batch normalisation: "
+                + ", ".join(names)
+            )
         if of_teachers(setting) == "outcomes":
             limit = backend.memory_limit(setting.run.memory_gib)
             need = outcomes.table_bytes(self.dataset, setting.data.augment)

@@ -60,6 +60,11 @@ def test_wrong_input_ends_with_status_2_and_no_traceback(tmp_path):
     err = run(["--temperature", "-1", "--workdir", tmp_path / "work"], status=2)
     assert err == "error: --temperature -1.0: must be positive\n"
     assert not (tmp_path / "work").exists()
+    with pytest.raises(
+        InputError, match=r"^--norm-examples 64: must be left out, since neither network has .*: mlp, mlp$"
+    ):
+        distill.main(["--norm-examples", "64", "--workdir", str(tmp_path / "work")])
+    assert not (tmp_path / "work").exists()
 
 
 def test_a_work_directory_of_another_setting_is_left_alone(npz, tmp_path):

@@ -33,6 +33,8 @@ def test_a_study_is_named_as_before_fields_that_it_does_not_use():
     assert digest(identity(Setting())) == "7c875e9cab63"
     assert "test_examples" not in identity(Setting())["data"]
     assert identity(changed(data={"test_examples": 100}))["data"]["test_examples"] == 100
+    assert "norm_examples" not in identity(Setting())["train"]
+    assert identity(changed(train={"norm_examples": 32}))["train"]["norm_examples"] == 32
 
 
 def test_a_teacher_does_not_depend_on_its_students():
@@ -61,6 +63,8 @@ def test_differences_are_named():
         ({"optimizer": {"weight_decay": -1.0}}, "--weight-decay -1.0"),
         ({"train": {"epochs": 0}}, "--epochs 0"),
         ({"train": {"batch_size": 0}}, "--batch-size 0"),
+        ({"train": {"norm_examples": 48}}, "--norm-examples 48: must be 2 or more, and a divisor of --batch-size 128"),
+        ({"train": {"norm_examples": 1}}, "--norm-examples 1"),
         ({"train": {"snapshots": (0.0, 0.5)}}, "--snapshots 0.0 0.5"),
         ({"run": {"seeds": 0}}, "--seeds 0"),
         ({"run": {"steps_per_dispatch": 0}}, "--steps-per-dispatch 0"),

@@ -81,6 +81,23 @@ def test_one_device_and_four_train_the_same(tmp_path, monkeypatch, network):
     close(*results)
 
 
+@pytest.mark.parametrize("norm_examples", [2, 4])
+def test_statistics_of_parts_of_a_batch_are_the_same_on_any_devices_and_need_not_cross_them(
+    tmp_path, monkeypatch, norm_examples
+):
+    small = setting(tmp_path, "resnet", train={"norm_examples": norm_examples})
+    members, losses, exchanged = [Member("teacher", 0)], [], 0
+    for devices in (1, 4):  # 8 or 2 of a batch on each
+        with monkeypatch.context() as patched:
+            on_devices(patched, devices)
+            trainer = Trainer(small, dataset(), "teacher")
+            losses.append(advance(trainer, members, steps=4)[1])
+            exchanged = len(re.findall(r"all-(?:reduce|gather|to-all)\(", trainer.programs[False, 1].as_text()))
+    close(*losses)
+    # Where a device has but a part of what they are over, each of 7 norms' sums are awaited, forward and backward.
+    assert exchanged == 1 if norm_examples == 2 else exchanged >= 14
+
+
 @pytest.mark.parametrize(
     ("population", "shared", "alone"),
     [((1, 1), (1, 1, 4), (1, 1, 1)), ((3, 1), (1, 1, 4), (3, 1, 1)), ((2, 2), (2, 2, 1), (2, 2, 1))],

@@ -39,9 +39,12 @@ def first_positions(setting: ModelSetting, input_shape: tuple[int, ...]) -> int:
     return math.prod(-(-side // stride) for side in input_shape[:2])
 
 
-def build_for(dataset: Dataset, setting: ModelSetting, precision: str, option: str) -> nn.Module:
+def build_for(
+    dataset: Dataset, setting: ModelSetting, precision: str, option: str, norm_examples: int | None = None
+) -> nn.Module:
     """`build_model` for the examples of a data set."""
-    return build_model(setting, dataset.num_classes, dataset.input_shape, precision, option, dataset.vocabulary)
+    of = dataset.num_classes, dataset.input_shape
+    return build_model(setting, *of, precision, option, dataset.vocabulary, norm_examples)
 
 
 def build_model(
@@ -51,6 +54,7 @@ def build_model(
     precision: str = "float32",
     option: str = "--model",
     vocabulary: Vocabulary | None = None,
+    norm_examples: int | None = None,
 ) -> nn.Module:
     """The network that a setting asks for.
 
@@ -61,6 +65,7 @@ def build_model(
       precision: 'float32' or 'bfloat16', of activations and products; see `layers`.
       option: prefix of the command-line options that `setting` came from, to be named in an error.
       vocabulary: of texts; None where the data are none.
+      norm_examples: of which batch normalisation takes statistics together in training, see `normalisation.BatchNorm`.
 
     Raises:
       InputError: there is no such network, or not for such inputs.
@@ -78,15 +83,15 @@ def build_model(
         case "roberta":
             return build_roberta(setting.roberta, num_classes, input_shape[0], vocabulary, dtype, f"{option}.roberta")
         case "resnet-cifar":
-            return ResNetCIFAR(setting.depth, setting.block, setting.width, num_classes, dtype, option)
+            return ResNetCIFAR(setting.depth, setting.block, setting.width, num_classes, dtype, norm_examples, option)
         case "resnet18":
-            return ResNet18(num_classes, dtype=dtype)
+            return ResNet18(num_classes, dtype=dtype, norm_examples=norm_examples)
         case "resnet50":
-            return ResNet50(num_classes, dtype=dtype)
+            return ResNet50(num_classes, dtype=dtype, norm_examples=norm_examples)
         case "mobilenet-v2":
             if not 0 < setting.multiplier < math.inf:
                 raise InputError(f"{option}.multiplier {setting.multiplier}: must be positive and finite")
-            return MobileNetV2(num_classes, setting.multiplier, setting.strides, dtype)
+            return MobileNetV2(num_classes, setting.multiplier, setting.strides, dtype, norm_examples)
         case "mlp":
             if min(setting.hidden, default=1) <= 0:
                 sizes = " ".join(map(str, setting.hidden))

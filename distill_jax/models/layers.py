@@ -121,13 +121,16 @@ def pointwise(
     return jnp.matmul(x[:, :: window_strides[0], :: window_strides[1]], kernel[0, 0], precision=precision)
 
 
-def batch_norm(train: bool, *, activation: Activation = "none", dtype: Any = jnp.float32, name: str) -> BatchNorm:
-    """Batch normalisation and activation, momentum 0.9 and epsilon 1e-5, with float32 statistics over the whole batch.
+def batch_norm(
+    train: bool, examples: int | None, *, activation: Activation = "none", dtype: Any = jnp.float32, name: str
+) -> BatchNorm:
+    """Batch normalisation and activation, momentum 0.9 and epsilon 1e-5, with float32 statistics.
 
-    Under jit the batch is the global one, however it is sharded: statistics do not depend on the number of
-    devices. Running variances are of the biased estimate (PyTorch's are of the unbiased one).
+    They are of the whole batch, or of each so many `examples` of it. Under jit the batch is the global one, however it
+    is sharded: statistics do not depend on the number of devices. Running variances are of the biased estimate
+    (PyTorch's are of the unbiased one).
     """
-    return BatchNorm(not train, activation, dtype, name=name)
+    return BatchNorm(not train, activation, dtype, examples=examples, name=name)
 
 
 def head(num_classes: int, use_bias: bool = True) -> nn.Dense:

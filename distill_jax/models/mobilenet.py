@@ -34,12 +34,14 @@ class InvertedResidual(nn.Module):
       expansion: factor of the channels within; 1 has no 1x1 expansion.
       stride: of the depthwise convolution. The input is added where the shape does not change.
       dtype: of the activations.
+      norm_examples: see `normalisation.BatchNorm.examples`.
     """
 
     features: int
     expansion: int
     stride: int
     dtype: Any = jnp.float32
+    norm_examples: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -49,11 +51,11 @@ class InvertedResidual(nn.Module):
         y = x
         if self.expansion != 1:
             y = conv(within, 1, dtype=self.dtype, name="expand_conv")(y)
-            y = batch_norm(train, activation="relu6", dtype=self.dtype, name="expand_norm")(y)
+            y = batch_norm(train, self.norm_examples, activation="relu6", dtype=self.dtype, name="expand_norm")(y)
         y = conv(within, 3, self.stride, groups=within, dtype=self.dtype, name="depthwise_conv")(y)
-        y = batch_norm(train, activation="relu6", dtype=self.dtype, name="depthwise_norm")(y)
+        y = batch_norm(train, self.norm_examples, activation="relu6", dtype=self.dtype, name="depthwise_norm")(y)
         y = conv(self.features, 1, dtype=self.dtype, name="project_conv")(y)
-        y = batch_norm(train, dtype=self.dtype, name="project_norm")(y)
+        y = batch_norm(train, self.norm_examples, dtype=self.dtype, name="project_norm")(y)
         return x + y if self.stride == 1 and channels == self.features else y
 
 
@@ -69,19 +71,21 @@ class MobileNetV2(nn.Module):
       strides: 'imagenet', table 2's, reduces by 32 whatever the size (a 32x32 image ends at one position);
         'cifar' reduces by 8: the stem and the first stage of stride 2 have stride 1.
       dtype: of the activations.
+      norm_examples: see `normalisation.BatchNorm.examples`.
     """
 
     num_classes: int
     multiplier: float = 1.0
     strides: Literal["imagenet", "cifar"] = "imagenet"
     dtype: Any = jnp.float32
+    norm_examples: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Logits of normalised images."""
         whole = self.strides == "imagenet"
         x = conv(divisible_by_8(32 * self.multiplier), 3, 2 if whole else 1, dtype=self.dtype, name="stem_conv")(x)
-        x = batch_norm(train, activation="relu6", dtype=self.dtype, name="stem_norm")(x)
+        x = batch_norm(train, self.norm_examples, activation="relu6", dtype=self.dtype, name="stem_norm")(x)
         for stage, (expansion, channels, units, stride) in enumerate(_STAGES):
             if stage == 1 and not whole:
                 stride = 1
@@ -91,9 +95,10 @@ class MobileNetV2(nn.Module):
                     expansion,
                     stride if unit == 0 else 1,
                     dtype=self.dtype,
+                    norm_examples=self.norm_examples,
                     name=f"stage{stage + 1}_unit{unit + 1}",
                 )(x, train)
         last = divisible_by_8(1280 * max(1.0, self.multiplier))
         x = conv(last, 1, dtype=self.dtype, name="last_conv")(x)
-        x = batch_norm(train, activation="relu6", dtype=self.dtype, name="last_norm")(x)
+        x = batch_norm(train, self.norm_examples, activation="relu6", dtype=self.dtype, name="last_norm")(x)
         return head(self.num_classes)(mean_over_positions(x))

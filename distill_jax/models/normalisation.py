@@ -29,6 +29,9 @@ class BatchNorm(nn.Module):
       dtype: of the result.
       momentum: of the running statistics.
       epsilon: added to the variance.
+      examples: of which statistics are taken together, a divisor of the batch: each so many, in order, have their own
+        (Hoffer et al., 2017, https://arxiv.org/abs/1705.08741, algorithm 1), and running statistics follow their mean.
+        None for the whole batch.
     """
 
     use_running_average: bool
@@ -36,6 +39,7 @@ class BatchNorm(nn.Module):
     dtype: Any = jnp.float32
     momentum: float = 0.9
     epsilon: float = 1e-5
+    examples: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -49,7 +53,15 @@ class BatchNorm(nn.Module):
             inverse = jax.lax.rsqrt(running_var.value + self.epsilon)
             y = _affine(x, scale, bias, running_mean.value, inverse)
             return _activated(y, self.activation).astype(self.dtype)
-        y, mean, var = _normalised(x, scale, bias, self.epsilon, self.activation, jnp.dtype(self.dtype))
+
+        def normalised(of: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+            return _normalised(of, scale, bias, self.epsilon, self.activation, jnp.dtype(self.dtype))
+
+        if self.examples is None:
+            y, mean, var = normalised(x)
+        else:
+            y, means, variances = jax.vmap(normalised)(x.reshape(-1, self.examples, *x.shape[1:]))
+            y, mean, var = y.reshape(x.shape), jnp.mean(means, 0), jnp.mean(variances, 0)
         if not self.is_initializing():
             for running, now in ((running_mean, mean), (running_var, var)):
                 running.value = self.momentum * running.value + (1 - self.momentum) * now

@@ -65,6 +65,7 @@ class ResidualUnit(nn.Module):
       stride: of the (first) 3x3 convolution, of 'keras' of the first 1x1 one.
       activated: the input has been normalised and rectified already (the first unit of a network).
       dtype: of the activations.
+      norm_examples: see `normalisation.BatchNorm.examples`.
     """
 
     block: Block
@@ -73,13 +74,14 @@ class ResidualUnit(nn.Module):
     stride: int = 1
     activated: bool = False
     dtype: Any = jnp.float32
+    norm_examples: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """The unit's output, of type `dtype`."""
 
         def activate(y: jax.Array, name: str) -> jax.Array:
-            return batch_norm(train, activation="relu", dtype=self.dtype, name=name)(y)
+            return batch_norm(train, self.norm_examples, activation="relu", dtype=self.dtype, name=name)(y)
 
         def layer(y: jax.Array, features: int, kernel: int, stride: int, name: str) -> jax.Array:
             return conv(features, kernel, stride, bias=self.block == "keras", dtype=self.dtype, name=name)(y)
@@ -110,6 +112,7 @@ class ResNet(nn.Module):
       stem: 'small' is a 3x3 convolution of stride 1, for images of up to about 64 pixels a side; 'imagenet'
         is a 7x7 convolution of stride 2 and a 3x3 maximum of stride 2, for 224.
       dtype: of the activations.
+      norm_examples: see `normalisation.BatchNorm.examples`.
     """
 
     num_classes: int
@@ -118,13 +121,14 @@ class ResNet(nn.Module):
     width: int
     stem: Literal["small", "imagenet"] = "small"
     dtype: Any = jnp.float32
+    norm_examples: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Logits of normalised images."""
         kernel, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
         x = conv(self.width, kernel, stride, bias=self.block == "keras", dtype=self.dtype, name="stem_conv")(x)
-        x = batch_norm(train, activation="relu", dtype=self.dtype, name="stem_norm")(x)
+        x = batch_norm(train, self.norm_examples, activation="relu", dtype=self.dtype, name="stem_norm")(x)
         if self.stem == "imagenet":
             x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
         for stage, size in enumerate(self.stage_sizes):
@@ -135,9 +139,10 @@ class ResNet(nn.Module):
                     stride=2 if stage > 0 and unit == 0 else 1,
                     activated=stage == 0 and unit == 0,
                     dtype=self.dtype,
+                    norm_examples=self.norm_examples,
                     name=f"stage{stage + 1}_unit{unit + 1}",
                 )(x, train)
-        x = batch_norm(train, activation="relu", dtype=self.dtype, name="final_norm")(x)
+        x = batch_norm(train, self.norm_examples, activation="relu", dtype=self.dtype, name="final_norm")(x)
         return head(self.num_classes)(mean_over_positions(x))
 
 
@@ -147,6 +152,7 @@ def ResNetCIFAR(
     width: int,
     num_classes: int,
     dtype: Any = jnp.float32,
+    norm_examples: int | None = None,
     option: str = "--model",
 ) -> ResNet:
     """The three-stage family for small images (He et al. 2016, section 4; He et al. 2015, section 4.2).
@@ -157,6 +163,7 @@ def ResNetCIFAR(
       width: of the first stage, 16 in the paper.
       num_classes: number of logits.
       dtype: of the activations.
+      norm_examples: see `normalisation.BatchNorm.examples`.
       option: prefix of the command-line options to be named in an error.
 
     Raises:
@@ -172,19 +179,29 @@ def ResNetCIFAR(
         raise InputError(
             f"{option}.depth {depth}: with {block} blocks the depth is {layers}n+2; the nearest are {right}"
         )
-    return ResNet(num_classes, (units,) * 3, block, width, dtype=dtype)
+    return ResNet(num_classes, (units,) * 3, block, width, dtype=dtype, norm_examples=norm_examples)
 
 
-def ResNet18(num_classes: int, stem: Literal["small", "imagenet"] = "small", dtype: Any = jnp.float32) -> ResNet:
+def ResNet18(
+    num_classes: int,
+    stem: Literal["small", "imagenet"] = "small",
+    dtype: Any = jnp.float32,
+    norm_examples: int | None = None,
+) -> ResNet:
     """Four stages of two basic units (He et al. 2015, table 1), pre-activation; stem as in `ResNet50`."""
-    return ResNet(num_classes, (2, 2, 2, 2), "basic", 64, stem, dtype)
+    return ResNet(num_classes, (2, 2, 2, 2), "basic", 64, stem, dtype, norm_examples)
 
 
-def ResNet50(num_classes: int, stem: Literal["small", "imagenet"] = "small", dtype: Any = jnp.float32) -> ResNet:
+def ResNet50(
+    num_classes: int,
+    stem: Literal["small", "imagenet"] = "small",
+    dtype: Any = jnp.float32,
+    norm_examples: int | None = None,
+) -> ResNet:
     """Four stages of 3, 4, 6, 3 bottlenecks (He et al. 2015, table 1), pre-activation.
 
     The stem is 'small' by default: a 64x64 image then ends at 8x8 positions, as a 224x224 one ends at 7x7
     after the 'imagenet' stem, with which it would end at 2x2 and be 16x16 already in the first stage. It
     costs 16 times the arithmetic of the 'imagenet' stem on the same image.
     """
-    return ResNet(num_classes, (3, 4, 6, 3), "bottleneck", 64, stem, dtype)
+    return ResNet(num_classes, (3, 4, 6, 3), "bottleneck", 64, stem, dtype, norm_examples)

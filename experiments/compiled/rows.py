@@ -14,6 +14,9 @@ from experiments.throughput.grid import NETWORKS, Row, rows
 from experiments.throughput.ours import setting_of
 
 ALL = "kd-all-outcomes"
+# Of so many chips with so many images each, batch normalisation over all of these, or over those of each chip.
+SCALED, CHIPS, OF_EACH = "cifar-resnet20", 16, (64, 128, 1024)
+BY_CHIP = "one-hot-norms-of-"
 
 
 def programs() -> dict[str, Callable[[], Program]]:
@@ -21,17 +24,22 @@ def programs() -> dict[str, Callable[[], Program]]:
     grid = [row for row in rows("accelerator") if row.kind != "dump"]
     # Beside them distilled rows whose teacher's logits are there for all outcomes of augmentation.
     also = [dataclasses.replace(row, kind=ALL) for row in grid if row.kind == "kd" and NETWORKS[row.network].augments]
-    found = {row.name: functools.partial(of_row, row) for row in (*grid, *also)}
+    shared = [Row(SCALED, kind, "bfloat16", CHIPS * n, 1) for n in OF_EACH for kind in ("one-hot", f"{BY_CHIP}{n}")]
+    found = {row.name: functools.partial(of_row, row) for row in (*grid, *also, *shared)}
     return dict(sorted(found.items())) | studies.programs()
 
 
 def of_row(row: Row) -> Program:
     """The program of a row of the grid."""
-    kind = {"evaluate": "evaluate", "one-hot": "train without teacher"}.get(row.kind, "train")
-    role = "teacher" if row.kind == "evaluate" else "student"
-    setting = setting_of(dataclasses.replace(row, kind="kd") if row.kind == ALL else row)
+    of_norm = row.kind.removeprefix(BY_CHIP) if row.kind.startswith(BY_CHIP) else None
+    plain = "kd" if row.kind == ALL else "one-hot" if of_norm else row.kind
+    kind = {"evaluate": "evaluate", "one-hot": "train without teacher"}.get(plain, "train")
+    role = "teacher" if plain == "evaluate" else "student"
+    setting = setting_of(dataclasses.replace(row, kind=plain))
     if row.kind == ALL:
         setting = changed(setting, run={"teacher_logits": "all-outcomes"})
+    if of_norm:
+        setting = changed(setting, train={"norm_examples": int(of_norm)})
     return Program(row.name, setting, shapes_alone(row.network), role, (row.population, 1), kind)
 
 

@@ -31,8 +31,8 @@ def flax_s(train, activation, dtype=jnp.float32):
     return apply
 
 
-def ours(train, activation, dtype=jnp.float32):
-    layer = BatchNorm(not train, activation, dtype)
+def ours(train, activation, dtype=jnp.float32, examples=None):
+    layer = BatchNorm(not train, activation, dtype, examples=examples)
     return lambda variables, x: layer.apply(variables, x, mutable=["batch_stats"])
 
 
@@ -97,6 +97,32 @@ def test_mapped_over_members_each_has_statistics_of_its_own():
     for member, of_one in enumerate(many):
         alone = ours(True, "relu")(variables, of_one)
         jax.tree.map(lambda a, b, m=member: np.testing.assert_allclose(a[m], b, rtol=1e-5, atol=1e-5), together, alone)
+
+
+@pytest.mark.usefixtures("_sums")
+def test_groups_of_a_batch_have_statistics_of_their_own():
+    x, variables, weight = inputs()
+
+    def results(examples):
+        def loss(params, x, weight):
+            y, updated = ours(True, "relu", examples=examples)({**variables, "params": params}, x)
+            return jnp.sum(weight * y), (y, updated)
+
+        of = jax.value_and_grad(loss, (0, 1), has_aux=True)
+        return lambda x, weight: jax.tree.leaves(of(variables["params"], x, weight))
+
+    loss, y, mean, var, bias, scale, x_gradient = results(4)(x, weight)
+    alone = [results(None)(x[i : i + 4], weight[i : i + 4]) for i in range(0, 16, 4)]
+    losses, ys, means, variances, biases, scales, x_gradients = zip(*alone, strict=True)
+    for together, of_groups in ((y, ys), (x_gradient, x_gradients)):
+        np.testing.assert_allclose(together, jnp.concatenate(of_groups), rtol=1e-5, atol=1e-5)
+    for together, of_groups in ((loss, losses), (bias, biases), (scale, scales)):
+        np.testing.assert_allclose(together, sum(of_groups), rtol=1e-5, atol=1e-4)
+    for together, of_groups in ((mean, means), (var, variances)):
+        np.testing.assert_allclose(together, sum(of_groups) / 4, rtol=1e-5)
+    jax.tree.map(np.testing.assert_array_equal, results(16)(x, weight), results(None)(x, weight))
+    evaluated = [ours(False, "relu", examples=examples)(variables, x)[0] for examples in (4, None)]
+    np.testing.assert_array_equal(*evaluated)
 
 
 def test_without_variance_nothing_is_divided_by_zero():
