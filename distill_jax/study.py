@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import json
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -16,9 +17,11 @@ import compiler_faults
 from distill_jax import backend, outcomes, processes, sweep, workdir
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
+from distill_jax.data.tokens import save_tokenizer
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.environment import commit
 from distill_jax.errors import InputError
+from distill_jax.files import write_text
 from distill_jax.length import Length
 from distill_jax.models import build_for, huggingface, kind, pretrained
 from distill_jax.models.evaluation import evaluation
@@ -50,6 +53,8 @@ class Study:
         if (warning := compiler_faults.warning()) is not None:
             console.print(f"warning: {warning}", markup=False, soft_wrap=True)
         self.dataset = load_dataset(setting.data)
+        for note in self.dataset.notes:
+            console.print(f"data: {note}", markup=False, highlight=False, soft_wrap=True)
         examples = len(self.dataset.train.label)
         self.length = Length.of(setting, examples)
         validate_on_data(setting, examples, len(self.dataset.test.label), self.length.total_steps)
@@ -92,13 +97,23 @@ class Study:
         Raises:
           RunError, InputError, Interrupted: as `train.train`.
         """
-        for role, model in self._networks.items():
-            if isinstance(model, Roberta) and processes.is_first():  # for `experiments.export`
-                huggingface.write_config(workdir.network_folder(self.setting.run.workdir, role), model)
+        if processes.is_first():
+            self._describe()
         precision = "highest" if self.setting.train.precision == "float32" else "default"
         with jax.default_matmul_precision(precision):
             for role in ("teacher", "student"):
                 self._train(role)
+
+    def _describe(self) -> None:
+        """Writes what the classes are called, and what `experiments.export` needs to know of RoBERTas."""
+        folder, names = self.setting.run.workdir, self.dataset.names
+        if names is not None:
+            write_text(workdir.classes_file(folder), json.dumps(names, indent=1, ensure_ascii=False) + "\n")
+        for role, model in self._networks.items():
+            if isinstance(model, Roberta):
+                huggingface.write_config(workdir.network_folder(folder, role), model, names)
+        if self.dataset.vocabulary is not None:
+            save_tokenizer(self.setting.data, workdir.tokenizer_folder(folder))
 
     @property
     def students(self) -> list[Member]:

@@ -76,6 +76,16 @@ def network_folder(workdir: Path, role: str) -> Path:
     return workdir / "networks" / role
 
 
+def tokenizer_folder(workdir: Path) -> Path:
+    """Where the tokenizer of a study of texts is kept, as transformers saves it."""
+    return workdir / "networks" / "tokenizer"
+
+
+def classes_file(workdir: Path) -> Path:
+    """Where the classes' names are kept, a JSON list by number, if they are others than these numbers."""
+    return workdir / "classes.json"
+
+
 def fitting(workdir: Path, role: str, most: int, limit: float) -> int:
     """How many members to train at once: `most`, or what was found to fit into `limit` bytes of a device."""
     place = workdir / "runs" / f"fitting-{role}.json"

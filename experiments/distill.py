@@ -17,7 +17,7 @@ from distill_jax import processes
 from distill_jax.errors import InputError
 from distill_jax.setting import Setting
 from experiments import command_line
-from experiments.presets import PRESETS
+from experiments.presets import PRESETS, preset_for
 
 PROG = "python -m experiments.distill"
 
@@ -25,15 +25,17 @@ PROG = "python -m experiments.distill"
 def setting_from(arguments: Sequence[str]) -> Setting:
     """The setting that a command line names: a preset with fields replaced.
 
-    Where no preset is named it is 'own-data' for an .npz file, else 'digits'.
+    Where none is named it is `presets.preset_for` the data that are, and 'digits' where no data are named either.
 
     Raises:
       InputError: an unknown preset or field, or a value of the wrong type.
     """
     rest = list(arguments)
-    name = "own-data" if any(word.endswith(".npz") for word in rest) else "digits"
+    name = "digits"
     if rest and not rest[0].startswith("-"):
         name = rest.pop(0)
+    elif any(word.split("=")[0] == "--dataset" for word in rest):
+        name = preset_for(command_line.parse(PRESETS["own-data"].setting, f"{PROG} own-data", rest))
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, 1)
         raise InputError(

@@ -5,6 +5,7 @@ python -m experiments.export WORKDIR --model kd --seed 0 --to DIR
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ PROG = "python -m experiments.export"
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """Writes config.json and model.safetensors of a trained RoBERTa. The tokenizer is the one it was trained with."""
+    """Writes a trained RoBERTa with its classes' names and the tokenizer it was trained with."""
 
     workdir: tyro.conf.Positional[Path | None] = None
     """The --workdir of a study of texts."""
@@ -44,8 +45,18 @@ def main(arguments: Sequence[str]) -> None:
     command_line.check_writable("--to", setting.to)
 
     from distill_jax.models import huggingface
+    from distill_jax.workdir import classes_file, tokenizer_folder
 
-    huggingface.save(setting.to, *trained(setting.workdir, setting.model, setting.seed))
+    network, params = trained(setting.workdir, setting.model, setting.seed)
+    tokenizer, names = tokenizer_folder(setting.workdir), classes_file(setting.workdir)
+    if not tokenizer.is_dir():
+        raise InputError(f"{setting.workdir}: does not hold its tokenizer; run the study's command again")
+    called = json.loads(names.read_text("utf-8")) if names.is_file() else None
+    partial = setting.to.with_name(f"{setting.to.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(tokenizer, partial)
+    huggingface.save(partial, network, params, called)
+    partial.rename(setting.to)
     Console().print(f"{setting.model}, seed {setting.seed}: {setting.to}", soft_wrap=True)
 
 

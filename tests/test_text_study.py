@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 
 import jax
@@ -31,6 +32,7 @@ from distill_jax.trainer import Trainer
 from experiments import export
 from experiments.distill import main, setting_from
 
+WORDS = ("even", "odd")
 LENGTH, VOCABULARY = 10, Vocabulary(20, 1)
 TINY = RobertaSetting(layers=1, units=16, dropout=0.2, attention_dropout=0.0)
 
@@ -162,9 +164,9 @@ def own(tmp_path_factory):
     folder.mkdir()
     for split, count in (("train", 48), ("test", 16)):
         with (folder / f"{split}.csv").open("w", newline="") as file:
-            rows = [(f"{i} is {('odd' if i % 2 else 'even')}", i % 2) for i in range(count)]
+            rows = [(f"{i} is {word}", word) for i, word in zip(range(count), itertools.cycle(WORDS), strict=False)]
             csv.writer(file).writerows([("text", "label"), *rows])
-    words = ["--length", "16", "--label-noise", "0"]
+    words = ["--length", "16"]
     for role in ("teacher", "student"):
         words += [f"--{role}.name", "roberta", f"--{role}.roberta.layers", "1", f"--{role}.roberta.units", "16"]
         words += [f"--{role}.roberta.dropout", "0", f"--{role}.roberta.attention-dropout", "0"]  # compiles much faster
@@ -206,11 +208,30 @@ def test_the_command_on_a_users_texts(studied):
 @pytest.mark.parametrize("model", ["teacher", "kd"])
 def test_what_is_exported_has_the_logits_that_were_dumped(studied, own, tmp_path, model):
     export.main([str(studied), "--model", model, "--to", str(tmp_path / "out")])
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"config.json", "model.safetensors"}
+    assert list(json.loads((tmp_path / "out" / "config.json").read_text())["label2id"]) == list(WORDS)
     network, variables = huggingface.load(tmp_path / "out", 2)
     tokens = load_dataset(setting_from(own).data).train.x
     logits = jax.jit(lambda v: network.apply(v, tokens, train=False))(variables)
     np.testing.assert_allclose(logits, last_dump(studied, model).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_an_exported_network_is_given_the_tokens_it_was_trained_on(studied, own, tmp_path):
+    import transformers
+
+    export.main([str(studied), "--to", str(tmp_path / "out")])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out", local_files_only=True)
+    data = load_dataset(setting_from(own).data)
+    texts = [f"{i} is {WORDS[i % 2]}" for i in range(48)]
+    np.testing.assert_array_equal(tokenizer(texts, padding="max_length", truncation=True)["input_ids"], data.train.x)
+
+
+def test_an_exported_network_classifies_texts_by_their_names(studied, tmp_path):
+    pytest.importorskip("torch", reason="transformers' pipelines need PyTorch")
+    import transformers
+
+    export.main([str(studied), "--to", str(tmp_path / "out")])
+    classify = transformers.pipeline("text-classification", str(tmp_path / "out"), device="cpu")
+    assert [said["label"] for said in classify(["12 is even", "7 is odd", "30 is even"])] == ["even", "odd", "even"]
 
 
 def test_transformers_loads_what_is_exported(studied, own, tmp_path):

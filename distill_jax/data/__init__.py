@@ -3,18 +3,21 @@
 import dataclasses
 import difflib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import numpy as np
 
 from distill_jax.data import digits, idx, npz, subset, text_files, tfds_source, tfds_text, tiny_imagenet
 from distill_jax.data.arrays import block_mean, mean_and_std
 from distill_jax.data.dataset import Dataset, Split
+from distill_jax.data.labels import shown
 from distill_jax.data.noise import corrupt_labels
 from distill_jax.data.source import Raw
 from distill_jax.errors import InputError
 from distill_jax.setting import DataSetting
 
-__all__ = ["Dataset", "Split", "load_dataset"]
+__all__ = ["Dataset", "Split", "is_text", "load_dataset"]
 
 _SOURCES: dict[str, Callable[[DataSetting], Raw]] = {
     "digits": digits.read,
@@ -46,16 +49,33 @@ def load_dataset(setting: DataSetting) -> Dataset:
     if raw.vocabulary and setting.augment != "none":
         raise InputError(f"--augment {setting.augment}: must be none for texts")
     train, test, num_classes = _select(setting, raw)
+    names = raw.names and raw.names[:num_classes]
+    notes = [*raw.notes, *_left_out(setting, raw, train, test)]
+    if names:
+        notes.append(f"labels are numbered in this order: {shown(names)}")
     if setting.image_size is not None:
+        side = train.x.shape[1]
         train, test = (_shrink(setting.image_size, split) for split in (train, test))
+        if side > setting.image_size:
+            notes.append(f"images are averaged from {side} to {setting.image_size} pixels a side (--image-size)")
     draw = None
     if setting.label_noise:
         own = functools.partial(corrupt_labels, train.label, setting.label_noise, num_classes, setting.noise_seed)
         draw = functools.cache(own)  # asked for at every dump of every student
         train = dataclasses.replace(train, label=draw(0))
+        wrong, of = int(np.sum(train.label != train.true_label)), len(train.label)
+        notes.append(f"{wrong:,} of {of:,} training labels are replaced by another class (--label-noise)")
     of_each = draw if setting.noise_draw == "per-seed" else None
     over = (None, None) if raw.vocabulary else mean_and_std(train.x)
-    return Dataset(Path(setting.dataset).name, train, test, num_classes, *over, of_each, raw.vocabulary)
+    name = Path(setting.dataset).name
+    return Dataset(name, train, test, num_classes, *over, of_each, raw.vocabulary, names, tuple(notes))
+
+
+def is_text(dataset: str) -> bool:
+    """Whether --dataset, as named, is of texts."""
+    path = Path(dataset).expanduser()
+    own = dataset not in _SOURCES and (path.is_dir() or path.suffix in text_files.SUFFIXES)
+    return own or dataset in tfds_text.NAMES
 
 
 def _check(setting: DataSetting) -> None:
@@ -82,7 +102,7 @@ def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
         return _SOURCES[name]
     if Path(name).suffix == ".npz":
         return npz.read
-    if Path(name).expanduser().is_dir() or Path(name).suffix in text_files.SUFFIXES:
+    if is_text(name):
         return text_files.read
     close = difflib.get_close_matches(name.lower().replace("_", "-"), _SOURCES, n=1)
     guess = f" (did you mean {close[0]}?)" if close else ""
@@ -105,7 +125,23 @@ def _select(setting: DataSetting, raw: Raw) -> tuple[Split, Split, int]:
                     raise InputError(f"--classes {num_classes}: no {name} example is of these; must be more")
     train = _part(train, setting.train_examples, num_classes, setting.noise_seed, "train", "training")
     test = _part(test, setting.test_examples, num_classes, setting.noise_seed, "test", "test")
+    absent = np.setdiff1d(np.arange(num_classes), train.label)
+    if len(absent):
+        raise InputError(
+            f"--dataset {setting.dataset}: {len(absent)} of {num_classes} classes have no training example, the first "
+            f"{absent[0]}; must have one each, of which label noise and the network's outputs are"
+        )
     return train, test, num_classes
+
+
+def _left_out(setting: DataSetting, raw: Raw, train: Split, test: Split) -> Iterator[str]:
+    """What is said of examples and classes that are not used."""
+    asked = {"--classes": setting.classes, "--train-examples": setting.train_examples}
+    asked["--test-examples"] = setting.test_examples
+    given = ", ".join(f"{option} {value}" for option, value in asked.items() if value is not None)
+    for called, whole, used in (("training", raw.train, train), ("test", raw.test, test)):
+        if len(used.label) < len(whole.label):
+            yield f"{len(used.label):,} of {len(whole.label):,} {called} examples are used ({given})"
 
 
 def _part(split: Split, count: int | None, num_classes: int, seed: int, option: str, called: str) -> Split:

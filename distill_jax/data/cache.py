@@ -20,7 +20,7 @@ import numpy as np
 from distill_jax.data.source import one_line
 from distill_jax.errors import InputError, RunError
 
-_FORMAT = 1  # to be raised when sources come to decode differently
+_FORMAT = 2  # to be raised when sources come to decode differently
 _MANIFEST = "manifest.json"
 _ABANDONED_SECONDS = 24 * 3600
 

@@ -53,6 +53,8 @@ class Dataset:
       draw: where each repetition has its own label noise, the function from its number to its training labels;
         `train.label` is then that of repetition 0.
       vocabulary: of texts.
+      names: of the classes, by number, where the source's labels are others than these numbers.
+      notes: what the data that are learned from have not in common with their source, a line each, with counts.
     """
 
     name: str
@@ -63,6 +65,8 @@ class Dataset:
     std: np.ndarray | None
     draw: Callable[[int], np.ndarray] | None = None
     vocabulary: Vocabulary | None = None
+    names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def training_label(self, seed: int) -> np.ndarray:
         """The training labels of one repetition, int32 [N]: `train.label`, or its own draw of the noise."""
@@ -75,8 +79,10 @@ class Dataset:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits, a digest of every number in both splits and of nothing else."""
+        """16 hexadecimal digits, a digest of every number in both splits, of the classes' names and of nothing else."""
         digest = hashlib.blake2b(str(self.num_classes).encode(), digest_size=8)
+        if self.names is not None:
+            digest.update(repr(self.names).encode())
         for split in (self.train, self.test):
             for field in dataclasses.fields(split):
                 array = getattr(split, field.name)

@@ -6,40 +6,44 @@ from pathlib import Path
 
 import numpy as np
 
+from distill_jax.data import labels
 from distill_jax.data.dataset import Split
 from distill_jax.data.source import Raw, check_label, one_line
 from distill_jax.errors import InputError
 from distill_jax.setting import DataSetting
 
+_CHANNELS = (1, 2, 3, 4)  # an image may have
+
 
 def read(setting: DataSetting) -> Raw:
     """Reads x_train, y_train, x_test and y_test.
 
-    x is uint8 or floating point [N, H, W], [N, H, W, C] or flat [N, D]; floating point becomes float32 and
-    [N, H, W] becomes [N, H, W, 1]. y is of any integer dtype, [N] or [N, 1], from 0 up. The number of classes
-    is the highest label of both splits plus 1. id is the index in the array.
+    x is uint8 or floating point [N, H, W], [N, H, W, C] or flat [N, D]; floating point becomes float32, of images in
+    [0, 1] or [0, 255], and [N, H, W] becomes [N, H, W, 1]. y is of integers or words, [N] or [N, 1], see
+    `labels.numbered`. id is the index in the array.
 
     Raises:
       InputError: the file cannot be read, or an array is not as above; nothing in it is ever unpickled.
     """
     check_label(setting, ["label"])
     arrays = _load(setting.dataset)
-    train, test = (_split(setting.dataset, arrays, split) for split in ("train", "test"))
-    if train.x.shape[1:] != test.x.shape[1:] or train.x.dtype != test.x.dtype:
+    (train, y_train), (test, y_test) = (_split(setting.dataset, arrays, split) for split in ("train", "test"))
+    where = f"--dataset {setting.dataset}: "
+    if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
         raise InputError(
-            f"--dataset {setting.dataset}: x_train holds {train.x.dtype} {train.x.shape[1:]} and x_test "
-            f"{test.x.dtype} {test.x.shape[1:]}; must be the same"
+            f"{where}x_train holds {train.dtype} {train.shape[1:]} and x_test {test.dtype} {test.shape[1:]}; must be "
+            "the same"
         )
-    num_classes = int(max(train.label.max(), test.label.max())) + 1
-    if num_classes < 2:
-        raise InputError(f"--dataset {setting.dataset}: y_train has one class only; must have 2 or more")
-    strange = np.setdiff1d(test.label, train.label)
-    if len(strange):
+    if train.ndim > 2 and train.dtype != np.uint8 and (train.max() <= 1) != (test.max() <= 1):
         raise InputError(
-            f"--dataset {setting.dataset}: y_test has the label {strange[0]}, which y_train has not; must be "
-            "among the training labels"
+            f"{where}x_train has values up to {train.max():.4g} and x_test up to {test.max():.4g}; must be on one scale"
         )
-    return Raw(train, test, num_classes)
+    *numbers, names = labels.numbered(y_train, y_test, ("y_train", "y_test"), where)
+    splits = [
+        Split(x, label, label, np.arange(len(x), dtype=np.int64))
+        for x, label in zip((train, test), numbers, strict=True)
+    ]
+    return Raw(*splits, num_classes=int(numbers[0].max()) + 1, names=names)
 
 
 def _load(dataset: str) -> dict[str, np.ndarray]:
@@ -66,7 +70,8 @@ def _load(dataset: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _split(dataset: str, arrays: dict[str, np.ndarray], split: str) -> Split:
+def _split(dataset: str, arrays: dict[str, np.ndarray], split: str) -> tuple[np.ndarray, list[labels.Label]]:
+    """Inputs and labels of a split, checked."""
     x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
 
     def require(holds: bool, fault: str, right: str) -> None:
@@ -78,21 +83,33 @@ def _split(dataset: str, arrays: dict[str, np.ndarray], split: str) -> Split:
     require(x.size > 0, shape, "1 or more examples")
     kind = f"x_{split} is {x.dtype}"
     require(x.dtype == np.uint8 or np.issubdtype(x.dtype, np.floating), kind, "uint8 or floating point")
-    labels = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    require(labels.ndim == 1, f"y_{split} has the shape {y.shape}", "[N] or [N, 1]")
-    lengths = f"x_{split} has {len(x)} examples and y_{split} has {len(labels)}"
-    require(len(labels) == len(x), lengths, "as many of each")
-    require(np.issubdtype(labels.dtype, np.integer), f"y_{split} is {y.dtype}", "of an integer dtype")
-    low, high = int(labels.min()), int(labels.max())
-    require(low >= 0, f"y_{split} has the label {low}", "0 or more")
-    # Also keeps labels that are no class numbers from asking for an output layer of any size.
-    most = len(arrays["y_train"])
-    require(high < most, f"y_{split} has the label {high}", f"below {most}, the number of training examples")
+    require(*_layout(f"x_{split}", x.shape))
+    flat = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    require(flat.ndim == 1, f"y_{split} has the shape {y.shape}", "[N] or [N, 1]")
+    lengths = f"x_{split} has {len(x)} examples and y_{split} has {len(flat)}"
+    require(len(flat) == len(x), lengths, "as many of each")
+    known = np.issubdtype(flat.dtype, np.integer) or flat.dtype.kind == "U"
+    require(known, f"y_{split} is {y.dtype}", "integers or words")
     if x.dtype != np.uint8:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf
             x = x.astype(np.float32)
         require(bool(np.isfinite(x).all()), f"x_{split} has NaN or infinite values", "finite in float32")
+        if x.ndim > 2:
+            # What is added at the edges by augmentation is black, 0; and an image is no place for negative light.
+            low, high = float(x.min()), float(x.max())
+            found = f"x_{split} has images with values from {low:.4g} to {high:.4g}"
+            require(low >= 0 and high <= 255, found, "in [0, 1] or [0, 255], as before any standardisation")
     if x.ndim == 3:
         x = x[..., None]
-    label = labels.astype(np.int32)
-    return Split(x, label, label, np.arange(len(label), dtype=np.int64))
+    return x, flat.tolist()
+
+
+def _layout(name: str, shape: tuple[int, ...]) -> tuple[bool, str, str]:
+    """Whether a shape is no other layout's, what would be wrong, and what would be right."""
+    said = f"{name} has the shape {shape}"
+    if len(shape) == 4 and shape[1] in _CHANNELS and shape[1] < shape[2] and shape[3] not in _CHANNELS:
+        return False, f"{said}, channels first", f"[N, H, W, C]: {name}.transpose(0, 2, 3, 1)"
+    if len(shape) == 3 and min(shape[1:]) in _CHANNELS and max(shape[1:]) > 4 * max(_CHANNELS):
+        right = f"[N, H, W], or [N, H, W, C] or flat [N, D], as {name}.reshape({shape[0]}, -1)"
+        return False, f"{said}, which would be images {min(shape[1:])} pixels wide or high", right
+    return True, said, ""

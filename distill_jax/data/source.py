@@ -10,12 +10,18 @@ from distill_jax.setting import DataSetting
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Raw:
-    """A data set as its source has it: whole, and without noise (`true_label` is `label`)."""
+    """A data set as its source has it: whole, and without noise (`true_label` is `label`).
+
+    Attributes:
+      train, test, num_classes, vocabulary, names, notes: as in `Dataset`.
+    """
 
     train: Split
     test: Split
     num_classes: int
     vocabulary: Vocabulary | None = None
+    names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def data_folder(setting: DataSetting, content: str) -> Path:

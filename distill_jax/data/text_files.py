@@ -1,13 +1,17 @@
 """The user's own texts: a folder with `train` and `test` as CSV, JSON lines or Parquet."""
 
+import collections
 import csv
+import dataclasses
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from distill_jax.data import labels
 from distill_jax.data.source import Raw, check_label, one_line
 from distill_jax.data.tokens import Texts, tokenised
 from distill_jax.errors import InputError
@@ -15,39 +19,37 @@ from distill_jax.setting import DataSetting
 
 _REMEDY = "must be a folder with train and test as .csv, .jsonl or .parquet, with the columns text and label"
 
-_Rows = Iterator[dict[str, Any]]
+_COLUMNS = {"text", "text_pair", "label"}
+_LONGEST = 2**31 - 1  # characters of a field; Python's own limit is 131,072
+
+_Rows = Iterator[tuple[str, dict[str, Any]]]  # what to call a row in a message, and what it has
+_Columns = tuple[list[str], list[str] | None]  # texts, and of pairs the second ones
 
 
 def read(setting: DataSetting) -> Raw:
     """Tokens of the columns `text` and, for pairs, `text_pair`, with the column `label`.
 
-    Labels are integers from 0 up; the number of classes is the highest of training plus 1. id is the row, from 0.
+    Labels are integers or words, see `labels.numbered`. id is the row, from 0.
 
     Raises:
-      InputError: a file is absent or cannot be read, a column is absent, a text is empty, or a label is not as above.
+      InputError: a file is absent or cannot be read, a column is absent, a row has other fields than the others, a text
+        is empty, or a label is not as above.
     """
     check_label(setting, ["label"])
     folder = Path(setting.dataset).expanduser()
     files = {split: _file(setting.dataset, folder, split) for split in ("train", "test")}
     # Read whether or not the tokens are in the cache: their pairs and labels are checked against each other.
-    texts = {split: _read(setting.dataset, file) for split, file in files.items()}
-    if (texts["train"].second is None) != (texts["test"].second is None):
-        raise InputError(f"--dataset {setting.dataset}: one split has text_pair; must be both or neither")
-    known, test = np.unique(texts["train"].label), texts["test"].label
-    if len(known) < 2:
-        raise InputError(f"--dataset {setting.dataset}: {files['train'].name} has one class only; must have 2 or more")
-    if known[-1] >= len(texts["train"].label):  # labels that are no class numbers would ask for a head of any size
-        raise InputError(
-            f"--dataset {setting.dataset}: {files['train'].name} has the label {known[-1]}; must be below "
-            f"{len(texts['train'].label)}, the number of training texts"
-        )
-    strange = np.setdiff1d(test, known)
-    if len(strange):
-        raise InputError(
-            f"--dataset {setting.dataset}: {files['test'].name} has the label {strange[0]}, which "
-            f"{files['train'].name} has not; must be among the training labels"
-        )
-    return tokenised(setting, folder.resolve().name, folder, files.values(), texts.__getitem__)
+    where = f"--dataset {setting.dataset}: "
+    (train, of_train), (test, of_test) = (_read(where, file) for file in files.values())
+    if (train[1] is None) != (test[1] is None):
+        raise InputError(f"{where}one split has text_pair; must be both or neither")
+    *numbers, names = labels.numbered(of_train, of_test, (files["train"].name, files["test"].name), where)
+    texts = {
+        split: Texts(*columns, label, np.arange(len(label), dtype=np.int64))
+        for split, columns, label in zip(files, (train, test), numbers, strict=True)
+    }
+    raw = tokenised(setting, folder.resolve().name, folder, files.values(), texts.__getitem__)
+    return dataclasses.replace(raw, names=names)
 
 
 def _file(dataset: str, folder: Path, split: str) -> Path:
@@ -62,66 +64,98 @@ def _file(dataset: str, folder: Path, split: str) -> Path:
 
 
 def _csv(path: Path) -> _Rows:
-    with path.open(newline="", encoding="utf-8") as file:
-        yield from csv.DictReader(file, strict=True)
+    most = csv.field_size_limit(_LONGEST)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file, strict=True)
+            header = next(lines, [])
+            _unlike(header)
+            for row in lines:
+                if len(row) not in (0, len(header)):
+                    raise ValueError(
+                        f"line {lines.line_num} has {len(row)} fields and the header {len(header)} "
+                        f"({', '.join(header)}); a text with commas must stand in double quotes"
+                    )
+                if row:
+                    yield f"line {lines.line_num}", dict(zip(header, row, strict=True))
+    finally:
+        csv.field_size_limit(most)
 
 
 def _jsonl(path: Path) -> _Rows:
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            row = json.loads(line)
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        _unlike([name for name, _ in pairs])
+        return dict(pairs)
+
+    columns = None
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line, object_pairs_hook=once)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"line {number}: {one_line(error)}") from error
             if not isinstance(row, dict):
-                raise ValueError(f"{line.strip()[:40]} is no JSON object")
-            yield row
+                raise ValueError(f"line {number}: {line.strip()[:40]} is no JSON object")
+            if columns is not None and (other := columns ^ row.keys()) & _COLUMNS:
+                raise ValueError(f"line {number}: {min(other & _COLUMNS)} is in some lines and not in all")
+            columns = row.keys()
+            yield f"line {number}", row
 
 
 def _parquet(path: Path) -> _Rows:
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches():
-            yield from batch.to_pylist()
+        _unlike(file.schema_arrow.names)
+        number = itertools.count()
+        for batch in file.iter_batches(columns=[n for n in file.schema_arrow.names if n in _COLUMNS]):
+            yield from ((f"row {next(number)}", row) for row in batch.to_pylist())
+
+
+def _unlike(names: Sequence[str]) -> None:
+    """Checks that no column is there twice, of which one would be lost."""
+    twice = [name for name, count in collections.Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"the column {twice[0]} is there twice")
 
 
 _READERS: dict[str, Callable[[Path], _Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
 SUFFIXES = tuple(_READERS)
 
 
-def _read(dataset: str, path: Path) -> Texts:
-    first, second, labels = [], [], []
+def _read(where: str, path: Path) -> tuple[_Columns, list[labels.Label]]:
+    """The texts of a file and their labels."""
+    first, second, known = [], [], []
     try:
-        for number, row in enumerate(_READERS[path.suffix](path)):
+        for place, row in _READERS[path.suffix](path):
             for column in ("text", "label"):
                 if column not in row:
-                    raise InputError(f"--dataset {dataset}: {path.name} has no column {column}; {_REMEDY}")
-            first.append(_text(dataset, path, number, "text", row["text"]))
+                    has = ", ".join(map(str, row))
+                    raise InputError(f"{where}{path.name} has no column {column}, but {has}; {_REMEDY}")
+            said = f"{where}{path.name} {place}: "
+            first.append(_text(said, "text", row["text"]))
             if "text_pair" in row:
-                second.append(_text(dataset, path, number, "text_pair", row["text_pair"]))
-            labels.append(_label(dataset, path, number, row["label"]))
+                second.append(_text(said, "text_pair", row["text_pair"]))
+            known.append(_label(said, row["label"]))
     except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are OSErrors or ValueErrors
-        raise InputError(f"--dataset {dataset}: {path.name} cannot be read: {one_line(error)}; {_REMEDY}") from error
+        raise InputError(f"{where}{path.name} cannot be read: {one_line(error)}; {_REMEDY}") from error
     if not first:
-        raise InputError(f"--dataset {dataset}: {path.name} has no rows; must have 1 or more")
-    if second and len(second) < len(first):
-        raise InputError(f"--dataset {dataset}: {path.name} has text_pair in some rows; must be in all or none")
-    count = len(labels)
-    return Texts(first, second or None, np.array(labels, np.int32), np.arange(count, dtype=np.int64))
+        raise InputError(f"{where}{path.name} has no rows; must have 1 or more")
+    return (first, second or None), known
 
 
-def _text(dataset: str, path: Path, number: int, column: str, value: Any) -> str:
+def _text(said: str, column: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         state = "empty" if value is None or isinstance(value, str) else repr(value)
-        raise InputError(f"--dataset {dataset}: {path.name} row {number}: {column} is {state}; must be a text")
+        raise InputError(f"{said}{column} is {state}; must be a text")
     return value
 
 
-def _label(dataset: str, path: Path, number: int, value: Any) -> int:
-    try:
-        label = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else -1
-    except ValueError:
-        label = -1
-    if not 0 <= label < 2**31:
-        raise InputError(
-            f"--dataset {dataset}: {path.name} row {number}: label is {value!r}; must be a class from 0 up"
-        )
-    return label
+def _label(said: str, value: Any) -> labels.Label:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    word = value.strip() if isinstance(value, str) else ""
+    if not (whole or word):
+        raise InputError(f"{said}label is {value!r}; must be an integer or a word")
+    return value if whole else word

@@ -1,4 +1,4 @@
-"""Texts, or pairs of texts, as arrays of RoBERTa's tokens, made once and kept in the cache."""
+"""Texts, or pairs of texts, as arrays of tokens, made once by the tokenizer as its files say, and kept in the cache."""
 
 import dataclasses
 import hashlib
@@ -14,8 +14,8 @@ from distill_jax.data.source import Raw, one_line
 from distill_jax.errors import InputError
 from distill_jax.setting import DataSetting
 
-_CONTENT = "a folder with RoBERTa's vocab.json and merges.txt, or tokenizer.json"
-_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
+_CONTENT = "a folder with RoBERTa's vocab.json and merges.txt, or with a tokenizer.json"
+_PADDING = ("<pad>", "[PAD]")  # where the files do not say
 _AT_ONCE = 1000
 _FEWEST = 8  # tokens of a pair of one token each: <s> a </s></s> b </s>, and some to spare
 
@@ -47,9 +47,9 @@ def tokenised(
 ) -> Raw:
     """A data set of texts as tokens, from the cache or else by tokenising them.
 
-    A text is <s> a </s>, a pair <s> a </s></s> b </s>, padded on the right to --length. Names of special tokens within
-    a text are text as any other. A cached entry belongs to the source's files, the tokenizer's content, the length and
-    the truncation.
+    With RoBERTa's tokenizer a text is <s> a </s>, a pair <s> a </s></s> b </s>; padded on the right to --length. Names
+    of special tokens within a text are text as any other. A cached entry belongs to the source's files, all that the
+    tokenizer does, the length and the truncation.
 
     Args:
       setting: names the tokenizer, the length and the truncation.
@@ -72,73 +72,119 @@ def tokenised(
         arrays: Arrays = {}
         for split in ("train", "test"):
             texts = read(split)
-            arrays[f"{split}.x"] = _encode(setting, tokenizer, vocabulary, texts, split)
-            arrays |= {f"{split}.label": texts.label, f"{split}.id": texts.id}
+            arrays[f"{split}.x"], cut = _encode(setting, tokenizer, vocabulary, texts, split)
+            arrays |= {f"{split}.label": texts.label, f"{split}.id": texts.id, f"{split}.cut": np.array([cut])}
         return arrays
 
     key = f"{name.replace('/', '-')}-{digest}-{setting.length}-{setting.truncation}"
     arrays = cached(setting.cache_dir, key, location, files, build)
-    splits = []
+    splits, notes = [], []
     for split in ("train", "test"):
-        label = arrays[f"{split}.label"]
+        label, cut = arrays[f"{split}.label"], int(arrays[f"{split}.cut"][0])
         splits.append(Split(arrays[f"{split}.x"], label, label, arrays[f"{split}.id"]))
-    return Raw(*splits, num_classes=num_classes or int(splits[0].label.max()) + 1, vocabulary=vocabulary)
+        if cut:
+            notes.append(
+                f"{cut:,} of {len(label):,} {split} texts have more than --length {setting.length} tokens and lose "
+                f"their {setting.truncation}"
+            )
+    return Raw(*splits, num_classes or int(splits[0].label.max()) + 1, vocabulary, notes=tuple(notes))
 
 
-def tokenizer_files(folder: Path) -> list[Path]:
-    """The files of RoBERTa's tokenizer.
+def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
+    """transformers' tokenizer of a folder, as its tokenizer.json has it where there is one, and its vocabulary.
+
+    Args:
+      folder: of --tokenizer.
+      dataset: for which it is, for the message.
 
     Raises:
-      InputError: it is not there.
+      InputError: it is not given, cannot be read, has no token for padding, or puts none in front of a text, which is
+        what a classifier reads.
     """
-    present = [folder.expanduser() / name for name in _FILES if (folder.expanduser() / name).is_file()]
-    names = {path.name for path in present}
+    if folder is None:
+        raise InputError(f"--tokenizer: must be given for --dataset {dataset}: {_CONTENT}")
+    folder = folder.expanduser()
+    whole = (folder / "tokenizer.json").is_file()
     # transformers would make an empty one of a folder without these.
-    if "tokenizer.json" not in names and not {"vocab.json", "merges.txt"} <= names:
+    if not whole and not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
         raise InputError(f"--tokenizer {folder}: must be {_CONTENT}")
-    return present
+    import transformers  # which takes seconds, and no data but texts need it
+
+    # RobertaTokenizer would take a tokenizer.json's tokens, and not what that says of letters, spaces and pairs.
+    kind = transformers.PreTrainedTokenizerFast if whole else transformers.RobertaTokenizer
+    try:
+        tokenizer = kind.from_pretrained(folder, local_files_only=True)
+        names = tokenizer.get_vocab()
+        framed, bare = (tokenizer("a", add_special_tokens=added)["input_ids"] for added in (True, False))
+    except Exception as error:  # of many types, as the damage has it
+        raise InputError(f"--tokenizer {folder}: cannot be read: {one_line(error)}; must be {_CONTENT}") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = next((name for name in _PADDING if name in names), None)
+    if tokenizer.pad_token_id is None:
+        raise InputError(f"--tokenizer {folder}: has no token for padding; must say pad_token in tokenizer_config.json")
+    if framed[:1] == bare[:1]:
+        raise InputError(
+            f"--tokenizer {folder}: begins a text with no token of its own; must do so, as <s> or [CLS], which the "
+            "classifier reads"
+        )
+    return tokenizer, Vocabulary(max(names.values()) + 1, tokenizer.pad_token_id)
+
+
+def save_tokenizer(setting: DataSetting, folder: Path) -> None:
+    """Writes the tokenizer as transformers does, into a folder that is made where there is none.
+
+    Raises:
+      InputError: as `load_tokenizer`.
+    """
+    tokenizer, _ = load_tokenizer(setting.tokenizer, setting.dataset)
+    tokenizer.model_max_length = setting.length
+    tokenizer.truncation_side = _side(setting)
+    tokenizer.save_pretrained(folder)
+
+
+def _side(setting: DataSetting) -> str:
+    return "left" if setting.truncation == "start" else "right"
 
 
 def _load(setting: DataSetting) -> tuple[Any, Vocabulary, str]:
-    """transformers' tokenizer, its vocabulary, and a digest of its files."""
-    if setting.tokenizer is None:
-        raise InputError(f"--tokenizer: must be given for --dataset {setting.dataset}: {_CONTENT}")
-    folder = Path(setting.tokenizer).expanduser()
-    present = tokenizer_files(folder)
-    import transformers  # which takes seconds, and no data but texts need it
-
-    try:
-        content = b"".join(path.name.encode() + path.read_bytes() for path in present)
-        tokenizer = transformers.RobertaTokenizer.from_pretrained(folder, local_files_only=True)
-        size = max(tokenizer.get_vocab().values()) + 1
-    except Exception as error:  # of many types, as the damage has it
-        raise InputError(f"--tokenizer {folder}: cannot be read: {one_line(error)}; must be {_CONTENT}") from error
+    """The tokenizer, its vocabulary, and a digest of all that it does, from whichever files."""
+    tokenizer, vocabulary = load_tokenizer(setting.tokenizer, setting.dataset)
+    content = f"{tokenizer.backend_tokenizer.to_str()} {vocabulary.pad}"
     tokenizer.padding_side = "right"
-    tokenizer.truncation_side = "left" if setting.truncation == "start" else "right"
-    return tokenizer, Vocabulary(size, tokenizer.pad_token_id), hashlib.sha256(content).hexdigest()[:12]
+    tokenizer.truncation_side = _side(setting)
+    return tokenizer, vocabulary, hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def _encode(setting: DataSetting, tokenizer: Any, vocabulary: Vocabulary, texts: Texts, split: str) -> np.ndarray:
+def _encode(
+    setting: DataSetting, tokenizer: Any, vocabulary: Vocabulary, texts: Texts, split: str
+) -> tuple[np.ndarray, int]:
+    """Tokens of a split [N, L], and how many texts were cut."""
     length, refuse = setting.length, setting.truncation == "refuse"
     dtype = np.uint16 if vocabulary.size <= 2**16 else np.int32
     tokens = np.full((len(texts.first), length), vocabulary.pad, dtype)
-    longest = 0
+    longest, cut = 0, 0
     for start in range(0, len(tokens), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
+        some = slice(start, start + _AT_ONCE)
         encoded = tokenizer(
-            texts.first[part],
-            texts.second and texts.second[part],
+            texts.first[some],
+            texts.second and texts.second[some],
             truncation=not refuse,
             max_length=None if refuse else length,
+            return_overflowing_tokens=not refuse,
             return_attention_mask=False,
             split_special_tokens=True,
             verbose=False,
-        )["input_ids"]
-        for row, text in enumerate(encoded, start):
-            longest = max(longest, len(text))
+        )
+        # What is cut from a text follows as further parts of it; the first part is what is left.
+        of_text = encoded.get("overflow_to_sample_mapping", range(len(encoded["input_ids"])))
+        parts: dict[int, list[list[int]]] = {}
+        for number, part in zip(of_text, encoded["input_ids"], strict=True):
+            parts.setdefault(start + number, []).append(part)
+        for row, (text, *rest) in parts.items():
+            longest, cut = max(longest, len(text)), cut + bool(rest)
             tokens[row, : len(text)] = text[:length]
     if longest > length:
         raise InputError(
             f"--length {length}: must be {longest} or more for the longest {split} text, or --truncation end or start"
         )
-    return tokens
+    return tokens, cut

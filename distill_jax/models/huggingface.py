@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -199,13 +200,14 @@ def load(folder: Path, num_classes: int, seed: int = 0, option: str = "folder") 
     return model, {"params": params}
 
 
-def save(folder: Path, model: Roberta, params: Params) -> None:
+def save(folder: Path, model: Roberta, params: Params, names: Sequence[str] | None = None) -> None:
     """Writes a network as transformers does, into a folder that is made where there is none.
 
     Args:
       folder: where to.
       model: the network.
       params: its parameters, of host or device.
+      names: of its classes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
@@ -215,12 +217,13 @@ def save(folder: Path, model: Roberta, params: Params) -> None:
     partial = folder / f"{_WEIGHTS}.partial"
     safetensors.numpy.save_file(tensors, partial, metadata={"format": "pt"})  # without which transformers refuses it
     os.replace(partial, folder / _WEIGHTS)
-    write_config(folder, model)
+    write_config(folder, model, names)
 
 
-def write_config(folder: Path, model: Roberta) -> None:
+def write_config(folder: Path, model: Roberta, names: Sequence[str] | None = None) -> None:
     """Writes what a network is but for its parameters, config.json, into a folder that is made where there is none."""
-    labels = {str(k): f"LABEL_{k}" for k in range(model.num_classes)}
+    names = [f"LABEL_{k}" for k in range(model.num_classes)] if names is None else names
+    labels = {str(k): name for k, name in enumerate(names)}
     said = {"architectures": ["RobertaForSequenceClassification"]} | _ONLY
     said |= fields(model.config)
     said |= {"id2label": labels, "label2id": {name: int(k) for k, name in labels.items()}, "dtype": "float32"}

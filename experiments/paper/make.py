@@ -82,7 +82,7 @@ class Maker:
 
     def _check_texts(self, names: Sequence[str]) -> None:
         """Checks --tokenizer and --pretrained, as far as these studies need them."""
-        from distill_jax.data.tokens import tokenizer_files
+        from distill_jax.data.tokens import load_tokenizer
         from distill_jax.models import huggingface
 
         texts = [name for name in names if self._plans[name].row.is_text]
@@ -96,7 +96,7 @@ class Maker:
         for option, given in needed.items():
             if given is None:
                 raise InputError(f"{option}: must be given for {', '.join(texts)}; {NEEDED[option]}")
-        tokenizer_files(needed["--tokenizer"])
+        load_tokenizer(needed["--tokenizer"], texts[0])
         for size in sizes:
             huggingface.read_config(needed["--pretrained"].expanduser() / size, "--pretrained")
 

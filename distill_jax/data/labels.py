@@ -1,0 +1,64 @@
+"""Class numbers for the labels of a user's own data, whatever numbers or words these are."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from distill_jax.errors import InputError
+
+Label = int | str
+_FEW = 10  # classes that may have a single training example each, in data that are for trying out
+
+
+def numbered(
+    train: Sequence[Label], test: Sequence[Label], called: tuple[str, str], where: str
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
+    """Numbers from 0 for the labels of both splits, in the order of the labels that training has.
+
+    Integers, also as words, are in order of their values, else words in that of their characters.
+
+    Args:
+      train, test: the labels of the two splits, integers or words; at least one each.
+      called: what to call them in a message, such as y_train and y_test.
+      where: with what a message begins.
+
+    Returns:
+      int32 numbers of both splits, and the classes' names by number; None where labels are those numbers themselves.
+
+    Raises:
+      InputError: there is one class only, a test label that training has not, or nearly as many labels as examples.
+
+    >>> numbered(["no", "yes", "no"], ["yes"], ("train", "test"), "")
+    (array([0, 1, 0], dtype=int32), array([1], dtype=int32), ('no', 'yes'))
+    """
+    train, test = _alike(train, test)
+    known = sorted(set(train))
+    if len(known) < 2:
+        raise InputError(f"{where}{called[0]} has one class only, {known[0]}; must have 2 or more")
+    if len(known) > max(len(train) // 2, _FEW):
+        raise InputError(
+            f"{where}{called[0]} has {len(known)} different labels in {len(train)} examples; must be classes, with "
+            "several examples each"
+        )
+    strange = sorted(set(test) - set(known))
+    if strange:
+        raise InputError(
+            f"{where}{called[1]} has the label {strange[0]}, which {called[0]} has not; must be among the training "
+            "labels"
+        )
+    number = {label: i for i, label in enumerate(known)}
+    numbers = [np.fromiter(map(number.__getitem__, labels), np.int32, len(labels)) for labels in (train, test)]
+    return *numbers, None if known == list(range(len(known))) else tuple(map(str, known))
+
+
+def _alike(*splits: Sequence[Label]) -> list[list[Label]]:
+    """Both splits' labels as integers where all are, else as words."""
+    whole = all(isinstance(label, int) or re.fullmatch(r"[+-]?[0-9]+", label) for split in splits for label in split)
+    return [[int(label) if whole else str(label) for label in split] for split in splits]
+
+
+def shown(names: Sequence[str], most: int = 6) -> str:
+    """The first names with their numbers, for a person: '0 = cat, 1 = dog'."""
+    said = ", ".join(f"{i} = {name}" for i, name in enumerate(names[:most]))
+    return said + (f", ... {len(names) - 1} = {names[-1]}" if len(names) > most else "")
