@@ -74,7 +74,7 @@ def load_dataset(setting: DataSetting) -> Dataset:
 def is_text(dataset: str) -> bool:
     """Whether --dataset, as named, is of texts."""
     path = Path(dataset).expanduser()
-    own = dataset not in _SOURCES and (path.is_dir() or path.suffix in text_files.SUFFIXES)
+    own = dataset not in _SOURCES and (path.is_dir() or path.suffix.lower() in text_files.SUFFIXES)
     return own or dataset in tfds_text.NAMES
 
 
@@ -100,7 +100,7 @@ def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
         return idx.read
     if name in _SOURCES:
         return _SOURCES[name]
-    if Path(name).suffix == ".npz":
+    if Path(name).suffix.lower() == ".npz":
         return npz.read
     if is_text(name):
         return text_files.read
@@ -114,6 +114,13 @@ def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
 
 def _select(setting: DataSetting, raw: Raw) -> tuple[Split, Split, int]:
     train, test, num_classes = raw.train, raw.test, raw.num_classes
+    for called, split in (("training", train), ("test", test)):
+        low, high = split.label.min(initial=0), split.label.max(initial=0)
+        if low < 0 or high >= num_classes:
+            raise InputError(
+                f"--dataset {setting.dataset}: a {called} example has the label {low if low < 0 else high}; must be "
+                f"in 0 to {num_classes - 1}, a class"
+            )
     if setting.classes is not None:
         if setting.classes > num_classes:
             raise InputError(f"--classes {setting.classes}: must be at most {num_classes}, all of {setting.dataset}")

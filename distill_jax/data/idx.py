@@ -52,7 +52,8 @@ def _split(arrays: Arrays, name: str) -> Split:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    candidates = (folder / name, folder / f"{name}.gz")
+    dotted = name.replace("-idx", ".idx")  # as Kaggle has them, also each in a folder of its own name
+    candidates = (folder / name, folder / f"{name}.gz", folder / dotted, folder / f"{dotted}.gz", folder / name / name)
     return next((path for path in candidates if path.is_file()), None)
 
 

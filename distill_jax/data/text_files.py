@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,30 +38,38 @@ def read(setting: DataSetting) -> Raw:
     """
     check_label(setting, ["label"])
     folder = Path(setting.dataset).expanduser()
-    files = {split: _file(setting.dataset, folder, split) for split in ("train", "test")}
+    files = {split: _files(setting.dataset, folder, split) for split in ("train", "test")}
     # Read whether or not the tokens are in the cache: their pairs and labels are checked against each other.
     where = f"--dataset {setting.dataset}: "
-    (train, of_train), (test, of_test) = (_read(where, file) for file in files.values())
+    (train, of_train), (test, of_test) = (_read(where, paths) for paths in files.values())
     if (train[1] is None) != (test[1] is None):
         raise InputError(f"{where}one split has text_pair; must be both or neither")
-    *numbers, names = labels.numbered(of_train, of_test, (files["train"].name, files["test"].name), where)
+    *numbers, names = labels.numbered(of_train, of_test, (files["train"][0].name, files["test"][0].name), where)
     texts = {
         split: Texts(*columns, label, np.arange(len(label), dtype=np.int64))
         for split, columns, label in zip(files, (train, test), numbers, strict=True)
     }
-    raw = tokenised(setting, folder.resolve().name, folder, files.values(), texts.__getitem__)
+    of_all = [path for paths in files.values() for path in paths]
+    raw = tokenised(setting, folder.resolve().name, folder, of_all, texts.__getitem__)
     return dataclasses.replace(raw, names=names)
 
 
-def _file(dataset: str, folder: Path, split: str) -> Path:
+def _files(dataset: str, folder: Path, split: str) -> list[Path]:
+    """The file of a split, or its parts in order as Hugging Face's hub names them."""
     if not folder.is_dir():
         state = "is a file" if folder.exists() else "is not there"
         raise InputError(f"--dataset {dataset}: {state}; {_REMEDY}")
-    found = [folder / f"{split}{suffix}" for suffix in SUFFIXES if (folder / f"{split}{suffix}").is_file()]
-    if len(found) != 1:
-        what = f"has {' and '.join(path.name for path in found)}" if found else f"has no {split} file"
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    named = [(name, whole) for name in names if (whole := _NAME.fullmatch(name)) and whole["split"].lower() == split]
+    of = [whole["of"] for _, whole in named]
+    one = len(named) == 1 and of[0] in (None, "00001")
+    kinds = {whole["suffix"].lower() for _, whole in named}
+    parts = [int(whole["part"] or -1) for _, whole in named]
+    if not (one or (len(kinds) == len(set(of)) == 1 and of[0] and parts == list(range(int(of[0]))))):
+        found = " and ".join(name for name, _ in named)
+        what = f"has {found}" if named else f"has no {split} file, but {', '.join(names[:6]) or 'no file'}"
         raise InputError(f"--dataset {dataset}: {what}; {_REMEDY}, one of each")
-    return found[0]
+    return [folder / name for name, _ in named]
 
 
 def _csv(path: Path) -> _Rows:
@@ -123,26 +132,32 @@ def _unlike(names: Sequence[str]) -> None:
 
 _READERS: dict[str, Callable[[Path], _Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
 SUFFIXES = tuple(_READERS)
+_NAME = re.compile(
+    r"(?P<split>train|test)(-(?P<part>\d{5})-of-(?P<of>\d{5})(-[0-9a-f]+)?)?(?P<suffix>\.csv|\.jsonl|\.parquet)", re.I
+)
 
 
-def _read(where: str, path: Path) -> tuple[_Columns, list[labels.Label]]:
-    """The texts of a file and their labels."""
+def _read(where: str, paths: Sequence[Path]) -> tuple[_Columns, list[labels.Label]]:
+    """The texts of a split's files and their labels."""
     first, second, known = [], [], []
-    try:
-        for place, row in _READERS[path.suffix](path):
-            for column in ("text", "label"):
-                if column not in row:
-                    has = ", ".join(map(str, row))
-                    raise InputError(f"{where}{path.name} has no column {column}, but {has}; {_REMEDY}")
-            said = f"{where}{path.name} {place}: "
-            first.append(_text(said, "text", row["text"]))
-            if "text_pair" in row:
-                second.append(_text(said, "text_pair", row["text_pair"]))
-            known.append(_label(said, row["label"]))
-    except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are OSErrors or ValueErrors
-        raise InputError(f"{where}{path.name} cannot be read: {one_line(error)}; {_REMEDY}") from error
+    for path in paths:
+        try:
+            for place, row in _READERS[path.suffix.lower()](path):
+                for column in ("text", "label"):
+                    if column not in row:
+                        has = ", ".join(map(str, row))
+                        raise InputError(f"{where}{path.name} has no column {column}, but {has}; {_REMEDY}")
+                said = f"{where}{path.name} {place}: "
+                first.append(_text(said, "text", row["text"]))
+                if "text_pair" in row:
+                    second.append(_text(said, "text_pair", row["text_pair"]))
+                known.append(_label(said, row["label"]))
+        except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are OSErrors or ValueErrors
+            raise InputError(f"{where}{path.name} cannot be read: {one_line(error)}; {_REMEDY}") from error
     if not first:
-        raise InputError(f"{where}{path.name} has no rows; must have 1 or more")
+        raise InputError(f"{where}{paths[0].name} has no rows; must have 1 or more")
+    if second and len(second) < len(first):
+        raise InputError(f"{where}{paths[0].name} and others: text_pair is in some and not in all; must be the same")
     return (first, second or None), known
 
 

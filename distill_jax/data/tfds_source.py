@@ -3,7 +3,6 @@
 Other data sets prepared by it are found and opened here too, see `open_source`.
 """
 
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from distill_jax.data.cache import Arrays, cached
 from distill_jax.data.dataset import Split
+from distill_jax.data.pictures import decoded
 from distill_jax.data.source import Raw, check_label, data_folder, one_line
 from distill_jax.errors import InputError
 from distill_jax.setting import DataSetting
@@ -138,8 +138,6 @@ def _decode(name: str, folder: Path, source: dict[str, Any], labels: list[str]) 
 
 
 def _decode_split(split: str, source: Any, labels: list[str]) -> Arrays:
-    from PIL import Image
-
     shape = source.dataset_info.features["image"].shape
     x = np.empty((len(source), *shape), np.uint8)
     columns = {key: np.empty(len(source), np.int32) for key in labels}
@@ -147,8 +145,10 @@ def _decode_split(split: str, source: Any, labels: list[str]) -> Arrays:
     for start in range(0, len(source), _BATCH):
         rows = range(start, min(start + _BATCH, len(source)))
         for row, example in zip(rows, source.__getitems__(list(rows)), strict=True):
-            with Image.open(io.BytesIO(example["image"])) as image:
-                x[row] = np.asarray(image).reshape(shape)
+            pixels = decoded(example["image"], shape[-1])
+            if pixels.shape != shape:
+                raise ValueError(f"image {row} has the shape {pixels.shape}, and the data set {shape}")
+            x[row] = pixels
             for key, column in columns.items():
                 column[row] = example[key]
             if "id" in example:  # such as b"train_16399"

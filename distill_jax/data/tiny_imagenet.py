@@ -7,6 +7,7 @@ import numpy as np
 
 from distill_jax.data.cache import Arrays, cached
 from distill_jax.data.dataset import Split
+from distill_jax.data.pictures import decoded
 from distill_jax.data.source import Raw, check_label, data_folder, one_line
 from distill_jax.errors import InputError
 from distill_jax.setting import DataSetting
@@ -62,7 +63,8 @@ def _classes(folder: Path) -> list[str]:
     if listed.is_file():
         classes = list(dict.fromkeys(listed.read_text().split()))
     elif (folder / "train").is_dir():
-        classes = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
+        found = (path for path in (folder / "train").iterdir() if path.is_dir())
+        classes = sorted(path.name for path in found if not path.name.startswith("."))
     else:
         classes = []
     if len(classes) < 2:
@@ -81,7 +83,7 @@ def _images(folder: Path) -> list[tuple[int, Path]]:
         folder = folder / "images"
     found = []
     for path in folder.iterdir():
-        if path.suffix.lower() in (".jpeg", ".jpg"):
+        if path.suffix.lower() in (".jpeg", ".jpg", ".png") and not path.name.startswith("."):
             number = re.search(r"\d+$", path.stem)
             if number is None:
                 raise InputError(f"--data-dir {folder}: {path.name} has no number; must be {_CONTENT}")
@@ -119,14 +121,11 @@ def _test_items(folder: Path, classes: list[str]) -> list[_Item]:
 
 
 def _decode(folder: Path, items: list[_Item], name: str) -> Arrays:
-    from PIL import Image
-
     x = np.empty((0,))
     for row, (path, _, _) in enumerate(items):
         try:
-            with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
+            pixels = decoded(path, channels=3)
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"--data-dir {folder}: {path.relative_to(folder)} cannot be decoded: {one_line(error)}; unpack it again"
             ) from error

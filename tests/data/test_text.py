@@ -160,7 +160,11 @@ def test_users_texts_that_cannot_be_right(folder, tokenizer, fails, damage, part
         ("train.jsonl", '{"text": "a", "label": 0}\n{"text":', ["train.jsonl cannot be read"]),
         ("train.jsonl", '{"text": 3, "label": 0}\n', ["line 1: text is 3; must be a text"]),
         ("train.jsonl", '{"text": "a", "label": 0.5}\n', ["label is 0.5"]),
-        ("train.jsonl", '{"text": "a", "text_pair": "b", "label": 0}\n{"text": "a", "label": 1}\n', ["line 2: text_pair is in some lines and not in all"]),
+        (
+            "train.jsonl",
+            '{"text": "a", "text_pair": "b", "label": 0}\n{"text": "a", "label": 1}\n',
+            ["line 2: text_pair is in some lines and not in all"],
+        ),
         ("train.parquet", "PAR1", ["train.parquet cannot be read"]),
     ],
 )
