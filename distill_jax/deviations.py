@@ -144,8 +144,9 @@ def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: 
     Raises:
       InputError: as `per_example`.
     """
-    for dump in (*students, selector):
+    for dump in students:
         _check_pair(teacher, dump)
+    _check_pair(teacher, selector, another_seed=True)
     index = selector.logits.argmax(axis=1) if class_from == "teacher" else selector.true_label
     dumps = [selector, *students] if selector is teacher else [selector, *students, teacher]
     # All at once, which for few examples takes little longer than one
@@ -300,7 +301,7 @@ def inherited_noise(teachers: tuple[Dump, Dump], students: tuple[Dump, Dump]) ->
       InputError: the dumps are not of the same examples or classes.
     """
     for dump in (teachers[1], *students):
-        _check_pair(teachers[0], dump)
+        _check_pair(teachers[0], dump, another_seed=True)
     of_teacher, of_student = (
         phi(one.logits, teachers[0].true_label) - phi(other.logits, teachers[0].true_label)
         for one, other in (teachers, students)
@@ -315,11 +316,21 @@ def _named(dump: Dump) -> str:
     return f"dump ({said})"
 
 
-def _check_pair(teacher: Dump, other: Dump) -> None:
+def _check_pair(teacher: Dump, other: Dump, another_seed: bool = False) -> None:
+    """Checks that two dumps are of the same examples; those of another seed may have other noise in their labels."""
+
     def pair() -> str:
         return f"teacher {_named(teacher)} and other {_named(other)}"
 
     if not np.array_equal(teacher.id, other.id) or teacher.logits.shape != other.logits.shape:
         raise InputError(f"{pair()} differ in their examples or classes; give dumps of one split of one data set")
+    names = ("true_label",) if another_seed else ("true_label", "label")
+    unlike = next((name for name in names if not np.array_equal(getattr(teacher, name), getattr(other, name))), None)
+    if unlike is not None:
+        count = int(np.sum(getattr(teacher, unlike) != getattr(other, unlike)))
+        raise InputError(
+            f"{pair()} have the same ids, but another {unlike} in {count} of {len(teacher.id)} examples; give dumps of "
+            "one split of one data set"
+        )
     if len(teacher.id) < 10:
         raise InputError(f"{pair()} hold {len(teacher.id)} examples; hard and easy tenths need 10 or more")

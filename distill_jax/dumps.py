@@ -32,6 +32,7 @@ from distill_jax.errors import InputError
 
 SHARD_EXAMPLES = 4096  # rows of logits in one file
 CHUNK_EXAMPLES = 1024  # rows of them read at once
+_LOOKED_AT = 100  # rows, to tell probabilities from logits
 _FILES_AT_ONCE = 32  # the disk takes what is waited for at once together
 _DTYPES = {"logits": "float32", "label": "int32", "true_label": "int32", "id": "int64"}
 _PLACE = re.compile(r"(?P<model>[^/]+)/seed-(?P<seed>\d+)/step-(?P<step>\d+)/(?P<split>train|test)$")
@@ -39,14 +40,20 @@ _PLACE = re.compile(r"(?P<model>[^/]+)/seed-(?P<seed>\d+)/step-(?P<step>\d+)/(?P
 
 @dataclasses.dataclass(frozen=True)
 class Dump:
-    """One model's outputs on one split.
+    """One model's outputs on one split, from whatever made them: arrays of NumPy, JAX or PyTorch, or lists.
 
     Attributes:
-      logits: float32 [N, K].
-      label: int32 [N], as training saw them.
-      true_label: int32 [N], before noise.
-      id: int64 [N].
-      attributes: model, seed, step, split, num_classes, setting.
+      logits: float32 or float64 [N, K], K >= 2; what else is given becomes float32.
+      label: int32 [N], as training saw them, in [0, K); integers [N] or [N, 1] may be given.
+      true_label: int32 [N], before noise; likewise.
+      id: int64 [N]; likewise.
+      attributes: model, seed, step, split, num_classes, setting; all may be absent.
+
+    Raises:
+      InputError: an array has another shape, is not of numbers of its kind, or `logits` are probabilities.
+
+    Example:
+      >>> Dump([[2.0, -1.0], [0.5, 0.0]], label=[0, 1], true_label=[0, 1], id=[7, 8], attributes={})
     """
 
     logits: np.ndarray
@@ -54,6 +61,40 @@ class Dump:
     true_label: np.ndarray
     id: np.ndarray
     attributes: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        logits = _array("logits", self.logits)
+        if logits.ndim != 2 or logits.shape[1] < 2:
+            raise InputError(f"logits have the shape {logits.shape}; must be [N, K], of 2 classes or more")
+        if not (np.issubdtype(logits.dtype, np.number) or logits.dtype.name == "bfloat16") or np.iscomplexobj(logits):
+            raise InputError(f"logits are {logits.dtype}; must be numbers")
+        if logits.dtype not in (np.float32, np.float64):
+            logits = logits.astype(np.float32)
+        some = logits[:_LOOKED_AT]
+        if len(some) and some.min() >= 0 and np.allclose(some.sum(axis=1), 1, atol=1e-3):
+            raise InputError("logits are probabilities, since each row's sum is 1; must be logits, or their logarithms")
+        object.__setattr__(self, "logits", logits)
+        for name, dtype in (("label", np.int32), ("true_label", np.int32), ("id", np.int64)):
+            array = _array(name, getattr(self, name))
+            array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+            if array.shape != logits.shape[:1] or not np.issubdtype(array.dtype, np.integer):
+                raise InputError(f"{name} is {array.dtype} {array.shape}; must be integers [{len(logits)}], as logits")
+            if name != "id" and array.size and not (array.min() >= 0 and array.max() < logits.shape[1]):
+                raise InputError(
+                    f"{name} has values from {array.min()} to {array.max()}; must be in 0 to {logits.shape[1] - 1}"
+                )
+            object.__setattr__(self, name, array.astype(dtype, copy=False))
+
+
+def _array(name: str, given: Any) -> np.ndarray:
+    """A NumPy array of what is given."""
+    try:
+        if hasattr(given, "detach"):  # PyTorch's, which may have a gradient, lie on a device or be bfloat16
+            given = given.detach().cpu()
+            given = given.float() if given.is_floating_point() else given
+        return np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} cannot be made an array: {' '.join(str(error).split())}") from error
 
 
 def dump_path(workdir: Path, model: str, seed: int, step: int, split: str) -> Path:
@@ -241,9 +282,9 @@ def read_dump(path: Path) -> Dump:
             shards = -(-store.shape[0] // store.chunk_layout.write_chunk.shape[0])
             if sum(file.is_file() for file in (path / name / "c").rglob("*")) != shards:
                 raise ValueError(f"a shard of {name} is not there")
-    except (OSError, ValueError, KeyError) as error:
+        return Dump(**arrays, attributes=attributes)
+    except (OSError, ValueError, KeyError, InputError) as error:
         what = "is not there" if not path.exists() else "is damaged: " + " ".join(str(error).split())[:120]
         raise InputError(
             f"dump {path} {what}; remove that folder and run the same command to write it again"
         ) from error
-    return Dump(**arrays, attributes=attributes)

@@ -3,6 +3,7 @@
 import os
 import tempfile
 
+import pytest
 from xla_flags import xla_flags
 
 import compiler_faults
@@ -18,3 +19,23 @@ compiler_faults.avoid()
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ[_SHARED]
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+@pytest.fixture
+def fails():
+    """Loads with a setting that must be refused; gives the message, which is one line about the option."""
+    from distill_jax.data import load_dataset
+    from distill_jax.errors import InputError
+    from distill_jax.setting import DataSetting
+
+    def load(option: str, *parts: str, **fields) -> str:
+        with pytest.raises(InputError) as caught:
+            load_dataset(DataSetting(**fields))
+        message = str(caught.value)
+        assert message.startswith(option)
+        assert len(message.splitlines()) == 1
+        for part in parts:
+            assert part in message
+        return message
+
+    return load

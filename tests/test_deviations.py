@@ -220,17 +220,25 @@ def test_theil_sen_is_not_moved_by_outliers_and_samples_large_sets():
     assert np.isnan(slopes.theil_sen(np.ones(20), np.arange(20.0)))
 
 
-@pytest.mark.parametrize("change", ["id", "classes", "few", "nan"])
+@pytest.mark.parametrize("change", ["id", "classes", "few", "nan", "label", "true_label"])
 def test_dumps_that_do_not_match_are_refused_in_one_line(teacher, change):
     n = 9 if change == "few" else 500
-    logits = teacher.logits[:n, : 6 if change == "classes" else 7].copy()
+    logits = np.pad(teacher.logits[:n], ((0, 0), (0, int(change == "classes"))))
     if change == "nan":
         logits[3, 2] = np.nan
-    student = dump(logits, teacher.label[:n], id=np.arange(n) + (change == "id"))
+    label = [(teacher.label[:n] + (change == name)) % 7 for name in ("label", "true_label")]
+    student = dump(logits, *label, id=np.arange(n) + (change == "id"))
     first = dump(teacher.logits[:n], teacher.label[:n]) if change == "few" else teacher
     with pytest.raises(InputError, match="kd 0 test") as caught:
         deviations.deviations(first, student)
     assert "\n" not in str(caught.value)
+
+
+def test_repetitions_may_have_other_noise_in_their_labels_but_no_other_classes(teacher):
+    noisy = dump(teacher.logits * 0.9, (teacher.label + 1) % 7, teacher.true_label)
+    assert deviations.deviations(teacher, teacher, selector=noisy)["mean_gap_hard"] == 0
+    with pytest.raises(InputError, match="have the same ids, but another true_label in 500 of 500 examples"):
+        deviations.deviations(teacher, teacher, selector=dump(teacher.logits, teacher.label, noisy.label))
 
 
 def test_large_splits_are_quick():

@@ -9,6 +9,7 @@ import made_study
 import numpy as np
 import pytest
 from command import refused
+from tiny_tokenizer import write_tokenizer
 
 from distill_jax import deviations, plots, report, sweep, sweep_summary
 from distill_jax.length import Length
@@ -542,10 +543,7 @@ def test_all_without_a_tokenizer_is_all_but_texts(made, tmp_path, capsys):
 
 def test_what_texts_need_is_looked_for_before_anything_is_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(make, "complete", lambda *_: pytest.fail("a study was trained"))
-    tokenizer = tmp_path / "tokenizer"
-    tokenizer.mkdir()
-    for name in ("vocab.json", "merges.txt"):
-        (tokenizer / name).touch()
+    tokenizer = write_tokenizer(tmp_path / "tokenizer")
     encoders = write_encoders(tmp_path / "encoders", '{"model_type": "roberta"}')
     (encoders / "medium" / "config.json").unlink()
     (tmp_path / "work").mkdir()

@@ -36,23 +36,3 @@ def tiny_dir(data_root) -> Path:
 def session_cache(tmp_path_factory) -> Path:
     """One cache for all tests that do not damage it: decoding takes seconds."""
     return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def fails():
-    """Loads with a setting that must be refused; gives the message, which is one line about the option."""
-    from distill_jax.data import load_dataset
-    from distill_jax.errors import InputError
-    from distill_jax.setting import DataSetting
-
-    def load(option: str, *parts: str, **fields) -> str:
-        with pytest.raises(InputError) as caught:
-            load_dataset(DataSetting(**fields))
-        message = str(caught.value)
-        assert message.startswith(option)
-        assert len(message.splitlines()) == 1
-        for part in parts:
-            assert part in message
-        return message
-
-    return load

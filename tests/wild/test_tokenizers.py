@@ -1,0 +1,85 @@
+"""Tokenizers of any kind, each as its own files say."""
+
+import json
+
+import numpy as np
+import pytest
+import tokenizers
+from tiny_tokenizer import write_tokenizer
+from tokenizers import models, normalizers, pre_tokenizers, processors
+
+from distill_jax.data import load_dataset
+from distill_jax.data.tokens import save_tokenizer
+from distill_jax.setting import DataSetting
+
+TEXTS = ["Hello World", "hello there world"]
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "hello", "world", "there"]
+
+
+@pytest.fixture
+def own(tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for split in ("train", "test"):
+        rows = (json.dumps({"text": text, "label": i}) + "\n" for i, text in enumerate(TEXTS))
+        (folder / f"{split}.jsonl").write_text("".join(rows))
+    return folder
+
+
+def bert(folder, pad="[PAD]"):
+    """A BERT's tokenizer.json: lower-cased words, framed by [CLS] and [SEP]."""
+    folder.mkdir()
+    words = [pad, *WORDS[1:]]
+    of = tokenizers.Tokenizer(models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    of.normalizer, of.pre_tokenizer = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    frame = {"single": "[CLS] $A [SEP]", "pair": "[CLS] $A [SEP] $B [SEP]"}
+    of.post_processor = processors.TemplateProcessing(**frame, special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    of.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def given(own, tokenizer):
+    return {"dataset": str(own), "tokenizer": tokenizer, "cache_dir": own.parent / "cache", "length": 8}
+
+
+def test_a_bert_s_file_gives_a_bert_s_tokens(own, tmp_path):
+    data = load_dataset(DataSetting(**given(own, bert(tmp_path / "bert"))))
+    np.testing.assert_array_equal(data.train.x, [[2, 4, 5, 3, 0, 0, 0, 0], [2, 4, 6, 5, 3, 0, 0, 0]])
+    assert (data.vocabulary.size, data.vocabulary.pad) == (7, 0)
+
+
+def test_a_file_s_own_lower_casing_and_prefix_space_count(own, tmp_path):
+    plain = write_tokenizer(tmp_path / "plain")
+    setting = DataSetting(**given(own, plain))
+    save_tokenizer(setting, tmp_path / "saved")
+    before = load_dataset(setting)
+    np.testing.assert_array_equal(load_dataset(DataSetting(**given(own, tmp_path / "saved"))).train.x, before.train.x)
+    said = json.loads((tmp_path / "saved" / "tokenizer.json").read_text())
+    said["normalizer"] = {"type": "Lowercase"}
+    said["pre_tokenizer"]["add_prefix_space"] = True
+    (tmp_path / "saved" / "tokenizer.json").write_text(json.dumps(said))
+    after = load_dataset(DataSetting(**given(own, tmp_path / "saved"))).train.x
+    assert after[0, 2] == before.train.x[1, 1]  # 'hello' in lower case, after a space
+    assert after[0, 1] != before.train.x[0, 1]
+
+
+def test_tokens_added_in_a_file_of_their_own_are_not_taken_from_an_older_cache(own, tmp_path):
+    folder = write_tokenizer(tmp_path / "roberta")
+    before = load_dataset(DataSetting(**given(own, folder))).train.x
+    size = len(json.loads((folder / "vocab.json").read_text()))
+    (folder / "added_tokens.json").write_text(json.dumps({"Hello": size}))
+    after = load_dataset(DataSetting(**given(own, folder)))
+    if after.vocabulary.size == size:  # a library that does not read this file
+        np.testing.assert_array_equal(after.train.x, before)
+    else:
+        assert after.train.x[0, 1] == size
+
+
+@pytest.mark.parametrize("fault", ["no padding", "no frame"])
+def test_a_tokenizer_that_a_classifier_cannot_use_is_refused(own, tmp_path, fails, fault):
+    folder = bert(tmp_path / "bert", pad="nothing" if fault == "no padding" else "[PAD]")
+    if fault == "no frame":
+        said = json.loads((folder / "tokenizer.json").read_text()) | {"post_processor": None}
+        (folder / "tokenizer.json").write_text(json.dumps(said))
+    right = "must say pad_token" if fault == "no padding" else "begins a text with no token of its own"
+    fails(f"--tokenizer {folder}: ", right, **given(own, folder))
