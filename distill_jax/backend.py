@@ -9,6 +9,7 @@ from typing import Literal
 import jax
 
 from distill_jax.packing import Kind
+from distill_jax.paths import cache_folder
 from distill_jax.placement import largest_divisor
 
 _MOST_CPU_DEVICES = 8  # measured with 2; more than this would share a batch of 128 into small pieces
@@ -128,6 +129,6 @@ def keep_programs(cache_dir: Path | None) -> None:
       cache_dir: folder in which to keep them [default: ~/.cache/distill-jax].
     """
     if jax.config.jax_compilation_cache_dir is None:
-        folder = Path(cache_dir or "~/.cache/distill-jax").expanduser() / "programs"
+        folder = cache_folder(cache_dir) / "programs"
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -6,12 +6,14 @@ This is the only module that knows Orbax.
 import dataclasses
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from etils import epath
 
 from distill_jax.errors import InputError, RunError
 
@@ -19,6 +21,13 @@ from distill_jax.errors import InputError, RunError
 logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 _OVERHEAD = 2**20  # bytes of a checkpoint beside its arrays, and some to spare
+
+
+class _Folder(type(epath.Path("/"))):
+    """A path whose own brackets are no pattern, as they are to `epath`: Orbax would not find what it has written."""
+
+    def glob(self, pattern: str) -> Iterator["_Folder"]:
+        return (type(self)(found) for found in Path(self).glob(pattern))
 
 
 class _Manager(ocp.CheckpointManager):
@@ -53,7 +62,7 @@ class Checkpoints:
         self._folder = Path(folder).absolute()
         self._folder.mkdir(parents=True, exist_ok=True)
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
-        self._manager = _Manager(self._folder, options=options)
+        self._manager = _Manager(_Folder(self._folder), options=options)
 
     def __enter__(self) -> "Checkpoints":
         return self

@@ -2,6 +2,7 @@
 
 import itertools
 import signal
+import threading
 from types import FrameType
 
 import jax
@@ -29,7 +30,9 @@ class Interruption:
         self.signal: int | None = None
 
     def __enter__(self) -> "Interruption":
-        ours = (signal.SIGTERM, signal.SIGINT) if jax.process_count() == 1 else ()
+        # Only the main thread is given signals, and may say what they do.
+        main = threading.current_thread() is threading.main_thread()
+        ours = (signal.SIGTERM, signal.SIGINT) if jax.process_count() == 1 and main else ()
         self._before = {s: signal.signal(s, self._remember) for s in ours}
         return self
 

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from distill_jax import processes
 from distill_jax.errors import InputError
@@ -84,6 +85,11 @@ def _board(folder: Path, first_step: int) -> Any:
     return require_tensorboard()(str(folder), purge_step=first_step + 1)
 
 
+def say(console: Console, line: str) -> None:
+    """Prints a line as it is, whatever brackets and colons are in it, and however long."""
+    console.print(Text(line), soft_wrap=True)
+
+
 class Bar:
     """The progress of one population: a bar on a terminal, else a line now and then."""
 
@@ -94,10 +100,10 @@ class Bar:
         if console.is_terminal and processes.is_first():
             self._bar = Progress(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[text]}"),
+                TextColumn("{task.fields[text]}", markup=False),
                 TimeElapsedColumn(),
                 TextColumn("ETA"),
                 TimeRemainingColumn(),
@@ -115,7 +121,7 @@ class Bar:
         if self._bar is None and processes.is_first() and now - self._said >= _LINE_SECONDS:
             self._said = now
             left = (now - self._started) / max(step - self._first, 1) * (self._total - step)
-            self._console.print(f"{self._name}: step {step}/{self._total}, {text}, ETA {left:.0f} s", soft_wrap=True)
+            say(self._console, f"{self._name}: step {step}/{self._total}, {text}, ETA {left:.0f} s")
 
     def close(self) -> None:
         """Takes the bar away."""

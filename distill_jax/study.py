@@ -1,11 +1,11 @@
 """A whole study: teachers, then their students, population by population; what is finished is not done again."""
 
+import contextlib
 import dataclasses
 import functools
 import itertools
 import json
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,9 +27,11 @@ from distill_jax.models import build_for, huggingface, kind, pretrained
 from distill_jax.models.evaluation import evaluation
 from distill_jax.models.roberta import Roberta
 from distill_jax.objective import switch_step
+from distill_jax.paths import resolved
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape, split
 from distill_jax.programs import check_batch, mesh_of, of_teachers
+from distill_jax.progress import say
 from distill_jax.setting import Setting, identity, validate, validate_on_data
 from distill_jax.train import train
 from distill_jax.trainer import Timing, Trainer
@@ -48,13 +50,14 @@ class Study:
     """
 
     def __init__(self, setting: Setting, console: Console):
+        setting = resolved(setting)
         validate(setting)
         self.setting, self._console = setting, console
         if (warning := compiler_faults.warning()) is not None:
-            console.print(f"warning: {warning}", markup=False, soft_wrap=True)
+            say(console, f"warning: {warning}")
         self.dataset = load_dataset(setting.data)
         for note in self.dataset.notes:
-            console.print(f"data: {note}", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"data: {note}")
         examples = len(self.dataset.train.label)
         self.length = Length.of(setting, examples)
         validate_on_data(setting, examples, len(self.dataset.test.label), self.length.total_steps)
@@ -82,9 +85,7 @@ class Study:
                 )
         self.switch_step = switch_step(setting.objective, self.length.total_steps)
         self.identity = identity(setting) | {"fingerprint": self.dataset.fingerprint}
-        lock = processes.by_first(lambda: workdir.claim(setting.run.workdir, self.identity))
-        if lock is not None:
-            weakref.finalize(self, lock.close)
+        processes.by_first(lambda: workdir.claim(setting.run.workdir, self.identity))
         if not processes.everywhere(lambda: workdir.holds(setting.run.workdir, self.identity)):
             raise InputError(
                 f"--workdir {setting.run.workdir} is not the same folder, or the setting not the same, in all "
@@ -95,12 +96,13 @@ class Study:
         """Trains what is not yet trained.
 
         Raises:
-          RunError, InputError, Interrupted: as `train.train`.
+          RunError, InputError, Interrupted: as `train.train`; or another process is at work in the work directory.
         """
-        if processes.is_first():
-            self._describe()
         precision = "highest" if self.setting.train.precision == "float32" else "default"
-        with jax.default_matmul_precision(precision):
+        lock = processes.by_first(lambda: workdir.lock(self.setting.run.workdir))
+        with lock or contextlib.nullcontext(), jax.default_matmul_precision(precision):
+            if processes.is_first():
+                self._describe()
             for role in ("teacher", "student"):
                 self._train(role)
 
@@ -183,7 +185,7 @@ class Study:
         portions, most = self._portions(role), self._most(role)
         todo, everyone = sum(map(len, portions)), len(self._members(role))
         if todo > most > 1:
-            self._console.print(f"{todo} {role}s are more than --population {most}: they are trained in portions")
+            say(self._console, f"{todo} {role}s are more than --population {most}: they are trained in portions")
         teachers = self._teachers([m.seed for portion in portions for m in portion]) if role == "student" else None
         trainers: dict[tuple[int, int], Trainer] = {}
         done = 0
@@ -213,14 +215,14 @@ class Study:
                 seconds = {f"{kind}_seconds": spent for kind, spent in dataclasses.asdict(timing).items()}
                 population.finish(seconds | {"training_examples": examples})
                 speed = examples / max(timing.training, 1e-9)
-                self._console.print(
+                say(
+                    self._console,
                     f"{name}: {self.length.total_steps} steps in {timing.training:.1f} s, {speed:,.0f} examples/s "
                     f"(compilation {timing.compilation:.1f} s, dumps {timing.dumps:.1f} s)",
-                    soft_wrap=True,
                 )
             processes.barrier("finished")
         if processes.is_first() and todo < everyone:
-            self._console.print(f"{everyone - todo} of {everyone} {role}s were there already")
+            say(self._console, f"{everyone - todo} of {everyone} {role}s were there already")
 
     def _remember(self, role: str, fitting: int) -> None:
         run = self.setting.run
@@ -236,10 +238,10 @@ class Study:
         fitting = len(portion) if need <= limit else max(min(int(len(portion) * limit / need), len(portion) - 1), 1)
         fitting = int(processes.from_first([fitting])[0])
         if fitting < len(portion):
-            self._console.print(
+            say(
+                self._console,
                 f"{_name(portion)}, need {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}: "
                 f"{fitting} at once are tried instead",
-                soft_wrap=True,
             )
         return fitting
 
@@ -261,10 +263,10 @@ class Study:
         teacher = evaluation(network, jax.default_backend())
         found = outcomes.table(teacher, variables, self.dataset, self.setting.data.augment, batch)
         if processes.is_first():
-            self._console.print(
+            say(
+                self._console,
                 f"teacher, seed {seed}: logits of {found.shape[1]} outcomes of {found.shape[0]:,} images, "
                 f"{found.nbytes / 2**30:.2g} GiB, in {time.monotonic() - started:.1f} s",
-                soft_wrap=True,
             )
         return found
 

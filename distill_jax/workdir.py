@@ -14,34 +14,43 @@ from distill_jax.population import Member
 from distill_jax.setting import differences, digest
 
 
-def claim(workdir: Path, identity: dict[str, Any]) -> IO[str]:
-    """Takes a work directory for a study, new or the one it already holds.
-
-    Returns:
-      The lock, a file to keep open; it is free again when that is closed or the process ends.
+def claim(workdir: Path, identity: dict[str, Any]) -> None:
+    """Makes a work directory a study's, or sees that it is.
 
     Raises:
-      InputError: it cannot be written, holds another study, or another process is at work in it.
+      InputError: as `lock`, or it holds another study.
+    """
+    with lock(workdir):
+        _hold(workdir, identity)
+
+
+def lock(workdir: Path) -> IO[str]:
+    """Takes a work directory, new or begun, for this process alone.
+
+    Returns:
+      A file to keep open; the directory is free again when that is closed or the process ends.
+
+    Raises:
+      InputError: it cannot be written, or another process or study is at work in it.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        lock = (workdir / ".lock").open("a")
+        taken = (workdir / ".lock").open("a")
     except OSError as error:
         raise InputError(
             f"--workdir {workdir} cannot be written ({error.strerror}); choose a folder that can"
         ) from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _hold(workdir, identity)
+        fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        lock.close()
+        taken.close()
         raise InputError(
             f"--workdir {workdir} is in use by another process; wait for it or choose another folder"
         ) from error
     except BaseException:
-        lock.close()
+        taken.close()
         raise
-    return lock
+    return taken
 
 
 def _hold(workdir: Path, identity: dict[str, Any]) -> None:

@@ -4,25 +4,31 @@ import contextlib
 import errno
 import io
 import json
+import os
 import re
 import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
 import tyro
+from rich.console import Console
 
 from distill_jax.errors import InputError, RunError
 from distill_jax.files import write_text
 from distill_jax.interruption import Interrupted
+from distill_jax.paths import resolved
+from experiments import streams
 
 _T = TypeVar("_T")
 
 
 def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False) -> _T:
-    """A setting (a nested dataclass) from command-line arguments, over a default.
+    """A setting (a nested dataclass) from command-line arguments, over a default; its paths are `paths.local`.
 
     Truth values are written out (--tensorboard True), or with `flags` given by name alone (--quick, --no-peer).
 
@@ -33,13 +39,14 @@ def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(
+            parsed = tyro.cli(
                 type(default),
                 default=default,
                 prog=prog,
                 args=list(arguments),
                 config=() if flags else (tyro.conf.FlagConversionOff,),
             )
+        return resolved(parsed)
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -75,37 +82,66 @@ def _one_line(box: str, prog: str) -> str:
     return f"{message}{hint} (all options: {prog} --help)"
 
 
+def console(columns: int = 160, quiet: bool = False) -> Console:
+    """The console of a command, on which what users typed stands as it is, whatever brackets are in it.
+
+    Args:
+      columns: where it is no terminal.
+      quiet: prints nothing.
+    """
+    width = None if sys.stdout.isatty() else columns
+    return Console(width=width, quiet=quiet, markup=False, emoji=False)
+
+
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Runs a command and exits: 0; 2 for wrong input, 1 for a run that failed, 128 + signal when stopped."""
+    streams.prepare()
     status = 0
     try:
         main(sys.argv[1:])
     except (InputError, RunError, Interrupted) as error:
         print(f"{'' if isinstance(error, Interrupted) else 'error: '}{error}", file=sys.stderr)
         status = error.exit_status
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        status = 130
-    except Exception as error:
-        if _disk_is_full(error):
-            print("error: the disk of --workdir is full; free some space and run the same command", file=sys.stderr)
-        elif "RESOURCE_EXHAUSTED" in str(error):  # XLA's word; its type differs between versions of JAX
-            what = "a device's memory is full; take a smaller --population or --batch-size"
-            print(f"error: {what} (what was done is kept)", file=sys.stderr)
-        else:
+    except SystemExit:
+        raise
+    except BaseException as error:
+        if streams.is_interruption(error):
+            streams.leave()
+        if (found := _environment_s(error)) is None:
             raise
-        status = 1
+        line, status = found
+        print(f"error: {line}", file=sys.stderr)
     sys.stdout.flush()
     sys.exit(status)
 
 
+def _environment_s(error: BaseException) -> tuple[str, int] | None:
+    """One line on a fault of the machine or its environment, and the exit status; None where the fault is ours."""
+    if _disk_is_full(error):
+        return "the disk of --workdir is full; free some space and run the same command", RunError.exit_status
+    if "RESOURCE_EXHAUSTED" in str(error):  # XLA's word; its type differs between versions of JAX
+        what = "a device's memory is full; take a smaller --population or --batch-size (what was done is kept)"
+        return what, RunError.exit_status
+    *_, last = traceback.walk_tb(error.__traceback__)
+    if "xla_bridge" in last[0].f_code.co_filename:  # where JAX looks for devices
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        what = " ".join(str(error).split()) or "there is none of these"
+        line = f"JAX_PLATFORMS={asked}: JAX finds no device ({what}); must be one that is there, such as cpu"
+        return line, InputError.exit_status
+    return None
+
+
 def stop_when_terminated() -> None:
-    """Makes SIGTERM an `Interrupted`, so that a command that has processes of its own ends these too."""
+    """Makes SIGTERM an `Interrupted`, so that a command that has processes of its own ends these too.
+
+    In another thread than the main one, which alone is given signals, it does nothing.
+    """
 
     def stop(number: int, _: FrameType | None) -> None:
         raise Interrupted(number, "stopped; the same command goes on from here")
 
-    signal.signal(signal.SIGTERM, stop)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
 
 
 def _disk_is_full(error: BaseException) -> bool:

@@ -56,7 +56,7 @@ def print_presets(console: Console) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     if "--list" in arguments:
-        print_presets(Console())
+        print_presets(command_line.console())
         return
     setting = setting_from(arguments)
     run = setting.run
@@ -78,7 +78,7 @@ def _run(setting: Setting, arguments: Sequence[str]) -> None:
     if not run.distributed:  # where processes must have as many devices as each other
         backend.use_cores(setting.train.batch_size)
     backend.keep_programs(setting.data.cache_dir)
-    console = Console(quiet=not processes.is_first())
+    console = command_line.console(quiet=not processes.is_first())
     report = complete(setting, f"{PROG} {' '.join(arguments)}".strip(), console)
     console.print(f"report: {report}", soft_wrap=True)
 

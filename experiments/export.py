@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from rich.console import Console
 
 from distill_jax.errors import InputError
 from experiments import command_line
@@ -57,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     shutil.copytree(tokenizer, partial)
     huggingface.save(partial, network, params, called)
     partial.rename(setting.to)
-    Console().print(f"{setting.model}, seed {setting.seed}: {setting.to}", soft_wrap=True)
+    command_line.console().print(f"{setting.model}, seed {setting.seed}: {setting.to}", soft_wrap=True)
 
 
 def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:

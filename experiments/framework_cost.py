@@ -121,7 +121,7 @@ def main(arguments: Sequence[str]) -> None:
     for model, row in rows.items():
         seconds = [f"{1000 * row[f'{kind}_seconds_a_step']:.2f}" for kind in ("loop", "bare")]
         table.add_row(model, *seconds, *(f"{f(row['ratios']):.3f}" for f in (np.median, min, max)))
-    Console().print(table)
+    command_line.console().print(table)
     if file is not None:
         said = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "rows": rows}
         command_line.write_json(file, said)

@@ -8,7 +8,6 @@ dropout. Needs PyTorch (the extra `bench`).
 """
 
 import dataclasses
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
-from rich.console import Console
 from rich.table import Table
 
 from distill_jax.errors import InputError
@@ -194,7 +192,7 @@ def main(arguments: Sequence[str]) -> None:
         numbers = [row["logit"], row["logit_difference"], row["gradient"], row["gradient_difference"]]
         cells = [f"{number:.2g}" for number in [*numbers, row["round_trip_logit_difference"]]]
         table.add_row(name, f"{config.layers} x {config.units}", f"1 to {config.longest}", *cells)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    command_line.console(120).print(table)
     if setting.json is not None:
         said = environment(f"{PROG} {' '.join(arguments)}".strip())
         said["versions"] |= {"torch": torch.__version__, "transformers": version("transformers")}

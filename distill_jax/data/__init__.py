@@ -15,6 +15,7 @@ from distill_jax.data.labels import shown
 from distill_jax.data.noise import corrupt_labels
 from distill_jax.data.source import Raw
 from distill_jax.errors import InputError
+from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
 __all__ = ["Dataset", "Split", "is_text", "load_dataset"]
@@ -73,7 +74,7 @@ def load_dataset(setting: DataSetting) -> Dataset:
 
 def is_text(dataset: str) -> bool:
     """Whether --dataset, as named, is of texts."""
-    path = Path(dataset).expanduser()
+    path = local("--dataset", dataset)
     own = dataset not in _SOURCES and (path.is_dir() or path.suffix.lower() in text_files.SUFFIXES)
     return own or dataset in tfds_text.NAMES
 
@@ -96,7 +97,7 @@ def _check(setting: DataSetting) -> None:
 
 def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
     name = setting.dataset
-    if name == "mnist" and setting.data_dir and idx.present(Path(setting.data_dir).expanduser()):
+    if name == "mnist" and setting.data_dir and idx.present(local("--data-dir", setting.data_dir)):
         return idx.read
     if name in _SOURCES:
         return _SOURCES[name]

@@ -19,6 +19,7 @@ import numpy as np
 
 from distill_jax.data.source import one_line
 from distill_jax.errors import InputError, RunError
+from distill_jax.paths import cache_folder
 
 _FORMAT = 2  # to be raised when sources come to decode differently
 _MANIFEST = "manifest.json"
@@ -43,7 +44,7 @@ def cached(
       InputError: the cache's folder cannot be made or written, or a file cannot be read.
       RunError: the entry cannot be written, as on a full disk.
     """
-    folder = Path(cache_dir or "~/.cache/distill-jax").expanduser()
+    folder = cache_folder(cache_dir)
     try:
         stamps = sorted((str(file).removeprefix(str(location)), file.stat()) for file in files)
     except OSError as error:

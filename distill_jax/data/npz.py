@@ -2,7 +2,6 @@
 
 import zipfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from distill_jax.data import labels
 from distill_jax.data.dataset import Split
 from distill_jax.data.source import Raw, check_label, one_line
 from distill_jax.errors import InputError
+from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
 _CHANNELS = (1, 2, 3, 4)  # an image may have
@@ -47,7 +47,7 @@ def read(setting: DataSetting) -> Raw:
 
 
 def _load(dataset: str) -> dict[str, np.ndarray]:
-    path = Path(dataset).expanduser()
+    path = local("--dataset", dataset)
     names = [f"{kind}_{split}" for split in ("train", "test") for kind in "xy"]
     remedy = "must be a file of numpy.savez with x_train, y_train, x_test and y_test"
     if not path.exists():

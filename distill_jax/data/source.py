@@ -5,6 +5,7 @@ from pathlib import Path
 
 from distill_jax.data.dataset import Split, Vocabulary
 from distill_jax.errors import InputError
+from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
 
@@ -36,7 +37,7 @@ def data_folder(setting: DataSetting, content: str) -> Path:
     """
     if setting.data_dir is None:
         raise InputError(f"--data-dir: must be given for --dataset {setting.dataset}: {content}")
-    folder = Path(setting.data_dir).expanduser()
+    folder = local("--data-dir", setting.data_dir)
     if not folder.is_dir():
         state = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(f"--data-dir {folder}: {state}; must be {content}")

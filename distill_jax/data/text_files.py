@@ -16,6 +16,7 @@ from distill_jax.data import labels
 from distill_jax.data.source import Raw, check_label, one_line
 from distill_jax.data.tokens import Texts, tokenised
 from distill_jax.errors import InputError
+from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
 _REMEDY = "must be a folder with train and test as .csv, .jsonl or .parquet, with the columns text and label"
@@ -37,7 +38,7 @@ def read(setting: DataSetting) -> Raw:
         is empty, or a label is not as above.
     """
     check_label(setting, ["label"])
-    folder = Path(setting.dataset).expanduser()
+    folder = local("--dataset", setting.dataset)
     files = {split: _files(setting.dataset, folder, split) for split in ("train", "test")}
     # Read whether or not the tokens are in the cache: their pairs and labels are checked against each other.
     where = f"--dataset {setting.dataset}: "

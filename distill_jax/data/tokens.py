@@ -12,6 +12,7 @@ from distill_jax.data.cache import Arrays, cached
 from distill_jax.data.dataset import Split, Vocabulary
 from distill_jax.data.source import Raw, one_line
 from distill_jax.errors import InputError
+from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
 _CONTENT = "a folder with RoBERTa's vocab.json and merges.txt, or with a tokenizer.json"
@@ -103,7 +104,7 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
     """
     if folder is None:
         raise InputError(f"--tokenizer: must be given for --dataset {dataset}: {_CONTENT}")
-    folder = folder.expanduser()
+    folder = local("--tokenizer", folder)
     whole = (folder / "tokenizer.json").is_file()
     # transformers would make an empty one of a folder without these.
     if not whole and not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):

@@ -9,6 +9,7 @@ from distill_jax.data.dataset import Vocabulary
 from distill_jax.errors import InputError
 from distill_jax.models import huggingface
 from distill_jax.models.roberta import Roberta, RobertaConfig
+from distill_jax.paths import local
 from distill_jax.setting import ModelSetting, RobertaSetting
 
 
@@ -46,7 +47,7 @@ def build_roberta(
         require(units >= 1 and (units < 64 or units % 64 == 0), "units", units, "a multiple of 64, or less")
         config = RobertaConfig.sized(setting.layers, units, vocabulary=vocabulary.size, pad=vocabulary.pad)
     else:
-        folder = setting.pretrained.expanduser()
+        folder = local(f"{option}.pretrained", setting.pretrained)
         config = huggingface.read_config(folder, f"{option}.pretrained")
         its = Vocabulary(config.vocabulary, config.pad)
         if its.size < vocabulary.size or its.pad != vocabulary.pad:
@@ -69,5 +70,5 @@ def read(setting: ModelSetting, model: nn.Module, option: str) -> huggingface.Pa
     """
     if setting.name != "roberta" or setting.roberta.pretrained is None:
         return {}
-    folder = setting.roberta.pretrained.expanduser()
+    folder = local(f"{option}.roberta.pretrained", setting.roberta.pretrained)
     return huggingface.read_params(folder, model.config, model.num_classes, f"{option}.roberta.pretrained")

@@ -1,6 +1,5 @@
 """The command: trains all seeds, shows the numbers beside the paper's, and writes result and figures."""
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     backend.use_cores(840)
     backend.keep_programs(None)
     said = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip())}
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = command_line.console()
     if len(settings) > 1:
         _readings(settings, said, console)
     elif cells:

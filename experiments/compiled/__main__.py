@@ -9,7 +9,6 @@ import concurrent.futures.process
 import dataclasses
 import fnmatch
 import multiprocessing
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     options = command_line.parse(Options(), PROG, arguments, flags=True)
     _check(options)
     targets.prepare()
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = command_line.console(200)
 
     from experiments.compiled import results
     from experiments.compiled.rows import programs

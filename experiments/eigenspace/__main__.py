@@ -1,12 +1,9 @@
 """The command: trains all seeds, shows the numbers beside the paper's, and writes result and figures."""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
-
-from rich.console import Console
 
 from experiments import command_line
 from experiments.eigenspace.setting import Setting, filled, validate
@@ -32,7 +29,7 @@ def main(arguments: Sequence[str]) -> None:
     # The cores are devices that share the seeds, not a batch: any number will do that divides 840 evenly.
     backend.use_cores(840)
     backend.keep_programs(None)
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = command_line.console()
     said: dict[str, Any] = {
         "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),
         "setting": {k: v for k, v in dataclasses.asdict(setting).items() if k not in _NOT_OF_A_RESULT},

@@ -1,12 +1,9 @@
 """The command: from the theory to the paper's experiment by one departure at a time, with a result and a figure."""
 
 import dataclasses
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
-
-from rich.console import Console
 
 from distill_jax.statistics import quote
 from experiments import command_line
@@ -39,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     choice = {k: v for k, v in dataclasses.asdict(bridge).items() if k not in ("json", "figures", "data_dir")}
     said: dict[str, Any] = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "setting": choice}
     said["rows"] = pieces(bridge.json, said | {"rows": {}}, "rows")
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = command_line.console()
 
     def measured(name: str) -> str:
         began = time.monotonic()

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import multiprocessing
 import signal
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -78,7 +77,7 @@ def main(arguments: Sequence[str]) -> None:
         "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),
         "setting": {"studies": setting.studies, "seed": setting.seed},
     }
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = command_line.console()
     said |= measure(setting, console)
     for shown in picture.tables(said):
         console.print(shown, "", sep="\n")

@@ -10,7 +10,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.markdown import Markdown
 
 from experiments import command_line
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     if setting.markdown is not None:
         sys.stdout.write(document.readme(setting.markdown))
         return
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = command_line.console()
     maker = Maker(setting, plans, console)
     if setting.list or not setting.targets:
         on_chips = predicted(RESULTS / "compiled", setting.seeds) if setting.scale == PAPER.name else {}

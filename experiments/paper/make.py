@@ -98,7 +98,7 @@ class Maker:
                 raise InputError(f"{option}: must be given for {', '.join(texts)}; {NEEDED[option]}")
         load_tokenizer(needed["--tokenizer"], texts[0])
         for size in sizes:
-            huggingface.read_config(needed["--pretrained"].expanduser() / size, "--pretrained")
+            huggingface.read_config(needed["--pretrained"] / size, "--pretrained")
 
     def command(self, plan: Planned, scale: str | None = None) -> str:
         """The command that trains a study [default: at this scale]."""

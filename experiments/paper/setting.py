@@ -90,9 +90,9 @@ def validate(setting: Setting, figures: list[str], studies: Collection[str], of_
         raise InputError(f"--json {setting.json}: is for the rows of a table; name {TABLE}, {PUBLISHED} or {ALL} too")
     if setting.json is not None and {TABLE, PUBLISHED} <= set(setting.targets):
         raise InputError(f"--json {setting.json}: is for the rows of one table; name {TABLE} or {PUBLISHED}, not both")
-    if setting.data_dir is not None and not setting.data_dir.expanduser().is_dir():
+    if setting.data_dir is not None and not setting.data_dir.is_dir():
         raise InputError(f"--data-dir {setting.data_dir}: is no folder; must hold the prepared data")
     for option, folder in (("--tokenizer", setting.tokenizer), ("--pretrained", setting.pretrained)):
-        if folder is not None and not folder.expanduser().is_dir():
+        if folder is not None and not folder.is_dir():
             raise InputError(f"{option} {folder}: is no folder; {NEEDED[option]}")
     check_writable("--figures", setting.figures)

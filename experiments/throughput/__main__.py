@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import fnmatch
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -50,7 +49,7 @@ class Options:
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     options = command_line.parse(Options(), PROG, arguments, flags=True)
-    console = Console(width=None if sys.stdout.isatty() else 160)  # lines of a file are not cut at 80
+    console = command_line.console()  # lines of a file are not cut at 80
     _check(options)
     if options.table:
         _show(options.table, options.figure)

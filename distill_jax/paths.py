@@ -1,0 +1,77 @@
+"""Paths as users type them: `~` is their home, and what is no place on this machine is refused before any work."""
+
+import dataclasses
+import os
+import re
+import tempfile
+import typing
+from pathlib import Path
+from typing import TypeVar
+
+from distill_jax.errors import InputError
+
+_T = TypeVar("_T")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # of a bucket or a server; `Path` makes one stroke of two
+
+
+def local(option: str, typed: Path | str) -> Path:
+    """The path on this machine that was typed.
+
+    Args:
+      option: that it was typed for, for the message.
+      typed: as it was typed, or what this function has given.
+
+    Raises:
+      InputError: it is an address, or begins with a home that is not there.
+
+    >>> local("--workdir", "work/a")
+    PosixPath('work/a')
+    """
+    if _ADDRESS.match(str(typed)):
+        said = _ADDRESS.sub(r"\1://", str(typed), count=1)
+        raise InputError(f"{option} {said}: must be a path on this machine; addresses and buckets are not served")
+    if re.search(r"[\0\\\ud800-\udfff]", str(typed)):  # a backslash is a stroke to TensorStore
+        raise InputError(f"{option} {str(typed)!r}: must be a name in UTF-8 without NUL or backslash")
+    try:
+        return Path(typed).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{option} {typed}: has no such home; must be a whole path") from error
+
+
+def resolved(setting: _T, prefix: str = "--") -> _T:
+    """A setting, of nested dataclasses, with `local` for every path in it; options are named as on the command line.
+
+    Raises:
+      InputError: as `local`.
+    """
+    hints, changes = typing.get_type_hints(type(setting), include_extras=True), {}
+    for field in dataclasses.fields(setting):  # type: ignore[arg-type]
+        value = getattr(setting, field.name)
+        given = [
+            n for m in getattr(hints[field.name], "__metadata__", ()) if (n := getattr(m, "name", None)) is not None
+        ]
+        name = prefix + (given[0] if given else field.name.replace("_", "-"))
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            changes[field.name] = resolved(value, prefix if given == [""] else f"{name}.")
+        elif isinstance(value, Path):
+            changes[field.name] = local(name, value)
+    changes = {name: value for name, value in changes.items() if value is not getattr(setting, name)}
+    return dataclasses.replace(setting, **changes) if changes else setting  # type: ignore[type-var]
+
+
+def cache_folder(given: Path | None) -> Path:
+    """The folder for what can be made again.
+
+    Args:
+      given: of --cache-dir; None is ~/.cache/distill-jax, or in the system's folder for temporary files where there is
+        no home.
+
+    Raises:
+      InputError: as `local`.
+    """
+    if given is not None:
+        return local("--cache-dir", given)
+    try:
+        return Path("~/.cache/distill-jax").expanduser()
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"distill-jax-{os.getuid()}"

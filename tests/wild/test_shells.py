@@ -1,0 +1,171 @@
+"""The command in shells, notebooks and folders of any kind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from command import ROOT, SMALL, write_npz
+from small_study import QUIET, setting
+
+from distill_jax import paths
+from distill_jax.errors import InputError
+from distill_jax.interruption import Interruption
+from distill_jax.study import Study
+from experiments import command_line, distill
+
+QUICK = [*SMALL, "--seeds", "1", "--epochs", "2", "--snapshots", "1", "--checkpoint-seconds", "60"]
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory):
+    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
+
+
+def shell(script, npz, work, without=(), **variables):
+    """Runs a line of shell in which $RUN is the command; gives its status, output and errors."""
+    command = [sys.executable, "-m", "experiments.distill", "--dataset", str(npz), "--workdir", str(work), *QUICK]
+    kept = {name: value for name, value in os.environ.items() if name not in without}
+    process = subprocess.run(
+        ["bash", "-c", script.replace("$RUN", '"$@"'), "bash", *command],
+        cwd=ROOT,
+        env=kept | variables,
+        capture_output=True,
+        timeout=300,
+    )
+    return process.returncode, process.stdout.decode(), process.stderr.decode()
+
+
+def test_all_at_once(npz, tmp_path):
+    """No home, no letters but ASCII, no standard streams, a notebook's backend, brackets and a smile in the folder."""
+    work = tmp_path / "[bold]a b[/red] :smile: ü"
+    notebook_s = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "LC_ALL": "C"}
+    status, _, _ = shell("$RUN <&- >&- 2>&-", npz, work, without=["HOME"], **notebook_s)
+    assert status == 0
+    assert (work / "report.html").is_file()
+
+
+def test_a_log_that_nobody_reads_or_that_is_full_does_not_end_the_work(npz, tmp_path):
+    for number, script in enumerate(("$RUN | head -0; exit ${PIPESTATUS[0]}", "$RUN > /dev/full")):
+        status, _, err = shell(script, npz, tmp_path / str(number))
+        assert (status, err) == (0, "")
+        assert (tmp_path / str(number) / "report.html").is_file()
+    assert shell("$RUN --help | head -1; exit ${PIPESTATUS[0]}", npz, tmp_path / "2")[::2] == (0, "")
+
+
+def test_brackets_and_bytes_that_are_no_text_are_printed_as_they_are(npz, tmp_path):
+    work = tmp_path / "[bold]a[/red] :smile:"
+    status, out, err = shell("$RUN", npz, work)
+    assert (status, err) == (0, "")
+    assert out.endswith("/[bold]a[/red] :smile:/report.html\n")
+    status, _, err = shell("$RUN", npz, os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "\\udcff': must be a name in UTF-8" in err
+
+
+@pytest.mark.parametrize("platform", ["cuda", "nonsense"])
+def test_a_device_that_is_not_there_is_said_before_anything_is_written(npz, tmp_path, platform):
+    status, out, err = shell("$RUN", npz, tmp_path / "work", JAX_PLATFORMS=platform)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: JAX_PLATFORMS={platform}: JAX finds no device")
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "work").exists()
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_line(npz, tmp_path):
+    command = [sys.executable, "-X", "importtime", "-m", "experiments.distill", "--dataset", str(npz)]
+    command += ["--workdir", str(tmp_path / "work")]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        next(line for line in process.stderr if line.rstrip().endswith("numpy.linalg"))
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read().splitlines()
+    assert process.returncode in (-signal.SIGINT, 130)
+    said = [line for line in rest if not line.startswith("import time:")]
+    assert said == ["interrupted; the same command goes on from here"]
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_study_in_a_cell_that_is_run_twice_and_in_a_thread(npz, tmp_path):
+    small = setting(tmp_path / "work", data={"dataset": str(npz)}, run={"workdir": tmp_path / "work", "seeds": 1})
+    first = Study(small, QUIET)
+    thread_s = []
+
+    def in_a_thread():
+        try:
+            first.train()
+            thread_s.append(Study(small, QUIET))  # while the first is still referred to, as a notebook does
+            thread_s[-1].train()
+        except BaseException as error:
+            thread_s.append(error)
+
+    thread = threading.Thread(target=in_a_thread)
+    thread.start()
+    thread.join()
+    assert [type(found) for found in thread_s] == [Study]
+    Study(small, QUIET).train()
+
+
+def test_two_that_work_in_one_folder_at_once_are_still_kept_apart(npz, tmp_path, monkeypatch):
+    small = setting(tmp_path / "work", data={"dataset": str(npz)}, run={"workdir": tmp_path / "work", "seeds": 1})
+    one, other = Study(small, QUIET), Study(small, QUIET)
+
+    def train(role):
+        with pytest.raises(InputError, match="is in use by another process"):
+            other.train()
+
+    monkeypatch.setattr(one, "_train", train)
+    one.train()
+
+
+def test_signals_are_the_main_thread_s(monkeypatch):
+    found = []
+
+    def enter():
+        with Interruption():
+            command_line.stop_when_terminated()
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert found == [before]
+
+
+ADDRESSES = ["s3://bucket/x", "gs://bucket", "memory://x", "file://host/x", "https://a.b/c"]
+
+
+@pytest.mark.parametrize(
+    "option", ["--workdir", "--data-dir", "--cache-dir", "--tokenizer", "--teacher.roberta.pretrained"]
+)
+def test_addresses_are_refused_for_every_option(option, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for address in ADDRESSES:
+        with pytest.raises(InputError, match=f"^{option} {address}: must be a path on this machine"):
+            distill.main([option, address])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dataset_s_address_is_refused(fails):
+    fails("--dataset s3://bucket/own.npz: must be a path on this machine", dataset="s3://bucket/own.npz")
+
+
+def test_a_tilde_is_a_home_wherever_it_is_typed(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    setting = distill.setting_from(["--workdir=~/x", "--data-dir", "~", "--student.roberta.pretrained", "~/b"])
+    assert setting.run.workdir == tmp_path / "x"
+    assert setting.data.data_dir == tmp_path
+    assert setting.student.roberta.pretrained == tmp_path / "b"
+    for name in ("~nobody-of-this-name/x", "a\0b"):
+        with pytest.raises(InputError, match=r"^--data-dir "):
+            distill.setting_from(["--data-dir", name])
+
+
+def test_without_a_home_the_cache_is_a_temporary_folder(monkeypatch):
+    def no_home(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(paths.Path, "expanduser", no_home)
+    assert paths.cache_folder(None).name == f"distill-jax-{os.getuid()}"
