@@ -3,8 +3,9 @@
 Other data sets prepared by it are found and opened here too, see `open_source`.
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from distill_jax.setting import DataSetting
 
 NAMES = ("mnist", "cifar10", "cifar100")
 _BATCH = 1000
+_CORE = "tensorflow_datasets.core.features."
+_FEATURES = {
+    *(f"{_CORE}{name}" for name in ("features_dict.FeaturesDict", "class_label_feature.ClassLabel")),
+    *(f"{_CORE}{name}" for name in ("image_feature.Image", "text_feature.Text", "tensor_feature.Tensor")),
+    f"{_CORE}scalar.Scalar",
+}
 
 
 def read(setting: DataSetting) -> Raw:
@@ -89,6 +96,35 @@ def newest_version(name: str, folder: Path) -> str:
     return version
 
 
+def _check_features(name: str, folder: Path, version: str) -> None:
+    """Checks features.json, which names the classes that read it: TFDS would import and run any other."""
+    try:
+        content = json.loads((folder / name / version / "features.json").read_text("utf-8"))
+        strange = sorted(set(_classes(content)) - _FEATURES)
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(name, folder, version, f"features.json cannot be read ({one_line(error)})") from error
+    if strange:
+        raise InputError(
+            f"--data-dir {folder}: {name} has features of the class {strange[0]!r} there; must be of TFDS's own "
+            "classes for labels, images, texts and numbers, since others would be run"
+        )
+
+
+def _classes(content: Any) -> Iterator[str]:
+    """The classes that are named anywhere in features.json, in any of the ways that TFDS reads."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if key in ("pythonClassName", "python_class_name", "type") and isinstance(value, str):
+                yield value
+            elif key in ("jsonFeature", "json_feature"):  # whose text names further ones
+                yield key
+            else:
+                yield from _classes(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _classes(value)
+
+
 def open_source(
     name: str, folder: Path, version: str, splits: Sequence[str] = ("train", "test"), encoded: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -97,6 +133,7 @@ def open_source(
     Raises:
       InputError: they cannot be opened, or are not whole.
     """
+    _check_features(name, folder, version)
     try:
         import tensorflow_datasets as tfds
 
