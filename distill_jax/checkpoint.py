@@ -1,12 +1,17 @@
 """Checkpoints of a training: the whole state, written by Orbax while training goes on, there whole or not at all.
 
-This is the only module that knows Orbax.
+This is the only module that knows Orbax, which does not notice a bit that has changed in what it reads. So each
+checkpoint has a seal beside it, of the checksums of its files and of whose state it is, made behind the back of the
+training; without one it counts as not yet written.
 """
 
 import dataclasses
+import json
 import logging
 import shutil
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +20,14 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
 
+from distill_jax import processes
 from distill_jax.errors import InputError, RunError
+from distill_jax.files import checksum, read_json, write_text
 
 # Orbax tells of every save, and of an error in a stack trace of its own; what matters is raised and told in one line.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
 
+_LOOK_SECONDS = 0.02
 _OVERHEAD = 2**20  # bytes of a checkpoint beside its arrays, and some to spare
 
 
@@ -41,6 +49,12 @@ class _Manager(ocp.CheckpointManager):
         return False
 
 
+def _checksums(folder: Path) -> dict[str, int]:
+    """Of every file in a folder and below."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
+
+
 @dataclasses.dataclass(frozen=True)
 class Restored:
     """What a checkpoint held: the state, the step it was taken after, and the seconds spent until then by kind."""
@@ -56,11 +70,18 @@ class Checkpoints:
     Args:
       folder: theirs.
       keep: how many; None is all.
+      of: names the training whose state they are, in seals; None for who only reads.
     """
 
-    def __init__(self, folder: Path, keep: int | None):
-        self._folder = Path(folder).absolute()
+    def __init__(self, folder: Path, keep: int | None, of: str | None = None):
+        self._folder, self._of = Path(folder).absolute(), of
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._pool, self._left = ThreadPoolExecutor(1), threading.Event()
+        self._sealing: list[Future[None]] = []
+        seals = self._folder.with_name("seals")
+        if of is not None and not any(self._folder.iterdir()):
+            seals.mkdir(exist_ok=True)
+        self._sealed = seals.is_dir()  # not so of trainings that began before there were seals
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
         self._manager = _Manager(_Folder(self._folder), options=options)
 
@@ -68,11 +89,18 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._manager.close()
+        try:
+            self._manager.close()
+        finally:
+            self._left.set()
+            self._pool.shutdown()
+        if self._of is not None and processes.is_first():
+            self._forget()
 
     def steps(self) -> list[int]:
         """Steps of which there is a complete checkpoint, ascending."""
-        return sorted(self._manager.all_steps())
+        steps = sorted(self._manager.all_steps())
+        return [step for step in steps if self._seal(step).exists()] if self._sealed else steps
 
     def save(self, step: int, state: Any, seconds: dict[str, float]) -> None:
         """Begins to write a checkpoint; returns before it is on disk.
@@ -94,14 +122,57 @@ class Checkpoints:
             step,
             args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(seconds)),
         )
+        if processes.is_first():
+            self._sealing = [one for one in self._sealing if not one.done() or one.result()]
+            self._sealing.append(self._pool.submit(self._seal_when_there, step))
 
     def wait(self) -> None:
         """Returns when all that was saved is on disk."""
         self._manager.wait_until_finished()
+        for one in self._sealing:
+            one.result()
+        processes.barrier("sealed")
+
+    def _seal(self, step: int) -> Path:
+        return self._folder.with_name("seals") / f"{step}.json"
+
+    def _seal_when_there(self, step: int) -> None:
+        """Seals a checkpoint once Orbax has given it its name, which it does when all of it is written."""
+        place = self._folder / str(step)
+        while not place.is_dir():
+            if self._left.wait(_LOOK_SECONDS):
+                return
+        try:
+            said = {"of": self._of, "step": step, "files": _checksums(place)}
+        except FileNotFoundError:  # Orbax keeps the last few, and this one is no longer among them
+            return
+        self._seal(step).parent.mkdir(exist_ok=True)
+        write_text(self._seal(step), json.dumps(said))
+
+    def _forget(self) -> None:
+        """Removes the seals of checkpoints that are no more."""
+        for old in self._folder.with_name("seals").glob("*.json"):
+            if not (self._folder / old.stem).is_dir():
+                old.unlink(missing_ok=True)
+
+    def _check(self, step: int) -> None:
+        """Checks that a checkpoint is what was sealed.
+
+        Raises:
+          ValueError, InputError: it is not.
+        """
+        seal = read_json(self._seal(step), dict[str, Any], "remove it")
+        if self._of is not None and (seal.get("of"), seal.get("step")) != (self._of, step):
+            raise ValueError("it is the state of another training or step")
+        there, sealed = _checksums(self._folder / str(step)), seal.get("files")
+        if there != sealed:
+            unlike = sorted(name for name in there.keys() | sealed.keys() if there.get(name) != sealed.get(name))
+            raise ValueError(f"{unlike[0]} is not as it was written")
 
     def delete_after(self, step: int) -> None:
-        """Deletes the checkpoints later than `step`."""
-        for later in [s for s in self.steps() if s > step]:
+        """Deletes the checkpoints later than `step`, also such as were not sealed."""
+        for later in [s for s in self._manager.all_steps() if s > step]:
+            self._seal(later).unlink(missing_ok=True)
             self._manager.delete(later)
 
     def restore(self, step: int, like: Any) -> Restored:
@@ -115,6 +186,8 @@ class Checkpoints:
         """
         args = ocp.args.Composite(state=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore())
         try:
+            if self._sealed:
+                self._check(step)
             items = self._manager.restore(step, args=args)
             jax.block_until_ready(items["state"])
         except Exception as error:  # Orbax and TensorStore raise whatever the damaged file led them to

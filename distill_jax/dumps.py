@@ -7,7 +7,8 @@ One dump is one zarr v3 group at ``dumps/<model>/seed-<k>/step-<n>/<split>`` tha
     true_label  int32 [N]        the label before noise; equal to ``label`` where there is none
     id          int64 [N]        the example's stable id in its split
 
-and the attributes ``model``, ``seed``, ``step``, ``split``, ``num_classes`` and ``setting`` (the run's hash).
+and the attributes ``model``, ``seed``, ``step``, ``split``, ``num_classes``, ``examples`` (N) and ``setting`` (the
+run's hash). When it is read, arrays are checked by the sums of their bytes, and attributes by place and shapes.
 Logits are sharded along the examples; a shard is written whole by one process. The columns, which every process
 knows whole, are a file each, of the first process: the disk waits for files rather than for bytes. A dump is written
 beside its place and renamed when all of it is on disk, so that it is there as a whole or not at all.
@@ -15,7 +16,6 @@ beside its place and renamed when all of it is on disk, so that it is there as a
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -29,9 +29,11 @@ import tensorstore as ts
 
 from distill_jax import processes
 from distill_jax.errors import InputError
+from distill_jax.files import read_json, sync
 
 SHARD_EXAMPLES = 4096  # rows of logits in one file
 CHUNK_EXAMPLES = 1024  # rows of them read at once
+_AGAIN = "remove that folder and run the same command to write it again"
 _LOOKED_AT = 100  # rows, to tell probabilities from logits
 _FILES_AT_ONCE = 32  # the disk takes what is waited for at once together
 _DTYPES = {"logits": "float32", "label": "int32", "true_label": "int32", "id": "int64"}
@@ -149,15 +151,7 @@ def _partial(path: Path) -> Path:
 def _write(store: ts.TensorStore, array: np.ndarray, file: Path) -> None:
     """Writes what is one file, and waits until it is on disk."""
     store.write(array, can_reference_source_data_indefinitely=True).result()  # not copied: it does not change
-    _sync(file)
-
-
-def _sync(file: Path) -> None:
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(file)
 
 
 def write_dumps(
@@ -198,7 +192,8 @@ def write_dumps(
             for folder, (_, _, attributes) in zip(folders, items, strict=True):
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True)
-                group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+                said = attributes | {"examples": len(id)}
+                group = {"zarr_format": 3, "node_type": "group", "attributes": said}
                 (folder / "zarr.json").write_text(json.dumps(group, indent=1))
             stores = opened(_DTYPES, create=True)
         processes.barrier("dump-created")
@@ -214,7 +209,7 @@ def write_dumps(
                 for name, array in {"label": seen, "true_label": true_label, "id": id}.items():
                     tasks.append(pool.submit(_write, stores[folder, name], array, folder / name / "c" / "0"))
                 described = [folder, *(folder / name for name in _DTYPES)]
-                tasks += [pool.submit(_sync, of / "zarr.json") for of in described]
+                tasks += [pool.submit(sync, of / "zarr.json") for of in described]
         for task in tasks:
             task.result()
     processes.barrier("dump-written")
@@ -262,6 +257,22 @@ class DumpWriter:
             pending.result()
 
 
+def dump_attributes(path: Path) -> dict[str, Any]:
+    """The attributes of a dump.
+
+    Raises:
+      InputError: it cannot be read, or is of another model, seed, step or split than its place says.
+    """
+    attributes = read_json(path / "zarr.json", dict[str, Any], _AGAIN).get("attributes")
+    if not isinstance(attributes, dict):
+        raise InputError(f"{path / 'zarr.json'} is damaged (has no attributes); {_AGAIN}")
+    place = _PLACE.search(path.as_posix())
+    for name, said in place.groupdict().items() if place else ():
+        if name in attributes and str(attributes[name]) != said:
+            raise InputError(f"dump {path} is that of {name} {attributes[name]}; must be where it belongs")
+    return attributes
+
+
 def read_dump(path: Path) -> Dump:
     """Reads one dump.
 
@@ -269,8 +280,10 @@ def read_dump(path: Path) -> Dump:
       InputError: there is no dump at `path`, or it is damaged.
     """
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"dump {path} is not there; {_AGAIN}")
+    attributes = dump_attributes(path)
     try:
-        attributes = json.loads((path / "zarr.json").read_text())["attributes"]
         futures = {
             name: ts.open({"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path / name)}})
             for name in _DTYPES
@@ -282,9 +295,9 @@ def read_dump(path: Path) -> Dump:
             shards = -(-store.shape[0] // store.chunk_layout.write_chunk.shape[0])
             if sum(file.is_file() for file in (path / name / "c").rglob("*")) != shards:
                 raise ValueError(f"a shard of {name} is not there")
+        shape = (attributes.get("examples"), attributes.get("num_classes"))
+        if any(said not in (None, found) for said, found in zip(shape, arrays["logits"].shape, strict=True)):
+            raise ValueError(f"its logits have the shape {arrays['logits'].shape}, and it says {shape}")
         return Dump(**arrays, attributes=attributes)
     except (OSError, ValueError, KeyError, InputError) as error:
-        what = "is not there" if not path.exists() else "is damaged: " + " ".join(str(error).split())[:120]
-        raise InputError(
-            f"dump {path} {what}; remove that folder and run the same command to write it again"
-        ) from error
+        raise InputError(f"dump {path} is damaged: {' '.join(str(error).split())[:160]}; {_AGAIN}") from error

@@ -1,10 +1,15 @@
-"""Files that are there whole or as they were before, whenever the writing is stopped."""
+"""Files that are there whole or as they were before, whenever the writing is stopped; small ones read by their kind."""
 
 import contextlib
+import json
 import os
+import types
+import typing
+import zlib
 from pathlib import Path
+from typing import Any
 
-from distill_jax.errors import RunError
+from distill_jax.errors import InputError, RunError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -26,6 +31,66 @@ def write_result(path: Path, data: bytes) -> None:
             _beside(path).unlink()
         remedy = "free the disk or choose another workdir"
         raise RunError(f"{path} cannot be written: {error.strerror}; {remedy}") from error
+
+
+def read_json(path: Path, kind: Any, remedy: str) -> Any:
+    """The value of a small JSON file.
+
+    Args:
+      path: of the file.
+      kind: what it must be, a type such as `dict[str, float]`, of `Any`, unions, dict, list, tuple (of a list with as
+        many values), str, int, float, bool and None.
+      remedy: what to do where it is not, for the message.
+
+    Raises:
+      InputError: it cannot be read, or is of another kind.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+        if not _is(value, kind):
+            raise ValueError("holds something else than it should")
+    except (OSError, ValueError, RecursionError) as error:
+        what = " ".join(str(error).split())
+        raise InputError(f"{path} is damaged ({what}); {remedy}") from error
+    return value
+
+
+def _is(value: Any, kind: Any) -> bool:
+    origin, of = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return True
+    if origin in (typing.Union, types.UnionType):
+        return any(_is(value, one) for one in of)
+    if origin is list:
+        return isinstance(value, list) and all(_is(one, of[0]) for one in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_is(one, of[1]) for one in value.values())
+    if origin is tuple:
+        return isinstance(value, list) and len(value) == len(of) and all(map(_is, value, of))
+    if kind is None or kind is types.NoneType:
+        return value is None
+    number = {int: int, float: (int, float)}.get(kind)
+    if number is not None:
+        return isinstance(value, number) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of a file's content."""
+    found = 0
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            found = zlib.crc32(part, found)
+    return found
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or a folder's entries, are on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -18,7 +18,7 @@ from distill_jax import backend, outcomes, processes, sweep, workdir
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
 from distill_jax.data.tokens import save_tokenizer
-from distill_jax.dumps import dump_path, read_dump
+from distill_jax.dumps import dump_attributes, dump_path, read_dump
 from distill_jax.environment import commit
 from distill_jax.errors import InputError
 from distill_jax.files import write_text
@@ -32,7 +32,7 @@ from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape, split
 from distill_jax.programs import check_batch, mesh_of, of_teachers
 from distill_jax.progress import say
-from distill_jax.setting import Setting, identity, validate, validate_on_data
+from distill_jax.setting import Setting, identity, run_digest, validate, validate_on_data
 from distill_jax.train import train
 from distill_jax.trainer import Timing, Trainer
 from distill_jax.workdir import Population
@@ -85,12 +85,25 @@ class Study:
                 )
         self.switch_step = switch_step(setting.objective, self.length.total_steps)
         self.identity = identity(setting) | {"fingerprint": self.dataset.fingerprint}
-        processes.by_first(lambda: workdir.claim(setting.run.workdir, self.identity))
+        processes.by_first(self._claim)
         if not processes.everywhere(lambda: workdir.holds(setting.run.workdir, self.identity)):
             raise InputError(
                 f"--workdir {setting.run.workdir} is not the same folder, or the setting not the same, in all "
                 "processes; choose a folder that they share"
             )
+
+    def _claim(self) -> None:
+        """Makes the work directory this study's, or sees that it and the dumps in it are."""
+        folder = self.setting.run.workdir
+        if workdir.is_claimed(folder):  # which says what is another there
+            workdir.claim(folder, self.identity)
+        for member in [*self._members("teacher"), *self._members("student")]:
+            own = run_digest(member.applied(self.setting), member.model, member.seed, self.dataset.fingerprint)
+            for step, part in itertools.product(self.length.snapshot_steps, ("train", "test")):
+                path = dump_path(folder, member.name, member.seed, step, part)
+                if path.exists() and dump_attributes(path).get("setting") != own:
+                    raise InputError(f"--workdir {folder} holds another study's dumps ({path}); choose another folder")
+        workdir.claim(folder, self.identity)
 
     def train(self) -> None:
         """Trains what is not yet trained.
@@ -204,7 +217,10 @@ class Study:
                     portions = self._portions(role)
                     continue
             if processes.is_first():
-                population.begin(commit())
+                before, now = population.commits()[-1:], commit()
+                population.begin(now)
+                if before not in ([], [now]):
+                    say(self._console, f"{_name(portion)}: begun by code of commit {before[0]}, goes on with {now}")
             given = None if teachers is None else [teachers(seed) for seed in seeds(portion)]
             of_each = None if given is None else jax.tree.map(lambda *a: np.stack(a), *given)
             done += 1

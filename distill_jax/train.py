@@ -18,7 +18,7 @@ from distill_jax.length import dispatches
 from distill_jax.meter import Meter
 from distill_jax.population import Member
 from distill_jax.progress import Bar, Scalars
-from distill_jax.setting import run_digest
+from distill_jax.setting import digest, run_digest
 from distill_jax.train_step import TrainState
 from distill_jax.trainer import Timing, Trainer
 
@@ -71,14 +71,14 @@ def train(
             )
             items, labels = [], []
             of_each = zip(members, paths(step, split_name), logits, digests, absent, strict=True)
-            for member, path, of_member, digest, is_absent in of_each:
+            for member, path, of_member, its_digest, is_absent in of_each:
                 attributes = {
                     "model": member.name,
                     "seed": member.seed,
                     "step": step,
                     "split": split_name,
                     "num_classes": trainer.dataset.num_classes,
-                    "setting": digest,
+                    "setting": its_digest,
                 }
                 if is_absent:
                     items.append((path, of_member, attributes))
@@ -93,7 +93,7 @@ def train(
         timing.dumps += time.monotonic() - started
         checkpoints.save(step, state, dataclasses.asdict(timing))
 
-    checkpoints = Checkpoints(folder / "checkpoints", run.keep_checkpoints)
+    checkpoints = Checkpoints(folder / "checkpoints", run.keep_checkpoints, digest(digests))
     with checkpoints, DumpWriter() as writer, Interruption() as interruption:
         # A dump that is lost can be made again only from a checkpoint at or before its step.
         lost = next((s for s in length.snapshot_steps if missing(s)), length.total_steps)

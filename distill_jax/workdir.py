@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from distill_jax.errors import InputError
-from distill_jax.files import write_text
+from distill_jax.files import read_json, write_text
 from distill_jax.population import Member
 from distill_jax.setting import differences, digest
+
+_REMOVE = "remove that file and run the same command"
 
 
 def claim(workdir: Path, identity: dict[str, Any]) -> None:
@@ -22,6 +24,11 @@ def claim(workdir: Path, identity: dict[str, Any]) -> None:
     """
     with lock(workdir):
         _hold(workdir, identity)
+
+
+def is_claimed(workdir: Path) -> bool:
+    """Whether it says whose it is."""
+    return (workdir / "setting.json").exists()
 
 
 def lock(workdir: Path) -> IO[str]:
@@ -59,10 +66,7 @@ def _hold(workdir: Path, identity: dict[str, Any]) -> None:
     if not place.exists():
         write_text(place, json.dumps(identity, indent=1))
         return
-    try:
-        held = json.loads(place.read_text())
-    except ValueError as error:
-        raise InputError(f"--workdir {workdir}: its setting.json is damaged; choose another folder") from error
+    held = read_json(place, dict[str, Any], f"choose another folder than --workdir {workdir}")
     if held != identity:
         raise InputError(
             f"--workdir {workdir} holds another setting ({differences(identity, held)[0]}); choose another folder"
@@ -98,8 +102,8 @@ def classes_file(workdir: Path) -> Path:
 def fitting(workdir: Path, role: str, most: int, limit: float) -> int:
     """How many members to train at once: `most`, or what was found to fit into `limit` bytes of a device."""
     place = workdir / "runs" / f"fitting-{role}.json"
-    known = json.loads(place.read_text()) if place.exists() else {}
-    return known["members"] if (known.get("most"), known.get("bytes")) == (most, limit) else most
+    known = read_json(place, dict[str, float], _REMOVE) if place.exists() else {}
+    return int(known["members"]) if (known.get("most"), known.get("bytes")) == (most, limit) else most
 
 
 def remember_fitting(workdir: Path, role: str, most: int, limit: float, members: int) -> None:
@@ -138,7 +142,7 @@ class Population:
     def commits(self) -> list[str | None]:
         """The commits of the code that trained it, in order; None is one outside a git checkout."""
         place = self.folder / "commits.json"
-        return json.loads(place.read_text()) if place.exists() else []
+        return read_json(place, list[str | None], _REMOVE) if place.exists() else []
 
     def finish(self, facts: dict[str, float]) -> None:
         """Marks that all of the population's dumps and its last checkpoint are on disk."""
@@ -151,7 +155,7 @@ class Population:
 
     def facts(self) -> dict[str, float]:
         """What `finish` was told."""
-        return json.loads((self.folder / "done.json").read_text())
+        return read_json(self.folder / "done.json", dict[str, float], _REMOVE)
 
     def checkpoint(self, step: int | None = None) -> bool:
         """Whether there is a checkpoint, of a given step or of any."""
@@ -162,9 +166,12 @@ def populations(workdir: Path) -> list[Population]:
     """The populations that were ever begun."""
     found = []
     for place in sorted((workdir / "runs").glob("*/members.json")):
+        remedy = f"remove {place.parent}, whose models are then trained again"
         members = tuple(
             Member(model, seed, tuple((field, value) for field, value in changes))
-            for model, seed, changes in json.loads(place.read_text())
+            for model, seed, changes in read_json(place, list[tuple[str, int, list[tuple[str, float]]]], remedy)
         )
+        if not members or Population.of(workdir, members).folder != place.parent:
+            raise InputError(f"{place} is of another population; {remedy}")
         found.append(Population(place.parent, members))
     return found

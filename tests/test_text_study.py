@@ -29,6 +29,7 @@ from distill_jax.setting import (
     identity,
 )
 from distill_jax.trainer import Trainer
+from distill_jax.workdir import Population
 from experiments import export
 from experiments.distill import main, setting_from
 
@@ -275,11 +276,10 @@ def test_what_cannot_be_exported_is_refused(studied, tmp_path, monkeypatch):
 def test_studies_that_have_nothing_to_export_are_refused(studied, tmp_path, network, part):
     said = json.loads((studied / "setting.json").read_text())
     said["student"]["name"] = network
-    population = tmp_path / "other" / "runs" / "kd"
-    population.mkdir(parents=True)
+    population = Population.of(tmp_path / "other", [Member("kd", 0)])
+    population.begin(None)
+    population.finish({})
     (tmp_path / "other" / "setting.json").write_text(json.dumps(said))
-    (population / "members.json").write_text('[["kd", 0, []]]')
-    (population / "done.json").write_text("{}")
     (tmp_path / "cwd").mkdir()
     refused(export.main, [str(tmp_path / "other"), "--to", str(tmp_path / "cwd" / "out")], [part], tmp_path / "cwd")
 

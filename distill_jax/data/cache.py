@@ -1,6 +1,6 @@
 """Decoded arrays, kept as memory-mapped .npy files from the first use on.
 
-An entry is a folder with a file for each array and a manifest of their shapes, dtypes and sizes. It is
+An entry is a folder with a file for each array and a manifest of their shapes, dtypes, sizes and checksums. It is
 written beside its place and renamed into it, so that it is never seen half written: several processes may
 build the same entry at once, and any may be killed. Entries are never changed, and may be deleted.
 """
@@ -8,6 +8,7 @@ build the same entry at once, and any may be killed. Entries are never changed, 
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
@@ -19,11 +20,14 @@ import numpy as np
 
 from distill_jax.data.source import one_line
 from distill_jax.errors import InputError, RunError
+from distill_jax.files import checksum, sync
 from distill_jax.paths import cache_folder
 
 _FORMAT = 2  # to be raised when sources come to decode differently
 _MANIFEST = "manifest.json"
 _ABANDONED_SECONDS = 24 * 3600
+
+_LOG = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
 
@@ -54,6 +58,8 @@ def cached(
     arrays = _open(entry)
     if arrays is not None:
         return arrays
+    if entry.exists():
+        _LOG.warning("%s is damaged, and is made again", entry)
     partial = folder / f".{entry.name}.{uuid.uuid4().hex}"
     try:
         partial.mkdir(parents=True)  # before the work of decoding, to fail early
@@ -83,8 +89,12 @@ def _write(folder: Path, arrays: Arrays) -> None:
             "shape": list(array.shape),
             "dtype": array.dtype.str,
             "bytes": path.stat().st_size,
+            "crc32": checksum(path),
         }
+        sync(path)
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+    sync(folder / _MANIFEST)
+    sync(folder)
 
 
 def _open(folder: Path) -> Arrays | None:
@@ -96,7 +106,7 @@ def _open(folder: Path) -> Arrays | None:
             path = folder / f"{name}.npy"
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             found = {"shape": list(array.shape), "dtype": array.dtype.str, "bytes": path.stat().st_size}
-            if found != expected:
+            if found | {"crc32": checksum(path)} != expected:
                 return None
             arrays[name] = array
     except (OSError, ValueError, AttributeError, EOFError):
