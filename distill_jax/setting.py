@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from distill_jax import limits
 from distill_jax.errors import InputError
 
 STUDENTS = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
@@ -335,15 +336,16 @@ def validate(setting: Setting) -> None:
     rate = optimizer.learning_rate
     require(0 < rate < float("inf"), "--learning-rate", rate, "positive")
     require(0 <= optimizer.momentum < 1, "--momentum", optimizer.momentum, "in [0, 1)")
-    require(optimizer.warmup_steps >= 0, "--warmup-steps", optimizer.warmup_steps, "0 or more")
-    require(optimizer.warmup_epochs >= 0, "--warmup-epochs", optimizer.warmup_epochs, "0 or more")
+    some, few = f"in 0 to {limits.STEPS}", optimizer.warmup_epochs
+    require(0 <= optimizer.warmup_steps <= limits.STEPS, "--warmup-steps", optimizer.warmup_steps, some)
+    require(0 <= few <= limits.STEPS, "--warmup-epochs", few, some)
     require(optimizer.decay_factor > 0, "--decay-factor", optimizer.decay_factor, "positive")
     falls = optimizer.decay_epochs
     require(
-        list(falls) == sorted(set(falls)) and all(e > optimizer.warmup_epochs for e in falls),
+        list(falls) == sorted(set(falls)) and all(optimizer.warmup_epochs < e <= limits.STEPS for e in falls),
         "--decay-epochs",
         " ".join(map(str, falls)),
-        "ascending, and later than the warm-up",
+        f"ascending, later than the warm-up, and at most {limits.STEPS}",
     )
     require(optimizer.weight_decay >= 0, "--weight-decay", optimizer.weight_decay, "0 or more")
     require(0 < train.epochs < float("inf"), "--epochs", train.epochs, "positive")
@@ -358,7 +360,7 @@ def validate(setting: Setting) -> None:
     require(train.length_buckets >= 1, "--length-buckets", train.length_buckets, "1 or more")
     shares = " ".join(map(str, train.snapshots))
     require(all(0 < s <= 1 for s in train.snapshots), "--snapshots", shares, "shares of training in (0, 1]")
-    require(run.seeds >= 1, "--seeds", run.seeds, "1 or more")
+    require(1 <= run.seeds <= limits.SEEDS, "--seeds", run.seeds, f"in 1 to {limits.SEEDS}")
     require(run.population is None or run.population >= 1, "--population", run.population, "1 or more")
     per_call = run.steps_per_dispatch
     require(per_call is None or per_call >= 1, "--steps-per-dispatch", per_call, "1 or more")
@@ -399,6 +401,10 @@ def validate_on_data(setting: Setting, examples: int, test_examples: int, total_
         raise InputError(
             f"--dataset {setting.data.dataset}: has a split of {fewest} examples; must have 10 or more, of which a "
             "tenth are the hard and a tenth the easy ones"
+        )
+    if total_steps > limits.STEPS:
+        raise InputError(
+            f"--epochs {setting.train.epochs}: are {total_steps:.3g} steps; must be {limits.STEPS} at most"
         )
     if batch > examples:
         raise InputError(f"--batch-size {batch}: must be at most {examples}, the number of training examples")

@@ -14,6 +14,7 @@ from distill_jax.setting import DataSetting
 
 _URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 _CONTENT = f"the unpacked folder of {_URL}, with train/<wnid>/images and val/"
+_DIGITS = 15  # of an image's number, which with its class's is to fit into 64 bits
 _Item = tuple[Path, int, int]  # file, label, id
 
 
@@ -70,7 +71,7 @@ def _classes(folder: Path) -> list[str]:
     if len(classes) < 2:
         raise InputError(f"--data-dir {folder}: has fewer than 2 classes; must be {_CONTENT}")
     for wnid in classes:
-        if not re.fullmatch(r"n\d+", wnid):
+        if not re.fullmatch(r"n\d{1,12}", wnid):
             raise InputError(f"--data-dir {folder}: {wnid!r} is no wnid such as n02124075; must be {_CONTENT}")
         if not (folder / "train" / wnid).is_dir():
             raise InputError(f"--data-dir {folder}: has no train/{wnid}; unpack it again: must be {_CONTENT}")
@@ -85,8 +86,10 @@ def _images(folder: Path) -> list[tuple[int, Path]]:
     for path in folder.iterdir():
         if path.suffix.lower() in (".jpeg", ".jpg", ".png") and not path.name.startswith("."):
             number = re.search(r"\d+$", path.stem)
-            if number is None:
-                raise InputError(f"--data-dir {folder}: {path.name} has no number; must be {_CONTENT}")
+            if number is None or len(number.group()) > _DIGITS:
+                raise InputError(
+                    f"--data-dir {folder}: {path.name} has no number of {_DIGITS} digits at most; must be {_CONTENT}"
+                )
             found.append((int(number.group()), path))
     if not found:
         raise InputError(f"--data-dir {folder}: has no images; must be {_CONTENT}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from distill_jax import limits
 from distill_jax.data.cache import Arrays, cached
 from distill_jax.data.dataset import Split, Vocabulary
 from distill_jax.data.source import Raw, one_line
@@ -65,8 +66,8 @@ def tokenised(
     Raises:
       InputError: --tokenizer, --length or the texts are wrong.
     """
-    if setting.length < _FEWEST:
-        raise InputError(f"--length {setting.length}: must be {_FEWEST} or more tokens")
+    if not _FEWEST <= setting.length <= limits.TOKENS:
+        raise InputError(f"--length {setting.length}: must be {_FEWEST} to {limits.TOKENS} tokens")
     tokenizer, vocabulary, digest = _load(setting)
 
     def build() -> Arrays:
@@ -123,6 +124,10 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
         tokenizer.pad_token = next((name for name in _PADDING if name in names), None)
     if tokenizer.pad_token_id is None:
         raise InputError(f"--tokenizer {folder}: has no token for padding; must say pad_token in tokenizer_config.json")
+    if max(names.values()) >= limits.WORDS:
+        raise InputError(
+            f"--tokenizer {folder}: has the token number {max(names.values())}; must be below {limits.WORDS}"
+        )
     if framed[:1] == bare[:1]:
         raise InputError(
             f"--tokenizer {folder}: begins a text with no token of its own; must do so, as <s> or [CLS], which the "

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from distill_jax import limits
 from distill_jax.data.dataset import Dataset, Vocabulary
 from distill_jax.errors import InputError
 from distill_jax.models.channel import Channel
@@ -21,6 +22,7 @@ from distill_jax.models.pretrained import build_roberta
 from distill_jax.models.resnet import ResNet18, ResNet50, ResNetCIFAR
 from distill_jax.setting import ModelSetting
 
+_WIDEST = 64.0  # a MobileNet-v2 whose last layer has 81,920 channels
 CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
 
 
@@ -71,6 +73,7 @@ def build_model(
       InputError: there is no such network, or not for such inputs.
     """
     name, dtype = setting.name, jnp.dtype(precision)
+    _check_sizes(setting, option)
     if name in CONVOLUTIONAL and len(input_shape) != 3:
         raise InputError(
             f"{option}.name {name}: needs images of shape (height, width, channels), but an example has "
@@ -89,13 +92,13 @@ def build_model(
         case "resnet50":
             return ResNet50(num_classes, dtype=dtype, norm_examples=norm_examples)
         case "mobilenet-v2":
-            if not 0 < setting.multiplier < math.inf:
-                raise InputError(f"{option}.multiplier {setting.multiplier}: must be positive and finite")
+            if not 0 < setting.multiplier <= _WIDEST:
+                raise InputError(f"{option}.multiplier {setting.multiplier}: must be positive, and {_WIDEST} at most")
             return MobileNetV2(num_classes, setting.multiplier, setting.strides, dtype, norm_examples)
         case "mlp":
-            if min(setting.hidden, default=1) <= 0:
-                sizes = " ".join(map(str, setting.hidden))
-                raise InputError(f"{option}.hidden {sizes}: every layer must have at least 1 unit")
+            if not all(1 <= units <= limits.UNITS for units in setting.hidden):
+                said = " ".join(map(str, setting.hidden))
+                raise InputError(f"{option}.hidden {said}: every layer must have 1 to {limits.UNITS} units")
             return MLP(num_classes, tuple(setting.hidden), dtype)
         case "linear":
             return Linear(num_classes, dtype)
@@ -113,6 +116,14 @@ def build_model(
             return Channel(num_classes, dtype)
     names = ", ".join([*CONVOLUTIONAL, "mlp", "linear", "random-features", "channel", "roberta"])
     raise InputError(f"{option}.name {name}: must be one of {names}")
+
+
+def _check_sizes(setting: ModelSetting, option: str) -> None:
+    layers = {"depth": setting.depth, "hidden": len(setting.hidden)}
+    for name, value in (layers | {"width": setting.width, "features": setting.features}).items():
+        most = limits.LAYERS if name in layers else limits.UNITS
+        if value > most:
+            raise InputError(f"{option}.{name} {value}: must be {most} at most")
 
 
 def count_parameters(params: Any) -> int:

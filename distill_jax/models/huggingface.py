@@ -19,10 +19,12 @@ import safetensors
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from distill_jax import limits
 from distill_jax.errors import InputError
 from distill_jax.files import write_text
 from distill_jax.models.roberta import Roberta, RobertaConfig
 
+_WORDS = "embeddings.word_embeddings.weight"
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 # Of each field of ours: transformers' name for it, and its value where config.json does not say.
 FIELDS = {
@@ -40,6 +42,7 @@ FIELDS = {
     "head_dropout": ("classifier_dropout", None),
     "initial_std": ("initializer_range", 0.02),
 }
+_MOST = {"layers": limits.LAYERS, "vocabulary": limits.WORDS, "pad": limits.WORDS}
 _ONLY = {"model_type": "roberta", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
 _MODULES = {
     "word": "roberta.embeddings.word_embeddings",
@@ -103,9 +106,9 @@ def read_config(folder: Path, option: str = "folder") -> RobertaConfig:
         value, name = values[field.name], FIELDS[field.name][0]
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if field.type is int:
-            least = 0 if field.name == "pad" else 1
-            if not isinstance(value, int) or not number or value < least:
-                raise refuse(name, value, f"an integer of {least} or more")
+            least, most = 0 if field.name == "pad" else 1, _MOST.get(field.name, limits.UNITS)
+            if not isinstance(value, int) or not number or not least <= value <= most:
+                raise refuse(name, value, f"an integer in {least} to {most}")
         elif not number or not 0 <= value < (1 if "dropout" in field.name else float("inf")):
             raise refuse(name, value, "a share in [0, 1)" if "dropout" in field.name else "0 or more")
     config = RobertaConfig(**values)
@@ -154,6 +157,12 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, option: s
             names = set(file.keys())
             if not any(name.startswith("classifier.") for name in names):
                 expected = {p: leaf for p, leaf in expected.items() if not p[0].startswith("head")}
+            found = next((name.removesuffix(_WORDS) for name in sorted(names) if name.endswith(_WORDS)), "")
+            if found not in ("", "roberta."):
+                raise InputError(
+                    f"{option} {folder}: the names in {_WEIGHTS} begin with {found!r}, as those of a wrapper or other "
+                    "networks; save the RoBERTa that is within"
+                )
             # The encoder alone is saved without the prefix.
             prefix = "" if any(name.startswith("roberta.") for name in names) else "roberta."
             read = {}
@@ -240,7 +249,7 @@ def _read_json(folder: Path, option: str) -> dict[str, Any]:
         raise InputError(f"{option} {folder}: has no {_CONFIG}; must be {content}")
     try:
         said = json.loads((folder / _CONFIG).read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         what = " ".join(str(error).split())
         raise InputError(f"{option} {folder}: {_CONFIG} cannot be read ({what}); must be {content}") from error
     if not isinstance(said, dict):

@@ -5,6 +5,7 @@ from typing import Any
 
 from flax import linen as nn
 
+from distill_jax import limits
 from distill_jax.data.dataset import Vocabulary
 from distill_jax.errors import InputError
 from distill_jax.models import huggingface
@@ -42,9 +43,14 @@ def build_roberta(
         right = "xla, or given with --precision bfloat16, an even --length and --{}.attention-dropout 0"
         require(fits, "attention", "cudnn", right.format(option.removeprefix("--")))
     if setting.pretrained is None:
-        require(setting.layers >= 1, "layers", setting.layers, "1 or more")
+        require(1 <= setting.layers <= limits.LAYERS, "layers", setting.layers, f"in 1 to {limits.LAYERS}")
         units = setting.units
-        require(units >= 1 and (units < 64 or units % 64 == 0), "units", units, "a multiple of 64, or less")
+        require(
+            1 <= units <= limits.UNITS and (units < 64 or units % 64 == 0),
+            "units",
+            units,
+            f"a multiple of 64, or less, up to {limits.UNITS}",
+        )
         config = RobertaConfig.sized(setting.layers, units, vocabulary=vocabulary.size, pad=vocabulary.pad)
     else:
         folder = local(f"{option}.pretrained", setting.pretrained)

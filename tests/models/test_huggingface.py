@@ -115,7 +115,7 @@ WITHOUT = "roberta.encoder.layer.1.output.dense.weight"
         (lambda f: (f / "config.json").write_text("[]"), ["no JSON object"]),
         (lambda f: change_config(f, model_type="bert"), ["model_type 'bert'", "must be 'roberta'"]),
         (lambda f: change_config(f, hidden_act="relu"), ["hidden_act 'relu'", "must be 'gelu'"]),
-        (lambda f: change_config(f, num_hidden_layers=0), ["num_hidden_layers 0", "1 or more"]),
+        (lambda f: change_config(f, num_hidden_layers=0), ["num_hidden_layers 0", "1 to 2000"]),
         (lambda f: change_config(f, vocab_size="30"), ["vocab_size '30'", "integer"]),
         (lambda f: change_config(f, hidden_dropout_prob=1), ["hidden_dropout_prob 1", "[0, 1)"]),
         (lambda f: change_config(f, num_attention_heads=3), ["num_attention_heads 3", "divisor of the hidden_size 16"]),
