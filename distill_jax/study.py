@@ -249,17 +249,24 @@ class Study:
 
     def _fitting(self, trainer: Trainer, portion: Sequence[Member]) -> int:
         """How many members to train at once: all of the portion, or fewer where they would not fit in memory."""
-        limit = backend.memory_limit(self.setting.run.memory_gib)
-        need = trainer.runner(portion, None, Timing()).memory()
-        fitting = len(portion) if need <= limit else max(min(int(len(portion) * limit / need), len(portion) - 1), 1)
+        limit, host = backend.memory_limit(self.setting.run.memory_gib), backend.host_memory()
+        need, logits = trainer.runner(portion, None, Timing()).memory(), self._logits_bytes(len(portion))
+        if jax.default_backend() == "cpu":  # whose devices have the host's memory
+            need, logits = need + logits / jax.local_device_count(), 0
+        share = min(limit / need, host / max(logits, 1))
+        fitting = len(portion) if share >= 1 else max(min(int(len(portion) * share), len(portion) - 1), 1)
         fitting = int(processes.from_first([fitting])[0])
         if fitting < len(portion):
-            say(
-                self._console,
-                f"{_name(portion)}, need {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}: "
-                f"{fitting} at once are tried instead",
-            )
+            what = f"{need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}"
+            if limit >= need:
+                what = f"{logits / 2**30:.2g} GiB of this machine's {host / 2**30:.2g} for their logits"
+            say(self._console, f"{_name(portion)}, need {what}: {fitting} at once are tried instead")
         return fitting
+
+    def _logits_bytes(self, members: int) -> float:
+        """Of this process's memory for a dump's logits: while they are put together, and while they are written."""
+        rows = len(self.dataset.train.label) + len(self.dataset.test.label)
+        return 2 * 4 * members * rows * self.dataset.num_classes / jax.process_count()
 
     def _teachers(self, seeds: Sequence[int]) -> Callable[[int], Any]:
         """What the students of a seed are given of their teacher, see `programs.of_teachers`, by seed."""

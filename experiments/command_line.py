@@ -122,6 +122,9 @@ def _environment_s(error: BaseException) -> tuple[str, int] | None:
     if "RESOURCE_EXHAUSTED" in str(error):  # XLA's word; its type differs between versions of JAX
         what = "a device's memory is full; take a smaller --population or --batch-size (what was done is kept)"
         return what, RunError.exit_status
+    if isinstance(error, MemoryError):
+        what = "this machine's memory is full; take a smaller --population or less data (what was done is kept)"
+        return what, RunError.exit_status
     *_, last = traceback.walk_tb(error.__traceback__)
     if "xla_bridge" in last[0].f_code.co_filename:  # where JAX looks for devices
         asked = os.environ.get("JAX_PLATFORMS", "")
