@@ -119,10 +119,17 @@ def _write(options: argparse.Namespace, found: dict[str, Any]) -> None:
             draw().savefig(options.figures / f"{name}.png")
 
 
+def _path(typed: str) -> Path:
+    try:
+        return Path(typed).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{typed} has no such home") from None
+
+
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog=PROG, description="Checks the paper's numbered statements.", allow_abbrev=False)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found to this file")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="write the figures to this folder")
+    parser.add_argument("--json", type=_path, metavar="FILE", help="write what was found to this file")
+    parser.add_argument("--figures", type=_path, metavar="DIR", help="write the figures to this folder")
     options = parser.parse_args(arguments)
     if options.json is not None and (options.json.is_dir() or not options.json.absolute().parent.is_dir()):
         raise InputError(f"--json {options.json}: must be a file in a folder that is there")
@@ -135,9 +142,13 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 if __name__ == "__main__":
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # small arrays in float64: nothing for an accelerator
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's may be one that is not installed here
     try:
         status = main(sys.argv[1:])
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
     sys.exit(status)
