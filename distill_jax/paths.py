@@ -4,11 +4,11 @@ import dataclasses
 import os
 import re
 import tempfile
-import typing
 from pathlib import Path
 from typing import TypeVar
 
 from distill_jax.errors import InputError
+from distill_jax.options import named
 
 _T = TypeVar("_T")
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # of a bucket or a server; `Path` makes one stroke of two
@@ -44,17 +44,12 @@ def resolved(setting: _T, prefix: str = "--") -> _T:
     Raises:
       InputError: as `local`.
     """
-    hints, changes = typing.get_type_hints(type(setting), include_extras=True), {}
-    for field in dataclasses.fields(setting):  # type: ignore[arg-type]
-        value = getattr(setting, field.name)
-        given = [
-            n for m in getattr(hints[field.name], "__metadata__", ()) if (n := getattr(m, "name", None)) is not None
-        ]
-        name = prefix + (given[0] if given else field.name.replace("_", "-"))
+    changes = {}
+    for option, field, value in named(setting, prefix):
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            changes[field.name] = resolved(value, prefix if given == [""] else f"{name}.")
+            changes[field] = resolved(value, option)
         elif isinstance(value, Path):
-            changes[field.name] = local(name, value)
+            changes[field] = local(option, value)
     changes = {name: value for name, value in changes.items() if value is not getattr(setting, name)}
     return dataclasses.replace(setting, **changes) if changes else setting  # type: ignore[type-var]
 

@@ -2,8 +2,11 @@
 
 import contextlib
 import os
+import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import jax
@@ -14,7 +17,7 @@ from distill_jax.errors import InputError
 from distill_jax.interruption import Interrupted
 
 _T = TypeVar("_T")
-_SHUTDOWN_SECONDS, _FAILED_SECONDS = 4 * 3600, 60
+_JOIN_SECONDS, _SHUTDOWN_SECONDS, _FAILED_SECONDS = 120, 4 * 3600, 60
 
 
 @contextlib.contextmanager
@@ -23,9 +26,28 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
 
     A process that fails alone would wait for the others to end and they for its part of the work. So it waits no
     longer than a minute; JAX then misses it, and ends the others.
+
+    Raises:
+      InputError: they cannot be joined: an option that cannot be right, a port that is taken, or one who does not come.
     """
-    # At the end the others wait for the first, who may be at the report of a large study for a while.
-    jax.distributed.initialize(coordinator, processes, process_id, shutdown_timeout_seconds=_SHUTDOWN_SECONDS)
+    if (coordinator, processes, process_id) != (None, None, None):
+        _check(coordinator, processes, process_id)
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process_id,
+            initialization_timeout=_JOIN_SECONDS,
+            # At the end the others wait for the first, who may be at the report of a large study for a while.
+            shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+            coordinator_bind_address=coordinator,  # else it listens to all the world
+        )
+    except (ValueError, RuntimeError) as error:
+        what = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"--distributed True: the processes cannot be joined ({what}); on TPU slices and under SLURM they are "
+            "found, elsewhere give each --coordinator ADDRESS:PORT, --processes N and a --process-id of its own"
+        ) from error
     try:
         yield
     except Interrupted:  # as all of them are
@@ -35,6 +57,92 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
         leave.daemon = True
         leave.start()
         raise
+
+
+def _check(coordinator: str | None, processes: int | None, process_id: int | None) -> None:
+    """Checks what can be seen before the others are there; waits for the first to answer."""
+    given = {"--coordinator": coordinator, "--processes": processes, "--process-id": process_id}
+    absent = [option for option, value in given.items() if value is None]
+    if absent:
+        raise InputError(f"{absent[0]}: must be given too: --coordinator, --processes and --process-id go together")
+    assert coordinator is not None
+    assert processes is not None
+    assert process_id is not None
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+        raise InputError(f"--coordinator {coordinator}: must be ADDRESS:PORT of process 0, such as 10.0.0.1:1234")
+    if processes < 1:
+        raise InputError(f"--processes {processes}: must be 1 or more")
+    if not 0 <= process_id < processes:
+        raise InputError(f"--process-id {process_id}: must be in 0 to {processes - 1}, one of each of the {processes}")
+    place = (host.strip("[]"), int(port))
+    try:
+        if process_id == 0:
+            with socket.create_server(place, family=_family(place)):
+                return
+    except OSError as error:
+        raise InputError(
+            f"--coordinator {coordinator}: process 0 cannot listen there ({error.strerror or error}); must be a free "
+            "port on an address of its machine, and process 0 be started once"
+        ) from error
+    end = time.monotonic() + _JOIN_SECONDS
+    while True:
+        try:
+            socket.create_connection(place, timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise InputError(
+                    f"--coordinator {coordinator}: nobody has answered there for {_JOIN_SECONDS} s "
+                    f"({error.strerror or error}); must be where process 0 is"
+                ) from error
+        time.sleep(0.2)
+
+
+def _family(place: tuple[str, int]) -> int:
+    return socket.getaddrinfo(*place, type=socket.SOCK_STREAM)[0][0]
+
+
+def require_same(values: Mapping[str, str]) -> None:
+    """Checks that all processes were given the same.
+
+    Args:
+      values: by what they are called in a message, the same names in all processes that run the same code.
+
+    Raises:
+      InputError: they were not; in every process, with the first name that differs.
+    """
+    if jax.process_count() == 1:
+        return
+    names = np.array([len(values), zlib.crc32(",".join(values).encode())], np.uint32)
+    if len(np.unique(multihost_utils.process_allgather(names), axis=0)) > 1:
+        raise InputError("the processes run different code; must be of one commit")
+    sums = np.array([zlib.crc32(value.encode()) for value in values.values()], np.uint32)
+    of_each = multihost_utils.process_allgather(sums)
+    for name, column in zip(values, of_each.T, strict=True):
+        if (unlike := np.flatnonzero(column != column[0])).size:
+            raise InputError(f"{name}: is not the same in processes 0 and {unlike[0]}; must be the same in all of them")
+
+
+def together(f: Callable[[], _T]) -> _T:
+    """What `f` gives, once it has given something in every process.
+
+    Raises:
+      InputError: its own; where it has failed elsewhere, one that says in which process.
+    """
+    if jax.process_count() == 1:
+        return f()
+    result, error = None, None
+    try:
+        result = f()
+    except InputError as raised:
+        error = raised
+    failed = np.flatnonzero(multihost_utils.process_allgather(np.array(error is not None)))
+    if error is not None:
+        raise error
+    if failed.size:
+        raise InputError(f"process {failed[0]} was given wrong input; its message says what")
+    return result  # type: ignore[return-value]
 
 
 def is_first() -> bool:

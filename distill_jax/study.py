@@ -7,6 +7,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -27,6 +28,7 @@ from distill_jax.models import build_for, huggingface, kind, pretrained
 from distill_jax.models.evaluation import evaluation
 from distill_jax.models.roberta import Roberta
 from distill_jax.objective import switch_step
+from distill_jax.options import leaves
 from distill_jax.paths import resolved
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape, split
@@ -50,9 +52,26 @@ class Study:
     """
 
     def __init__(self, setting: Setting, console: Console):
-        setting = resolved(setting)
+        self.setting, self._console = resolved(setting), console
+        processes.require_same(_of_all_processes(self.setting))
+        processes.together(self._prepare)
+        for role in self._networks:  # by what the first process knows, and so alike in all
+            for population in self._split(role, self._members(role)):
+                mesh = mesh_of(getattr(self.setting, role).name, shape(population))
+                check_batch(self.setting.train.batch_size, mesh)
+        self.switch_step = switch_step(self.setting.objective, self.length.total_steps)
+        self.identity = identity(self.setting) | {"fingerprint": self.dataset.fingerprint}
+        processes.by_first(self._claim)
+        if not processes.everywhere(lambda: workdir.holds(self.setting.run.workdir, self.identity)):
+            raise InputError(
+                f"--workdir {self.setting.run.workdir} is not the same folder, or the setting not the same, in all "
+                "processes; choose a folder that they share"
+            )
+
+    def _prepare(self) -> None:
+        """Loads the data, builds the networks, and checks what a process can check without the others."""
+        setting, console = self.setting, self._console
         validate(setting)
-        self.setting, self._console = setting, console
         if (warning := compiler_faults.warning()) is not None:
             say(console, f"warning: {warning}")
         self.dataset = load_dataset(setting.data)
@@ -67,8 +86,6 @@ class Study:
             network = getattr(setting, role)
             self._networks[role] = build_for(self.dataset, network, setting.train.precision, f"--{role}")
             pretrained.read(network, self._networks[role], f"--{role}")
-            for population in self._split(role, self._members(role)):
-                check_batch(setting.train.batch_size, mesh_of(network.name, shape(population)))
         of_norm, names = setting.train.norm_examples, [getattr(setting, role).name for role in self._networks]
         if of_norm is not None and all(kind(name) != "convolutional" for name in names):
             raise InputError(
@@ -83,14 +100,6 @@ class Study:
                     f"--teacher-logits all-outcomes: needs {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}; "
                     "must be in-step"
                 )
-        self.switch_step = switch_step(setting.objective, self.length.total_steps)
-        self.identity = identity(setting) | {"fingerprint": self.dataset.fingerprint}
-        processes.by_first(self._claim)
-        if not processes.everywhere(lambda: workdir.holds(setting.run.workdir, self.identity)):
-            raise InputError(
-                f"--workdir {setting.run.workdir} is not the same folder, or the setting not the same, in all "
-                "processes; choose a folder that they share"
-            )
 
     def _claim(self) -> None:
         """Makes the work directory this study's, or sees that it and the dumps in it are."""
@@ -336,3 +345,11 @@ def _name(members: Sequence[Member]) -> str:
     plural = "teachers" if models == ["teacher"] else "students"
     what = f"{len(members)} {plural}" if len(members) > 1 else models[0]
     return f"{what}, " + (f"seed {numbers[0]}" if len(numbers) == 1 else f"seeds {numbers[0]}-{numbers[-1]}")
+
+
+def _of_all_processes(setting: Setting) -> dict[str, str]:
+    """What must be the same in all processes, by name; places may differ, their content is compared by its own."""
+    places = ("--coordinator", "--process-id", "--dataset")
+    found = {option: repr(v) for option, v in leaves(setting) if option not in places and not isinstance(v, Path)}
+    code = {"the commit of the code": str(commit()), "the version of JAX": jax.__version__}
+    return found | code | {"the number of devices": str(jax.local_device_count())}

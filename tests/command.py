@@ -2,9 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +106,23 @@ def refused(main, arguments, parts, folder):
     for part in parts:
         assert part in str(caught.value)
     assert not list(folder.iterdir())
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def start_two(arguments: list, of_second: Sequence = ()) -> list[subprocess.Popen]:
+    """Two processes with two devices each, joined on this machine; the second with more arguments."""
+    joined = ["--distributed", "True", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
+    more = ((), of_second)
+    return [start([*arguments, *joined, "--process-id", i, *more[i]], devices=2) for i in range(2)]
+
+
+def end(processes: list[subprocess.Popen]) -> tuple[list[int], list[tuple[str, str]]]:
+    """Statuses, and outputs with errors, of processes that end by themselves."""
+    said = [p.communicate(timeout=240) for p in processes]
+    return [p.returncode for p in processes], said

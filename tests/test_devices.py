@@ -2,12 +2,11 @@
 
 import json
 import signal
-import socket
 import time
 
 import numpy as np
 import pytest
-from command import SMALL, start, start_python, write_npz
+from command import SMALL, end, free_port, start, start_python, start_two, write_npz
 
 from distill_jax.dumps import find_dumps, read_dump
 
@@ -41,24 +40,6 @@ def assert_same(a, b):
         for name in ("label", "true_label", "id"):
             np.testing.assert_array_equal(getattr(x, name), getattr(y, name))
         np.testing.assert_allclose(x.logits, y.logits, rtol=2e-3, atol=2e-3, err_msg=str(key))
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def start_two(arguments, of_second=()):
-    """Two processes with two devices each, joined on this machine; the second with more arguments."""
-    joined = ["--distributed", "True", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
-    more = ((), of_second)
-    return [start([*arguments, *joined, "--process-id", i, *more[i]], devices=2) for i in range(2)]
-
-
-def end(processes):
-    said = [p.communicate(timeout=240) for p in processes]
-    return [p.returncode for p in processes], said
 
 
 @pytest.mark.parametrize("network", ["mlp", pytest.param("resnet", marks=pytest.mark.slow)])
