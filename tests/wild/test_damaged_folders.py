@@ -165,7 +165,7 @@ SMALL_FILES = {
     "runs/*/done.json": "remove that file",
     "runs/*/commits.json": "remove that file",
 }
-DAMAGES = ["", "null", "[]", "{", "3", '"a"', '{"a": {"b": []}}', '[["kd"]]', "[1, 2]", "[" * 100_000, "\xff"]
+DAMAGES = ["", "null", "[]", '{"a": {"b": []}}', "[" * 100_000, "\xff"]
 
 
 @pytest.mark.parametrize("name", SMALL_FILES)
