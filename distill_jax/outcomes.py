@@ -17,13 +17,22 @@ from distill_jax.data.augment import Kind, moved, normalise, outcomes
 from distill_jax.data.dataset import Dataset
 from distill_jax.placement import BATCH
 
+_TILE = 128
 DTYPE = jnp.float16  # 11 bits: a logit of 10 is rounded by 0.004 at most; bfloat16 would round it by 0.03
 
 
-def table_bytes(dataset: Dataset, kind: Kind) -> int:
-    """Bytes of one teacher's table."""
-    ways = outcomes(kind, dataset.input_shape)
-    return len(dataset.train.label) * ways * dataset.num_classes * jnp.dtype(DTYPE).itemsize
+def columns(classes: int, platform: str) -> int:
+    """Values of a row of the table on a device, of which the first are the logits.
+
+    A TPU copies a table whose rows do not fill its tiles into another layout at every call.
+    """
+    return -(-classes // _TILE) * _TILE if platform == "tpu" else classes
+
+
+def table_bytes(dataset: Dataset, kind: Kind, platform: str) -> int:
+    """Bytes of one teacher's table on a device."""
+    rows = len(dataset.train.label) * outcomes(kind, dataset.input_shape)
+    return rows * columns(dataset.num_classes, platform) * jnp.dtype(DTYPE).itemsize
 
 
 def table(
@@ -39,7 +48,7 @@ def table(
       batch: images of a call, about.
 
     Returns:
-      [N, outcomes, K], float16, on the host; [i, o] are the logits of image i as outcome o of `augment.draw` has it.
+      [N outcomes, K], float16, on the host; of image i as outcome o of `augment.draw` has it in row i outcomes + o.
     """
     ways, examples = outcomes(kind, dataset.input_shape), len(dataset.train.label)
     # Each process makes the whole table, on its own devices: it needs all of it.
@@ -60,7 +69,7 @@ def table(
     found = np.empty((examples, ways, dataset.num_classes), DTYPE)
     for start, x in _batches(dataset.train.x, size):
         found[start : start + size] = np.asarray(program(placed, jax.device_put(x, rows)))[: examples - start]
-    return found
+    return found.reshape(-1, dataset.num_classes)
 
 
 def _batches(x: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:

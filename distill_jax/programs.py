@@ -78,7 +78,7 @@ class Programs:
         # Of lower precision than float32 is what is trained, while it is trained; what is measured and taught is not.
         of_students = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
         platform = jax.default_backend() if target is None else target.platform
-        self._teacher = of_students
+        self._teacher, self._platform = of_students, platform
         self._teach = None if of_students is None else evaluation(of_students, platform)
         self.mesh = mesh_of(own.name, shape, target)
         standard = _defaults(own.name, target)
@@ -153,7 +153,8 @@ class Programs:
             return self._like((self.seeds, examples, classes), jnp.float32, SEED)
         if given == "outcomes":
             ways = augment.outcomes(self.setting.data.augment, self.dataset.input_shape)
-            return self._like((self.seeds, examples, ways, classes), outcomes.DTYPE, SEED)
+            columns = outcomes.columns(classes, self._platform)
+            return self._like((self.seeds, examples * ways, columns), outcomes.DTYPE, SEED)
         init = make_init(self._teacher, self.rule, self.dataset.input_shape)
         one = jax.eval_shape(init, *[jax.ShapeDtypeStruct((), jnp.int32)] * 2).variables
         return jax.tree.map(lambda leaf: self._like((self.seeds, *leaf.shape), leaf.dtype, SEED), one)
@@ -199,6 +200,7 @@ class Programs:
             batch_size=self.setting.train.batch_size,
             steps_per_epoch=self.length.steps_per_epoch,
             steps=steps,
+            classes=self.dataset.num_classes,
             input_shape=self.dataset.input_shape,
             students=students,
             in_turn=self._students_in_turn and alone,
@@ -249,7 +251,7 @@ def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:
 def of_teachers(setting: Setting) -> Literal["variables", "logits", "outcomes"]:
     """What students are given of their teachers.
 
-    Their variables; their logits on the training set [N, K]; or the `outcomes.table` of them, [N, outcomes, K].
+    Their variables; their logits on the training set [N, K]; or the `outcomes.table` of them, [N outcomes, K].
     """
     asked = setting.run.teacher_logits
     if asked == "all-outcomes":

@@ -94,7 +94,7 @@ class Study:
             )
         if of_teachers(setting) == "outcomes":
             limit = backend.memory_limit(setting.run.memory_gib)
-            need = outcomes.table_bytes(self.dataset, setting.data.augment)
+            need = outcomes.table_bytes(self.dataset, setting.data.augment, jax.default_backend())
             if need > limit:
                 raise InputError(
                     f"--teacher-logits all-outcomes: needs {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}; "
@@ -295,9 +295,10 @@ class Study:
         teacher = evaluation(network, jax.default_backend())
         found = outcomes.table(teacher, variables, self.dataset, self.setting.data.augment, batch)
         if processes.is_first():
+            images = len(self.dataset.train.label)
             say(
                 self._console,
-                f"teacher, seed {seed}: logits of {found.shape[1]} outcomes of {found.shape[0]:,} images, "
+                f"teacher, seed {seed}: logits of {len(found) // images} outcomes of {images:,} images, "
                 f"{found.nbytes / 2**30:.2g} GiB, in {time.monotonic() - started:.1f} s",
             )
         return found

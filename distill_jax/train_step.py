@@ -107,6 +107,7 @@ def make_dispatch(
     batch_size: int,
     steps_per_epoch: int,
     steps: int,
+    classes: int | None = None,
     input_shape: tuple[int, ...] | None = None,
     students: int = 1,
     in_turn: bool = False,
@@ -130,6 +131,7 @@ def make_dispatch(
       dtype: of the students' normalised inputs; a teacher's are float32.
       distillation_scale: see `objective.cross_entropy`.
       steps: how many.
+      classes: K, of the teacher's logits that are given; None for all that these have.
       input_shape: of one example, where x is flat; None where it has that shape.
       students: how many, V.
       in_turn: whether they take a step one after another, see `backend.Defaults`.
@@ -146,7 +148,7 @@ def make_dispatch(
         (state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed)
         -> (state, {'loss': float32 [V, steps], 'accuracy': float32 [V, steps]})
       with state's leaves [V, ...], of collections in what is returned only those that change; taught the
-      teacher's variables, or its logits float32 [N, K], or those of all outcomes [N, outcomes, K]; x [N, ...] or flat
+      teacher's variables, or its logits float32 [N, K], or of all outcomes [N outcomes, K or more]; x [N, ...] or flat
       [N, values], raw, and label int32 [N] the whole training split; fixed what `make_fixed` made of it for each
       student, [V, N, ...], or {} where that is computed in every step; order int32 [E, N] the permutations of the
       epochs from that of `first_step` (int32 scalar) on; weight and rate float32 [V, total steps] the distillation
@@ -223,7 +225,9 @@ def make_dispatch(
             teacher_logits = None
             with jax.named_scope("teacher"):
                 if teacher == "cached":
-                    teacher_logits = taught[chosen] if taught.ndim == 2 else taught[chosen, outcome].astype(jnp.float32)
+                    ways = len(taught) // len(label)
+                    row = chosen if ways == 1 else chosen * ways + outcome
+                    teacher_logits = taught[row][:, :classes].astype(jnp.float32)
                 elif teacher is not None:
                     exact = on_devices(normalise(part(drawn), mean, std, jnp.float32))
                     teacher_logits = whole(cut(lambda b: teacher(taught, b), exact, bucket))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax import objective
+from distill_jax import objective, programs
 from distill_jax.data.dataset import Dataset
 from distill_jax.length import dispatches
 from distill_jax.models import pretrained
@@ -83,7 +83,7 @@ class Trainer(Programs):
           members: seed by seed, of this trainer's shape.
           teachers: host arrays with a leading axis of seeds, what `programs.of_teachers` says of the setting: the
             teachers' variables, their logits on the training set, float32 [S, N, K], or those of all outcomes, float16
-            [S, N, outcomes, K]; None for teachers.
+            [S, N outcomes, K]; None for teachers.
           timing: what compilation is added to.
         """
         return Runner(self, members, teachers, timing)
@@ -125,6 +125,8 @@ class Runner:
         roles, seeds = np.array([m.role for m in firsts], np.int32), np.array([m.seed for m in firsts], np.int32)
         labels = np.stack([trainer.dataset.training_label(m.seed) for m in firsts])
         self._label, *self._identity = place(mesh, (labels, roles, seeds), SEED)
+        if teachers is not None and programs.of_teachers(trainer.setting) == "outcomes":
+            teachers = _filled(teachers, trainer.teachers_like().shape[-1])
         self._teachers = None if teachers is None else place(mesh, teachers, SEED)
         self._order: tuple[int, Any] = (-1, None)
         self._fixed: Any = None
@@ -166,3 +168,9 @@ class Runner:
 
     def _taught(self, first: int, steps: int) -> bool:
         return bool(np.any(self.weights[:, first : first + steps] > 0))
+
+
+def _filled(table: np.ndarray, columns: int) -> np.ndarray:
+    """A table whose rows are filled up with zeros to so many columns."""
+    more = columns - table.shape[-1]
+    return table if not more else np.pad(table, [(0, 0)] * (table.ndim - 1) + [(0, more)])

@@ -46,7 +46,9 @@ def test_a_study_by_all_outcomes_is_that_in_the_step(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("_data")
 def test_a_table_that_does_not_fit_is_refused_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(backend, "memory_limit", lambda gib=None: outcomes.table_bytes(dataset(), "crop-flip") - 1)
+    monkeypatch.setattr(
+        backend, "memory_limit", lambda gib=None: outcomes.table_bytes(dataset(), "crop-flip", "cpu") - 1
+    )
     with pytest.raises(InputError, match=r"--teacher-logits all-outcomes: needs .* GiB of .*must be in-step"):
         Study(setting(tmp_path / "a", run={"teacher_logits": "all-outcomes"}), Console(quiet=True))
     assert not (tmp_path / "a").exists()
