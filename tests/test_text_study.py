@@ -126,7 +126,7 @@ def test_members_begin_with_the_encoder_and_heads_of_their_own(pretrained, tmp_p
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layers": 0}, r"--student\.roberta\.layers 0: must be 1 or more"),
+        ({"layers": 0}, r"--student\.roberta\.layers 0: must be in 1 to 2000"),
         ({"units": 100}, r"--student\.roberta\.units 100: must be a multiple of 64"),
         ({"dropout": 1.0}, r"--student\.roberta\.dropout 1\.0: must be a share"),
         ({"attention_dropout": -0.1}, r"--student\.roberta\.attention-dropout -0\.1: must be a share"),

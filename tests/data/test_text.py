@@ -186,7 +186,7 @@ def test_options_that_cannot_be_right(folder, tokenizer, tmp_path, fails):
     damaged = write_tokenizer(tmp_path / "damaged")
     (damaged / "vocab.json").write_text("{")
     fails(f"--tokenizer {damaged}: cannot be read", **(given | {"tokenizer": damaged}))
-    fails("--length 7: must be 8 or more", **(given | {"length": 7}))
+    fails("--length 7: must be 8 to 65536", **(given | {"length": 7}))
     fails(
         "--length 12: must be 21 or more for the longest train text", **(given | {"length": 12, "truncation": "refuse"})
     )

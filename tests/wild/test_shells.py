@@ -38,28 +38,39 @@ def shell(script, npz, work, without=(), **variables):
     return process.returncode, process.stdout.decode(), process.stderr.decode()
 
 
-def test_all_at_once(npz, tmp_path):
-    """No home, no letters but ASCII, no standard streams, a notebook's backend, brackets and a smile in the folder."""
-    work = tmp_path / "[bold]a b[/red] :smile: ü"
+@pytest.fixture(scope="module")
+def work(npz, tmp_path_factory):
+    """A folder with brackets, a smile and more in its name, and in it a study that was made where there is no home, no
+    letter but ASCII, no standard stream, and a notebook's backend."""
+    work = tmp_path_factory.mktemp("shells") / "[bold]a b[/red] :smile: ü"
     notebook_s = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "LC_ALL": "C"}
-    status, _, _ = shell("$RUN <&- >&- 2>&-", npz, work, without=["HOME"], **notebook_s)
-    assert status == 0
+    assert shell("$RUN <&- >&- 2>&-", npz, work, without=["HOME"], **notebook_s)[0] == 0
+    return work
+
+
+def test_all_at_once_and_what_is_printed_stands_as_it_is(npz, work):
+    assert (work / "report.html").is_file()
+    status, out, err = shell("$RUN", npz, work)
+    assert (status, err) == (0, "")
+    assert out.endswith("/[bold]a b[/red] :smile: ü/report.html\n")
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["$RUN | head -0; exit ${PIPESTATUS[0]}", pytest.param("$RUN > /dev/full", marks=pytest.mark.slow)],
+)
+def test_a_log_that_nobody_reads_or_that_is_full_does_not_end_the_work(npz, work, script):
+    (work / "report.html").unlink(missing_ok=True)
+    status, _, err = shell(script, npz, work)
+    assert (status, err) == (0, "")
     assert (work / "report.html").is_file()
 
 
-def test_a_log_that_nobody_reads_or_that_is_full_does_not_end_the_work(npz, tmp_path):
-    for number, script in enumerate(("$RUN | head -0; exit ${PIPESTATUS[0]}", "$RUN > /dev/full")):
-        status, _, err = shell(script, npz, tmp_path / str(number))
-        assert (status, err) == (0, "")
-        assert (tmp_path / str(number) / "report.html").is_file()
+def test_help_of_which_one_line_is_read(npz, tmp_path):
     assert shell("$RUN --help | head -1; exit ${PIPESTATUS[0]}", npz, tmp_path / "2")[::2] == (0, "")
 
 
-def test_brackets_and_bytes_that_are_no_text_are_printed_as_they_are(npz, tmp_path):
-    work = tmp_path / "[bold]a[/red] :smile:"
-    status, out, err = shell("$RUN", npz, work)
-    assert (status, err) == (0, "")
-    assert out.endswith("/[bold]a[/red] :smile:/report.html\n")
+def test_bytes_that_are_no_text_are_refused(npz, tmp_path):
     status, _, err = shell("$RUN", npz, os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     assert (status, len(err.splitlines())) == (2, 1)
     assert "\\udcff': must be a name in UTF-8" in err
