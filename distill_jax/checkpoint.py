@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from distill_jax import processes
-from distill_jax.errors import InputError, RunError
+from distill_jax.errors import InputError, RunError, one_line
 from distill_jax.files import checksum, read_json, write_text
 
 # Orbax tells of every save, and of an error in a stack trace of its own; what matters is raised and told in one line.
@@ -78,10 +78,10 @@ class Checkpoints:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._pool, self._left = ThreadPoolExecutor(1), threading.Event()
         self._sealing: list[Future[None]] = []
-        seals = self._folder.with_name("seals")
+        self._seals = self._folder.with_name("seals")
         if of is not None and not any(self._folder.iterdir()):
-            seals.mkdir(exist_ok=True)
-        self._sealed = seals.is_dir()  # not so of trainings that began before there were seals
+            self._seals.mkdir(exist_ok=True)
+        self._sealed = self._seals.is_dir()  # not so of trainings that began before there were seals
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
         self._manager = _Manager(_Folder(self._folder), options=options)
 
@@ -134,7 +134,7 @@ class Checkpoints:
         processes.barrier("sealed")
 
     def _seal(self, step: int) -> Path:
-        return self._folder.with_name("seals") / f"{step}.json"
+        return self._seals / f"{step}.json"
 
     def _seal_when_there(self, step: int) -> None:
         """Seals a checkpoint once Orbax has given it its name, which it does when all of it is written."""
@@ -146,12 +146,12 @@ class Checkpoints:
             said = {"of": self._of, "step": step, "files": _checksums(place)}
         except FileNotFoundError:  # Orbax keeps the last few, and this one is no longer among them
             return
-        self._seal(step).parent.mkdir(exist_ok=True)
+        self._seals.mkdir(exist_ok=True)
         write_text(self._seal(step), json.dumps(said))
 
     def _forget(self) -> None:
         """Removes the seals of checkpoints that are no more."""
-        for old in self._folder.with_name("seals").glob("*.json"):
+        for old in self._seals.glob("*.json"):
             if not (self._folder / old.stem).is_dir():
                 old.unlink(missing_ok=True)
 
@@ -191,7 +191,7 @@ class Checkpoints:
             items = self._manager.restore(step, args=args)
             jax.block_until_ready(items["state"])
         except Exception as error:  # Orbax and TensorStore raise whatever the damaged file led them to
-            what = " ".join(str(error).split())[:120]
+            what = one_line(error)[:120]
             raise InputError(
                 f"checkpoint {self._folder / str(step)} is damaged ({type(error).__name__}: {what}); remove that "
                 "folder and run the same command to go on from an earlier one"

@@ -28,7 +28,7 @@ import numpy as np
 import tensorstore as ts
 
 from distill_jax import processes
-from distill_jax.errors import InputError
+from distill_jax.errors import InputError, one_line
 from distill_jax.files import read_json, sync
 
 SHARD_EXAMPLES = 4096  # rows of logits in one file
@@ -96,7 +96,7 @@ def _array(name: str, given: Any) -> np.ndarray:
             given = given.float() if given.is_floating_point() else given
         return np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{name} cannot be made an array: {' '.join(str(error).split())}") from error
+        raise InputError(f"{name} cannot be made an array: {one_line(error)}") from error
 
 
 def dump_path(workdir: Path, model: str, seed: int, step: int, split: str) -> Path:
@@ -300,4 +300,4 @@ def read_dump(path: Path) -> Dump:
             raise ValueError(f"its logits have the shape {arrays['logits'].shape}, and it says {shape}")
         return Dump(**arrays, attributes=attributes)
     except (OSError, ValueError, KeyError, InputError) as error:
-        raise InputError(f"dump {path} is damaged: {' '.join(str(error).split())[:160]}; {_AGAIN}") from error
+        raise InputError(f"dump {path} is damaged: {one_line(error)[:160]}; {_AGAIN}") from error

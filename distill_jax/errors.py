@@ -14,3 +14,8 @@ class RunError(Exception):
     """A run that was well asked for has failed (NaN loss, full disk): exit status 1, earlier work kept."""
 
     exit_status = 1
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message without line breaks, or its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from distill_jax.errors import InputError, RunError
+from distill_jax.errors import InputError, RunError, one_line
 
 
 def write_text(path: Path, text: str) -> None:
@@ -50,7 +50,7 @@ def read_json(path: Path, kind: Any, remedy: str) -> Any:
         if not _is(value, kind):
             raise ValueError("holds something else than it should")
     except (OSError, ValueError, RecursionError) as error:
-        what = " ".join(str(error).split())
+        what = one_line(error)
         raise InputError(f"{path} is damaged ({what}); {remedy}") from error
     return value
 

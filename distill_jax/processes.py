@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from distill_jax.errors import InputError
+from distill_jax.errors import InputError, one_line
 from distill_jax.interruption import Interrupted
 
 _T = TypeVar("_T")
@@ -43,7 +43,7 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
             coordinator_bind_address=coordinator,  # else it listens to all the world
         )
     except (ValueError, RuntimeError) as error:
-        what = " ".join(str(error).split())[:160]
+        what = one_line(error)[:160]
         raise InputError(
             f"--distributed True: the processes cannot be joined ({what}); on TPU slices and under SLURM they are "
             "found, elsewhere give each --coordinator ADDRESS:PORT, --processes N and a --process-id of its own"
@@ -173,12 +173,4 @@ def by_first(f: Callable[[], _T]) -> _T | None:
     Raises:
       InputError: the first process's own; the others raise one that refers to it, and none waits for another.
     """
-    result, error = None, None
-    if is_first():
-        try:
-            result = f()
-        except InputError as raised:
-            error = raised
-    if from_first(int(error is not None)):
-        raise error or InputError("process 0 was given wrong input; its message says what")
-    return result
+    return together(lambda: f() if is_first() else None)

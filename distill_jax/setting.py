@@ -336,9 +336,8 @@ def validate(setting: Setting) -> None:
     rate = optimizer.learning_rate
     require(0 < rate < float("inf"), "--learning-rate", rate, "positive")
     require(0 <= optimizer.momentum < 1, "--momentum", optimizer.momentum, "in [0, 1)")
-    some, few = f"in 0 to {limits.STEPS}", optimizer.warmup_epochs
-    require(0 <= optimizer.warmup_steps <= limits.STEPS, "--warmup-steps", optimizer.warmup_steps, some)
-    require(0 <= few <= limits.STEPS, "--warmup-epochs", few, some)
+    for option, warmup in (("--warmup-steps", optimizer.warmup_steps), ("--warmup-epochs", optimizer.warmup_epochs)):
+        require(0 <= warmup <= limits.STEPS, option, warmup, f"in 0 to {limits.STEPS}")
     require(optimizer.decay_factor > 0, "--decay-factor", optimizer.decay_factor, "positive")
     falls = optimizer.decay_epochs
     require(

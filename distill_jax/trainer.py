@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax import objective, programs
+from distill_jax import objective
 from distill_jax.data.dataset import Dataset
 from distill_jax.length import dispatches
 from distill_jax.models import pretrained
 from distill_jax.optimizer import learning_rates
 from distill_jax.placement import MEMBER, SEED, place
 from distill_jax.population import Member
-from distill_jax.programs import Programs, Target, program_memory
+from distill_jax.programs import Programs, Target, of_teachers, program_memory
 from distill_jax.setting import Setting
 from distill_jax.train_step import TrainState
 
@@ -125,7 +125,7 @@ class Runner:
         roles, seeds = np.array([m.role for m in firsts], np.int32), np.array([m.seed for m in firsts], np.int32)
         labels = np.stack([trainer.dataset.training_label(m.seed) for m in firsts])
         self._label, *self._identity = place(mesh, (labels, roles, seeds), SEED)
-        if teachers is not None and programs.of_teachers(trainer.setting) == "outcomes":
+        if teachers is not None and of_teachers(trainer.setting) == "outcomes":
             teachers = _filled(teachers, trainer.teachers_like().shape[-1])
         self._teachers = None if teachers is None else place(mesh, teachers, SEED)
         self._order: tuple[int, Any] = (-1, None)

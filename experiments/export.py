@@ -13,6 +13,7 @@ from typing import Any
 import tyro
 
 from distill_jax.errors import InputError
+from distill_jax.files import read_json
 from experiments import command_line
 
 PROG = "python -m experiments.export"
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     tokenizer, names = tokenizer_folder(setting.workdir), classes_file(setting.workdir)
     if not tokenizer.is_dir():
         raise InputError(f"{setting.workdir}: does not hold its tokenizer; run the study's command again")
-    called = json.loads(names.read_text("utf-8")) if names.is_file() else None
+    called = read_json(names, list[str], "run the study's command again") if names.is_file() else None
     partial = setting.to.with_name(f"{setting.to.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(tokenizer, partial)

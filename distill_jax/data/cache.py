@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distill_jax.data.source import one_line
-from distill_jax.errors import InputError, RunError
+from distill_jax.errors import InputError, RunError, one_line
 from distill_jax.files import checksum, sync
 from distill_jax.paths import cache_folder
 

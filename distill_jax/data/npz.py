@@ -7,8 +7,8 @@ import numpy as np
 
 from distill_jax.data import labels
 from distill_jax.data.dataset import Split
-from distill_jax.data.source import Raw, check_label, one_line
-from distill_jax.errors import InputError
+from distill_jax.data.source import Raw, check_label
+from distill_jax.errors import InputError, one_line
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 

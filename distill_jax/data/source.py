@@ -52,8 +52,3 @@ def check_label(setting: DataSetting, known: list[str]) -> None:
     """
     if setting.label not in known:
         raise InputError(f"--label {setting.label}: must be {' or '.join(known)} for {setting.dataset}")
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's message without line breaks, or its type where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from distill_jax.data import labels
-from distill_jax.data.source import Raw, check_label, one_line
+from distill_jax.data.source import Raw, check_label
 from distill_jax.data.tokens import Texts, tokenised
-from distill_jax.errors import InputError
+from distill_jax.errors import InputError, one_line
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 

@@ -20,7 +20,7 @@ import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from distill_jax import limits
-from distill_jax.errors import InputError
+from distill_jax.errors import InputError, one_line
 from distill_jax.files import write_text
 from distill_jax.models.roberta import Roberta, RobertaConfig
 
@@ -184,7 +184,7 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, option: s
                 tensor = np.asarray(file.get_tensor(name), np.float32)
                 read[place] = tensor.T if place[-1] == "kernel" else tensor
     except (OSError, safetensors.SafetensorError) as error:
-        what = " ".join(str(error).split())
+        what = one_line(error)
         raise InputError(f"{option} {folder}: {_WEIGHTS} cannot be read ({what}); fetch it again") from error
     return unflatten_dict(read)
 
@@ -250,7 +250,7 @@ def _read_json(folder: Path, option: str) -> dict[str, Any]:
     try:
         said = json.loads((folder / _CONFIG).read_text())
     except (OSError, ValueError, RecursionError) as error:
-        what = " ".join(str(error).split())
+        what = one_line(error)
         raise InputError(f"{option} {folder}: {_CONFIG} cannot be read ({what}); must be {content}") from error
     if not isinstance(said, dict):
         raise InputError(f"{option} {folder}: {_CONFIG} is no JSON object; must be {content}")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from distill_jax.errors import InputError
+from distill_jax.errors import InputError, one_line
 from experiments.command_line import write_json
 from experiments.resumed import SAME, require_same
 
@@ -13,7 +13,7 @@ BEGUN = {"state": "begun"}
 
 def failure(error: Exception) -> str:
     """An error as a piece has it, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {one_line(error)[:300]}"
 
 
 class Found:
