@@ -1,9 +1,7 @@
 """What one process of several must know: whether it is the first, and how to wait for the others."""
 
 import contextlib
-import os
 import socket
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,24 +12,26 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from distill_jax.errors import InputError, one_line
-from distill_jax.interruption import Interrupted
+from distill_jax.watch import watched
 
 _T = TypeVar("_T")
-_JOIN_SECONDS, _SHUTDOWN_SECONDS, _FAILED_SECONDS = 120, 4 * 3600, 60
+_JOIN_SECONDS, _SHUTDOWN_SECONDS = 120, 4 * 3600
 
 
 @contextlib.contextmanager
 def connected(coordinator: str | None, processes: int | None, process_id: int | None) -> Iterator[None]:
     """Joins this process to the others. None: found from the cluster's environment (TPU, SLURM, ...).
 
-    A process that fails alone would wait for the others to end and they for its part of the work. So it waits no
-    longer than a minute; JAX then misses it, and ends the others.
+    While they are joined the loss or failure of one ends the others, see `watch`.
 
     Raises:
       InputError: they cannot be joined: an option that cannot be right, a port that is taken, or one who does not come.
     """
     if (coordinator, processes, process_id) != (None, None, None):
         _check(coordinator, processes, process_id)
+    # On CPUs programs that have one device in each process are not kept in order: the exchanges of two such, begun one
+    # after the other, meet each other's numbers (gloo: "distributed collective mismatch"). So each ends before the next.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -48,15 +48,9 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
             f"--distributed True: the processes cannot be joined ({what}); on TPU slices and under SLURM they are "
             "found, elsewhere give each --coordinator ADDRESS:PORT, --processes N and a --process-id of its own"
         ) from error
-    try:
+    host = None if coordinator is None else _place(coordinator)[0]
+    with watched(host, jax.process_index(), jax.process_count(), from_first):
         yield
-    except Interrupted:  # as all of them are
-        raise
-    except BaseException as error:
-        leave = threading.Timer(_FAILED_SECONDS, os._exit, (getattr(error, "exit_status", 1),))
-        leave.daemon = True
-        leave.start()
-        raise
 
 
 def _check(coordinator: str | None, processes: int | None, process_id: int | None) -> None:
@@ -75,7 +69,7 @@ def _check(coordinator: str | None, processes: int | None, process_id: int | Non
         raise InputError(f"--processes {processes}: must be 1 or more")
     if not 0 <= process_id < processes:
         raise InputError(f"--process-id {process_id}: must be in 0 to {processes - 1}, one of each of the {processes}")
-    place = (host.strip("[]"), int(port))
+    place = _place(coordinator)
     try:
         if process_id == 0:
             with socket.create_server(place, family=_family(place)):
@@ -97,6 +91,11 @@ def _check(coordinator: str | None, processes: int | None, process_id: int | Non
                     f"({error.strerror or error}); must be where process 0 is"
                 ) from error
         time.sleep(0.2)
+
+
+def _place(coordinator: str) -> tuple[str, int]:
+    host, _, port = coordinator.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _family(place: tuple[str, int]) -> int:
