@@ -9,7 +9,6 @@ from typing import Literal
 import jax
 
 from distill_jax.packing import Kind
-from distill_jax.paths import cache_folder
 from distill_jax.placement import largest_divisor
 
 # Where Linux says a control group's limit in bytes, in its second version and its first.
@@ -130,18 +129,3 @@ def host_memory() -> float:
         except (OSError, ValueError):  # another system's, or "max"
             continue
     return most
-
-
-def keep_programs(cache_dir: Path | None) -> None:
-    """Keeps compiled programs for the next process, unless JAX was told where to already.
-
-    It saves minutes where networks are deep. And since XLA on GPUs chooses kernels by timing them, a resumed run is
-    equal to an uninterrupted one to the bit only if it gets the very same program.
-
-    Args:
-      cache_dir: folder in which to keep them [default: ~/.cache/distill-jax].
-    """
-    if jax.config.jax_compilation_cache_dir is None:
-        folder = cache_folder(cache_dir) / "programs"
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -29,8 +29,8 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
     """
     if (coordinator, processes, process_id) != (None, None, None):
         _check(coordinator, processes, process_id)
-    # On CPUs programs that have one device in each process are not kept in order: the exchanges of two such, begun one
-    # after the other, meet each other's numbers (gloo: "distributed collective mismatch"). So each ends before the next.
+    # On CPUs programs that have one device in each process are not kept in order, and the exchanges of two such meet
+    # each other's numbers (gloo: "distributed collective mismatch"). So each ends before the next begins.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     try:
         jax.distributed.initialize(

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _run(setting: Setting, arguments: Sequence[str]) -> None:
     """Runs the study, once this process has joined the others."""
-    from distill_jax import backend
+    from distill_jax import backend, program_cache
     from distill_jax.progress import require_tensorboard
     from experiments.complete import complete
 
@@ -77,7 +77,7 @@ def _run(setting: Setting, arguments: Sequence[str]) -> None:
         require_tensorboard()
     if not run.distributed:  # where processes must have as many devices as each other
         backend.use_cores(setting.train.batch_size)
-    backend.keep_programs(setting.data.cache_dir)
+    program_cache.keep_programs(setting.data.cache_dir)
     console = command_line.console(quiet=not processes.is_first())
     report = complete(setting, f"{PROG} {' '.join(arguments)}".strip(), console)
     console.print(f"report: {report}", soft_wrap=True)

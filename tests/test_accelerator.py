@@ -372,7 +372,7 @@ def test_parts_end_in_order_and_leave_time_to_pack(tmp_path):
     ("arguments", "said"),
     [
         ([], "--out: must name a folder"),
-        (["--out", "nowhere"], "--out nowhere: must be a folder that is there"),
+        (["--out", "/dev/null/a", "--rehearse"], "--out /dev/null/a: must be a folder that can be written to"),
         (["--out", ".", "--minutes", "0"], "--minutes 0: must be more than 0"),
         (["--out", "."], "--data-dir: must name the folder of CIFAR-100, or --parts leave out studies"),
         (["--out", ".", "--data-dir", "nowhere"], "--data-dir nowhere: must be a folder that is there"),

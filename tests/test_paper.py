@@ -74,7 +74,7 @@ def made(tmp_path_factory):
 def at_tiny_scale(monkeypatch):
     monkeypatch.setitem(SCALES, "small", tiny())
     monkeypatch.setattr(make.backend, "use_cores", lambda batch: None)  # the tests' JAX has its devices
-    monkeypatch.setattr(make.backend, "keep_programs", lambda folder: None)
+    monkeypatch.setattr(make.program_cache, "keep_programs", lambda folder: None)
 
 
 def outcomes(made, names):
@@ -610,7 +610,7 @@ def test_the_command_trains_what_is_missing_once_and_makes_the_table(at_tiny_sca
 def test_wrong_input_is_refused_in_one_line(arguments, parts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(make.backend, "use_cores", lambda batch: None)
-    monkeypatch.setattr(make.backend, "keep_programs", lambda folder: None)
+    monkeypatch.setattr(make.program_cache, "keep_programs", lambda folder: None)
     refused(main, arguments, parts, tmp_path)
 
 

@@ -180,12 +180,12 @@ def own(tmp_path_factory):
 @pytest.fixture(scope="module")
 def studied(own, tmp_path_factory):
     """The work directory in which the command has studied them."""
-    from distill_jax import backend, report
+    from distill_jax import backend, program_cache, report
 
     work = tmp_path_factory.mktemp("studied")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend, "use_cores", lambda batch: None)  # the tests' JAX has its devices
-        patch.setattr(backend, "keep_programs", lambda folder: None)
+        patch.setattr(program_cache, "keep_programs", lambda folder: None)
         patch.setattr(report, "draw", lambda folder, summary: {})  # what is drawn and said knows no texts
         patch.setattr(report, "render", lambda summary, images: "")
         main([*own, "--workdir", str(work)])

@@ -7,7 +7,7 @@ and as PyTorch; and with the minutes that are left, the paper's own studies on C
 time, and writes what it finds at once. This process itself uses no device.
 """
 
-import os
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,13 +54,16 @@ def _check(options: Options) -> None:
         raise InputError(f"--minutes {options.minutes:g}: must be more than 0 and at most a day")
     if options.out is None:
         raise InputError("--out: must name a folder for the results")
-    for option, folder in (("--out", options.out), ("--work-dir", options.work_dir), ("--data-dir", options.data_dir)):
+    for option, folder in (("--work-dir", options.work_dir), ("--data-dir", options.data_dir)):
         if folder is not None and not folder.is_dir():
             raise InputError(f"{option} {folder}: must be a folder that is there")
-    if not os.access(options.out, os.W_OK):
-        raise InputError(f"--out {options.out}: must be a folder that can be written to")
     if "studies" in options.parts and not options.rehearse and options.data_dir is None:
         raise InputError("--data-dir: must name the folder of CIFAR-100, or --parts leave out studies")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=options.out).close()
+    except OSError as error:
+        raise InputError(f"--out {options.out}: must be a folder that can be written to") from error
 
 
 def _deadlines(options: Options) -> dict[str, float]:

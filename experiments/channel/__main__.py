@@ -25,14 +25,14 @@ def main(arguments: Sequence[str]) -> None:
     if len(settings) > 1 and (setting.figures is not None or setting.sweep != SweepSetting()):
         raise InputError("--reading all: is a table; --figures and --sweep need one reading")
 
-    from distill_jax import backend
+    from distill_jax import backend, program_cache
     from distill_jax.environment import environment
     from experiments.channel import sweep
 
     cells = sweep.grid(settings[0])
     # The cores are devices that share the seeds, not a batch: any number will do that divides 840 evenly.
     backend.use_cores(840)
-    backend.keep_programs(None)
+    program_cache.keep_programs(None)
     said = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip())}
     console = command_line.console()
     if len(settings) > 1:

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> None:
     setting = filled(command_line.parse(Setting(), PROG, arguments))
     validate(setting)
 
-    from distill_jax import backend
+    from distill_jax import backend, program_cache
     from distill_jax.environment import environment
     from experiments import comparison
     from experiments.collected import Kept, collect
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     dataset = load(setting)
     # The cores are devices that share the seeds, not a batch: any number will do that divides 840 evenly.
     backend.use_cores(840)
-    backend.keep_programs(None)
+    program_cache.keep_programs(None)
     console = command_line.console()
     said: dict[str, Any] = {
         "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),

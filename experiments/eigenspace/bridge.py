@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     command_line.check_writable("--json", bridge.json, ".json")
     command_line.check_writable("--figures", bridge.figures)
 
-    from distill_jax import backend
+    from distill_jax import backend, program_cache
     from distill_jax.environment import environment
     from experiments.comparison import save
     from experiments.eigenspace import bridge_summary
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
 
     dataset = load(next(iter(rows.values())))
     backend.use_cores(840)
-    backend.keep_programs(None)
+    program_cache.keep_programs(None)
     choice = {k: v for k, v in dataclasses.asdict(bridge).items() if k not in ("json", "figures", "data_dir")}
     said: dict[str, Any] = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "setting": choice}
     said["rows"] = pieces(bridge.json, said | {"rows": {}}, "rows")

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from distill_jax import backend, plots
+from distill_jax import backend, plots, program_cache
 from distill_jax.environment import environment
 from distill_jax.errors import InputError
 from distill_jax.files import write_result
@@ -63,7 +63,7 @@ class Maker:
         self._check_texts(missing)
         # The devices share each batch, of whichever study.
         backend.use_cores(math.gcd(*(self._plans[name].setting.train.batch_size for name in missing)))
-        backend.keep_programs(None)
+        program_cache.keep_programs(None)
         for number, name in enumerate(missing, 1):
             plan = self._plans[name]
             self._console.print(f"study {number} of {len(missing)}, {name}: {plan.title}", soft_wrap=True)

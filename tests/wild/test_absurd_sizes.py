@@ -39,10 +39,10 @@ ABSURD = [
 
 @pytest.mark.parametrize("words", ABSURD, ids=lambda words: " ".join(words)[:40])
 def test_options(words, tmp_path, monkeypatch):
-    from distill_jax import backend
+    from distill_jax import backend, program_cache
 
     monkeypatch.setattr(backend, "use_cores", lambda batch: None)
-    monkeypatch.setattr(backend, "keep_programs", lambda folder: None)
+    monkeypatch.setattr(program_cache, "keep_programs", lambda folder: None)
     started = time.monotonic()
     with pytest.raises(InputError) as caught:
         main([*words, "--workdir", str(tmp_path / "work"), "--dataset", "digits"])

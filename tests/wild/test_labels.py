@@ -83,12 +83,12 @@ def test_a_class_without_a_training_example_is_refused(tmp_path, fails):
 
 
 def test_the_command_says_what_it_made_of_labels_and_keeps_the_table(tmp_path, capsys, monkeypatch):
-    from distill_jax import backend, report
+    from distill_jax import backend, program_cache, report
 
     monkeypatch.setattr(report, "draw", lambda folder, summary: {})
     monkeypatch.setattr(report, "render", lambda summary, images: "")
     monkeypatch.setattr(backend, "use_cores", lambda batch: None)
-    monkeypatch.setattr(backend, "keep_programs", lambda folder: None)
+    monkeypatch.setattr(program_cache, "keep_programs", lambda folder: None)
     path = write(tmp_path, lambda k: ["cat", "ant", "bee"][k])
     words = [
         "--dataset",

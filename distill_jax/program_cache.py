@@ -1,0 +1,174 @@
+"""Compiled programs, kept for the next process: each is what was compiled under its name, or is compiled again.
+
+JAX's own cache writes an entry in place, and believes what it finds under its name: one that is cut, damaged or
+another's ends in a traceback, in warnings at every run, or in another program's numbers. So JAX is given a folder of
+this process alone, with links to those kept entries whose content has the checksum in their name; what it adds is
+checked to be whole, and linked into the common folder, at once.
+"""
+
+import atexit
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import threading
+import uuid
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.monitoring
+
+from distill_jax.errors import one_line
+from distill_jax.files import checksum
+from distill_jax.paths import cache_folder
+
+_LOG = logging.getLogger(__name__)
+_COMPILED = "/jax/core/compile/backend_compile_duration"  # what JAX tells after each, once the entry is written
+_ZSTANDARD = b"\x28\xb5\x2f\xfd"  # with which its streams begin
+_LEAST_SECONDS = 0.2  # of compilation, for which an entry is worth its place
+
+
+def keep_programs(cache_dir: Path | None) -> None:
+    """Keeps compiled programs for the next process, unless JAX was told where to already.
+
+    It saves minutes where networks are deep. And since XLA on GPUs chooses kernels by timing them, a resumed run is
+    equal to an uninterrupted one to the bit only if it gets the very same program. Where the folder cannot be written
+    a line says so, and programs are not kept.
+
+    Args:
+      cache_dir: folder in which to keep them [default: ~/.cache/distill-jax].
+
+    Raises:
+      InputError: as `paths.cache_folder`.
+    """
+    if jax.config.jax_compilation_cache_dir is not None:
+        return
+    folder = cache_folder(cache_dir) / "programs" / f"jax-{jax.__version__}"
+    try:
+        kept = ProgramCache(folder)
+    except OSError as error:
+        _LOG.warning("compiled programs are not kept: --cache-dir %s: cannot be written: %s", folder, one_line(error))
+        return
+    atexit.register(kept.close)
+    jax.config.update("jax_compilation_cache_dir", str(kept.own))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
+    # A second cache, of the kernels that XLA has timed on GPUs, would lie in the folder that goes with this process.
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+    # JAX's words for a disk that is full; `publish` has its own.
+    warnings.filterwarnings("ignore", message="Error writing persistent compilation cache entry")
+
+    def listen(event: str, seconds: float, **_: object) -> None:
+        if event == _COMPILED:
+            kept.publish()
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+
+
+class ProgramCache:
+    """A common folder of entries NAME.CHECKSUM, and a process's own in which they are NAME.
+
+    Args:
+      folder: the common one, made where it is not there.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._publishing, self._full = threading.Lock(), False
+        folder.mkdir(parents=True, exist_ok=True)
+        self._remove_abandoned()
+        name = uuid.uuid4().hex
+        new = folder / f".new-{name}"
+        new.mkdir()
+        self._lock = (new / ".lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.own = new.rename(folder / f".used-{name}")  # only now, that no other process finds it without its lock
+        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        with ThreadPoolExecutor() as pool:
+            damaged = [path for path in pool.map(self._take, entries) if path is not None]
+        if damaged:
+            what = f"{len(damaged)} of {len(entries)} compiled programs kept in {folder}"
+            _LOG.warning("%s are damaged, and are compiled again", what)
+        self._known = {path.name for path in self.own.iterdir()}
+
+    def _take(self, entry: Path) -> Path | None:
+        """Links an entry into this process's folder; one that is not what its name says is removed, and given."""
+        try:
+            if entry.suffix == f".{checksum(entry):08x}":
+                _link(entry, self.own / entry.stem)
+                return None
+            entry.unlink()
+        except (FileExistsError, FileNotFoundError):  # kept twice, or removed by another process
+            return None
+        except OSError:  # a folder, or unreadable
+            pass
+        return entry
+
+    def publish(self) -> None:
+        """Makes what JAX has added whole to this process's folder known to other processes."""
+        with self._publishing, contextlib.suppress(FileNotFoundError):
+            for path in self.own.iterdir():
+                if path.name in self._known:
+                    continue
+                if _is_whole(path.read_bytes()):
+                    self._known.add(path.name)
+                    if not any(self._folder.glob(f"{path.name}.*")):  # else another process has compiled it too
+                        _link(path, self._folder / f"{path.name}.{checksum(path):08x}")
+                elif not self._full:  # JAX is writing it in another thread, or could not
+                    self._say_if_full()
+
+    def _say_if_full(self) -> None:
+        if shutil.disk_usage(self._folder).free < 2**20:
+            self._full = True
+            _LOG.warning("compiled programs are not kept: the disk of --cache-dir %s is full", self._folder)
+
+    def close(self) -> None:
+        """Removes this process's folder."""
+        shutil.rmtree(self.own, ignore_errors=True)
+        self._lock.close()
+
+    def _remove_abandoned(self) -> None:
+        """Removes the folders of processes that were killed."""
+        for lock in self._folder.glob(".used-*/.lock"):
+            with contextlib.suppress(OSError), lock.open() as taken:
+                fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent, ignore_errors=True)
+
+
+def _link(path: Path, other: Path) -> None:
+    try:
+        os.link(path, other)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without hard links
+        beside = other.with_name(f".{other.name}.{uuid.uuid4().hex}")
+        shutil.copyfile(path, beside)
+        beside.rename(other)
+
+
+def _is_whole(entry: bytes) -> bool:
+    """Whether it is all of what JAX has compressed."""
+    try:
+        stream = _zstandard() if entry.startswith(_ZSTANDARD) else zlib.decompressobj()
+        stream.decompress(entry)
+    except Exception:  # of whichever library it is
+        return False
+    return stream.eof
+
+
+def _zstandard() -> Any:
+    """What JAX compresses with where it is there."""
+    try:
+        from compression import zstd
+    except ImportError:
+        import zstandard
+
+        return zstandard.ZstdDecompressor().decompressobj()
+    return zstd.ZstdDecompressor()
