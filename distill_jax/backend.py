@@ -3,16 +3,14 @@
 import dataclasses
 import math
 import os
-from pathlib import Path
 from typing import Literal
 
 import jax
 
+from distill_jax.limits import host_memory
 from distill_jax.packing import Kind
 from distill_jax.placement import largest_divisor
 
-# Where Linux says a control group's limit in bytes, in its second version and its first.
-_CONTAINER_S = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _MOST_CPU_DEVICES = 8  # measured with 2; more than this would share a batch of 128 into small pieces
 
 
@@ -118,14 +116,3 @@ def memory_limit(gib: float | None = None) -> float:
     if jax.default_backend() != "cpu":
         return float("inf")
     return host_memory() / jax.local_device_count()
-
-
-def host_memory() -> float:
-    """Bytes of memory that this process may have: the machine's, or its container's where that has less."""
-    most = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for place in _CONTAINER_S:
-        try:
-            most = min(most, float(Path(place).read_text()))
-        except (OSError, ValueError):  # another system's, or "max"
-            continue
-    return most

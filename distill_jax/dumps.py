@@ -17,7 +17,6 @@ beside its place and renamed when all of it is on disk, so that it is there as a
 import dataclasses
 import json
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,7 +28,7 @@ import tensorstore as ts
 
 from distill_jax import processes
 from distill_jax.errors import InputError, one_line
-from distill_jax.files import read_json, sync
+from distill_jax.files import read_json, remove, sync
 
 SHARD_EXAMPLES = 4096  # rows of logits in one file
 CHUNK_EXAMPLES = 1024  # rows of them read at once
@@ -144,10 +143,6 @@ def _spec(path: Path, name: str, shape: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(path.name + ".partial")
-
-
 def _write(store: ts.TensorStore, array: np.ndarray, file: Path) -> None:
     """Writes what is one file, and waits until it is on disk."""
     store.write(array, can_reference_source_data_indefinitely=True).result()  # not copied: it does not change
@@ -175,7 +170,7 @@ def write_dumps(
     if first_row % SHARD_EXAMPLES and any(len(logits) for _, logits, _ in items):
         raise ValueError(f"first_row {first_row} is not a multiple of {SHARD_EXAMPLES}")
     labels = np.broadcast_to(label, (len(items), len(id)))
-    folders = [_partial(path) for path, _, _ in items]
+    folders = [path.with_name(path.name + ".partial") for path, _, _ in items]
 
     def opened(names: Iterable[str], create: bool) -> dict[tuple[Path, str], ts.TensorStore]:
         shapes = {folder: (len(id), logits.shape[1]) for folder, (_, logits, _) in zip(folders, items, strict=True)}
@@ -190,7 +185,7 @@ def write_dumps(
         tasks, stores = [], {}
         if processes.is_first():
             for folder, (_, _, attributes) in zip(folders, items, strict=True):
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder)
                 folder.mkdir(parents=True)
                 said = attributes | {"examples": len(id)}
                 group = {"zarr_format": 3, "node_type": "group", "attributes": said}
@@ -215,6 +210,8 @@ def write_dumps(
     processes.barrier("dump-written")
     if processes.is_first():
         for folder, (path, _, _) in zip(folders, items, strict=True):
+            if path.is_symlink():  # that leads nowhere
+                path.unlink()
             folder.rename(path)
     processes.barrier("dump-renamed")
 

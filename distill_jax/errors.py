@@ -16,6 +16,15 @@ class RunError(Exception):
     exit_status = 1
 
 
+def printable(text: str) -> str:
+    r"""A text as one line of a terminal: line breaks and other characters that are not shown are written out.
+
+    >>> printable("a\nb")
+    'a\\nb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def one_line(error: BaseException) -> str:
     """An exception's message without line breaks, or its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__

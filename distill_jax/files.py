@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import types
 import typing
 import zlib
@@ -14,7 +15,32 @@ from distill_jax.errors import InputError, RunError, one_line
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file so that it is there whole or as it was before."""
-    _replace(path, text.encode())
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """The same for bytes. What was there is replaced and not written into, be it a link to another file."""
+    beside = partial(path)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def partial(path: Path) -> Path:
+    """A place beside `path` to write to before it is renamed, where nothing is left of an earlier writing."""
+    beside = _beside(path)
+    remove(beside)
+    return beside
+
+
+def remove(path: Path) -> None:
+    """Removes a file, a folder with all that is in it, or a link but not what it names; or does nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_result(path: Path, data: bytes) -> None:
@@ -25,10 +51,10 @@ def write_result(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, data)
+        write_bytes(path, data)
     except OSError as error:
         with contextlib.suppress(OSError):
-            _beside(path).unlink()
+            remove(_beside(path))
         remedy = "free the disk or choose another workdir"
         raise RunError(f"{path} cannot be written: {error.strerror}; {remedy}") from error
 
@@ -91,15 +117,6 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    beside = _beside(path)
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
 
 
 def _beside(path: Path) -> Path:

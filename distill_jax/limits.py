@@ -1,8 +1,40 @@
 """The largest sizes that are taken for meant: above them is a slip, which is said before anything is traced or made."""
 
+import os
+from pathlib import Path
+
+from distill_jax.errors import InputError
+
 LAYERS = 2000
 UNITS = 2**20  # of a layer, channels or features
 WORDS = 2**24  # of a vocabulary
 TOKENS = 2**16  # of a text
 STEPS = 2**24  # of a training; weights and rates are tables of as many
 SEEDS = 2**16
+
+# Where Linux says a control group's limit in bytes, in its second version and its first.
+_CONTAINER_S = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def host_memory() -> float:
+    """Bytes of memory that this process may have: the machine's, or its container's where that has less."""
+    most = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for place in _CONTAINER_S:
+        try:
+            most = min(most, float(Path(place).read_text()))
+        except (OSError, ValueError):  # another system's, or "max"
+            continue
+    return most
+
+
+def check_fits(what: str, size: float) -> None:
+    """Checks that so many bytes fit into this machine's memory.
+
+    Args:
+      what: needs them, beginning with the option, for the message.
+
+    Raises:
+      InputError: they do not.
+    """
+    if size > (most := host_memory()):
+        raise InputError(f"{what} need {size / 2**30:.3g} GiB; must fit into this machine's {most / 2**30:.3g}")

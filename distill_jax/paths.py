@@ -30,8 +30,8 @@ def local(option: str, typed: Path | str) -> Path:
     if _ADDRESS.match(str(typed)):
         said = _ADDRESS.sub(r"\1://", str(typed), count=1)
         raise InputError(f"{option} {said}: must be a path on this machine; addresses and buckets are not served")
-    if re.search(r"[\0\\\ud800-\udfff]", str(typed)):  # a backslash is a stroke to TensorStore
-        raise InputError(f"{option} {str(typed)!r}: must be a name in UTF-8 without NUL or backslash")
+    if re.search(r"[\0-\x1f\x7f\\\ud800-\udfff]", str(typed)):  # a backslash is a stroke to TensorStore
+        raise InputError(f"{option} {str(typed)!r}: must be a name in UTF-8 without line breaks, NUL or backslash")
     try:
         return Path(typed).expanduser()
     except RuntimeError as error:

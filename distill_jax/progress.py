@@ -1,7 +1,6 @@
 """What a run says while it works: a progress line for people, JSON lines and TensorBoard scalars for programs."""
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,8 @@ from rich.progress import (
 from rich.text import Text
 
 from distill_jax import processes
-from distill_jax.errors import InputError
+from distill_jax.errors import InputError, printable
+from distill_jax.files import write_text
 from distill_jax.population import Member
 
 _LINE_SECONDS = 10.0  # between progress lines where there is no terminal to draw a bar on
@@ -43,9 +43,7 @@ class Scalars:
                         kept.append(line + "\n")
                 except (ValueError, KeyError):
                     break  # the line that was being written when the process was killed
-        beside = path.with_suffix(".partial")
-        beside.write_text("".join(kept))
-        os.replace(beside, path)
+        write_text(path, "".join(kept))
         self._file = path.open("a")
         self._boards = []
         if tensorboard is not None:
@@ -87,7 +85,7 @@ def _board(folder: Path, first_step: int) -> Any:
 
 def say(console: Console, line: str) -> None:
     """Prints a line as it is, whatever brackets and colons are in it, and however long."""
-    console.print(Text(line), soft_wrap=True)
+    console.print(Text(printable(line)), soft_wrap=True)
 
 
 class Bar:

@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 
 import compiler_faults
-from distill_jax import backend, outcomes, processes, sweep, workdir
+from distill_jax import backend, limits, outcomes, processes, sweep, workdir
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.data import load_dataset
 from distill_jax.data.tokens import save_tokenizer
@@ -258,7 +258,7 @@ class Study:
 
     def _fitting(self, trainer: Trainer, portion: Sequence[Member]) -> int:
         """How many members to train at once: all of the portion, or fewer where they would not fit in memory."""
-        limit, host = backend.memory_limit(self.setting.run.memory_gib), backend.host_memory()
+        limit, host = backend.memory_limit(self.setting.run.memory_gib), limits.host_memory()
         need, logits = trainer.runner(portion, None, Timing()).memory(), self._logits_bytes(len(portion))
         if jax.default_backend() == "cpu":  # whose devices have the host's memory
             need, logits = need + logits / jax.local_device_count(), 0

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import tyro
 from rich.console import Console
 
-from distill_jax.errors import InputError, RunError
+from distill_jax.errors import InputError, RunError, printable
 from distill_jax.files import write_text
 from distill_jax.interruption import Interrupted
 from distill_jax.paths import resolved
@@ -100,7 +100,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     try:
         main(sys.argv[1:])
     except (InputError, RunError, Interrupted) as error:
-        print(f"{'' if isinstance(error, Interrupted) else 'error: '}{error}", file=sys.stderr)
+        print(f"{'' if isinstance(error, Interrupted) else 'error: '}{printable(str(error))}", file=sys.stderr)
         status = error.exit_status
     except SystemExit:
         raise
@@ -110,7 +110,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         if (found := _environment_s(error)) is None:
             raise
         line, status = found
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {printable(line)}", file=sys.stderr)
     sys.stdout.flush()
     sys.exit(status)
 

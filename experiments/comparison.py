@@ -12,7 +12,9 @@ from rich.table import Table
 
 from distill_jax import deviations
 from distill_jax.dumps import Dump
+from distill_jax.files import write_bytes
 from distill_jax.findings import verdict
+from distill_jax.plots.style import encode
 from distill_jax.statistics import holm, number, over_seeds, quote
 
 MODELS = ("teacher", "control", "student")  # the order of axis V
@@ -120,8 +122,8 @@ def save(pictures: Mapping[str, Figure], folder: Path) -> None:
     """Writes pictures by their names, as PNG and SVG."""
     folder.mkdir(exist_ok=True)
     for name, picture in pictures.items():
-        for suffix in ("png", "svg"):
-            picture.savefig(folder / f"{name}.{suffix}")
+        for suffix, data in encode(picture, name).items():
+            write_bytes(folder / f"{name}.{suffix}", data)
 
 
 def markdown(path: Path, lines: Callable[[Mapping[str, Any]], str]) -> str:

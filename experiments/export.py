@@ -13,7 +13,7 @@ from typing import Any
 import tyro
 
 from distill_jax.errors import InputError
-from distill_jax.files import read_json
+from distill_jax.files import partial, read_json
 from experiments import command_line
 
 PROG = "python -m experiments.export"
@@ -52,11 +52,10 @@ def main(arguments: Sequence[str]) -> None:
     if not tokenizer.is_dir():
         raise InputError(f"{setting.workdir}: does not hold its tokenizer; run the study's command again")
     called = read_json(names, list[str], "run the study's command again") if names.is_file() else None
-    partial = setting.to.with_name(f"{setting.to.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(tokenizer, partial)
-    huggingface.save(partial, network, params, called)
-    partial.rename(setting.to)
+    beside = partial(setting.to)
+    shutil.copytree(tokenizer, beside)
+    huggingface.save(beside, network, params, called)
+    beside.rename(setting.to)
     command_line.console().print(f"{setting.model}, seed {setting.seed}: {setting.to}", soft_wrap=True)
 
 

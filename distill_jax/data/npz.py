@@ -9,6 +9,7 @@ from distill_jax.data import labels
 from distill_jax.data.dataset import Split
 from distill_jax.data.source import Raw, check_label
 from distill_jax.errors import InputError, one_line
+from distill_jax.limits import check_fits
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
@@ -61,6 +62,8 @@ def _load(dataset: str) -> dict[str, np.ndarray]:
             absent = [name for name in names if name not in file.files]
             if absent:
                 raise InputError(f"--dataset {dataset}: has no {', '.join(absent)}; {remedy}")
+            sizes = {member.filename: member.file_size for member in file.zip.infolist()}  # unpacked
+            check_fits(f"--dataset {dataset}: its arrays", sum(sizes.get(f"{name}.npy", 0) for name in names))
             arrays = {name: file[name] for name in names}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
         raise InputError(f"--dataset {dataset}: cannot be read: {one_line(error)}; {remedy}") from error

@@ -4,6 +4,7 @@ Other data sets prepared by it are found and opened here too, see `open_source`.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from distill_jax.data.dataset import Split
 from distill_jax.data.pictures import decoded
 from distill_jax.data.source import Raw, check_label, data_folder
 from distill_jax.errors import InputError, one_line
+from distill_jax.limits import check_fits
 from distill_jax.setting import DataSetting
 
 NAMES = ("mnist", "cifar10", "cifar100")
@@ -169,6 +171,8 @@ def _decode(name: str, folder: Path, source: dict[str, Any], labels: list[str]) 
     for split in ("train", "test"):
         try:
             arrays |= _decode_split(split, source[split], labels)
+        except InputError as error:  # not the files' fault
+            raise InputError(f"--data-dir {folder}: {name}: {error}") from error
         except Exception as error:  # of many types, as the damage has it
             raise damaged(name, folder, version, f"the {split} split cannot be read ({one_line(error)})") from error
     return arrays
@@ -176,6 +180,7 @@ def _decode(name: str, folder: Path, source: dict[str, Any], labels: list[str]) 
 
 def _decode_split(split: str, source: Any, labels: list[str]) -> Arrays:
     shape = source.dataset_info.features["image"].shape
+    check_fits(f"{len(source):,} images of {shape}", len(source) * math.prod(shape))
     x = np.empty((len(source), *shape), np.uint8)
     columns = {key: np.empty(len(source), np.int32) for key in labels}
     identifier = np.arange(len(source), dtype=np.int64)

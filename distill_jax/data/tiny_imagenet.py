@@ -10,6 +10,7 @@ from distill_jax.data.dataset import Split
 from distill_jax.data.pictures import decoded
 from distill_jax.data.source import Raw, check_label, data_folder
 from distill_jax.errors import InputError, one_line
+from distill_jax.limits import check_fits
 from distill_jax.setting import DataSetting
 
 _URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
@@ -133,6 +134,7 @@ def _decode(folder: Path, items: list[_Item], name: str) -> Arrays:
                 f"--data-dir {folder}: {path.relative_to(folder)} cannot be decoded: {one_line(error)}; unpack it again"
             ) from error
         if row == 0:
+            check_fits(f"--data-dir {folder}: {len(items):,} images of {pixels.shape}", len(items) * pixels.nbytes)
             x = np.empty((len(items), *pixels.shape), np.uint8)
         if pixels.shape != x.shape[1:]:
             raise InputError(

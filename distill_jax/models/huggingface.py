@@ -21,7 +21,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from distill_jax import limits
 from distill_jax.errors import InputError, one_line
-from distill_jax.files import write_text
+from distill_jax.files import partial, write_text
 from distill_jax.models.roberta import Roberta, RobertaConfig
 
 _WORDS = "embeddings.word_embeddings.weight"
@@ -223,9 +223,9 @@ def save(folder: Path, model: Roberta, params: Params, names: Sequence[str] | No
     for place, leaf in flatten_dict(params).items():
         tensor = np.asarray(leaf, np.float32)
         tensors[tensor_name(place)] = np.ascontiguousarray(tensor.T if place[-1] == "kernel" else tensor)
-    partial = folder / f"{_WEIGHTS}.partial"
-    safetensors.numpy.save_file(tensors, partial, metadata={"format": "pt"})  # without which transformers refuses it
-    os.replace(partial, folder / _WEIGHTS)
+    beside = partial(folder / _WEIGHTS)
+    safetensors.numpy.save_file(tensors, beside, metadata={"format": "pt"})  # without which transformers refuses it
+    os.replace(beside, folder / _WEIGHTS)
     write_config(folder, model, names)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from distill_jax.errors import InputError
+from distill_jax.files import write_bytes
 
 PART = 15 * 2**20  # bytes
 PARTS = 4
@@ -34,9 +35,7 @@ def pack(folders: Sequence[Path], out: Path) -> tuple[list[str], list[str]]:
     count = -(-len(content) // PART)
     for number in range(count):
         place = out / f"studies-{digest}-{number + 1}of{count}.tar"
-        fresh = place.with_suffix(".new")
-        fresh.write_bytes(content[number * PART : (number + 1) * PART])
-        fresh.rename(place)
+        write_bytes(place, content[number * PART : (number + 1) * PART])
     for path in before:
         if digest not in path.name:
             path.unlink()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from distill_jax.files import write_bytes
 from distill_jax.plots.style import encode, grid
 
 # Okabe and Ito's colours, and hatches that say the same in grey.
@@ -41,4 +42,4 @@ def draw(rows: Sequence[dict[str, Any]], folder: Path) -> None:
     handles = [axes[0, 0].barh(0, 0, color=c, hatch=h, edgecolor="white", label=n) for n, c, h in (*_LOOKS, _REST)]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     for suffix, data in encode(figure, "compiled").items():
-        (folder / f"compiled.{suffix}").write_bytes(data)
+        write_bytes(folder / f"compiled.{suffix}", data)

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from distill_jax.errors import InputError
+from distill_jax.files import write_bytes
 from experiments import command_line
 
 PROG = "python -m experiments.throughput"
@@ -75,20 +76,24 @@ def main(arguments: Sequence[str]) -> None:
     measured = _measure(options, rows, kept, environment, peers, console)
     console.print(console_table([row for row in measured if row["examples_per_s"] is not None]))
     if options.figure is not None:
-        from experiments.throughput.picture import roofline
-
-        roofline(measured).savefig(options.figure)
+        _draw(measured, options.figure)
 
 
 def _show(files: Sequence[Path], figure: Path | None) -> None:
     """Prints the table of files of results, and draws the picture of one."""
     from experiments.throughput import results
-    from experiments.throughput.picture import roofline
     from experiments.throughput.table import markdown
 
     print(markdown(files), end="")
     if figure is not None:
-        roofline(results.read(files[0], "--table")).savefig(figure)
+        _draw(results.read(files[0], "--table"), figure)
+
+
+def _draw(measured: list[dict[str, Any]], place: Path) -> None:
+    from distill_jax.plots.style import encode
+    from experiments.throughput.picture import roofline
+
+    write_bytes(place, encode(roofline(measured), "throughput")["png"])
 
 
 def _check(options: Options) -> None:

@@ -5,7 +5,7 @@ import types
 import pytest
 from small_study import QUIET, dataset, setting
 
-from distill_jax import backend
+from distill_jax import backend, limits
 from distill_jax import study as study_module
 from distill_jax.population import Member
 from distill_jax.study import Study
@@ -42,7 +42,7 @@ def test_a_population_is_split_by_its_logits_too(study, monkeypatch, need, host,
     monkeypatch.setattr(backend, "memory_limit", lambda gib=None: 1000)
     of_all = 8 * 2 * 4 * 140 * 5  # members, twice float32, examples, classes
     assert study._logits_bytes(8) == of_all
-    monkeypatch.setattr(backend, "host_memory", lambda: host * of_all)
+    monkeypatch.setattr(limits, "host_memory", lambda: host * of_all)
     monkeypatch.setattr(study_module.jax, "default_backend", lambda: "gpu")
     assert study._fitting(program_of(need), MEMBERS) == expected
     assert len(said) == (words is not None)
@@ -61,11 +61,11 @@ def test_on_a_cpu_programs_and_logits_have_one_memory(study, monkeypatch):
 
 
 def test_a_container_s_limit_counts(tmp_path, monkeypatch):
-    whole = backend.host_memory()
+    whole = limits.host_memory()
     for said, expected in (("max\n", whole), ("1048576\n", 2**20), (str(2**63), whole)):
         (tmp_path / "memory.max").write_text(said)
-        monkeypatch.setattr(backend, "_CONTAINER_S", (str(tmp_path / "absent"), str(tmp_path / "memory.max")))
-        assert backend.host_memory() == pytest.approx(min(expected, whole))
+        monkeypatch.setattr(limits, "_CONTAINER_S", (str(tmp_path / "absent"), str(tmp_path / "memory.max")))
+        assert limits.host_memory() == pytest.approx(min(expected, whole))
 
 
 def test_a_full_memory_is_one_line(monkeypatch, capsys):
