@@ -1,9 +1,12 @@
 """What the fields of a setting are called on the command line."""
 
 import dataclasses
+import math
 import typing
 from collections.abc import Iterator
 from typing import Any
+
+from distill_jax.errors import InputError
 
 
 def named(setting: Any, prefix: str = "--") -> Iterator[tuple[str, str, Any]]:
@@ -28,3 +31,15 @@ def leaves(setting: Any, prefix: str = "--") -> Iterator[tuple[str, Any]]:
             yield from leaves(value, option)
         else:
             yield option, value
+
+
+def check_finite(setting: Any) -> None:
+    """Checks that every number is one, which comparisons with bounds do not: none holds of NaN, and most of infinity.
+
+    Raises:
+      InputError: one is not; with its option.
+    """
+    for option, value in leaves(setting):
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise InputError(f"{option} {number}: must be a finite number")

@@ -11,6 +11,7 @@ import tyro
 
 from distill_jax import limits
 from distill_jax.errors import InputError
+from distill_jax.options import check_finite
 
 STUDENTS = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
 MODELS = ("teacher", *STUDENTS)
@@ -328,13 +329,14 @@ def validate(setting: Setting) -> None:
         if not holds:
             raise InputError(f"{option} {value}: must be {right}")
 
+    check_finite(setting)
     objective, optimizer, train, run = setting.objective, setting.optimizer, setting.train, setting.run
-    require(0 < objective.temperature < float("inf"), "--temperature", objective.temperature, "positive")
+    require(objective.temperature > 0, "--temperature", objective.temperature, "positive")
     weight = objective.distillation_weight
     require(0 <= weight <= 1, "--distillation-weight", weight, "in [0, 1]")
     require(objective.switch_window >= 0, "--switch-window", objective.switch_window, "0 or more steps")
     rate = optimizer.learning_rate
-    require(0 < rate < float("inf"), "--learning-rate", rate, "positive")
+    require(rate > 0, "--learning-rate", rate, "positive")
     require(0 <= optimizer.momentum < 1, "--momentum", optimizer.momentum, "in [0, 1)")
     for option, warmup in (("--warmup-steps", optimizer.warmup_steps), ("--warmup-epochs", optimizer.warmup_epochs)):
         require(0 <= warmup <= limits.STEPS, option, warmup, f"in 0 to {limits.STEPS}")
@@ -347,7 +349,7 @@ def validate(setting: Setting) -> None:
         f"ascending, later than the warm-up, and at most {limits.STEPS}",
     )
     require(optimizer.weight_decay >= 0, "--weight-decay", optimizer.weight_decay, "0 or more")
-    require(0 < train.epochs < float("inf"), "--epochs", train.epochs, "positive")
+    require(train.epochs > 0, "--epochs", train.epochs, "positive")
     require(train.batch_size >= 1, "--batch-size", train.batch_size, "1 or more")
     of_norm = train.norm_examples
     require(
@@ -364,9 +366,9 @@ def validate(setting: Setting) -> None:
     per_call = run.steps_per_dispatch
     require(per_call is None or per_call >= 1, "--steps-per-dispatch", per_call, "1 or more")
     seconds = run.checkpoint_seconds
-    require(0 <= seconds < float("inf"), "--checkpoint-seconds", seconds, "0 or more, and finite")
+    require(seconds >= 0, "--checkpoint-seconds", seconds, "0 or more")
     memory = run.memory_gib
-    require(memory is None or 0 < memory < float("inf"), "--memory-gib", memory, "positive")
+    require(memory is None or memory > 0, "--memory-gib", memory, "positive")
     require(
         run.teacher_logits != "cached" or setting.data.augment == "none",
         "--teacher-logits",

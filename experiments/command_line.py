@@ -21,6 +21,7 @@ from rich.console import Console
 from distill_jax.errors import InputError, RunError, printable
 from distill_jax.files import write_text
 from distill_jax.interruption import Interrupted
+from distill_jax.options import check_finite
 from distill_jax.paths import resolved
 from experiments import streams
 
@@ -46,6 +47,7 @@ def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False)
                 args=list(arguments),
                 config=() if flags else (tyro.conf.FlagConversionOff,),
             )
+        check_finite(parsed)
         return resolved(parsed)
     except SystemExit as stop:
         if not stop.code:

@@ -39,7 +39,7 @@ def texts(folder: Path) -> list[str]:
                 rows.writerow([" ".join(words), i % 2])
     small = [f"--{role}.roberta.{what}" for role in ("teacher", "student") for what in ("layers", "units")]
     sizes = [word for option, size in zip(small, ("2", "32") * 2, strict=True) for word in (option, size)]
-    more = ["--max-length", "48", "--epochs", "6", "--batch-size", "16", "--seeds", "2", "--label-noise", "0.1"]
+    more = ["--length", "48", "--epochs", "6", "--batch-size", "16", "--seeds", "2", "--label-noise", "0.1"]
     return ["--dataset", str(folder / "own"), "--tokenizer", str(folder / "tokenizer"), *sizes, *more]
 
 
@@ -74,7 +74,7 @@ def main() -> int:
         while True:
             process = start(workdir)
             try:
-                said = process.communicate(timeout=rng.uniform(0, seconds))[0]
+                said = process.communicate(timeout=rng.uniform(0, seconds / 3))[0]
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
