@@ -74,6 +74,13 @@ def test_the_chance_of_a_positive_channel_under_normal_vectors():
     assert signs.positive(setting) == pytest.approx((own > 0).mean(), abs=0.005)
 
 
+@pytest.mark.parametrize("classes", range(2, 12))
+def test_as_many_similar_classes_on_each_point_do_not_vary(classes):
+    setting = Setting(classes=classes, similar=1, draw="distinct", draw_from="others", truncate_similar=True)
+    assert signs.similar_channels(setting) == (pytest.approx(1), 0.0)
+    assert signs.one_hot_share(setting) == (pytest.approx(1 - 1 / classes), 0.0)
+
+
 def test_two_readings_of_the_data_give_the_paper_s_share_of_one_hot_signs():
     near = [row for row in signs.draws(Setting()) if row["distance"] is not None and abs(row["distance"]) < 2]
     assert [(row["draw"], row["draw_from"], row["truncate_similar"]) for row in near] == [

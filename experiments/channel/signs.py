@@ -29,6 +29,7 @@ from distill_jax.statistics import over_seeds
 from experiments.channel.setting import Setting
 
 PAPER_ONE_HOT, PAPER_DISTILLATION = 0.7322, 0.9777  # appendix C.5
+_ROUNDING = 1e-12  # of a variance that is 0
 ABOVE = (0.0, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.08)  # and 1/K, all with T = 1 and that of training
 ABSENT = ("right", "counted", "left-out")
 
@@ -42,7 +43,8 @@ def similar_channels(setting: Setting) -> tuple[float, float]:
     else:
         a, b = s / of, s * (s - 1) / (of * max(of - 1, 1))
     mean = others * a
-    return mean, others * (others - 1) * b + mean - mean**2
+    variance = others * (others - 1) * b + mean - mean**2
+    return mean, variance if variance > _ROUNDING else 0.0  # 0 where as many are drawn for each point
 
 
 def positive(setting: Setting) -> float:
