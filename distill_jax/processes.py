@@ -1,5 +1,6 @@
 """What one process of several must know: whether it is the first, and how to wait for the others."""
 
+import collections
 import contextlib
 import socket
 import time
@@ -48,6 +49,7 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
             f"--distributed True: the processes cannot be joined ({what}); on TPU slices and under SLURM they are "
             "found, elsewhere give each --coordinator ADDRESS:PORT, --processes N and a --process-id of its own"
         ) from error
+    _check_devices()
     host = None if coordinator is None else _place(coordinator)[0]
     with watched(host, jax.process_index(), jax.process_count(), from_first):
         yield
@@ -91,6 +93,17 @@ def _check(coordinator: str | None, processes: int | None, process_id: int | Non
                     f"({error.strerror or error}); must be where process 0 is"
                 ) from error
         time.sleep(0.2)
+
+
+def _check_devices() -> None:
+    """Checks that all processes have as many devices, without which they could not even be asked."""
+    numbers = collections.Counter(device.process_index for device in jax.devices())
+    for process, count in sorted(numbers.items()):
+        if count != numbers[0]:
+            raise InputError(
+                f"the number of devices: is not the same in processes 0 and {process} ({numbers[0]} and {count}); must "
+                "be the same in all of them"
+            )
 
 
 def _place(coordinator: str) -> tuple[str, int]:

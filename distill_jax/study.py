@@ -352,5 +352,4 @@ def _of_all_processes(setting: Setting) -> dict[str, str]:
     """What must be the same in all processes, by name; places may differ, their content is compared by its own."""
     places = ("--coordinator", "--process-id", "--dataset")
     found = {option: repr(v) for option, v in leaves(setting) if option not in places and not isinstance(v, Path)}
-    code = {"the commit of the code": str(commit()), "the version of JAX": jax.__version__}
-    return found | code | {"the number of devices": str(jax.local_device_count())}
+    return found | {"the commit of the code": str(commit()), "the version of JAX": jax.__version__}

@@ -4,7 +4,7 @@ import socket
 import time
 
 import pytest
-from command import SMALL, end, free_port, start, start_two, write_npz
+from command import SMALL, end, free_port, start, start_python, start_two, write_npz
 
 from distill_jax import processes
 from distill_jax.errors import InputError
@@ -41,6 +41,52 @@ def test_another_option_in_one_of_them(npz, tmp_path, words):
     statuses, said = end(start_two(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL], of_second=words))
     assert_one_line_each(statuses, said, f"{words[0]}: is not the same in processes 0 and 1")
     assert not (tmp_path / "work").exists()
+
+
+def test_another_number_of_devices_in_one_of_them(npz, tmp_path):
+    joined = ["--distributed", "True", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
+    arguments = ["--dataset", npz, "--workdir", tmp_path / "work", *SMALL, *joined]
+    statuses, said = end([start([*arguments, "--process-id", i], devices=1 + i) for i in range(2)])
+    assert_one_line_each(statuses, said, "the number of devices: is not the same in processes 0 and 1")
+    assert not (tmp_path / "work").exists()
+
+
+# As a study compares them; what code and JAX there are is said in the test.
+OTHER_CODE = """
+import sys
+from distill_jax import processes, study
+from distill_jax.setting import Setting
+from experiments import command_line
+def main(arguments):
+    place, number, what = arguments
+    said = "0123456789" if number == "0" else "other"
+    if what == "commit":
+        study.commit = lambda: said
+    elif what == "version":
+        study.jax.__version__ = said
+    with processes.connected(place, 2, int(number)):
+        given = study._of_all_processes(Setting())
+        processes.require_same(given | {"more": ""} if what == "names" and number == "1" else given)
+command_line.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("commit", "the commit of the code: is not the same in processes 0 and 1"),
+        pytest.param("version", "the version of JAX: is not the same in processes 0 and 1", marks=pytest.mark.slow),
+        pytest.param("names", "the processes run different code; must be of one commit", marks=pytest.mark.slow),
+        pytest.param("nothing", None, marks=pytest.mark.slow),
+    ],
+)
+def test_other_code_in_one_of_them(what, said):
+    place = f"127.0.0.1:{free_port()}"
+    statuses, found = end([start_python(["-c", OTHER_CODE, place, i, what], devices=1) for i in range(2)])
+    if said is None:
+        assert statuses == [0, 0], found
+    else:
+        assert_one_line_each(statuses, found, said)
 
 
 def test_data_that_one_of_them_has_not(npz, tmp_path):
