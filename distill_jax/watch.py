@@ -81,7 +81,6 @@ class _Watch:
     def __init__(self, number: int, connections: dict[int, socket.socket]):
         self._number, self._connections = number, connections
         self._closing, self._over = threading.Lock(), list[socket.socket]()
-        self._leaving = threading.Lock()
         self._told: bytes | None = None
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -101,7 +100,9 @@ class _Watch:
             self.tell(_FAILED)
             os._exit(status)
 
-        _later(leave)
+        timer = threading.Timer(_FAILED_SECONDS, leave)
+        timer.daemon = True
+        timer.start()
 
     def _send(self, message: bytes) -> None:
         for connection in self._connections.values():
@@ -109,16 +110,17 @@ class _Watch:
                 connection.sendall(message)
 
     def _listen(self) -> None:
-        leaving = set[int]()
+        # Of those who leave with an error, when they are to be followed: a thread cannot start another at the end.
+        leaving: dict[int, float] = {}
         with selectors.DefaultSelector() as ready:
             for other, connection in self._connections.items():
                 ready.register(connection, selectors.EVENT_READ, other)
-            while ready.get_map():
-                for key, _ in ready.select():
+            while ready.get_map() or (leaving and self._told is None):
+                first = min(leaving.values(), default=None) if self._told is None else None
+                for key, _ in ready.select(None if first is None else max(first - time.monotonic(), 0.01)):
                     what, who = self._news(key.fileobj, key.data)
                     if what == _LEAVES:
-                        leaving.add(who)
-                        _later(lambda who=who: self._told or self._leave(_FAILED, who))
+                        leaving[who] = time.monotonic() + _FAILED_SECONDS
                     elif what == _ENDED or (what == _GONE and who in leaving):
                         ready.unregister(key.fileobj)
                         self._close(key.fileobj)
@@ -126,6 +128,9 @@ class _Watch:
                         return
                     else:
                         self._leave(what, who)
+                for who, end in leaving.items():
+                    if self._told is None and time.monotonic() > end:
+                        self._leave(_FAILED, who)
 
     def _close(self, connection: socket.socket) -> None:
         """Closes what the other end needs no more, once this process needs it no more either."""
@@ -146,7 +151,6 @@ class _Watch:
         return (said, other) if self._number == 0 else _NEWS.unpack(said)
 
     def _leave(self, what: bytes, who: int) -> None:
-        self._leaving.acquire()  # for ever: one thread says one thing
         line = f"process {who} is gone (killed, or its machine); the same command goes on from here"
         if what == _FAILED:
             line = f"process {who} has failed; its message says why, and the same command goes on once that is mended"
@@ -158,12 +162,6 @@ class _Watch:
             self._send(_NEWS.pack(what, who))
             _wait_for_all(list(self._connections.values()))
         os._exit(RunError.exit_status)
-
-
-def _later(f: Callable[[], object]) -> None:
-    timer = threading.Timer(_FAILED_SECONDS, f)
-    timer.daemon = True
-    timer.start()
 
 
 def _wait_for_all(connections: list[socket.socket]) -> None:
