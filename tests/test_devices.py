@@ -40,7 +40,9 @@ def assert_same(a, b):
         assert x.attributes == y.attributes
         for name in ("label", "true_label", "id"):
             np.testing.assert_array_equal(getattr(x, name), getattr(y, name))
-        np.testing.assert_allclose(x.logits, y.logits, rtol=2e-3, atol=2e-3, err_msg=str(key))
+        # A logit near 0 is the difference of larger numbers, and rounded as these are.
+        atol = 5e-4 * np.abs(y.logits).max()
+        np.testing.assert_allclose(x.logits, y.logits, rtol=2e-3, atol=atol, err_msg=str(key))
 
 
 @pytest.mark.parametrize("network", ["mlp", pytest.param("resnet", marks=pytest.mark.slow)])
