@@ -258,15 +258,15 @@ def test_a_parcel_that_was_begun_leaves_the_one_before(tmp_path, monkeypatch):
     (out / "x").mkdir(parents=True)
     parcel.pack([folder(work, "self", 1000, rng)], out)
     before = contents(out)
-    plain, renamed = Path.rename, []
+    plain, written = parcel.write_bytes, []
 
-    def rename(path, target):
-        renamed.append(target)
-        if len(renamed) == 2:
+    def write_bytes(path, data):
+        written.append(path)
+        if len(written) == 2:
             raise KeyboardInterrupt
-        return plain(path, target)
+        plain(path, data)
 
-    monkeypatch.setattr(Path, "rename", rename)
+    monkeypatch.setattr(parcel, "write_bytes", write_bytes)
     monkeypatch.setattr(parcel, "PART", 5000)
     with pytest.raises(KeyboardInterrupt):
         parcel.pack([folder(work, "noise", 4000, rng)], out)

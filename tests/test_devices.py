@@ -47,7 +47,7 @@ def assert_same(a, b):
 
 @pytest.mark.parametrize("network", ["mlp", pytest.param("resnet", marks=pytest.mark.slow)])
 def test_one_device_four_devices_and_two_processes(npz, tmp_path, network):
-    arguments = ["--dataset", npz, *SMALL, *(RESNET if network == "resnet" else ())]
+    arguments = ["--dataset", npz, *SMALL, *(RESNET if network == "resnet" else ("--epochs", "3"))]
     alone = [start([*arguments, "--workdir", tmp_path / name], devices=n) for name, n in (("one", 1), ("four", 4))]
     statuses, said = end(alone)
     assert statuses == [0, 0], said
@@ -59,9 +59,8 @@ def test_one_device_four_devices_and_two_processes(npz, tmp_path, network):
     assert_same(tmp_path / "four", tmp_path / "two")
 
 
-@pytest.mark.slow
 def test_two_processes_stop_together_and_go_on(npz, tmp_path):
-    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, "--epochs", "15", "--learning-rate", "0.01"]
+    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, "--epochs", "10", "--learning-rate", "0.01"]
     arguments += ["--snapshots", "1", "--checkpoint-seconds", "1000", "--seeds", "1"]
     both = start_two(arguments)
     while all(p.poll() is None for p in both) and not list(tmp_path.glob("runs/teacher*/scalars.jsonl")):
