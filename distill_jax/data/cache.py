@@ -40,7 +40,7 @@ def cached(
       cache_dir: folder of all entries; None is ~/.cache/distill-jax.
       name: source and version.
       location: folder the files lie in.
-      files: what the arrays are made from; their paths, sizes and times of change are part of the key.
+      files: what the arrays are made from; their paths and `_stamp`s are part of the key.
       build: decodes the files.
 
     Raises:
@@ -49,10 +49,10 @@ def cached(
     """
     folder = cache_folder(cache_dir)
     try:
-        stamps = sorted((str(file).removeprefix(str(location)), file.stat()) for file in files)
+        stamps = sorted((str(file).removeprefix(str(location)), _stamp(file)) for file in files)
     except OSError as error:
         raise InputError(f"--data-dir {location}: cannot be read: {one_line(error)}") from error
-    key = [_FORMAT, name, str(location.resolve()), [(f, s.st_size, s.st_mtime_ns) for f, s in stamps]]
+    key = [_FORMAT, name, str(location.resolve()), stamps]
     entry = folder / f"{name}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"
     arrays = _open(entry)
     if arrays is not None:
@@ -77,6 +77,12 @@ def cached(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         _remove_abandoned(entry)
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """Tells a file's content from another: one put in its place may have its size and time, but not all of these."""
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def _write(folder: Path, arrays: Arrays) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import shutil
 
@@ -208,6 +209,27 @@ def test_code_that_has_changed_since_a_training_began_is_said(copy, monkeypatch)
     monkeypatch.setattr(study_module, "commit", lambda: "b" * 40)
     again(copy)
     assert any("begun by code of commit " + "a" * 40 + ", goes on with " + "b" * 40 in line for line in said)
+
+
+@pytest.mark.parametrize("how", ["written into", "replaced"])
+def test_a_source_of_equal_size_and_time_is_another_source(tmp_path, how):
+    source, other = tmp_path / "labels", tmp_path / "other"
+    source.write_text("1")
+
+    def load():
+        return cached(tmp_path / "cache", "own", tmp_path, [source], lambda: {"label": np.array(source.read_text())})
+
+    assert load()["label"] == "1"
+    before = source.stat()
+    if how == "written into":
+        source.write_text("2")
+    else:
+        other.write_text("2")
+        os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+        other.replace(source)
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (source.stat().st_size, source.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert load()["label"] == "2"
 
 
 def test_a_changed_number_in_the_cache_is_made_again_and_said(tmp_path, caplog):
