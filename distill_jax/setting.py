@@ -86,7 +86,7 @@ class RobertaSetting:
 
 @dataclasses.dataclass(frozen=True)
 class ModelSetting:
-    """A network. Fields that the named network does not have are ignored."""
+    """A network. Fields that the named network does not have are ignored, see `NETWORKS`."""
 
     name: Literal[
         "resnet-cifar",
@@ -116,6 +116,20 @@ class ModelSetting:
     features: int = 5000
     """random-features: number of ReLU random features."""
     roberta: RobertaSetting = dataclasses.field(default_factory=RobertaSetting)
+
+
+# The fields of each network.
+NETWORKS: dict[str, tuple[str, ...]] = {
+    "resnet-cifar": ("depth", "block", "width"),
+    "resnet18": (),
+    "resnet50": (),
+    "mobilenet-v2": ("multiplier", "strides"),
+    "mlp": ("hidden",),
+    "linear": (),
+    "random-features": ("features",),
+    "channel": (),
+    "roberta": ("roberta",),
+}
 
 
 @dataclasses.dataclass(frozen=True)

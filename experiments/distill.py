@@ -15,7 +15,7 @@ from rich.table import Table
 
 from distill_jax import processes
 from distill_jax.errors import InputError
-from distill_jax.setting import Setting
+from distill_jax.setting import NETWORKS, Setting
 from experiments import command_line
 from experiments.presets import PRESETS, preset_for
 
@@ -42,7 +42,21 @@ def setting_from(arguments: Sequence[str]) -> Setting:
             f"preset {name!r} is not known"
             + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(PRESETS)}")
         )
-    return command_line.parse(PRESETS[name].setting, f"{PROG} {name}", rest)
+    setting = command_line.parse(PRESETS[name].setting, f"{PROG} {name}", rest)
+    _check_networks(setting, rest)
+    return setting
+
+
+def _check_networks(setting: Setting, words: Sequence[str]) -> None:
+    """Checks that what is typed of a network is of the one that is meant, which would ignore it."""
+    for role in ("teacher", "student"):
+        network = getattr(setting, role).name
+        for word in words:
+            group, _, field = word.split("=")[0].partition(".")
+            field = field.partition(".")[0]
+            if group == f"--{role}" and field not in ("name", *NETWORKS[network]):
+                has = ", ".join(f"{group}.{name}" for name in NETWORKS[network]) or "no options"
+                raise InputError(f"{word}: must be left out, since --{role}.name {network} has {has}")
 
 
 def print_presets(console: Console) -> None:

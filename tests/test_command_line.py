@@ -1,16 +1,19 @@
 """What the command says of itself, and how it ends on wrong input: one line, status 2, nothing written."""
 
+import dataclasses
 import os
 import shutil
 import signal
 import subprocess
 import time
+import typing
 from pathlib import Path
 
 import pytest
 from command import SMALL, kill_when_there, run, start, start_python, write_npz
 
 from distill_jax.errors import InputError
+from distill_jax.setting import NETWORKS, ModelSetting
 from experiments import distill
 from experiments.presets import PRESETS
 
@@ -185,3 +188,29 @@ if __name__ == "__main__":
     assert said.strip().splitlines()[-1] == "stopped; the same command goes on from here"
     with pytest.raises(ProcessLookupError):
         os.kill(own, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--teacher.depth", "20"], "--teacher.depth: must be left out, since --teacher.name mlp has --teacher.hidden"),
+        (["--student.multiplier=2"], "--student.multiplier=2: must be left out, since --student.name mlp has "),
+        (["--student.name", "linear", "--student.hidden", "8"], "since --student.name linear has no options"),
+        (["--teacher.roberta.layers", "3"], "--teacher.roberta.layers: must be left out"),
+    ],
+)
+def test_an_option_of_another_network_is_not_ignored(words, said):
+    with pytest.raises(InputError) as caught:
+        distill.setting_from(["digits", *words])
+    assert said in str(caught.value)
+
+
+def test_an_option_of_the_network_that_is_named_beside_it():
+    setting = distill.setting_from(["digits", "--teacher.depth", "20", "--teacher.name", "resnet-cifar"])
+    assert setting.teacher.depth == 20
+
+
+def test_every_field_of_a_network_is_of_some_and_every_network_has_its_own():
+    fields = {field.name for field in dataclasses.fields(ModelSetting)} - {"name"}
+    assert fields == {field for of_network in NETWORKS.values() for field in of_network}
+    assert set(NETWORKS) == set(typing.get_args(typing.get_type_hints(ModelSetting)["name"]))
