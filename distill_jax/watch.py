@@ -41,7 +41,7 @@ def watched(host: str | None, number: int, processes: int, share: Share) -> Iter
     Where the first cannot be reached a line says so, and the loss of a process is left to JAX.
 
     Args:
-      host: address of the first process's machine; None is what its own name stands for.
+      host: address of the first process's machine; None is that from which it would reach others.
       number: of this process; 0 is the first.
       processes: how many there are.
       share: gives the first process's numbers, 0 to 65,535, to all.
@@ -179,12 +179,22 @@ def _listen(host: str | None) -> tuple[socket.socket | None, list[int]]:
     """The first process's server; and its port, a token and its address, as numbers."""
     token = secrets.token_bytes(_TOKEN)
     try:
-        family, *_, place = socket.getaddrinfo(host or socket.gethostname(), 0, type=socket.SOCK_STREAM)[0]
+        family, *_, place = socket.getaddrinfo(host or _own_address(), 0, type=socket.SOCK_STREAM)[0]
         server = socket.create_server(place[:2], family=family)
     except OSError:
         return None, [0] * (1 + _TOKEN + _ADDRESS)
     address = str(place[0]).encode().ljust(_ADDRESS, b"\0")
     return server, [server.getsockname()[1], *token, *address]
+
+
+def _own_address() -> str:
+    """Of this machine as others see it, which its own name often is not: that may stand for a loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; an address that is nobody's, beyond this network
+            return probe.getsockname()[0]
+        except OSError:  # no way out of this machine
+            return socket.gethostname()
 
 
 def _meet(server: socket.socket, token: bytes, processes: int) -> dict[int, socket.socket]:

@@ -59,7 +59,7 @@ def share(values):
     while not place.exists():
         time.sleep(0.01)
     return json.loads(place.read_text())
-with watch.watched("127.0.0.1", number, processes, share):
+with watch.watched(None if what == "alone" else "127.0.0.1", number, processes, share):
     print("watched", flush=True)
     if what == "killed":
         time.sleep(1)
@@ -107,6 +107,10 @@ def test_the_first_goes_after_the_last_has_ended_well(tmp_path):
     statuses, said = three(tmp_path, "killed", "waits", "ends")
     assert statuses == [-9, 1, 0], said
     assert said[1][1].startswith("error: process 0 is gone")
+
+
+def test_where_no_address_is_given_the_first_finds_its_own(tmp_path):
+    assert three(tmp_path, "alone", "ends", "ends") == ([0, 0, 0], [("watched\n", "")] * 3)
 
 
 def test_who_does_not_come_is_said(tmp_path):
