@@ -1,4 +1,4 @@
-"""The largest sizes that are taken for meant: above them is a slip, which is said before anything is traced or made."""
+"""The largest sizes that are taken: above them is a slip, or more than the machine has, said before anything is made."""
 
 import os
 from pathlib import Path
