@@ -1,4 +1,4 @@
-"""The largest sizes that are taken: above them is a slip, or more than the machine has, said before anything is made."""
+"""The largest sizes that are taken: above them is a slip, or more than the machine has, said before any work."""
 
 import os
 from pathlib import Path
