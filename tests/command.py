@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -83,6 +84,12 @@ def results(workdir: Path) -> dict[str, bytes]:
     summary = json.loads((workdir / "summary.json").read_text())
     del summary["timing"], summary["environment"]
     return found | {"summary": json.dumps(summary, sort_keys=True).encode()}
+
+
+def own_lines(said: str) -> list[str]:
+    """The lines of a text but for what XLA logs, such as 'W0102 03:04:05.6 ...', with its stack frames."""
+    found = [line for line in said.splitlines() if not line.startswith("[")]
+    return [line for line in found if not re.match(r"[IWEF]\d{4} |\s|Additional GRPC|RPC: ", line)]
 
 
 def stopping_at_the_second(measure):

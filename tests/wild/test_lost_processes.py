@@ -4,7 +4,7 @@ import socket
 import time
 
 import pytest
-from command import end, free_port, start_python
+from command import end, free_port, own_lines, start_python
 
 # Joined by JAX: both meet, then one goes and the other waits for it.
 JOINED = """
@@ -37,7 +37,7 @@ def test_the_other_ends_with_one_line_that_names_it(who, how):
     assert statuses[who] == (1 if how == "failed" else -9)
     assert statuses[1 - who] == 1
     line = f"error: process {who} " + ("has failed; its message says why" if how == "failed" else "is gone (killed")
-    lines = [line for line in said[1 - who][1].splitlines() if not line.startswith("[Gloo]")]
+    lines = own_lines(said[1 - who][1])
     assert len(lines) == 1, lines
     assert lines[0].startswith(line)
     if how == "failed":

@@ -4,7 +4,7 @@ import socket
 import time
 
 import pytest
-from command import SMALL, end, free_port, start, start_python, start_two, write_npz
+from command import SMALL, end, free_port, own_lines, start, start_python, start_two, write_npz
 
 from distill_jax import processes
 from distill_jax.errors import InputError
@@ -18,7 +18,7 @@ def npz(tmp_path_factory):
 def assert_one_line_each(statuses, said, *parts):
     assert statuses == [2] * len(statuses), said
     for (_, err), part in zip(said, parts * (len(said) // len(parts)), strict=True):
-        lines = [line for line in err.splitlines() if not line.startswith(("W0", "I0", "E0", "["))]  # XLA's own
+        lines = own_lines(err)
         assert len(lines) == 1, err
         assert part in lines[0]
 
