@@ -165,7 +165,9 @@ def test_a_dataset_s_address_is_refused(fails):
 
 def test_a_tilde_is_a_home_wherever_it_is_typed(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    setting = distill.setting_from(["--workdir=~/x", "--data-dir", "~", "--student.roberta.pretrained", "~/b"])
+    setting = distill.setting_from(
+        ["--workdir=~/x", "--data-dir", "~", "--student.name", "roberta", "--student.roberta.pretrained", "~/b"]
+    )
     assert setting.run.workdir == tmp_path / "x"
     assert setting.data.data_dir == tmp_path
     assert setting.student.roberta.pretrained == tmp_path / "b"
