@@ -74,7 +74,7 @@ def main() -> int:
         while True:
             process = start(workdir)
             try:
-                said = process.communicate(timeout=rng.uniform(0, seconds / 3))[0]
+                said = process.communicate(timeout=rng.uniform(0, max(seconds / 3, 20)))[0]
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
