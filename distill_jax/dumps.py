@@ -28,7 +28,7 @@ import tensorstore as ts
 
 from distill_jax import processes
 from distill_jax.errors import InputError, one_line
-from distill_jax.files import read_json, remove, sync
+from distill_jax.files import beside, read_json, remove, sync
 
 SHARD_EXAMPLES = 4096  # rows of logits in one file
 CHUNK_EXAMPLES = 1024  # rows of them read at once
@@ -170,7 +170,7 @@ def write_dumps(
     if first_row % SHARD_EXAMPLES and any(len(logits) for _, logits, _ in items):
         raise ValueError(f"first_row {first_row} is not a multiple of {SHARD_EXAMPLES}")
     labels = np.broadcast_to(label, (len(items), len(id)))
-    folders = [path.with_name(path.name + ".partial") for path, _, _ in items]
+    folders = [beside(path) for path, _, _ in items]
 
     def opened(names: Iterable[str], create: bool) -> dict[tuple[Path, str], ts.TensorStore]:
         shapes = {folder: (len(id), logits.shape[1]) for folder, (_, logits, _) in zip(folders, items, strict=True)}

@@ -20,19 +20,19 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """The same for bytes. What was there is replaced and not written into, be it a link to another file."""
-    beside = partial(path)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+    place = partial(path)
+    with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(beside, path)
+    os.replace(place, path)
 
 
 def partial(path: Path) -> Path:
-    """A place beside `path` to write to before it is renamed, where nothing is left of an earlier writing."""
-    beside = _beside(path)
-    remove(beside)
-    return beside
+    """`beside` it, where nothing is left of an earlier writing."""
+    place = beside(path)
+    remove(place)
+    return place
 
 
 def remove(path: Path) -> None:
@@ -54,7 +54,7 @@ def write_result(path: Path, data: bytes) -> None:
         write_bytes(path, data)
     except OSError as error:
         with contextlib.suppress(OSError):
-            remove(_beside(path))
+            remove(beside(path))
         remedy = "free the disk or choose another workdir"
         raise RunError(f"{path} cannot be written: {error.strerror}; {remedy}") from error
 
@@ -119,5 +119,6 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _beside(path: Path) -> Path:
+def beside(path: Path) -> Path:
+    """Where what is to be at `path` is written before it is renamed."""
     return path.with_name(path.name + ".partial")

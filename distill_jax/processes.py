@@ -28,8 +28,9 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
     Raises:
       InputError: they cannot be joined: an option that cannot be right, a port that is taken, or one who does not come.
     """
+    host = None
     if (coordinator, processes, process_id) != (None, None, None):
-        _check(coordinator, processes, process_id)
+        host = _check(coordinator, processes, process_id)
     # On CPUs programs that have one device in each process are not kept in order, and the exchanges of two such meet
     # each other's numbers (gloo: "distributed collective mismatch"). So each ends before the next begins.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
@@ -50,13 +51,12 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
             "found, elsewhere give each --coordinator ADDRESS:PORT, --processes N and a --process-id of its own"
         ) from error
     _check_devices()
-    host = None if coordinator is None else _place(coordinator)[0]
     with watched(host, jax.process_index(), jax.process_count(), from_first):
         yield
 
 
-def _check(coordinator: str | None, processes: int | None, process_id: int | None) -> None:
-    """Checks what can be seen before the others are there; waits for the first to answer."""
+def _check(coordinator: str | None, processes: int | None, process_id: int | None) -> str:
+    """Checks what can be seen before the others are there; waits for the first to answer; gives its address."""
     given = {"--coordinator": coordinator, "--processes": processes, "--process-id": process_id}
     absent = [option for option, value in given.items() if value is None]
     if absent:
@@ -71,11 +71,11 @@ def _check(coordinator: str | None, processes: int | None, process_id: int | Non
         raise InputError(f"--processes {processes}: must be 1 or more")
     if not 0 <= process_id < processes:
         raise InputError(f"--process-id {process_id}: must be in 0 to {processes - 1}, one of each of the {processes}")
-    place = _place(coordinator)
+    place = (host.strip("[]"), int(port))
     try:
         if process_id == 0:
             with socket.create_server(place, family=_family(place)):
-                return
+                return place[0]
     except OSError as error:
         raise InputError(
             f"--coordinator {coordinator}: process 0 cannot listen there ({error.strerror or error}); must be a free "
@@ -85,7 +85,7 @@ def _check(coordinator: str | None, processes: int | None, process_id: int | Non
     while True:
         try:
             socket.create_connection(place, timeout=5).close()
-            return
+            return place[0]
         except OSError as error:
             if time.monotonic() > end:
                 raise InputError(
@@ -104,11 +104,6 @@ def _check_devices() -> None:
                 f"the number of devices: is not the same in processes 0 and {process} ({numbers[0]} and {count}); must "
                 "be the same in all of them"
             )
-
-
-def _place(coordinator: str) -> tuple[str, int]:
-    host, _, port = coordinator.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def _family(place: tuple[str, int]) -> int:

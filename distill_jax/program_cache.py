@@ -117,10 +117,11 @@ class ProgramCache:
             for path in self.own.iterdir():
                 if path.name in self._known:
                     continue
-                if _is_whole(path.read_bytes()):
+                entry = path.read_bytes()
+                if _is_whole(entry):
                     self._known.add(path.name)
                     if not any(self._folder.glob(f"{path.name}.*")):  # else another process has compiled it too
-                        _link(path, self._folder / f"{path.name}.{checksum(path):08x}")
+                        _link(path, self._folder / f"{path.name}.{zlib.crc32(entry):08x}")
                 elif not self._full:  # JAX is writing it in another thread, or could not
                     self._say_if_full()
 

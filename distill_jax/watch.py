@@ -27,6 +27,7 @@ _FAILED_SECONDS = 5  # for a process that has failed to say why, and for the oth
 _LINGER_SECONDS = 10  # for the others to leave before the first does
 _TOKEN = 16  # bytes that nobody else can know
 _ADDRESS = 64  # bytes of an address, filled with zeros
+_NOWHERE = [0] * (1 + _TOKEN + _ADDRESS)  # for a port, a token and an address
 _ENDED, _FAILED, _GONE = b"e", b"f", b"g"
 _LEAVES = b"l"  # with an error of one line, that may be the others' too
 _NEWS = struct.Struct("!cI")  # what the first tells the others, and of whom
@@ -46,9 +47,7 @@ def watched(host: str | None, number: int, processes: int, share: Share) -> Iter
       processes: how many there are.
       share: gives the first process's numbers, 0 to 65,535, to all.
     """
-    server, place = None, [0] * (1 + _TOKEN + _ADDRESS)
-    if number == 0:
-        server, place = _listen(host)
+    server, place = _listen(host) if number == 0 else (None, _NOWHERE)
     port, *rest = (int(value) for value in share(place))
     token, address = bytes(rest[:_TOKEN]), bytes(rest[_TOKEN:]).rstrip(b"\0").decode()
     if number == 0:
@@ -182,7 +181,7 @@ def _listen(host: str | None) -> tuple[socket.socket | None, list[int]]:
         family, *_, place = socket.getaddrinfo(host or _own_address(), 0, type=socket.SOCK_STREAM)[0]
         server = socket.create_server(place[:2], family=family)
     except OSError:
-        return None, [0] * (1 + _TOKEN + _ADDRESS)
+        return None, _NOWHERE
     address = str(place[0]).encode().ljust(_ADDRESS, b"\0")
     return server, [server.getsockname()[1], *token, *address]
 

@@ -20,7 +20,7 @@ from distill_jax.models.mlp import MLP, Linear, RandomFeatures
 from distill_jax.models.mobilenet import MobileNetV2
 from distill_jax.models.pretrained import build_roberta
 from distill_jax.models.resnet import ResNet18, ResNet50, ResNetCIFAR
-from distill_jax.setting import ModelSetting
+from distill_jax.setting import NETWORKS, ModelSetting
 
 _WIDEST = 64.0  # a MobileNet-v2 whose last layer has 81,920 channels
 CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
@@ -114,8 +114,7 @@ def build_model(
                     f"has {values}"
                 )
             return Channel(num_classes, dtype)
-    names = ", ".join([*CONVOLUTIONAL, "mlp", "linear", "random-features", "channel", "roberta"])
-    raise InputError(f"{option}.name {name}: must be one of {names}")
+    raise InputError(f"{option}.name {name}: must be one of {', '.join(NETWORKS)}")
 
 
 def _check_sizes(setting: ModelSetting, option: str) -> None:
