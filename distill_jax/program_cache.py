@@ -81,7 +81,7 @@ class ProgramCache:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._publishing, self._full = threading.Lock(), False
+        self._publishing, self._said = threading.Lock(), False
         folder.mkdir(parents=True, exist_ok=True)
         self._remove_abandoned()
         name = uuid.uuid4().hex
@@ -112,23 +112,31 @@ class ProgramCache:
         return entry
 
     def publish(self) -> None:
-        """Makes what JAX has added whole to this process's folder known to other processes."""
-        with self._publishing, contextlib.suppress(FileNotFoundError):
-            for path in self.own.iterdir():
-                if path.name in self._known:
-                    continue
-                entry = path.read_bytes()
-                if _is_whole(entry):
-                    self._known.add(path.name)
-                    if not any(self._folder.glob(f"{path.name}.*")):  # else another process has compiled it too
-                        _link(path, self._folder / f"{path.name}.{zlib.crc32(entry):08x}")
-                elif not self._full:  # JAX is writing it in another thread, or could not
-                    self._say_if_full()
+        """Makes what JAX has added whole to this process's folder known to other processes, or says why it cannot."""
+        with self._publishing:
+            try:
+                for path in self.own.iterdir():
+                    self._publish(path)
+            except FileNotFoundError:  # closed
+                pass
+            except OSError as error:
+                self._say(f"--cache-dir {self._folder}: cannot be written: {one_line(error)}")
 
-    def _say_if_full(self) -> None:
-        if shutil.disk_usage(self._folder).free < 2**20:
-            self._full = True
-            _LOG.warning("compiled programs are not kept: the disk of --cache-dir %s is full", self._folder)
+    def _publish(self, path: Path) -> None:
+        if path.name in self._known:
+            return
+        entry = path.read_bytes()
+        if _is_whole(entry):
+            self._known.add(path.name)
+            if not any(self._folder.glob(f"{path.name}.*")):  # else another process has compiled it too
+                _link(path, self._folder / f"{path.name}.{zlib.crc32(entry):08x}")
+        elif shutil.disk_usage(self._folder).free < 2**20:  # else JAX is writing it in another thread
+            self._say(f"the disk of --cache-dir {self._folder} is full")
+
+    def _say(self, what: str) -> None:
+        if not self._said:
+            self._said = True
+            _LOG.warning("compiled programs are not kept: %s", what)
 
     def close(self) -> None:
         """Removes this process's folder."""

@@ -1,5 +1,6 @@
 """A folder of compiled programs in which something has changed, that cannot be written, or that two use at once."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -118,6 +119,24 @@ def test_what_jax_could_not_write_wholly_is_not_kept(tmp_path, monkeypatch, capl
     assert [r.getMessage() for r in caplog.records] == [
         f"compiled programs are not kept: the disk of --cache-dir {tmp_path} is full"
     ]
+    cache.close()
+
+
+def test_a_folder_that_can_no_longer_be_written_is_said_and_nothing_is_raised_into_the_compilation(
+    tmp_path, monkeypatch, caplog
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    cache = ProgramCache(tmp_path)
+    monkeypatch.setattr("distill_jax.program_cache.os.link", full)
+    monkeypatch.setattr("distill_jax.program_cache.shutil.copyfile", full)
+    for name in ("jit_x-0-cache", "jit_y-0-cache"):
+        (cache.own / name).write_bytes(zlib.compress(b"a program"))
+        cache.publish()
+    (record,) = caplog.records
+    said = f"compiled programs are not kept: --cache-dir {tmp_path}: cannot be written: "
+    assert record.getMessage().startswith(said)
     cache.close()
 
 
