@@ -15,24 +15,15 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from distill_jax.data.augment import Kind, moved, normalise, outcomes
 from distill_jax.data.dataset import Dataset
-from distill_jax.placement import BATCH
+from distill_jax.placement import BATCH, row_length
 
-_TILE = 128
 DTYPE = jnp.float16  # 11 bits: a logit of 10 is rounded by 0.004 at most; bfloat16 would round it by 0.03
-
-
-def columns(classes: int, platform: str) -> int:
-    """Values of a row of the table on a device, of which the first are the logits.
-
-    A TPU copies a table whose rows do not fill its tiles into another layout at every call.
-    """
-    return -(-classes // _TILE) * _TILE if platform == "tpu" else classes
 
 
 def table_bytes(dataset: Dataset, kind: Kind, platform: str) -> int:
     """Bytes of one teacher's table on a device."""
     rows = len(dataset.train.label) * outcomes(kind, dataset.input_shape)
-    return rows * columns(dataset.num_classes, platform) * jnp.dtype(DTYPE).itemsize
+    return rows * row_length(dataset.num_classes, platform) * jnp.dtype(DTYPE).itemsize
 
 
 def table(

@@ -17,6 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 Axes = str | tuple[str, ...] | None
 SEED, STUDENT, BATCH = "seed", "student", "batch"
 MEMBER = (SEED, STUDENT)  # of an axis that has all members, seed by seed
+_TILE = 128  # lanes of a TPU's vector registers
 
 
 def make_mesh(seeds: int, students: int, batch_is_shared: bool = True, devices: Sequence[Any] | None = None) -> Mesh:
@@ -76,6 +77,17 @@ def on_host(array: jax.Array) -> np.ndarray:
         )
         whole[at] = np.asarray(shard.data)
     return whole
+
+
+def row_length(values: int, platform: str) -> int:
+    """Values of a row on a device, in a table of which rows are gathered: the first are its own, the rest fill it up.
+
+    A TPU copies a table whose rows do not fill its tiles into another layout at every call.
+
+    >>> row_length(100, "tpu"), row_length(100, "cpu")
+    (128, 100)
+    """
+    return -(-values // _TILE) * _TILE if platform == "tpu" else values
 
 
 def over_devices(f: Callable[..., Any], mesh: Mesh, in_axes: Sequence[Axes], out_axes: Axes) -> Callable[..., Any]:

@@ -21,7 +21,7 @@ from distill_jax.length import Length
 from distill_jax.models import build_for, first_positions, kind
 from distill_jax.models.evaluation import evaluation
 from distill_jax.optimizer import make_rule
-from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, Axes, apart, make_mesh, over_devices
+from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, Axes, apart, make_mesh, over_devices, row_length
 from distill_jax.population import over_members, over_mesh
 from distill_jax.predict import Predictor
 from distill_jax.setting import Setting
@@ -55,6 +55,9 @@ class Programs:
       shape: seeds and students of each seed in a population, see `population.shape`.
       target: the devices; None for this process's.
 
+    Attributes:
+      teach: of students, their teacher's evaluation, (variables, x) -> float32 logits [B, K].
+
     Raises:
       InputError: a batch that does not divide evenly over the devices.
     """
@@ -79,7 +82,7 @@ class Programs:
         of_students = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
         platform = jax.default_backend() if target is None else target.platform
         self._teacher, self._platform = of_students, platform
-        self._teach = None if of_students is None else evaluation(of_students, platform)
+        self.teach = None if of_students is None else evaluation(of_students, platform)
         self.mesh = mesh_of(own.name, shape, target)
         standard = _defaults(own.name, target)
         positions = setting.train.batch_size * first_positions(own, dataset.input_shape)
@@ -149,12 +152,12 @@ class Programs:
     def teachers_like(self) -> Any:
         """Shapes, dtypes and shardings of what students are given of their teachers: logits, or variables."""
         given, examples, classes = of_teachers(self.setting), len(self.dataset.train.label), self.dataset.num_classes
+        row = row_length(classes, self._platform)
         if given == "logits":
-            return self._like((self.seeds, examples, classes), jnp.float32, SEED)
+            return self._like((self.seeds, examples, row), jnp.float32, SEED)
         if given == "outcomes":
             ways = augment.outcomes(self.setting.data.augment, self.dataset.input_shape)
-            columns = outcomes.columns(classes, self._platform)
-            return self._like((self.seeds, examples * ways, columns), outcomes.DTYPE, SEED)
+            return self._like((self.seeds, examples * ways, row), outcomes.DTYPE, SEED)
         init = make_init(self._teacher, self.rule, self.dataset.input_shape)
         one = jax.eval_shape(init, *[jax.ShapeDtypeStruct((), jnp.int32)] * 2).variables
         return jax.tree.map(lambda leaf: self._like((self.seeds, *leaf.shape), leaf.dtype, SEED), one)
@@ -205,7 +208,7 @@ class Programs:
             students=students,
             in_turn=self._students_in_turn and alone,
             sharing=self._sharing if whole else 1,
-            teacher=(self._teach if of_teachers(self.setting) == "variables" else "cached") if taught else None,
+            teacher=(self.teach if of_teachers(self.setting) == "variables" else "cached") if taught else None,
             buckets=self.buckets.get("train"),
             packed=self.packed,
         )

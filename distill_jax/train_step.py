@@ -147,13 +147,13 @@ def make_dispatch(
       The function
         (state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed)
         -> (state, {'loss': float32 [V, steps], 'accuracy': float32 [V, steps]})
-      with state's leaves [V, ...], of collections in what is returned only those that change; taught the
-      teacher's variables, or its logits float32 [N, K], or of all outcomes [N outcomes, K or more]; x [N, ...] or flat
-      [N, values], raw, and label int32 [N] the whole training split; fixed what `make_fixed` made of it for each
+      with state's leaves [V, ...], of collections in what is returned only those that change; taught the teacher's
+      variables, or its logits float32 [N, K or more], or those of all outcomes, [N outcomes, K or more]; x [N, ...] or
+      flat [N, values], raw, and label int32 [N] the whole training split; fixed what `make_fixed` made of it for each
       student, [V, N, ...], or {} where that is computed in every step; order int32 [E, N] the permutations of the
       epochs from that of `first_step` (int32 scalar) on; weight and rate float32 [V, total steps] the distillation
-      weight and the learning rate at every step of the run;
-      temperature float32 [V]. Accuracy is on the augmented batch before its update.
+      weight and the learning rate at every step of the run; temperature float32 [V]. Accuracy is on the augmented batch
+      before its update.
     """
 
     def on_devices(batch: jax.Array) -> jax.Array:

@@ -125,7 +125,7 @@ class Runner:
         roles, seeds = np.array([m.role for m in firsts], np.int32), np.array([m.seed for m in firsts], np.int32)
         labels = np.stack([trainer.dataset.training_label(m.seed) for m in firsts])
         self._label, *self._identity = place(mesh, (labels, roles, seeds), SEED)
-        if teachers is not None and of_teachers(trainer.setting) == "outcomes":
+        if teachers is not None and of_teachers(trainer.setting) != "variables":
             teachers = _filled(teachers, trainer.teachers_like().shape[-1])
         self._teachers = None if teachers is None else place(mesh, teachers, SEED)
         self._order: tuple[int, Any] = (-1, None)
@@ -170,7 +170,7 @@ class Runner:
         return bool(np.any(self.weights[:, first : first + steps] > 0))
 
 
-def _filled(table: np.ndarray, columns: int) -> np.ndarray:
-    """A table whose rows are filled up with zeros to so many columns."""
-    more = columns - table.shape[-1]
+def _filled(table: np.ndarray, row: int) -> np.ndarray:
+    """A table whose rows are filled up with zeros to so many values."""
+    more = row - table.shape[-1]
     return table if not more else np.pad(table, [(0, 0)] * (table.ndim - 1) + [(0, more)])

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -53,6 +53,23 @@ def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False)
         if not stop.code:
             raise
         raise InputError(_one_line(said.getvalue(), prog)) from None
+
+
+def refuse_idle(idle: Iterable[tuple[str, str]], arguments: Sequence[str]) -> None:
+    """Checks that nothing is typed which would be ignored.
+
+    Args:
+      idle: options without effect beside the others, each with why; that of a group is all of its fields.
+      arguments: the command line's.
+
+    Raises:
+      InputError: one of them is typed.
+    """
+    typed = {word: word.split("=")[0].replace("_", "-") for word in arguments if word.startswith("--")}
+    for option, reason in idle:
+        for word, of in typed.items():
+            if of == option or of.startswith(f"{option}."):
+                raise InputError(f"{word}: must be left out, since {reason}")
 
 
 def check_writable(option: str, path: Path | None, suffix: str | None = None) -> None:

@@ -7,15 +7,16 @@ what is finished.
 """
 
 import contextlib
+import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from distill_jax import processes
+from distill_jax import data, processes
 from distill_jax.errors import InputError
-from distill_jax.setting import NETWORKS, Setting
+from distill_jax.setting import NETWORKS, ModelSetting, Setting
 from experiments import command_line
 from experiments.presets import PRESETS, preset_for
 
@@ -43,20 +44,35 @@ def setting_from(arguments: Sequence[str]) -> Setting:
             + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(PRESETS)}")
         )
     setting = command_line.parse(PRESETS[name].setting, f"{PROG} {name}", rest)
-    _check_networks(setting, rest)
+    command_line.refuse_idle(_idle(setting), rest)
     return setting
 
 
-def _check_networks(setting: Setting, words: Sequence[str]) -> None:
-    """Checks that what is typed of a network is of the one that is meant, which would ignore it."""
+def _idle(setting: Setting) -> Iterator[tuple[str, str]]:
+    """Options that have no effect beside the setting's others, each with why.
+
+    Not those whose request is met without (the seed of a label noise of 0).
+    """
     for role in ("teacher", "student"):
-        network = getattr(setting, role).name
-        for word in words:
-            group, _, field = word.split("=")[0].partition(".")
-            field = field.partition(".")[0]
-            if group == f"--{role}" and field not in ("name", *NETWORKS[network]):
-                has = ", ".join(f"{group}.{name}" for name in NETWORKS[network]) or "no options"
-                raise InputError(f"{word}: must be left out, since --{role}.name {network} has {has}")
+        network = getattr(setting, role)
+        own = NETWORKS[network.name]
+        has = ", ".join(f"--{role}.{field}" for field in own) or "no options"
+        for field in dataclasses.fields(ModelSetting):
+            if field.name not in ("name", *own):
+                yield f"--{role}.{field.name}", f"--{role}.name {network.name} has {has}"
+        if network.roberta.pretrained is not None:
+            for field in ("layers", "units"):
+                yield f"--{role}.roberta.{field}", f"--{role}.roberta.pretrained says how many there are"
+    optimizer = setting.optimizer
+    if optimizer.optimizer != "sgd":
+        yield "--momentum", f"--optimizer {optimizer.optimizer} has none of that kind"
+    if optimizer.decay != "step":
+        for option in ("--decay-factor", "--decay-epochs"):
+            yield option, f"--decay {optimizer.decay} has none, as step has"
+    name = setting.data.dataset
+    if data.kind(name) == "arrays":
+        for option in ("--tokenizer", "--length", "--truncation", "--length-buckets"):
+            yield option, f"--dataset {name} is not of texts"
 
 
 def print_presets(console: Console) -> None:

@@ -28,6 +28,7 @@ from distill_jax.data.augment import normalise
 from distill_jax.environment import environment
 from distill_jax.errors import InputError
 from distill_jax.objective import cross_entropy
+from distill_jax.paths import local
 from distill_jax.placement import on_host
 from distill_jax.population import Member
 from distill_jax.setting import Setting
@@ -47,7 +48,7 @@ def bare_step(trainer: Trainer, taught: bool, temperature: float) -> Any:
     rate = trainer.setting.optimizer.learning_rate
 
     def step(state: TrainState, teacher_variables: Any, x: jax.Array, label: jax.Array) -> tuple[TrainState, jax.Array]:
-        teacher_logits = trainer.teacher.apply(teacher_variables, x, train=False) if taught else None
+        teacher_logits = trainer.teach(teacher_variables, x) if taught else None
 
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
             variables = {"params": params, **state.collections}
@@ -96,15 +97,29 @@ def measure(trainer: Trainer, member: Member, teacher: Any, rounds: int) -> dict
     }
 
 
+def _file_of(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """What --json names, and the other arguments.
+
+    Raises:
+      InputError: it names nothing, or no path of this machine.
+    """
+    words, file = list(arguments), None
+    for at, word in enumerate(words):
+        if word == "--json" or word.startswith("--json="):
+            _, equals, file = word.partition("=")
+            del words[at]
+            if not equals:
+                file = words.pop(at) if at < len(words) else ""
+            if not file:
+                raise InputError("--json: must be followed by the name of the file to write")
+            return local("--json", file), words
+    return None, words
+
+
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
-    words, file = list(arguments), None
-    if "--json" in words:
-        at = words.index("--json")
-        if at + 1 == len(words):
-            raise InputError("--json: must be followed by the name of the file to write")
-        file = Path(words[at + 1])
-        del words[at : at + 2]
+    file, words = _file_of(arguments)
+    command_line.check_writable("--json", file, ".json")
     if not words or words[0].startswith("-"):
         words = ["cifar100-small", *words]
     setting: Setting = setting_from(words)

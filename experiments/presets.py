@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from distill_jax.data import is_text
+from distill_jax import data
 from distill_jax.setting import (
     DataSetting,
     ModelSetting,
@@ -178,7 +178,7 @@ def preset_for(given: Setting) -> str:
     Args:
       given: what the command line names, over any preset.
     """
-    if not is_text(given.data.dataset):
+    if data.kind(given.data.dataset) != "texts":
         return "own-data"
     pretrained = any(of.roberta.pretrained is not None for of in (given.teacher, given.student))
     return "own-texts-pretrained" if pretrained else "own-texts"

@@ -173,7 +173,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"--texts {setting.texts}: must be 2 or more, of different lengths")
     if setting.seed < 0:
         raise InputError(f"--seed {setting.seed}: must be 0 or more")
-    command_line.check_writable("--json", setting.json)
+    command_line.check_writable("--json", setting.json, ".json")
     try:
         import torch
     except ImportError as error:

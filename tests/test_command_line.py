@@ -197,12 +197,34 @@ if __name__ == "__main__":
         (["--student.multiplier=2"], "--student.multiplier=2: must be left out, since --student.name mlp has "),
         (["--student.name", "linear", "--student.hidden", "8"], "since --student.name linear has no options"),
         (["--teacher.roberta.layers", "3"], "--teacher.roberta.layers: must be left out"),
+        (
+            ["--student.name", "roberta", "--student.roberta.pretrained", "x", "--student.roberta.units", "8"],
+            "--student.roberta.units: must be left out, since --student.roberta.pretrained says how many there are",
+        ),
+        (["--optimizer", "adam", "--momentum", "0.5"], "--momentum: must be left out, since --optimizer adam has none"),
+        (["--decay_epochs=3"], "--decay_epochs=3: must be left out, since --decay cosine has none, as step has"),
+        (["--tokenizer", "x"], "--tokenizer: must be left out, since --dataset digits is not of texts"),
+        (["--dataset", "x.npz", "--length", "64"], "--length: must be left out, since --dataset x.npz is not of texts"),
     ],
 )
-def test_an_option_of_another_network_is_not_ignored(words, said):
+def test_an_option_that_another_leaves_without_effect_is_not_ignored(words, said):
     with pytest.raises(InputError) as caught:
         distill.setting_from(["digits", *words])
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--optimizer", "sgd", "--momentum", "0.5"],
+        ["--decay", "step", "--decay-epochs", "3", "--warmup-epochs", "0"],
+        ["--dataset", "imdb_reviews", "--length", "64", "--tokenizer", "x", "--length-buckets", "1"],
+        ["--dataset", "not-there", "--tokenizer", "x"],  # of which the loader says what is wrong
+        ["--label-noise", "0", "--noise-seed", "3"],
+    ],
+)
+def test_an_option_that_has_its_effect_is_taken(words):
+    distill.setting_from(["digits", *words])
 
 
 def test_an_option_of_the_network_that_is_named_beside_it():

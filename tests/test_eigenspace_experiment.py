@@ -30,7 +30,7 @@ TINY = {
     "batch_size": 8,
 }
 OPTIONS = [
-    *("--dataset", "digits", "--train-examples", "32", "--test-examples", "40", "--features", "60", "--hidden", "12"),
+    *("--dataset", "digits", "--train-examples", "32", "--test-examples", "40"),
     *("--pairs", "3", "--top", "4", "--bottom", "6", "12", "--batch-size", "8", "--epochs", "3", "--seeds", "3"),
 ]
 
@@ -161,10 +161,10 @@ def test_shares_are_counted_by_seed():
     assert row["undefined"] == pytest.approx(1 / 9)
 
 
-@pytest.mark.parametrize("kind", ["random-features", "mlp"])
-def test_the_command_writes_numbers_beside_the_paper_s_and_figures(kind, tmp_path):
+@pytest.mark.parametrize(("kind", "size"), [("random-features", ["--features", "60"]), ("mlp", ["--hidden", "12"])])
+def test_the_command_writes_numbers_beside_the_paper_s_and_figures(kind, size, tmp_path):
     file, figures = tmp_path / "result.json", tmp_path / "figures"
-    main(["--setting", kind, *OPTIONS, "--json", str(file), "--figures", str(figures)])
+    main(["--setting", kind, *size, *OPTIONS, "--json", str(file), "--figures", str(figures)])
     said = json.loads(file.read_text())
     assert said["share_of_pairs"]["paper"] == (1.0 if kind == "random-features" else 13 / 15)
     assert said["share_of_pairs"]["n"] == 3
@@ -184,6 +184,9 @@ def test_the_command_writes_numbers_beside_the_paper_s_and_figures(kind, tmp_pat
         (["--pairs", "16"], ["--pairs 16", "[1, 15]"]),
         (["--label-noise", "1"], ["--label-noise 1.0", "[0, 1)"]),
         (["--setting", "mlp", "--initial", "zero"], ["--initial zero", "random"]),
+        (["--hidden", "8"], ["--hidden: must be left out", "--setting random-features"]),
+        (["--setting", "mlp", "--features", "8"], ["--features: must be left out", "--setting mlp"]),
+        (["--loss", "squared", "--temperature", "3"], ["--temperature: must be left out", "--loss squared"]),
         (["--data-dir", "/nowhere"], ["--data-dir /nowhere"]),
         (["--json", "/nowhere/a.json"], ["--json /nowhere/a.json", "folder"]),
         (["--dataset", "digits", "--train-examples", "5000"], ["--train-examples 5000", "1437"]),

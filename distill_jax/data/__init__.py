@@ -5,6 +5,7 @@ import difflib
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from distill_jax.errors import InputError
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
-__all__ = ["Dataset", "Split", "is_text", "load_dataset"]
+__all__ = ["Dataset", "Split", "kind", "load_dataset"]
 
 _SOURCES: dict[str, Callable[[DataSetting], Raw]] = {
     "digits": digits.read,
@@ -72,11 +73,14 @@ def load_dataset(setting: DataSetting) -> Dataset:
     return Dataset(name, train, test, num_classes, *over, of_each, raw.vocabulary, names, tuple(notes))
 
 
-def is_text(dataset: str) -> bool:
-    """Whether --dataset, as named, is of texts."""
+def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
+    """What --dataset, as named, is of: texts, or images and flat features; 'unknown' where it cannot be loaded."""
+    if dataset in _SOURCES:
+        return "texts" if dataset in tfds_text.NAMES else "arrays"
     path = local("--dataset", dataset)
-    own = dataset not in _SOURCES and (path.is_dir() or path.suffix.lower() in text_files.SUFFIXES)
-    return own or dataset in tfds_text.NAMES
+    if path.suffix.lower() == ".npz":
+        return "arrays"
+    return "texts" if path.is_dir() or path.suffix.lower() in text_files.SUFFIXES else "unknown"
 
 
 def _check(setting: DataSetting) -> None:
@@ -101,10 +105,9 @@ def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
         return idx.read
     if name in _SOURCES:
         return _SOURCES[name]
-    if Path(name).suffix.lower() == ".npz":
-        return npz.read
-    if is_text(name):
-        return text_files.read
+    of = kind(name)
+    if of != "unknown":
+        return npz.read if of == "arrays" else text_files.read
     close = difflib.get_close_matches(name.lower().replace("_", "-"), _SOURCES, n=1)
     guess = f" (did you mean {close[0]}?)" if close else ""
     known = ", ".join(sorted(_SOURCES))

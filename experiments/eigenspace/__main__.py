@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from experiments import command_line
-from experiments.eigenspace.setting import Setting, filled, validate
+from experiments.eigenspace.setting import Setting, filled, idle, validate
 
 PROG = "python -m experiments.eigenspace"
 _NOT_OF_A_RESULT = ("json", "figures", "seeds", "data_dir")
@@ -15,6 +15,7 @@ _NOT_OF_A_RESULT = ("json", "figures", "seeds", "data_dir")
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     setting = filled(command_line.parse(Setting(), PROG, arguments))
+    command_line.refuse_idle(idle(setting), arguments)
     validate(setting)
 
     from distill_jax import backend, program_cache

@@ -1,6 +1,7 @@
 """What the experiment's user may choose: the paper's two settings, and the readings that its text leaves open."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,6 +100,14 @@ def filled(setting: Setting) -> Setting:
     """The setting with the paper's values where none is given."""
     values = {k: v for k, v in PAPERS[setting.setting].items() if getattr(setting, k) is None}
     return dataclasses.replace(setting, **values)
+
+
+def idle(setting: Setting) -> Iterator[tuple[str, str]]:
+    """Options that have no effect beside the setting's others, each with why."""
+    of = setting.setting
+    yield "--hidden" if of == "random-features" else "--features", f"--setting {of} has none"
+    if setting.loss == "squared":
+        yield "--temperature", "--loss squared is without"
 
 
 def validate(setting: Setting) -> None:

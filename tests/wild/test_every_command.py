@@ -8,8 +8,10 @@ import sys
 
 import pytest
 from command import ROOT, SMALL, run, write_npz
+from kills import texts
 
-# Modules with arguments as the README has them, made small; {folder}, {npz} and {study} are filled in.
+# Modules with arguments as the README has them, made small; {folder} and what `given` has are filled in, and {turn} is
+# another in each of the runs of one process.
 COMMANDS = {
     "experiments.distill": f"{' '.join(SMALL)} --seeds 1 --epochs 2 --dataset {{npz}} --workdir {{folder}}/work",
     "experiments.distill --list": "--list",
@@ -26,20 +28,24 @@ COMMANDS = {
     "experiments.throughput": "--quick --rows digits-mlp/one-hot/float32/128/p1 --repeats 1 --seconds 0.05 "
     "--json {folder}/speed.json --figure {folder}/speed.png",
     "experiments.throughput --table": f"--table {ROOT}/experiments/results/throughput/xeon-2-cores.json",
+    "experiments.export": "{texts} --model kd --seed 0 --to {folder}/exported-{turn}",
+    "experiments.framework_cost": "digits --teacher.hidden 8 --student.hidden 8 --json {folder}/cost.json",
+    "experiments.text_parity": "--texts 3 --json {folder}/parity.json",
+    "experiments.compiled": "--for v5e:1 --rows digits-mlp/one-hot/float32/128/p1 --json {folder}/compiled.json "
+    "--figures {folder}/figures",
     "experiments.accelerator": "--minutes 2 --out {folder}/out --rehearse --parts same",
     "experiments.pages": "",
     "theory": "--json {folder}/theory.json --figures {folder}/figures",
 }
-# With what only some have: texts and weights, CIFAR-100, PyTorch, the compilers; these have tests of their own.
-OTHERS = {"experiments.export", "experiments.text_parity", "experiments.framework_cost", "experiments.compiled"}
+NEEDS = {"experiments.text_parity": "torch", "experiments.compiled": "libtpu"}  # which only some have
 
 TWICE_IN_A_THREAD = """
 import importlib, sys, threading
 main, failed = importlib.import_module(sys.argv[1]).main, []
 def work():
     try:
-        for _ in range(2):
-            main(sys.argv[2:])
+        for turn in range(2):
+            main([word.replace("{turn}", str(turn)) for word in sys.argv[2:]])
     except BaseException as error:
         failed.append(error)
         raise
@@ -52,16 +58,17 @@ sys.exit(bool(failed))
 
 def test_every_command_of_the_readme_is_here():
     there = set(re.findall(r"python3? -m ((?:experiments|theory)[\w.]*)", (ROOT / "README.md").read_text()))
-    assert there - OTHERS == {name.split()[0] for name in COMMANDS} - {"experiments.pages"}
+    assert there == {name.split()[0] for name in COMMANDS} - {"experiments.pages"}
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    """Arrays and a finished study."""
+    """Arrays, a finished study of them, and one of texts."""
     folder = tmp_path_factory.mktemp("given")
     npz = write_npz(folder / "own.npz")
     run(["--dataset", npz, "--workdir", folder / "study", *SMALL])
-    return {"npz": npz, "study": folder / "study"}
+    run([*texts(folder), "--epochs", "1", "--seeds", "1", "--workdir", folder / "texts"])
+    return {"npz": npz, "study": folder / "study", "texts": folder / "texts", "turn": "{turn}"}
 
 
 def ended(command, folder, without=(), **more):
@@ -74,6 +81,8 @@ def ended(command, folder, without=(), **more):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_in_any_shell_and_twice_in_a_thread(name, given, tmp_path):
     module = name.split()[0]
+    if module in NEEDS:
+        pytest.importorskip(NEEDS[module])
     python = [sys.executable, "-W", "ignore"]
     folder = tmp_path / "[bold]a b[/red] :smile: é"
     words = [word.format(folder=folder, **given) for word in COMMANDS[name].split()]
