@@ -51,6 +51,7 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
             "found, elsewhere give each --coordinator ADDRESS:PORT, --processes N and a --process-id of its own"
         ) from error
     _check_devices()
+    _check_exchange()
     with watched(host, jax.process_index(), jax.process_count(), from_first):
         yield
 
@@ -104,6 +105,22 @@ def _check_devices() -> None:
                 f"the number of devices: is not the same in processes 0 and {process} ({numbers[0]} and {count}); must "
                 "be the same in all of them"
             )
+
+
+def _check_exchange() -> None:
+    """Checks that values come from one process to another, which is another way than that by which they were joined."""
+    try:
+        from_first(0)
+    except jax.errors.JaxRuntimeError as error:
+        name = socket.gethostname()
+        try:
+            at = f"{name}, here {socket.gethostbyname(name)}"
+        except OSError:
+            at = f"{name}, here none"
+        raise InputError(
+            f"--distributed True: the processes are joined but cannot exchange values ({one_line(error)[:160]}); on "
+            f"CPUs each must reach the others at the address that their machines' own names stand for ({at})"
+        ) from error
 
 
 def _family(place: tuple[str, int]) -> int:

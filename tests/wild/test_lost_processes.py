@@ -1,6 +1,7 @@
 """A process of several that is killed or fails while the others wait for it: they end at once, and say which it was."""
 
 import socket
+import subprocess
 import time
 
 import pytest
@@ -8,16 +9,18 @@ from command import end, free_port, own_lines, start_python
 
 # Joined by JAX: both meet, then one goes and the other waits for it.
 JOINED = """
-import os, signal, sys
+import os, signal, sys, time
 from distill_jax import processes
 from experiments import command_line
 def main(arguments):
     place, number, who, how = arguments
     with processes.connected(place, 2, int(number)):
         processes.barrier("both")
+        print("both", flush=True)
         if number == who:
             if how == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(how == "waits" and 300)
             raise ValueError("alone")
         processes.barrier("never")
 command_line.run(main)
@@ -42,6 +45,69 @@ def test_the_other_ends_with_one_line_that_names_it(who, how):
     assert lines[0].startswith(line)
     if how == "failed":
         assert said[who][1].rstrip().endswith("ValueError: alone")
+
+
+@pytest.fixture
+def machines():
+    """Two machines with their own names and a cable: commands that run something in either, and one that pulls it."""
+    alive, inside = [], []
+    addresses, ends = ("10.9.0.1", "10.9.0.2"), ("left", "right")
+    try:
+        for user in (["-U", "-r"], []):
+            more = [*(inside[0] if inside else ()), "unshare", *user, "-n", "-u", "sleep", "600"]
+            alive.append(subprocess.Popen(more, stderr=subprocess.DEVNULL))
+            time.sleep(0.5)
+            inside.append(("nsenter", "-t", str(alive[-1].pid), "-U", "-n", "-u", "--preserve-credentials"))
+        link = ["link", "add", ends[0], "type", "veth", "peer", "name", ends[1], "netns", str(alive[1].pid)]
+        subprocess.run([*inside[0], "ip", *link], check=True)
+        for at, name, address in zip(inside, ends, addresses, strict=True):
+            for words in (["addr", "add", f"{address}/24", "dev", name], ["link", "set", name, "up"]):
+                subprocess.run([*at, "ip", *words], check=True)
+            subprocess.run([*at, "ip", "link", "set", "lo", "up"], check=True)
+            subprocess.run([*at, "hostname", address], check=True)  # a name that stands for its address
+        yield inside, [*inside[1], "ip", "link", "set", ends[1], "down"]
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"this machine lets no networks be made: {error}")
+    finally:
+        for process in alive:
+            process.kill()
+            process.wait()
+
+
+def joined_on(inside):
+    return [
+        start_python(["-u", "-c", JOINED, "10.9.0.1:4321", i, 1, "waits"], devices=1, prefix=at)
+        for i, at in enumerate(inside)
+    ]
+
+
+@pytest.mark.slow
+def test_machines_that_lose_each_other_end_with_one_line_each(machines):
+    inside, pull = machines
+    each = joined_on(inside)
+    for process in each:
+        assert any(line == "both\n" for line in process.stdout)  # gloo has a line of its own before
+    subprocess.run(pull, check=True)
+    started = time.monotonic()
+    statuses, said = end(each)
+    assert time.monotonic() - started < 60
+    assert statuses == [1, 1]
+    for i in range(2):
+        assert own_lines(said[i][1]) == [
+            f"error: process {1 - i} is gone (killed, or its machine); the same command goes on from here"
+        ]
+
+
+@pytest.mark.slow
+def test_machines_whose_names_stand_for_themselves_alone_say_so(machines):
+    inside, _ = machines
+    for at in inside:
+        subprocess.run([*at, "hostname", "127.0.0.1"], check=True)
+    statuses, said = end(joined_on(inside))
+    assert statuses == [2, 2]
+    for _, err in said:
+        assert own_lines(err)[0].startswith("error: --distributed True: the processes are joined but cannot exchange")
+        assert own_lines(err)[0].endswith("own names stand for (127.0.0.1, here 127.0.0.1)")
 
 
 # Of three, without JAX: numbers are shared by a file.
