@@ -214,7 +214,7 @@ def test_wrong_input_is_one_line(tmp_path):
         ("--for", "v5e", "--jobs", "0"): "--jobs 0",
         ("--for", "v5e", "--rows", "no/*"): "--rows no/*: fits no program",
         ("--for", "v5e", "--json", str(tmp_path / "a.txt")): "must end in .json",
-        ("--for", "v5e", "--figures", str(tmp_path / "none")): "must be a folder",
+        ("--for", "v5e", "--figures", str(tmp_path / "none" / "none")): "its folder is not there",
     }.items():
         done = subprocess.run(
             [sys.executable, "-m", "experiments.compiled", *arguments], cwd=command.ROOT, capture_output=True, text=True

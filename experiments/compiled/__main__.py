@@ -80,7 +80,10 @@ def main(arguments: Sequence[str]) -> None:
     if options.figures is not None:
         from experiments.compiled.picture import draw
 
-        draw(shown, options.figures)
+        if fitting := [row for row in shown if row["fits"]]:
+            draw(fitting, options.figures)
+        else:
+            console.print("no program fits, and there is no picture of them")
 
 
 def _check(options: Options) -> None:
@@ -98,8 +101,7 @@ def _check(options: Options) -> None:
     if options.jobs is not None and options.jobs < 1:
         raise InputError(f"--jobs {options.jobs}: must be 1 or more")
     command_line.check_writable("--json", options.json, ".json")
-    if options.figures is not None and not options.figures.is_dir():
-        raise InputError(f"--figures {options.figures}: must be a folder that is there")
+    command_line.check_writable("--figures", options.figures)
 
 
 def _compiled(todo: Sequence[tuple[str, str]], jobs: int | None, console: Console) -> Iterator[dict[str, Any]]:

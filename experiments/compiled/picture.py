@@ -23,12 +23,17 @@ _REST = ("the rest", "#DDDDDD", "")
 
 
 def draw(rows: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Writes compiled.png and compiled.svg: bars of the parts' shares, the first parts as `_LOOKS` has them."""
-    chips = list(dict.fromkeys(row["chip"] for row in rows if row["fits"]))
-    most = max(sum(row["chip"] == chip and row["fits"] for row in rows) for chip in chips)
+    """Writes compiled.png and compiled.svg: bars of the parts' shares, the first parts as `_LOOKS` has them.
+
+    Args:
+      rows: of programs that fit, one or more.
+      folder: made where it is not there.
+    """
+    chips = list(dict.fromkeys(row["chip"] for row in rows))
+    most = max(sum(row["chip"] == chip for row in rows) for chip in chips)
     figure, axes = grid(1, len(chips), 5.2, 0.9 + 0.24 * most)
     for axis, chip in zip(axes[0], chips, strict=True):
-        shown = [row for row in rows if row["chip"] == chip and row["fits"]][::-1]
+        shown = [row for row in rows if row["chip"] == chip][::-1]
         for place, row in enumerate(shown):
             left, shares = 0.0, {part["what"]: part["share"] for part in row["top"]}
             for name, colour, hatch in (*_LOOKS, _REST):
@@ -41,5 +46,6 @@ def draw(rows: Sequence[dict[str, Any]], folder: Path) -> None:
         axis.set_title(chip, loc="left", fontweight="bold")
     handles = [axes[0, 0].barh(0, 0, color=c, hatch=h, edgecolor="white", label=n) for n, c, h in (*_LOOKS, _REST)]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    folder.mkdir(exist_ok=True)
     for suffix, data in encode(figure, "compiled").items():
         write_bytes(folder / f"compiled.{suffix}", data)
