@@ -16,6 +16,7 @@ a tenth of all, easy ones another, and somebody must choose the class and the te
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -147,7 +148,7 @@ def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: 
     for dump in students:
         _check_pair(teacher, dump)
     _check_pair(teacher, selector, another_seed=True)
-    index = selector.logits.argmax(axis=1) if class_from == "teacher" else selector.true_label
+    index = _classes(selector, class_from)
     dumps = [selector, *students] if selector is teacher else [selector, *students, teacher]
     # All at once, which for few examples takes little longer than one
     of_dumps = phi(np.concatenate([dump.logits for dump in dumps]), np.tile(index, len(dumps))).reshape(len(dumps), -1)
@@ -175,7 +176,7 @@ def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher")
         pair = f"{_named(teacher)} and {_named(student)}"
         raise InputError(f"{pair} hold logits that are not finite; the training behind them has diverged")
     predicted, guess = teacher.logits.argmax(axis=1), student.logits.argmax(axis=1)
-    index = predicted if class_from == "teacher" else teacher.true_label
+    index = _classes(teacher, class_from)
     x, y = phi(teacher.logits, index), phi(student.logits, index)
     columns = vars(fidelity.per_example(teacher, student)) | {
         "row": np.arange(len(x)),
@@ -191,6 +192,13 @@ def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher")
     }
     order = np.argsort(x, kind="stable")
     return PerExample(**{name: column[order] for name, column in columns.items()})
+
+
+def _classes(chooser: Dump, class_from: ClassFrom) -> np.ndarray:
+    """The class of each example that X and Y are about."""
+    if class_from not in (known := typing.get_args(ClassFrom)):
+        raise InputError(f"class_from {class_from!r}: must be {' or '.join(map(repr, known))}")
+    return chooser.logits.argmax(axis=1) if class_from == "teacher" else chooser.true_label
 
 
 def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[str, float]:

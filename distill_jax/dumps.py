@@ -17,7 +17,7 @@ beside its place and renamed when all of it is on disk, so that it is there as a
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ SHARD_EXAMPLES = 4096  # rows of logits in one file
 CHUNK_EXAMPLES = 1024  # rows of them read at once
 _AGAIN = "remove that folder and run the same command to write it again"
 _LOOKED_AT = 100  # rows, to tell probabilities from logits
+_ROUNDED = 0.05  # by how much the sum of probabilities may miss 1: of bfloat16, or of few digits
 _FILES_AT_ONCE = 32  # the disk takes what is waited for at once together
 _DTYPES = {"logits": "float32", "label": "int32", "true_label": "int32", "id": "int64"}
 _PLACE = re.compile(r"(?P<model>[^/]+)/seed-(?P<seed>\d+)/step-(?P<step>\d+)/(?P<split>train|test)$")
@@ -64,6 +65,8 @@ class Dump:
     attributes: dict[str, Any]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.attributes, Mapping):
+            raise InputError(f"attributes are {self.attributes!r}; must be a dictionary, which may be empty")
         logits = _array("logits", self.logits)
         if logits.ndim != 2 or logits.shape[1] < 2:
             raise InputError(f"logits have the shape {logits.shape}; must be [N, K], of 2 classes or more")
@@ -72,14 +75,16 @@ class Dump:
         if logits.dtype not in (np.float32, np.float64):
             logits = logits.astype(np.float32)
         some = logits[:_LOOKED_AT]
-        if len(some) and some.min() >= 0 and np.allclose(some.sum(axis=1), 1, atol=1e-3):
+        if len(some) and some.min() >= 0 and np.allclose(some.sum(axis=1), 1, atol=_ROUNDED):
             raise InputError("logits are probabilities, since each row's sum is 1; must be logits, or their logarithms")
         object.__setattr__(self, "logits", logits)
         for name, dtype in (("label", np.int32), ("true_label", np.int32), ("id", np.int64)):
             array = _array(name, getattr(self, name))
             array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-            if array.shape != logits.shape[:1] or not np.issubdtype(array.dtype, np.integer):
+            if array.shape != logits.shape[:1] or array.dtype.kind not in "iu":
                 raise InputError(f"{name} is {array.dtype} {array.shape}; must be integers [{len(logits)}], as logits")
+            if name == "id" and array.size and array.max() >= 2**63:
+                raise InputError(f"id has the value {array.max()}; must be below 2^63")
             if name != "id" and array.size and not (array.min() >= 0 and array.max() < logits.shape[1]):
                 raise InputError(
                     f"{name} has values from {array.min()} to {array.max()}; must be in 0 to {logits.shape[1] - 1}"
@@ -279,6 +284,8 @@ def read_dump(path: Path) -> Dump:
     path = Path(path)
     if not path.exists():
         raise InputError(f"dump {path} is not there; {_AGAIN}")
+    if not any((path / name).exists() for name in ("zarr.json", *_DTYPES)):
+        raise InputError(f"{path} holds no dump; must be a folder such as dumps/kd/seed-0/step-600/test")
     attributes = dump_attributes(path)
     try:
         futures = {

@@ -35,7 +35,7 @@ def setting_from(arguments: Sequence[str]) -> Setting:
     name = "digits"
     if rest and not rest[0].startswith("-"):
         name = rest.pop(0)
-    elif any(word.split("=")[0] == "--dataset" for word in rest):
+    elif _names_data(rest):
         name = preset_for(command_line.parse(PRESETS["own-data"].setting, f"{PROG} own-data", rest))
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, 1)
@@ -43,9 +43,15 @@ def setting_from(arguments: Sequence[str]) -> Setting:
             f"preset {name!r} is not known"
             + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(PRESETS)}")
         )
+    if name.startswith("own-") and not {"--help", "-h"} & {*rest} and not _names_data(rest):
+        raise InputError(f"--dataset: must be given for the preset {name}, which is for data of your own")
     setting = command_line.parse(PRESETS[name].setting, f"{PROG} {name}", rest)
     command_line.refuse_idle(_idle(setting), rest)
     return setting
+
+
+def _names_data(words: Sequence[str]) -> bool:
+    return any(word.split("=")[0] == "--dataset" for word in words)
 
 
 def _idle(setting: Setting) -> Iterator[tuple[str, str]]:
@@ -70,6 +76,8 @@ def _idle(setting: Setting) -> Iterator[tuple[str, str]]:
         for option in ("--decay-factor", "--decay-epochs"):
             yield option, f"--decay {optimizer.decay} has none, as step has"
     name = setting.data.dataset
+    if not data.needs_folder(name):
+        yield "--data-dir", f"--dataset {name} is " + ("part of scikit-learn" if name == "digits" else "a path itself")
     if data.kind(name) == "arrays":
         for option in ("--tokenizer", "--length", "--truncation", "--length-buckets"):
             yield option, f"--dataset {name} is not of texts"

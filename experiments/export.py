@@ -4,7 +4,7 @@ python -m experiments.export WORKDIR --model kd --seed 0 --to DIR
 """
 
 import dataclasses
-import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"WORKDIR: must be given, the --workdir of a study (all options: {PROG} --help)")
     if setting.to is None:
         raise InputError("--to: must be given, a folder to write")
-    if setting.to.exists():
+    if os.path.lexists(setting.to):  # a link to nothing too
         raise InputError(f"--to {setting.to}: is there already; must be a new folder")
     command_line.check_writable("--to", setting.to)
 
@@ -82,9 +82,10 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
     from distill_jax.workdir import network_folder, populations
 
     try:
-        said = json.loads((workdir / "setting.json").read_text())
+        said = read_json(workdir / "setting.json", dict[str, Any], "must be the --workdir of a study")
         optimizer, length = OptimizerSetting(**said["optimizer"]), said["data"].get("length")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        networks = {role: said[role]["name"] for role in ("teacher", "student")}
+    except (InputError, AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{workdir}: holds no study; must be the --workdir of one") from error
     members = {(m.name, m.seed): p for p in populations(workdir) if p.is_finished for m in p.members}
     if (model, seed) not in members:
@@ -94,7 +95,7 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
             raise InputError(f"--model {model}: must be one that is trained to its end there: {', '.join(names)}")
         raise InputError(f"--seed {seed}: must be one that is trained to its end there: {', '.join(map(str, seeds))}")
     role = "teacher" if model == "teacher" else "student"
-    network = said[role]["name"]
+    network = networks[role]
     if network != "roberta":
         raise InputError(f"--model {model}: is of the network {network}; must be of a roberta")
     folder = network_folder(workdir, role)

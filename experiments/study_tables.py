@@ -6,7 +6,6 @@ A study's column is named by the folder that its summary lies in, with its paren
 """
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
@@ -16,6 +15,7 @@ import tyro
 
 from distill_jax.comparisons import CONTROL
 from distill_jax.errors import InputError
+from distill_jax.files import read_json
 from distill_jax.findings import corrected, findings, multiplicity, quoted
 from distill_jax.plots.style import LABELS, SPLITS
 from distill_jax.setting import MODELS
@@ -87,15 +87,14 @@ def _choices(studies: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
+    what = "must be the summary.json that python -m experiments.distill writes"
+    summary = read_json(path, dict[str, Any], what)
     try:
-        summary = json.loads(path.read_text())
         _ = summary["study"]["seeds"], summary["accuracy"]["test_accuracy"]["models"]
         # By today's rules: what is committed are the numbers, from which they follow.
         summary = summary | {"findings": findings(summary)}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); must be a study's summary.json") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: must be the summary.json that python -m experiments.distill writes") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: {what}") from error
     return summary
 
 

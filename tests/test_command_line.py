@@ -116,7 +116,8 @@ def test_a_full_disk_is_a_failed_run_that_goes_on_when_there_is_room(npz, tmp_pa
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_resolves_and_states_its_cost(name):
-    assert distill.setting_from([name]) == PRESETS[name].setting
+    words = [name, "--dataset", "digits"] if name.startswith("own-") else [name]
+    assert distill.setting_from(words) == PRESETS[name].setting
     assert PRESETS[name].purpose
     assert PRESETS[name].cost
 
@@ -203,6 +204,8 @@ if __name__ == "__main__":
         ),
         (["--optimizer", "adam", "--momentum", "0.5"], "--momentum: must be left out, since --optimizer adam has none"),
         (["--decay_epochs=3"], "--decay_epochs=3: must be left out, since --decay cosine has none, as step has"),
+        (["--data-dir", "x"], "--data-dir: must be left out, since --dataset digits is part of scikit-learn"),
+        (["--dataset", "x.npz", "--data-dir", "y"], "--data-dir: must be left out, since --dataset x.npz is a path"),
         (["--tokenizer", "x"], "--tokenizer: must be left out, since --dataset digits is not of texts"),
         (["--dataset", "x.npz", "--length", "64"], "--length: must be left out, since --dataset x.npz is not of texts"),
     ],
@@ -211,6 +214,12 @@ def test_an_option_that_another_leaves_without_effect_is_not_ignored(words, said
     with pytest.raises(InputError) as caught:
         distill.setting_from(["digits", *words])
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("preset", ["own-data", "own-texts", "own-texts-pretrained"])
+def test_a_preset_for_own_data_is_given_them(preset):
+    with pytest.raises(InputError, match=f"^--dataset: must be given for the preset {preset}"):
+        distill.setting_from([preset, "--tokenizer", "x"])
 
 
 @pytest.mark.parametrize(

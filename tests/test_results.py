@@ -36,7 +36,9 @@ def test_filling_a_page_changes_its_tables_alone():
 
 
 @pytest.mark.parametrize(
-    "content", [None, "{", "{}", '{"findings": [], "study": 3}'], ids=["missing", "broken", "empty", "other"]
+    "content",
+    [None, "{", "{}", '{"findings": [], "study": 3}', "[" * 200_000],
+    ids=["missing", "broken", "empty", "other", "deep"],
 )
 def test_what_is_no_summary_is_refused(content, tmp_path):
     path = tmp_path / "summary.json"

@@ -251,6 +251,18 @@ def test_transformers_loads_what_is_exported(studied, own, tmp_path):
     np.testing.assert_allclose(logits.numpy(), last_dump(studied, "kd").logits, rtol=1e-3, atol=1e-3)
 
 
+def test_a_study_whose_setting_is_damaged_is_not_exported(studied, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(InputError, match=r"link: is there already; must be a new folder"):
+        export.main([str(studied), "--to", str(tmp_path / "link")])
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    for content in ('{"optimizer": {}, "data": []}', '{"optimizer": {}, "data": {}, "student": {}}', "[" * 200_000):
+        (damaged / "setting.json").write_text(content)
+        with pytest.raises(InputError, match=r"damaged: holds no study; must be the --workdir of one"):
+            export.main([str(damaged), "--to", str(tmp_path / "out")])
+
+
 def test_what_cannot_be_exported_is_refused(studied, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     work = str(studied)

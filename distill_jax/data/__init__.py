@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from distill_jax.data import digits, idx, npz, subset, text_files, tfds_source, tfds_text, tiny_imagenet
+from distill_jax.data import augment, digits, idx, npz, subset, text_files, tfds_source, tfds_text, tiny_imagenet
 from distill_jax.data.arrays import block_mean, mean_and_std
 from distill_jax.data.dataset import Dataset, Split
 from distill_jax.data.labels import shown
@@ -19,7 +19,7 @@ from distill_jax.errors import InputError
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
-__all__ = ["Dataset", "Split", "kind", "load_dataset"]
+__all__ = ["Dataset", "Split", "kind", "load_dataset", "needs_folder"]
 
 _SOURCES: dict[str, Callable[[DataSetting], Raw]] = {
     "digits": digits.read,
@@ -36,7 +36,7 @@ def load_dataset(setting: DataSetting) -> Dataset:
     The first load of one that has to be decoded takes a while; later ones map the cached arrays.
 
     Args:
-      setting: what to load. All fields count but `augment`.
+      setting: what to load; `augment` is only checked.
 
     Returns:
       Both splits, the same on every load and in every process. Images are uint8 where the source's are, texts are
@@ -48,8 +48,8 @@ def load_dataset(setting: DataSetting) -> Dataset:
     """
     _check(setting)
     raw = _source(setting)(setting)
-    if raw.vocabulary and setting.augment != "none":
-        raise InputError(f"--augment {setting.augment}: must be none for texts")
+    if raw.train.x.ndim != 4 and setting.augment != "none":
+        raise InputError(f"--augment {setting.augment}: must be none for {'texts' if raw.vocabulary else 'features'}")
     train, test, num_classes = _select(setting, raw)
     names = raw.names and raw.names[:num_classes]
     notes = [*raw.notes, *_left_out(setting, raw, train, test)]
@@ -60,6 +60,11 @@ def load_dataset(setting: DataSetting) -> Dataset:
         train, test = (_shrink(setting.image_size, split) for split in (train, test))
         if side > setting.image_size:
             notes.append(f"images are averaged from {side} to {setting.image_size} pixels a side (--image-size)")
+    if setting.augment != "none" and augment.outcomes("crop", train.x.shape[1:]) == 1:
+        raise InputError(
+            f"--augment {setting.augment}: must be none for images of {train.x.shape[1]}x{train.x.shape[2]} pixels, "
+            "an eighth of which is less than one to crop by"
+        )
     draw = None
     if setting.label_noise:
         own = functools.partial(corrupt_labels, train.label, setting.label_noise, num_classes, setting.noise_seed)
@@ -81,6 +86,11 @@ def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
     if path.suffix.lower() == ".npz":
         return "arrays"
     return "texts" if path.is_dir() or path.suffix.lower() in text_files.SUFFIXES else "unknown"
+
+
+def needs_folder(dataset: str) -> bool:
+    """Whether --dataset, as named, lies in the folder of --data-dir, or cannot be loaded at all."""
+    return dataset != "digits" if dataset in _SOURCES else kind(dataset) == "unknown"
 
 
 def _check(setting: DataSetting) -> None:
@@ -147,10 +157,10 @@ def _select(setting: DataSetting, raw: Raw) -> tuple[Split, Split, int]:
 
 def _left_out(setting: DataSetting, raw: Raw, train: Split, test: Split) -> Iterator[str]:
     """What is said of examples and classes that are not used."""
-    asked = {"--classes": setting.classes, "--train-examples": setting.train_examples}
-    asked["--test-examples"] = setting.test_examples
-    given = ", ".join(f"{option} {value}" for option, value in asked.items() if value is not None)
-    for called, whole, used in (("training", raw.train, train), ("test", raw.test, test)):
+    of_train, of_test = ("--train-examples", setting.train_examples), ("--test-examples", setting.test_examples)
+    for called, whole, used, own in (("training", raw.train, train, of_train), ("test", raw.test, test, of_test)):
+        asked = (("--classes", setting.classes), own)
+        given = ", ".join(f"{option} {value}" for option, value in asked if value is not None)
         if len(used.label) < len(whole.label):
             yield f"{len(used.label):,} of {len(whole.label):,} {called} examples are used ({given})"
 

@@ -8,6 +8,7 @@ import numpy as np
 from distill_jax.errors import InputError
 
 Label = int | str
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # one way to write each, so that 01 and 1 are not one class
 _FEW = 10  # classes that may have a single training example each, in data that are for trying out
 
 
@@ -16,7 +17,8 @@ def numbered(
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
     """Numbers from 0 for the labels of both splits, in the order of the labels that training has.
 
-    Integers, also as words, are in order of their values, else words in that of their characters.
+    Integers, also as words without signs or zeros that could be left out, are in order of their values; else all are
+    words, without the spaces around them, in order of their characters.
 
     Args:
       train, test: the labels of the two splits, integers or words; at least one each.
@@ -27,11 +29,16 @@ def numbered(
       int32 numbers of both splits, and the classes' names by number; None where labels are those numbers themselves.
 
     Raises:
-      InputError: there is one class only, a test label that training has not, or nearly as many labels as examples.
+      InputError: there is one class only, a test label that training has not, nearly as many labels as examples, or
+        a word that is empty or no text.
 
     >>> numbered(["no", "yes", "no"], ["yes"], ("train", "test"), "")
     (array([0, 1, 0], dtype=int32), array([1], dtype=int32), ('no', 'yes'))
     """
+    for name, split in zip(called, (train, test), strict=True):
+        for word in {label for label in split if isinstance(label, str)}:
+            if not word.strip() or not is_text(word):
+                raise InputError(f"{where}{name} has the label {word!r}; must be an integer or a word")
     train, test = _alike(train, test)
     known = sorted(set(train))
     if len(known) < 2:
@@ -54,8 +61,17 @@ def numbered(
 
 def _alike(*splits: Sequence[Label]) -> list[list[Label]]:
     """Both splits' labels as integers where all are, else as words."""
-    whole = all(isinstance(label, int) or re.fullmatch(r"[+-]?[0-9]+", label) for split in splits for label in split)
-    return [[int(label) if whole else str(label) for label in split] for split in splits]
+    whole = all(isinstance(label, int) or _WHOLE.fullmatch(label.strip()) for split in splits for label in split)
+    return [[int(label) if whole else str(label).strip() for label in split] for split in splits]
+
+
+def is_text(words: str) -> bool:
+    """Whether words can be written: half of a pair of surrogates, as JSON may have it, cannot."""
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def shown(names: Sequence[str], most: int = 6) -> str:

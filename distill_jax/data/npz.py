@@ -6,13 +6,14 @@ import numpy as np
 
 from distill_jax.data import labels
 from distill_jax.data.dataset import Split
-from distill_jax.data.source import Raw, check_label
+from distill_jax.data.source import Raw, check_label, not_read
 from distill_jax.errors import InputError, one_line
 from distill_jax.limits import check_fits
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
 _CHANNELS = (1, 2, 3, 4)  # an image may have
+_LIGHT = 1.5  # between the greatest value of images in [0, 1], of which some go a little beyond, and in [0, 255]
 
 
 def read(setting: DataSetting) -> Raw:
@@ -26,7 +27,7 @@ def read(setting: DataSetting) -> Raw:
       InputError: the file cannot be read, or an array is not as above; nothing in it is ever unpickled.
     """
     check_label(setting, ["label"])
-    arrays = _load(setting.dataset)
+    arrays, notes = _load(setting.dataset)
     (train, y_train), (test, y_test) = (_split(setting.dataset, arrays, split) for split in ("train", "test"))
     where = f"--dataset {setting.dataset}: "
     if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
@@ -34,7 +35,7 @@ def read(setting: DataSetting) -> Raw:
             f"{where}x_train holds {train.dtype} {train.shape[1:]} and x_test {test.dtype} {test.shape[1:]}; must be "
             "the same"
         )
-    if train.ndim > 2 and train.dtype != np.uint8 and (train.max() <= 1) != (test.max() <= 1):
+    if train.ndim > 2 and (train.max() <= _LIGHT) != (test.max() <= _LIGHT):
         raise InputError(
             f"{where}x_train has values up to {train.max():.4g} and x_test up to {test.max():.4g}; must be on one scale"
         )
@@ -43,10 +44,11 @@ def read(setting: DataSetting) -> Raw:
         Split(x, label, label, np.arange(len(x), dtype=np.int64))
         for x, label in zip((train, test), numbers, strict=True)
     ]
-    return Raw(*splits, num_classes=int(numbers[0].max()) + 1, names=names)
+    return Raw(*splits, num_classes=int(numbers[0].max()) + 1, names=names, notes=notes)
 
 
-def _load(dataset: str) -> dict[str, np.ndarray]:
+def _load(dataset: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The four arrays, and what is said of others."""
     path = local("--dataset", dataset)
     names = [f"{kind}_{split}" for split in ("train", "test") for kind in "xy"]
     remedy = "must be a file of numpy.savez with x_train, y_train, x_test and y_test"
@@ -61,9 +63,13 @@ def _load(dataset: str) -> dict[str, np.ndarray]:
             absent = [name for name in names if name not in file.files]
             if absent:
                 raise InputError(f"--dataset {dataset}: has no {', '.join(absent)}; {remedy}")
+            members = [member.filename.removesuffix(".npy") for member in file.zip.infolist()]
+            if twice := [name for name in names if members.count(name) > 1]:
+                raise InputError(f"--dataset {dataset}: has {twice[0]} more than once; {remedy}, each once")
             sizes = {member.filename: member.file_size for member in file.zip.infolist()}  # unpacked
             check_fits(f"--dataset {dataset}: its arrays", sum(sizes.get(f"{name}.npy", 0) for name in names))
             arrays = {name: file[name] for name in names}
+            more = sorted(set(members) - set(names))
     except InputError:
         raise
     except Exception as error:  # of many types, as the damage has it: a header is read as Python's words
@@ -71,7 +77,7 @@ def _load(dataset: str) -> dict[str, np.ndarray]:
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):  # a member that is not an .npy file comes as bytes
             raise InputError(f"--dataset {dataset}: {name} is not an array; {remedy}")
-    return arrays
+    return arrays, not_read("arrays", more)
 
 
 def _split(dataset: str, arrays: dict[str, np.ndarray], split: str) -> tuple[np.ndarray, list[labels.Label]]:
@@ -92,7 +98,7 @@ def _split(dataset: str, arrays: dict[str, np.ndarray], split: str) -> tuple[np.
     require(flat.ndim == 1, f"y_{split} has the shape {y.shape}", "[N] or [N, 1]")
     lengths = f"x_{split} has {len(x)} examples and y_{split} has {len(flat)}"
     require(len(flat) == len(x), lengths, "as many of each")
-    known = np.issubdtype(flat.dtype, np.integer) or flat.dtype.kind == "U"
+    known = flat.dtype.kind in "iuU"
     require(known, f"y_{split} is {y.dtype}", "integers or words")
     if x.dtype != np.uint8:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf

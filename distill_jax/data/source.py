@@ -1,6 +1,7 @@
 """What the sources of data have in common."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 from distill_jax.data.dataset import Split, Vocabulary
@@ -42,6 +43,17 @@ def data_folder(setting: DataSetting, content: str) -> Path:
         state = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(f"--data-dir {folder}: {state}; must be {content}")
     return folder
+
+
+def not_read(called: str, names: Iterable[str], most: int = 6) -> tuple[str, ...]:
+    """What is said of things that the data have and this project does not read: a line, or none where there are none.
+
+    >>> not_read("columns", ["title", "date"])
+    ('columns that are not read: date, title',)
+    """
+    found = sorted(names)
+    said = ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
+    return (f"{called} that are not read: {said}",) if found else ()
 
 
 def check_label(setting: DataSetting, known: list[str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from distill_jax.data import labels
-from distill_jax.data.source import Raw, check_label
+from distill_jax.data.source import Raw, check_label, not_read
 from distill_jax.data.tokens import Texts, tokenised
 from distill_jax.errors import InputError, one_line
 from distill_jax.paths import local
@@ -42,7 +42,7 @@ def read(setting: DataSetting) -> Raw:
     files = {split: _files(setting.dataset, folder, split) for split in ("train", "test")}
     # Read whether or not the tokens are in the cache: their pairs and labels are checked against each other.
     where = f"--dataset {setting.dataset}: "
-    (train, of_train), (test, of_test) = (_read(where, paths) for paths in files.values())
+    (train, of_train, more), (test, of_test, also) = (_read(where, paths) for paths in files.values())
     if (train[1] is None) != (test[1] is None):
         raise InputError(f"{where}one split has text_pair; must be both or neither")
     *numbers, names = labels.numbered(of_train, of_test, (files["train"][0].name, files["test"][0].name), where)
@@ -52,7 +52,9 @@ def read(setting: DataSetting) -> Raw:
     }
     of_all = [path for paths in files.values() for path in paths]
     raw = tokenised(setting, folder.resolve().name, folder, of_all, texts.__getitem__)
-    return dataclasses.replace(raw, names=names)
+    of_folder = {path.name for path in _visible(folder)} - {path.name for path in of_all}
+    notes = not_read("columns", more | also) + not_read(f"files of {folder.name}/", of_folder)
+    return dataclasses.replace(raw, names=names, notes=raw.notes + notes)
 
 
 def _files(dataset: str, folder: Path, split: str) -> list[Path]:
@@ -60,7 +62,7 @@ def _files(dataset: str, folder: Path, split: str) -> list[Path]:
     if not folder.is_dir():
         state = "is a file" if folder.exists() else "is not there"
         raise InputError(f"--dataset {dataset}: {state}; {_REMEDY}")
-    names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    names = sorted(path.name for path in _visible(folder))
     named = [(name, whole) for name in names if (whole := _NAME.fullmatch(name)) and whole["split"].lower() == split]
     of = [whole["of"] for _, whole in named]
     one = len(named) == 1 and of[0] in (None, "00001")
@@ -71,6 +73,10 @@ def _files(dataset: str, folder: Path, split: str) -> list[Path]:
         what = f"has {found}" if named else f"has no {split} file, but {', '.join(names[:6]) or 'no file'}"
         raise InputError(f"--dataset {dataset}: {what}; {_REMEDY}, one of each")
     return [folder / name for name, _ in named]
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
 
 
 def _csv(path: Path) -> _Rows:
@@ -120,8 +126,10 @@ def _parquet(path: Path) -> _Rows:
     with pyarrow.parquet.ParquetFile(path) as file:
         _unlike(file.schema_arrow.names)
         number = itertools.count()
-        for batch in file.iter_batches(columns=[n for n in file.schema_arrow.names if n in _COLUMNS]):
-            yield from ((f"row {next(number)}", row) for row in batch.to_pylist())
+        known = [name for name in file.schema_arrow.names if name in _COLUMNS]
+        others = dict.fromkeys(set(file.schema_arrow.names) - _COLUMNS)  # whose values are not read
+        for batch in file.iter_batches(columns=known):
+            yield from ((f"row {next(number)}", row | others) for row in batch.to_pylist())
 
 
 def _unlike(names: Sequence[str]) -> None:
@@ -138,9 +146,9 @@ _NAME = re.compile(
 )
 
 
-def _read(where: str, paths: Sequence[Path]) -> tuple[_Columns, list[labels.Label]]:
-    """The texts of a split's files and their labels."""
-    first, second, known = [], [], []
+def _read(where: str, paths: Sequence[Path]) -> tuple[_Columns, list[labels.Label], set[str]]:
+    """The texts of a split's files, their labels, and the columns that are not read."""
+    first, second, known, more = [], [], [], set[str]()
     for path in paths:
         try:
             for place, row in _READERS[path.suffix.lower()](path):
@@ -153,19 +161,22 @@ def _read(where: str, paths: Sequence[Path]) -> tuple[_Columns, list[labels.Labe
                 if "text_pair" in row:
                     second.append(_text(said, "text_pair", row["text_pair"]))
                 known.append(_label(said, row["label"]))
+                more.update(row.keys() - _COLUMNS)
         except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are OSErrors or ValueErrors
             raise InputError(f"{where}{path.name} cannot be read: {one_line(error)}; {_REMEDY}") from error
     if not first:
         raise InputError(f"{where}{paths[0].name} has no rows; must have 1 or more")
     if second and len(second) < len(first):
         raise InputError(f"{where}{paths[0].name} and others: text_pair is in some and not in all; must be the same")
-    return (first, second or None), known
+    return (first, second or None), known, more
 
 
 def _text(said: str, column: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         state = "empty" if value is None or isinstance(value, str) else repr(value)
         raise InputError(f"{said}{column} is {state}; must be a text")
+    if not labels.is_text(value):
+        raise InputError(f"{said}{column} has half of a pair of surrogates; must be a text that can be written")
     return value
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from distill_jax.data.cache import Arrays, cached
 from distill_jax.data.dataset import Split
 from distill_jax.data.pictures import decoded
-from distill_jax.data.source import Raw, check_label, data_folder
+from distill_jax.data.source import Raw, check_label, data_folder, not_read
 from distill_jax.errors import InputError, one_line
 from distill_jax.limits import check_fits
 from distill_jax.setting import DataSetting
@@ -16,6 +16,7 @@ from distill_jax.setting import DataSetting
 _URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 _CONTENT = f"the unpacked folder of {_URL}, with train/<wnid>/images and val/"
 _DIGITS = 15  # of an image's number, which with its class's is to fit into 64 bits
+_OTHERS = (".webp", ".gif", ".bmp", ".tif", ".tiff")
 _Item = tuple[Path, int, int]  # file, label, id
 
 
@@ -35,7 +36,8 @@ def read(setting: DataSetting) -> Raw:
     try:
         classes = _classes(folder)
         train = _train_items(folder, classes)
-        test = _test_items(folder, classes)
+        test, left_out = _test_items(folder, classes)
+        others = {path.name for path in (folder / "train").iterdir() if path.is_dir()} - {*classes}
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--data-dir {folder}: {one_line(error)}; must be {_CONTENT}") from error
     for name, items in (("train", train), ("val", test)):
@@ -57,13 +59,16 @@ def read(setting: DataSetting) -> Raw:
         splits.append(Split(arrays[f"{name}.x"], label, label, arrays[f"{name}.id"]))
     if splits[0].x.shape[1:] != splits[1].x.shape[1:]:
         raise InputError(f"--data-dir {folder}: images of train/ and val/ differ in size; must be {_CONTENT}")
-    return Raw(*splits, num_classes=len(classes))
+    notes = not_read("classes of train/", others)
+    if left_out:
+        notes += (f"{left_out:,} of {left_out + len(test):,} images of val/ are left out, of other classes or of none",)
+    return Raw(*splits, num_classes=len(classes), notes=notes)
 
 
 def _classes(folder: Path) -> list[str]:
     listed = folder / "wnids.txt"
     if listed.is_file():
-        classes = list(dict.fromkeys(listed.read_text().split()))
+        classes = list(dict.fromkeys(listed.read_text("utf-8-sig").split()))
     elif (folder / "train").is_dir():
         found = (path for path in (folder / "train").iterdir() if path.is_dir())
         classes = sorted(path.name for path in found if not path.name.startswith("."))
@@ -92,6 +97,8 @@ def _images(folder: Path) -> list[tuple[int, Path]]:
                     f"--data-dir {folder}: {path.name} has no number of {_DIGITS} digits at most; must be {_CONTENT}"
                 )
             found.append((int(number.group()), path))
+        elif path.suffix.lower() in _OTHERS:
+            raise InputError(f"--data-dir {folder}: {path.name} is a picture of a kind that is not read: {_CONTENT}")
     if not found:
         raise InputError(f"--data-dir {folder}: has no images; must be {_CONTENT}")
     return sorted(found)
@@ -105,23 +112,28 @@ def _train_items(folder: Path, classes: list[str]) -> list[_Item]:
     ]
 
 
-def _test_items(folder: Path, classes: list[str]) -> list[_Item]:
-    val = folder / "val"
+def _test_items(folder: Path, classes: list[str]) -> tuple[list[_Item], int]:
+    """The images of these classes, and how many there are besides."""
+    val, left_out = folder / "val", 0
     if all((val / wnid).is_dir() for wnid in classes):
         items = [(p, label, n) for label, wnid in enumerate(classes) for n, p in _images(val / wnid)]
     else:
         number = {path.name: n for n, path in _images(val)}
         label_of = {wnid: label for label, wnid in enumerate(classes)}
-        items = []
-        for line in (val / "val_annotations.txt").read_text().splitlines():
+        items, seen = [], set[str]()
+        for line in (val / "val_annotations.txt").read_text("utf-8-sig").splitlines():
             name, wnid = [*line.split(), "", ""][:2]
+            if name in seen:
+                raise InputError(f"--data-dir {folder}: val_annotations.txt names {name} twice; must do so once")
+            seen.add(name)
             if wnid in label_of:
                 if name not in number:
                     raise InputError(f"--data-dir {folder}: has no val/images/{name}; unpack it again")
                 items.append((val / "images" / name, label_of[wnid], number[name]))
+        left_out = len(number) - len(items)
     if not items:
         raise InputError(f"--data-dir {folder}: val/ has no image of these classes; must be {_CONTENT}")
-    return sorted(items, key=lambda item: item[2])
+    return sorted(items, key=lambda item: item[2]), left_out
 
 
 def _decode(folder: Path, items: list[_Item], name: str) -> Arrays:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,8 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
       dataset: for which it is, for the message.
 
     Raises:
-      InputError: it is not given, cannot be read, has no token for padding, or puts none in front of a text, which is
-        what a classifier reads.
+      InputError: it is not given, cannot be read, has no token for padding alone, or puts none in front of a text,
+        which is what a classifier reads.
     """
     if folder is None:
         raise InputError(f"--tokenizer: must be given for --dataset {dataset}: {_CONTENT}")
@@ -110,6 +111,7 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
     # transformers would make an empty one of a folder without these.
     if not whole and not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
         raise InputError(f"--tokenizer {folder}: must be {_CONTENT}")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch, which nothing needs
     import transformers  # which takes seconds, and no data but texts need it
 
     # RobertaTokenizer would take a tokenizer.json's tokens, and not what that says of letters, spaces and pairs.
@@ -118,6 +120,7 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
         tokenizer = kind.from_pretrained(folder, local_files_only=True)
         names = tokenizer.get_vocab()
         framed, bare = (tokenizer("a", add_special_tokens=added)["input_ids"] for added in (True, False))
+        pair = tokenizer("a", "a")["input_ids"]
     except Exception as error:  # of many types, as the damage has it
         raise InputError(f"--tokenizer {folder}: cannot be read: {one_line(error)}; must be {_CONTENT}") from error
     if tokenizer.pad_token is None:
@@ -128,11 +131,17 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
         raise InputError(
             f"--tokenizer {folder}: has the token number {max(names.values())}; must be below {limits.WORDS}"
         )
-    if framed[:1] == bare[:1]:
-        raise InputError(
-            f"--tokenizer {folder}: begins a text with no token of its own; must do so, as <s> or [CLS], which the "
-            "classifier reads"
-        )
+    for called, tokens in (("text", framed), ("pair", pair)):
+        if tokens[:1] == bare[:1]:
+            raise InputError(
+                f"--tokenizer {folder}: begins a {called} with no token of its own; must do so, as <s> or [CLS], which "
+                "the classifier reads"
+            )
+        if tokenizer.pad_token_id in tokens:
+            raise InputError(
+                f"--tokenizer {folder}: pads with {tokenizer.pad_token}, which it also puts into a {called}; must have "
+                "a token for padding alone, which the network leaves out"
+            )
     return tokenizer, Vocabulary(max(names.values()) + 1, tokenizer.pad_token_id)
 
 
@@ -171,16 +180,22 @@ def _encode(
     longest, cut = 0, 0
     for start in range(0, len(tokens), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
-        encoded = tokenizer(
-            texts.first[some],
-            texts.second and texts.second[some],
-            truncation=not refuse,
-            max_length=None if refuse else length,
-            return_overflowing_tokens=not refuse,
-            return_attention_mask=False,
-            split_special_tokens=True,
-            verbose=False,
-        )
+        try:
+            encoded = tokenizer(
+                texts.first[some],
+                texts.second and texts.second[some],
+                truncation=not refuse,
+                max_length=None if refuse else length,
+                return_overflowing_tokens=not refuse,
+                return_attention_mask=False,
+                split_special_tokens=True,
+                verbose=False,
+            )
+        except Exception as error:  # of the library's own types
+            raise InputError(
+                f"--tokenizer {setting.tokenizer}: makes no tokens of a {split} text: {one_line(error)}; must be "
+                f"{_CONTENT}"
+            ) from error
         # What is cut from a text follows as further parts of it; the first part is what is left.
         of_text = encoded.get("overflow_to_sample_mapping", range(len(encoded["input_ids"])))
         parts: dict[int, list[list[int]]] = {}
@@ -192,5 +207,9 @@ def _encode(
     if longest > length:
         raise InputError(
             f"--length {length}: must be {longest} or more for the longest {split} text, or --truncation end or start"
+        )
+    if len(tokens) > 1 and not cut and np.all(tokens == tokens[0]):
+        raise InputError(
+            f"--tokenizer {setting.tokenizer}: makes the same tokens of all {split} texts; must be one that knows them"
         )
     return tokens, cut

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter
 
 from distill_jax import deviations
+from distill_jax.errors import InputError
 from distill_jax.plots.style import LABELS, SPLITS, grid, heading
 from distill_jax.statistics import number, quote
 
@@ -92,11 +93,10 @@ def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Mapp
         it, the statistics of the very dumps shown, without intervals.
 
     Raises:
-      InputError: as `deviations.per_example`.
+      InputError: as `deviations.per_example`; or there is no dump, or two cannot be told apart by their attributes.
     """
     models, splits = _names(students, "model"), _names(teachers, "split")
-    of_split = {d.attributes.get("split"): d for d in teachers}
-    of_both = {(d.attributes.get("model"), d.attributes.get("split")): d for d in students}
+    of_split, of_both = _by(teachers, "split"), _by(students, "model", "split")
     rows, crossed = [], False
     for split in splits:
         rows.append([])
@@ -104,7 +104,7 @@ def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Mapp
             if (model, split) not in of_both:
                 rows[-1].append(None)
                 continue
-            examples = deviations.per_example(of_split[split], of_both[model, split])
+            examples = deviations.per_example(of_split[split,], of_both[model, split])
             values = (statistics or {}).get(model, {}).get(split)
             if values is None:
                 plain = deviations.summarise(deviations.Comparison(examples))
@@ -136,10 +136,10 @@ def evolution(
         of the examples shaded, which the teacher shown finds hard, without an interval.
 
     Raises:
-      InputError: as `deviations.per_example`.
+      InputError: as `scatter`.
     """
-    models, steps = _names(students, "model"), sorted({d.attributes["step"] for d in students})
-    shown = {(d.attributes["model"], d.attributes["step"]): deviations.per_example(teacher, d) for d in students}
+    models, steps = _names(students, "model"), sorted({d.attributes.get("step", 0) for d in students})
+    shown = {key: deviations.per_example(teacher, d) for key, d in _by(students, "model", "step").items()}
     rows = []
     for model in models:
         rows.append([])
@@ -186,6 +186,20 @@ def underfit_line(values: Mapping[str, Any]) -> str:
 
 def _names(dumps: Sequence[Dump], attribute: str) -> list[str]:
     return list(dict.fromkeys(d.attributes.get(attribute, "") for d in dumps))
+
+
+def _by(dumps: Sequence[Dump], *attributes: str) -> dict[tuple[Any, ...], Dump]:
+    """Dumps by these of their attributes, in which each must differ from the others: it would not be shown."""
+    found: dict[tuple[Any, ...], Dump] = {}
+    for dump in dumps:
+        key = tuple(dump.attributes.get(name, 0 if name == "step" else "") for name in attributes)
+        if key in found:
+            said = " and ".join(f"{name} {value!r}" for name, value in zip(attributes, key, strict=True))
+            raise InputError(f"two dumps have the {said} among their attributes; must differ, so that both are shown")
+        found[key] = dump
+    if not found:
+        raise InputError("no dump is given; must be one or more")
+    return found
 
 
 def _limits(shown: Sequence[Cloud]) -> Limits:

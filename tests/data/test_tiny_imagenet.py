@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from distill_jax.data import load_dataset
+from distill_jax.errors import InputError
 from distill_jax.setting import DataSetting
 
 
@@ -150,3 +151,27 @@ def test_missing_folder(tmp_path, fails):
 def test_label(small, tmp_path, fails):
     fields = {"dataset": "tiny-imagenet", "data_dir": small, "cache_dir": tmp_path / "cache"}
     fails("--label kind: must be label", label="kind", **fields)
+
+
+def test_what_is_left_out_is_said_with_counts(small, session_cache):
+    of_val = "{} of 4 images of val/ are left out, of other classes or of none"
+    assert load(small, session_cache).notes == (of_val.format(1),)
+    names = (small / "wnids.txt").read_text().split()
+    (small / "wnids.txt").write_bytes(b"\xef\xbb\xbf" + "\n".join(names[:2]).encode())  # as some systems begin a text
+    assert load(small, session_cache).notes == (
+        f"classes of train/ that are not read: {names[2]}",
+        of_val.format(2),
+    )
+
+
+def test_pictures_that_would_be_passed_over_are_refused(small, session_cache):
+    (small / "train" / "n00000001" / "images" / "n00000001_11.webp").write_bytes(b"")
+    with pytest.raises(InputError, match=r"n00000001_11\.webp is a picture of a kind that is not read"):
+        load(small, session_cache)
+
+
+def test_a_line_of_the_annotations_that_is_there_twice_is_named(small, session_cache):
+    lines = (small / "val" / "val_annotations.txt").read_text().splitlines()
+    (small / "val" / "val_annotations.txt").write_text("\n".join([*lines, lines[0]]))
+    with pytest.raises(InputError, match=f"val_annotations.txt names {lines[0].split()[0]} twice"):
+        load(small, session_cache)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from distill_jax.deviations import deviations
-from distill_jax.dumps import Dump
+from distill_jax.dumps import Dump, read_dump
 from distill_jax.errors import InputError
+from distill_jax.plots import evolution, scatter
 
 LOGITS = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
 LABEL = np.arange(20) % 4
@@ -39,6 +40,7 @@ def test_arrays_of_any_library_become_a_dump(maker):
 SOFTMAX = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
 REFUSED = {
     "logits are probabilities": (SOFTMAX, LABEL),
+    "logits are probabilities, since": (SOFTMAX.round(2), LABEL),
     "label has values from 1 to 4; must be in 0 to 3": (LOGITS, LABEL + 1),
     "label is float64": (LOGITS, LABEL.astype(float)),
     r"label is int64 \(20, 4\)": (LOGITS, np.eye(4, dtype=int)[LABEL]),
@@ -67,3 +69,28 @@ def test_dumps_with_equal_ids_and_other_labels_are_no_pair():
     one, other = (Dump(LOGITS, (LABEL + k) % 4, (LABEL + k) % 4, np.arange(20), {}) for k in (0, 1))
     with pytest.raises(InputError, match="have the same ids, but another true_label in 20 of 20 examples"):
         deviations(one, other)
+
+
+def dumped(**attributes):
+    return Dump(LOGITS, LABEL, LABEL, np.arange(20), attributes)
+
+
+def test_students_that_cannot_be_told_apart_are_not_drawn_over_each_other():
+    teacher = dumped(split="test")
+    assert len(scatter([teacher], [dumped(split="test", model=m) for m in "ab"]).axes) == 2
+    for draw in (lambda s: scatter([teacher], s), lambda s: evolution(teacher, s)):
+        with pytest.raises(InputError, match="two dumps have the model"):
+            draw([dumped(split="test")] * 2)
+        with pytest.raises(InputError, match="no dump is given"):
+            draw([])
+        assert len(draw([dumped(split="test")]).axes) == 1
+
+
+def test_a_choice_that_is_none_is_refused():
+    with pytest.raises(InputError, match="class_from 'Teacher': must be 'teacher' or 'true'"):
+        deviations(dumped(), dumped(), class_from="Teacher")
+
+
+def test_a_folder_that_is_no_dump_is_not_to_be_removed(tmp_path):
+    with pytest.raises(InputError, match="holds no dump; must be a folder such as"):
+        read_dump(tmp_path)

@@ -1,6 +1,7 @@
 """Images whose numbers can be read in two ways, and files that are no pictures of a data set."""
 
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -92,3 +93,34 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(ValueError, match="is no file"):
         decoded(tmp_path / "a.png", channels=3)
+
+
+def test_whole_numbers_on_two_scales_are_refused_and_a_little_beyond_1_is_not(tmp_path, fails):
+    x = RNG.integers(0, 2, (30, 8, 8), np.uint8)
+    path = write(tmp_path, x, 255 * x[:20])
+    fails(f"--dataset {path}: x_train has values up to 1 and x_test up to 255", "one scale", dataset=path)
+    beyond = RNG.uniform(0, 1, (30, 8, 8)).astype(np.float32)
+    beyond[0, 0, 0] = 1.001
+    load_dataset(DataSetting(write(tmp_path, beyond, np.minimum(beyond[:20], 1))))
+
+
+def test_an_array_that_is_there_twice_is_refused_and_others_are_said(tmp_path, fails):
+    x, y = RNG.integers(0, 256, (30, 8, 8), np.uint8), np.arange(30) % 2
+    arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+    path = str(tmp_path / "own.npz")
+    np.savez(path, **arrays, x_val=x, sample_weight=y)
+    assert load_dataset(DataSetting(path)).notes == ("arrays that are not read: sample_weight, x_val",)
+    np.savez(path, **arrays)
+    with zipfile.ZipFile(path, "a") as file, file.open("y_train", "w") as member:
+        np.lib.format.write_array(member, 1 - y)
+    fails(f"--dataset {path}: has y_train more than once", dataset=path)
+
+
+@pytest.mark.parametrize(
+    ("x", "what"),
+    [(RNG.normal(size=(30, 5)), "features"), (RNG.integers(0, 256, (30, 6, 4), np.uint8), "images of 6x4 pixels")],
+)
+def test_augmentation_of_what_cannot_be_cropped_is_refused(tmp_path, fails, x, what):
+    path = write(tmp_path, x)
+    fails("--augment crop-flip: must be none for ", what, dataset=path, augment="crop-flip")
+    load_dataset(DataSetting(path))

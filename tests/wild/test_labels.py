@@ -32,6 +32,9 @@ NAMED = {
     "too large for int64": (lambda k: np.uint64(2**63) + np.uint64(k), tuple(str(2**63 + k) for k in range(3))),
     "words": (lambda k: ["cat", "ant", "bee"][k], ("ant", "bee", "cat")),
     "numbers as words": (lambda k: ["10", "9", "-2"][k], ("-2", "9", "10")),
+    "numbers with zeros in front": (lambda k: ["01", "1", "+1"][k], ("+1", "01", "1")),
+    "numbers of 5,000 digits": (lambda k: f"{k + 1}" + "9" * 4999, tuple(f"{k + 1}" + "9" * 4999 for k in range(3))),
+    "words with spaces around them": (lambda k: [" a", "b ", "c"][k], ("a", "b", "c")),
     "numbers and words": (lambda k: ["1", "2", "other"][k], ("1", "2", "other")),
 }
 
@@ -42,7 +45,7 @@ def test_labels_that_are_not_0_to_k_are_numbered_and_it_is_said(tmp_path, kind):
     data = load_dataset(DataSetting(write(tmp_path, of_class), label_noise=0.5))
     plain = load_dataset(DataSetting(write(tmp_path, lambda k: k, "plain.npz")))
     assert (data.num_classes, data.names) == (CLASSES, names)
-    assert [data.names[k] for k in data.train.true_label] == [str(of_class(k)) for k in plain.train.label]
+    assert [data.names[k] for k in data.train.true_label] == [str(of_class(k)).strip() for k in plain.train.label]
     assert data.notes == (
         f"labels are numbered in this order: {shown(names)}",
         "30 of 60 training labels are replaced by another class (--label-noise)",
@@ -107,3 +110,17 @@ def test_the_command_says_what_it_made_of_labels_and_keeps_the_table(tmp_path, c
     assert said[0] == "data: labels are numbered in this order: 0 = ant, 1 = bee, 2 = cat"
     assert said[1] == "data: 15 of 60 training labels are replaced by another class (--label-noise)"
     assert json.loads((tmp_path / "work" / "classes.json").read_text()) == ["ant", "bee", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("of_class", "said"),
+    [
+        (lambda k: ["", "a", "b"][k], "y_train has the label ''"),
+        (lambda k: ["\ud83d", "a", "b"][k], "y_train has the label '\\ud83d'"),
+        (lambda k: np.timedelta64(k, "D"), "y_train is timedelta64[D]"),
+    ],
+    ids=["empty", "half of a pair", "times"],
+)
+def test_labels_that_are_none_are_refused(tmp_path, fails, of_class, said):
+    path = write(tmp_path, of_class)
+    fails(f"--dataset {path}: {said}", "integer", dataset=path)

@@ -166,14 +166,23 @@ def test_a_dataset_s_address_is_refused(fails):
 def test_a_tilde_is_a_home_wherever_it_is_typed(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     setting = distill.setting_from(
-        ["--workdir=~/x", "--data-dir", "~", "--student.name", "roberta", "--student.roberta.pretrained", "~/b"]
+        [
+            "mnist",
+            "--workdir=~/x",
+            "--data-dir",
+            "~",
+            "--student.name",
+            "roberta",
+            "--student.roberta.pretrained",
+            "~/b",
+        ]
     )
     assert setting.run.workdir == tmp_path / "x"
     assert setting.data.data_dir == tmp_path
     assert setting.student.roberta.pretrained == tmp_path / "b"
     for name in ("~nobody-of-this-name/x", "a\0b"):
         with pytest.raises(InputError, match=r"^--data-dir "):
-            distill.setting_from(["--data-dir", name])
+            distill.setting_from(["mnist", "--data-dir", name])
 
 
 def test_without_a_home_the_cache_is_a_temporary_folder(monkeypatch):

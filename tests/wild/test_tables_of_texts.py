@@ -148,3 +148,37 @@ def test_a_label_of_the_hub_s_hidden_test_sets(tmp_path, tokenizer, fails):
     hidden = "".join(json.dumps({"text": text, "label": -1}) + "\n" for text in ("so bad", "good"))
     own = folder_of(tmp_path, hidden.replace("-1", "0", 1).replace("-1", "1"), hidden, "jsonl")
     fails(f"--dataset {own}: test.jsonl has the label -1, which train.jsonl has not", **given(own, tokenizer))
+
+
+def test_columns_and_files_that_are_not_read_are_said(tmp_path, tokenizer):
+    folder = folder_of(tmp_path, "label,text,text_2,title\n0,so bad,x,y\n1,good,x,y\n")
+    (folder / "validation.csv").write_text(PLAIN)
+    assert load_dataset(DataSetting(**given(folder, tokenizer))).notes == (
+        "columns that are not read: text_2, title",
+        "files of own/ that are not read: validation.csv",
+    )
+
+
+def test_columns_of_parquet_that_are_not_read_are_said(tmp_path, tokenizer):
+    import pyarrow
+    import pyarrow.parquet
+
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for split in ("train", "test"):
+        table = pyarrow.table({"text": ["so bad", "good"], "label": [0, 1], "title": ["a", "b"]})
+        pyarrow.parquet.write_table(table, folder / f"{split}.parquet")
+    assert load_dataset(DataSetting(**given(folder, tokenizer))).notes == ("columns that are not read: title",)
+
+
+@pytest.mark.parametrize("row", ['{"text": "\\ud83d x", "label": 0}', '{"text": "x", "label": "\\ud83d"}'])
+def test_half_of_a_pair_of_surrogates_is_refused(tmp_path, tokenizer, fails, row):
+    folder = folder_of(tmp_path, row + '\n{"text": "b", "label": "c"}\n', suffix="jsonl")
+    (folder / "test.jsonl").write_text('{"text": "b", "label": "c"}\n')
+    fails(f"--dataset {folder}: train.jsonl", **given(folder, tokenizer))
+
+
+@pytest.mark.parametrize("name", ["label_10**40", "what[1]?", "n" * 230])
+def test_a_folder_of_any_name(tmp_path, tokenizer, name):
+    folder = folder_of(tmp_path, PLAIN).rename(tmp_path / name)
+    assert load_dataset(DataSetting(**given(folder, tokenizer))).num_classes == 2

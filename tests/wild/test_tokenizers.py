@@ -81,3 +81,44 @@ def test_a_tokenizer_that_a_classifier_cannot_use_is_refused(own, tmp_path, fail
         (folder / "tokenizer.json").write_text(json.dumps(said))
     right = "must say pad_token" if fault == "no padding" else "begins a text with no token of its own"
     fails(f"--tokenizer {folder}: ", right, **given(own, folder))
+
+
+def of_words(folder, change):
+    """A BERT's file after a change of what it says."""
+    bert(folder)
+    said = json.loads((folder / "tokenizer.json").read_text())
+    change(said)
+    (folder / "tokenizer.json").write_text(json.dumps(said))
+    return folder
+
+
+def with_a_bare_pair(said):
+    said["post_processor"]["pair"] = said["post_processor"]["pair"][1:]
+
+
+def test_a_pair_without_a_token_in_front_is_refused(own, tmp_path, fails):
+    folder = of_words(tmp_path / "changed", with_a_bare_pair)
+    fails(f"--tokenizer {folder}: begins a pair with no token of its own", **given(own, folder))
+
+
+def test_a_tokenizer_that_meets_a_word_it_cannot_write_is_refused(own, tmp_path, fails):
+    def change(said):
+        words = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "a": 4}
+        said["model"] = {"type": "WordLevel", "vocab": words, "unk_token": "none"}
+
+    folder = of_words(tmp_path / "changed", change)
+    fails(f"--tokenizer {folder}: makes no tokens of a train text", **given(own, folder))
+
+
+def test_padding_with_a_token_of_the_frame_is_refused(own, tmp_path, fails):
+    folder = bert(tmp_path / "padded")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[SEP]"}))
+    fails(f"--tokenizer {folder}: pads with [SEP], which it also puts into a text", **given(own, folder))
+
+
+def test_a_tokenizer_that_knows_no_word_is_refused(own, tmp_path, fails):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    (folder / "vocab.json").write_text("{}")
+    (folder / "merges.txt").write_text("")
+    fails(f"--tokenizer {folder}: ", **given(own, folder))
