@@ -7,10 +7,18 @@ from typing import Literal
 
 import jax
 
+from distill_jax.errors import InputError
 from distill_jax.limits import host_memory
 from distill_jax.packing import Kind
 from distill_jax.placement import largest_divisor
 
+_OPTIONS = {  # of JAX, those that would give a setting other numbers, or let it train no more
+    "jax_threefry_partitionable": True,
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_random_seed_offset": 0,
+    "jax_enable_x64": False,
+    "jax_disable_jit": False,
+}
 _MOST_CPU_DEVICES = 8  # measured with 2; more than this would share a batch of 128 into small pieces
 
 
@@ -99,6 +107,17 @@ def use_cores(batch_size: int) -> None:
     """
     if jax.config.jax_num_cpu_devices < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", largest_divisor(batch_size, min(cores(), _MOST_CPU_DEVICES)))
+
+
+def check_options() -> None:
+    """Checks JAX's own options, which a notebook may have set: with others the same setting has other numbers.
+
+    Raises:
+      InputError: one is not as a study needs it.
+    """
+    for name, right in _OPTIONS.items():
+        if (value := getattr(jax.config, name, right)) != right:
+            raise InputError(f"jax.config.{name} {value}: must be {right}, since a study's numbers are its setting's")
 
 
 def memory_limit(gib: float | None = None) -> float:

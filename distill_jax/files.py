@@ -1,9 +1,11 @@
 """Files that are there whole or as they were before, whenever the writing is stopped; small ones read by their kind."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
+import stat
 import types
 import typing
 import zlib
@@ -11,6 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from distill_jax.errors import InputError, RunError, one_line
+
+_REMOVE = "remove what is there in its place"
+_ALLOW = "make it writable, or choose another place"
+REMEDIES = {  # by the operating system's number of the error
+    errno.EISDIR: _REMOVE,
+    errno.ENOTDIR: _REMOVE,
+    errno.EEXIST: _REMOVE,
+    errno.ENOTEMPTY: _REMOVE,
+    errno.ELOOP: _REMOVE,
+    errno.EACCES: _ALLOW,
+    errno.EPERM: _ALLOW,
+    errno.EROFS: _ALLOW,
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.ENFILE: "allow more open files (ulimit -n)",
+    errno.EFBIG: "allow larger files (ulimit -f)",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 def write_text(path: Path, text: str) -> None:
@@ -55,8 +74,26 @@ def write_result(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             remove(beside(path))
-        remedy = "free the disk or choose another workdir"
-        raise RunError(f"{path} cannot be written: {error.strerror}; {remedy}") from error
+        raise RunError(f"{path} cannot be written: {error.strerror}; {remedy(error)}") from error
+
+
+def remedy(error: OSError) -> str:
+    """What a person can do about an error of the operating system."""
+    return REMEDIES.get(error.errno or 0, "free the disk or choose another workdir")
+
+
+def check_plain(folder: Path) -> None:
+    """Checks that there are files and folders alone below a folder: a pipe in a file's place is waited for for ever.
+
+    Raises:
+      InputError: there is something else.
+    """
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            with contextlib.suppress(OSError):  # gone, or a link to nothing
+                if not stat.S_ISREG(path.stat().st_mode):
+                    raise InputError(f"{path}: is a pipe or a device in the place of a file; must be removed")
 
 
 def read_json(path: Path, kind: Any, remedy: str) -> Any:
@@ -76,7 +113,7 @@ def read_json(path: Path, kind: Any, remedy: str) -> Any:
         if not _is(value, kind):
             raise ValueError("holds something else than it should")
     except (OSError, ValueError, RecursionError) as error:
-        what = one_line(error)
+        what = error.strerror if isinstance(error, OSError) else one_line(error)
         raise InputError(f"{path} is damaged ({what}); {remedy}") from error
     return value
 

@@ -72,6 +72,7 @@ class Study:
         """Loads the data, builds the networks, and checks what a process can check without the others."""
         setting, console = self.setting, self._console
         validate(setting)
+        backend.check_options()
         if (warning := compiler_faults.warning()) is not None:
             say(console, f"warning: {warning}")
         self.dataset = load_dataset(setting.data)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from distill_jax.errors import InputError
-from distill_jax.files import read_json, write_text
+from distill_jax.files import check_plain, read_json, write_text
 from distill_jax.population import Member
 from distill_jax.setting import differences, digest
 
@@ -40,6 +40,9 @@ def lock(workdir: Path) -> IO[str]:
     Raises:
       InputError: it cannot be written, or another process or study is at work in it.
     """
+    if workdir.exists() and not workdir.is_dir():
+        raise InputError(f"--workdir {workdir}: is no folder; must be one, or new")
+    check_plain(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         taken = (workdir / ".lock").open("a")
@@ -66,7 +69,8 @@ def _hold(workdir: Path, identity: dict[str, Any]) -> None:
     if not place.exists():
         write_text(place, json.dumps(identity, indent=1))
         return
-    held = read_json(place, dict[str, Any], f"choose another folder than --workdir {workdir}")
+    remedy = f"remove it and run the study's own command, or choose another folder than --workdir {workdir}"
+    held = read_json(place, dict[str, Any], remedy)
     if held != identity:
         raise InputError(
             f"--workdir {workdir} holds another setting ({differences(identity, held)[0]}); choose another folder"

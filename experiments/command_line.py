@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import io
+import itertools
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import tyro
 from rich.console import Console
 
 from distill_jax.errors import InputError, RunError, printable
-from distill_jax.files import write_text
+from distill_jax.files import REMEDIES, remedy, write_text
 from distill_jax.interruption import Interrupted
 from distill_jax.options import check_finite
 from distill_jax.paths import resolved
@@ -37,6 +38,10 @@ def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False)
       InputError: arguments that do not fit.
       SystemExit: --help was asked for and has been printed.
     """
+    for before, word in itertools.pairwise([prog, *arguments]):
+        if word == "" or (word.startswith("--") and word.endswith("=")):
+            option = word.removesuffix("=") or before
+            raise InputError(f"{option}: is given nothing; must be a value (is a variable of the shell empty?)")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -83,6 +88,9 @@ def check_writable(option: str, path: Path | None, suffix: str | None = None) ->
             raise InputError(f"{option} {path}: must end in {suffix}")
         if not path.absolute().parent.is_dir():
             raise InputError(f"{option} {path}: its folder is not there")
+        if path.exists() and path.is_dir() != (suffix is None):
+            there, right = ("folder", "file") if suffix else ("file", "folder")
+            raise InputError(f"{option} {path}: is a {there}; must be a {right}, or new")
 
 
 def write_json(path: Path | None, value: Any) -> None:
@@ -144,6 +152,9 @@ def _environment_s(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, MemoryError):
         what = "this machine's memory is full; take a smaller --population or less data (what was done is kept)"
         return what, RunError.exit_status
+    if isinstance(error, OSError) and error.filename is not None and error.errno in REMEDIES:
+        line = f"{os.fsdecode(error.filename)}: {error.strerror}; {remedy(error)}"
+        return line, InputError.exit_status if error.errno == errno.ENAMETOOLONG else RunError.exit_status
     *_, last = traceback.walk_tb(error.__traceback__)
     if "xla_bridge" in last[0].f_code.co_filename:  # where JAX looks for devices
         asked = os.environ.get("JAX_PLATFORMS", "")

@@ -14,7 +14,7 @@ from command import SMALL, kill_when_there, run, start, start_python, write_npz
 
 from distill_jax.errors import InputError
 from distill_jax.setting import NETWORKS, ModelSetting
-from experiments import distill
+from experiments import command_line, distill
 from experiments.presets import PRESETS
 
 
@@ -82,7 +82,7 @@ def test_a_work_directory_of_another_setting_is_left_alone(npz, tmp_path):
 
 def test_a_work_directory_that_is_a_file_or_in_use(npz, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"^--workdir .*file cannot be written"):
+    with pytest.raises(InputError, match=r"^--workdir .*file: is no folder; must be one, or new"):
         distill.main(["--workdir", str(tmp_path / "file")])
     process = start(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL])
     while process.poll() is None and not (tmp_path / "work" / "setting.json").exists():
@@ -245,3 +245,14 @@ def test_every_field_of_a_network_is_of_some_and_every_network_has_its_own():
     fields = {field.name for field in dataclasses.fields(ModelSetting)} - {"name"}
     assert fields == {field for of_network in NETWORKS.values() for field in of_network}
     assert set(NETWORKS) == set(typing.get_args(typing.get_type_hints(ModelSetting)["name"]))
+
+
+def test_what_is_written_at_the_end_is_checked_at_the_beginning(tmp_path):
+    (tmp_path / "a.json").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"^--json .*a\.json: is a folder; must be a file, or new"):
+        command_line.check_writable("--json", tmp_path / "a.json", ".json")
+    with pytest.raises(InputError, match=r"^--figures .*file: is a file; must be a folder, or new"):
+        command_line.check_writable("--figures", tmp_path / "file")
+    command_line.check_writable("--figures", tmp_path)
+    command_line.check_writable("--json", tmp_path / "b.json", ".json")

@@ -120,6 +120,8 @@ def _write(options: argparse.Namespace, found: dict[str, Any]) -> None:
 
 
 def _path(typed: str) -> Path:
+    if not typed:
+        raise argparse.ArgumentTypeError("is given nothing; must be a path")
     try:
         return Path(typed).expanduser()
     except RuntimeError:

@@ -5,10 +5,12 @@ import logging
 import os
 import re
 import shutil
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from command import run
 from small_study import QUIET, dataset, setting
 
 from distill_jax import study as study_module
@@ -256,3 +258,29 @@ def test_a_changed_number_in_the_cache_is_made_again_and_said(tmp_path, caplog):
     assert len(built) == 2
     assert [record.getMessage() for record in caplog.records] == [f"{path.parent} is damaged, and is made again"]
     json.loads((path.parent / "manifest.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["setting.json", ".lock", "dumps/kd/seed-0/step-2/test/id/c/0", "runs/a/done.json"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(name, tmp_path):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=f"{name}: is a pipe or a device in the place of a file"):
+        workdir.lock(tmp_path)
+
+
+def test_a_work_directory_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", "/dev/null"):
+        with pytest.raises(InputError, match=r"^--workdir .*: is no folder; must be one, or new"):
+            workdir.lock(Path(place))
+
+
+@pytest.mark.parametrize("name", ["dumps", "runs"])
+def test_a_file_in_the_place_of_a_folder_is_one_line(name, tmp_path):
+    (tmp_path / name).write_text("")
+    words = ["digits", "--seeds", "1", "--epochs", "1", "--train-examples", "64", "--test-examples", "20"]
+    words += ["--teacher.hidden", "4", "--student.hidden", "4", "--batch-size", "16", "--workdir", tmp_path]
+    said = run(words, status=1).splitlines()
+    assert said[-1].endswith("; remove what is there in its place"), said
+    assert f"{tmp_path}/{name}" in said[-1]
+    assert not any("Traceback" in line for line in said)

@@ -6,8 +6,9 @@ import subprocess
 import sys
 import threading
 
+import jax
 import pytest
-from command import ROOT, SMALL, write_npz
+from command import ROOT, SMALL, results, write_npz
 from small_study import QUIET, setting
 
 from distill_jax import paths
@@ -191,3 +192,33 @@ def test_without_a_home_the_cache_is_a_temporary_folder(monkeypatch):
 
     monkeypatch.setattr(paths.Path, "expanduser", no_home)
     assert paths.cache_folder(None).name == f"distill-jax-{os.getuid()}"
+
+
+def test_jax_s_options_of_a_shell_do_not_change_a_study(npz, work, tmp_path):
+    odd = {"JAX_THREEFRY_PARTITIONABLE": "0", "JAX_DISABLE_JIT": "1", "JAX_ENABLE_X64": "1", "JAX_NUM_CPU_DEVICES": "a"}
+    odd |= {"JAX_DEBUG_NANS": "1", "JAX_TRANSFER_GUARD": "disallow", "JAX_DEFAULT_MATMUL_PRECISION": "nonsense"}
+    status, _, said = shell("$RUN", npz, tmp_path / "odd", **odd)
+    assert status == 0, said
+    for name, value in odd.items():
+        assert f"{name}={value!r} is not taken from the environment\n" in said
+    assert results(tmp_path / "odd") == results(work)
+
+
+@pytest.mark.parametrize("option", ["jax_enable_x64", "jax_disable_jit"])
+def test_jax_s_options_of_a_notebook_are_refused(option, tmp_path):
+    before = getattr(jax.config, option)
+    try:
+        jax.config.update(option, True)
+        with pytest.raises(InputError, match=rf"^jax\.config\.{option} True: must be False"):
+            Study(setting(tmp_path), QUIET)
+    finally:
+        jax.config.update(option, before)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [["--workdir", ""], ["--workdir="], ["--cache-dir", "", "--seeds", "1"]])
+def test_an_empty_variable_of_the_shell_is_not_the_current_folder(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"^{words[0].rstrip('=')}: is given nothing; must be a value"):
+        distill.main(["digits", *words])
+    assert not list(tmp_path.iterdir())
