@@ -9,6 +9,7 @@ import stat
 import types
 import typing
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +83,15 @@ def remedy(error: OSError) -> str:
     return REMEDIES.get(error.errno or 0, "free the disk or choose another workdir")
 
 
-def check_plain(folder: Path) -> None:
-    """Checks that there are files and folders alone below a folder: a pipe in a file's place is waited for for ever.
+def check_plain(paths: Iterable[Path]) -> None:
+    """Checks that these, and what is in those that are folders, are files: a pipe in its place is waited for for ever.
 
     Raises:
-      InputError: there is something else.
+      InputError: one is something else.
     """
-    for place, _, names in os.walk(folder):
-        for name in names:
-            path = Path(place, name)
+    for top in paths:
+        inside = (Path(place, name) for place, _, names in os.walk(top) for name in names)
+        for path in inside if top.is_dir() else (top,):
             with contextlib.suppress(OSError):  # gone, or a link to nothing
                 if not stat.S_ISREG(path.stat().st_mode):
                     raise InputError(f"{path}: is a pipe or a device in the place of a file; must be removed")

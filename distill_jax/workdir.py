@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from distill_jax import files
 from distill_jax.errors import InputError
-from distill_jax.files import check_plain, read_json, write_text
+from distill_jax.files import read_json, write_text
 from distill_jax.population import Member
 from distill_jax.setting import differences, digest
 
+_READ = (".lock", "setting.json", "classes.json", "networks", "runs", "dumps")
 _REMOVE = "remove that file and run the same command"
 
 
@@ -24,6 +26,15 @@ def claim(workdir: Path, identity: dict[str, Any]) -> None:
     """
     with lock(workdir):
         _hold(workdir, identity)
+
+
+def check_plain(workdir: Path) -> None:
+    """Checks that a pipe is in no file's place, which would be waited for for ever; of what is the user's own, nothing.
+
+    Raises:
+      InputError: one is.
+    """
+    files.check_plain(workdir / name for name in _READ)
 
 
 def is_claimed(workdir: Path) -> bool:

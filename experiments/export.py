@@ -13,7 +13,7 @@ from typing import Any
 import tyro
 
 from distill_jax.errors import InputError
-from distill_jax.files import check_plain, partial, read_json
+from distill_jax.files import partial, read_json
 from experiments import command_line
 
 PROG = "python -m experiments.export"
@@ -79,7 +79,7 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
     from distill_jax.population import over_members
     from distill_jax.setting import OptimizerSetting
     from distill_jax.train_step import make_init
-    from distill_jax.workdir import network_folder, populations
+    from distill_jax.workdir import check_plain, network_folder, populations
 
     check_plain(workdir)
     try:

@@ -268,6 +268,11 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(name, tmp_path):
         workdir.lock(tmp_path)
 
 
+def test_a_pipe_of_the_user_s_own_is_none_of_ours(tmp_path):
+    os.mkfifo(tmp_path / "mine")
+    workdir.lock(tmp_path).close()
+
+
 def test_a_work_directory_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", "/dev/null"):
