@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from distill_jax.data import augment, digits, idx, npz, subset, text_files, tfds_source, tfds_text, tiny_imagenet
-from distill_jax.data.arrays import block_mean, mean_and_std
+from distill_jax.data import digits, idx, npz, subset, text_files, tfds_source, tfds_text, tiny_imagenet
+from distill_jax.data.arrays import block_mean, margin, mean_and_std
 from distill_jax.data.dataset import Dataset, Split
 from distill_jax.data.labels import shown
 from distill_jax.data.noise import corrupt_labels
@@ -60,7 +60,7 @@ def load_dataset(setting: DataSetting) -> Dataset:
         train, test = (_shrink(setting.image_size, split) for split in (train, test))
         if side > setting.image_size:
             notes.append(f"images are averaged from {side} to {setting.image_size} pixels a side (--image-size)")
-    if setting.augment != "none" and augment.outcomes("crop", train.x.shape[1:]) == 1:
+    if setting.augment != "none" and not any(map(margin, train.x.shape[1:3])):
         raise InputError(
             f"--augment {setting.augment}: must be none for images of {train.x.shape[1]}x{train.x.shape[2]} pixels, "
             "an eighth of which is less than one to crop by"

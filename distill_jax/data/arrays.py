@@ -14,6 +14,11 @@ def chunks(x: np.ndarray) -> Iterator[np.ndarray]:
         yield x[start : start + rows]
 
 
+def margin(side: int) -> int:
+    """Pixels by which images of so many a side are cropped at most (He et al. 2015, section 4.2: 4 for 32)."""
+    return side // 8
+
+
 def mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population standard deviation over all axes but the last.
 
