@@ -227,6 +227,8 @@ class Study:
                     portions = self._portions(role)
                     continue
             if processes.is_first():
+                if (lost := self._lost(population)) is not None:
+                    say(self._console, f"{_name(portion)}: {lost}")
                 before, now = population.commits()[-1:], commit()
                 population.begin(now)
                 if before not in ([], [now]):
@@ -249,6 +251,16 @@ class Study:
             processes.barrier("finished")
         if processes.is_first() and todo < everyone:
             say(self._console, f"{everyone - todo} of {everyone} {role}s were there already")
+
+    def _lost(self, population: Population) -> str | None:
+        """What is said where parts of a training are there without others, which are made again."""
+        if population.is_finished:
+            return "was finished, but dumps or checkpoints of it are gone; they are made again"
+        folder, step = self.setting.run.workdir, self.length.snapshot_steps[0]
+        dumps = [dump_path(folder, m.name, m.seed, step, "test") for m in population.members]
+        if not population.checkpoint() and any(path.exists() for path in dumps):
+            return "has dumps, but not the training they are of, which is done again"
+        return None
 
     def _remember(self, role: str, fitting: int) -> None:
         run = self.setting.run

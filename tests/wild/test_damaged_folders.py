@@ -213,6 +213,26 @@ def test_code_that_has_changed_since_a_training_began_is_said(copy, monkeypatch)
     assert any("begun by code of commit " + "a" * 40 + ", goes on with " + "b" * 40 in line for line in said)
 
 
+def test_parts_of_a_study_that_are_gone_are_made_again_and_it_is_said(made, copy, monkeypatch):
+    said = []
+    monkeypatch.setattr(study_module, "say", lambda console, line: said.append(line))
+    step = max(step for *_, step, _ in find_dumps(copy))
+    shutil.rmtree(dump_path(copy, "kd", 0, step, "test"))
+    again(copy)
+    assert [line for line in said if "was finished, but dumps or checkpoints of it are gone" in line]
+    said.clear()
+    students = next(p for p in workdir.populations(copy) if p.members[0].model != "teacher")
+    shutil.rmtree(students.folder)
+    again(copy)
+    assert [line for line in said if "has dumps, but not the training they are of, which is done again" in line]
+    for place in find_dumps(copy):
+        mine, theirs = (read_dump(dump_path(folder, *place)) for folder in (copy, made.run.workdir))
+        np.testing.assert_array_equal(mine.logits, theirs.logits)
+    said.clear()
+    again(copy)
+    assert not [line for line in said if "gone" in line or "again" in line]
+
+
 @pytest.mark.parametrize("how", ["written into", "replaced"])
 def test_a_source_of_equal_size_and_time_is_another_source(tmp_path, how):
     source, other = tmp_path / "labels", tmp_path / "other"
