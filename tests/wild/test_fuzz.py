@@ -227,9 +227,10 @@ def jsonl_s(content):
 
 
 def check_texts(found, rows):
-    (first, second), labels = found
+    (first, second), labels, more = found
     assert first == [row["text"] for row in rows]
     assert second == ([row["text_pair"] for row in rows] if "text_pair" in rows[0] else None)
+    assert more == {name for row in rows for name in row} - {"text", "text_pair", "label"}
     assert labels == [row["label"].strip() if isinstance(row["label"], str) else row["label"] for row in rows]
 
 
