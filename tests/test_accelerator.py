@@ -302,14 +302,17 @@ def test_studies_go_on_in_turn_and_are_packed_when_their_time_is_over(tmp_path, 
     assert "going on with noise, self" in said
 
 
-@pytest.mark.parametrize("arguments", [studies.STUDIES, studies.REHEARSED])
-def test_the_studies_are_settings_that_there_are(arguments):
+@pytest.mark.parametrize("rehearsal", [False, True])
+def test_the_studies_are_settings_that_there_are(rehearsal, tmp_path):
     from experiments.distill import setting_from
 
-    for command_of in arguments.values():
-        setting = setting_from([*command_of, *studies._COMMON])
+    for name in studies.REHEARSED if rehearsal else studies.STUDIES:
+        setting = setting_from(studies.words(name, tmp_path, tmp_path, rehearsal))
+        assert (setting.data.data_dir, setting.run.workdir) == (None if rehearsal else tmp_path, tmp_path)
         assert setting.run.seeds == 1
         assert setting.train.snapshots == ()
+    for arguments in (resumed.REHEARSED if rehearsal else resumed.STUDIES).values():
+        assert setting_from(["digits", *resumed._COMMON, *arguments]).run.seeds == 1
 
 
 def ends_at_first(options, command):

@@ -50,13 +50,12 @@ def go_on(
         say(f"going on with {', '.join(there)}")
     began: list[Path] = []
     try:
-        for name, arguments in (REHEARSED if rehearsal else STUDIES).items():
+        for name in REHEARSED if rehearsal else STUDIES:
             if until - time.monotonic() < _LEAST:
                 break
             folder = work / name
             began.append(folder)
-            where = () if data_dir is None else ("--data-dir", str(data_dir))
-            command = [*arguments, *_COMMON, *where, "--workdir", str(folder)]
+            command = words(name, folder, data_dir, rehearsal)
             said = {"command": " ".join(["python -m experiments.distill", *command])}
             started = time.monotonic()
             status = child.run("experiments.distill", command, until)
@@ -69,6 +68,12 @@ def go_on(
         if began:
             packed, left_out = parcel.pack(began, out)
             say(f"packed: {', '.join(packed)}" + (f"; no room for {', '.join(left_out)}" if left_out else ""))
+
+
+def words(name: str, folder: Path, data_dir: Path | None, rehearsal: bool) -> list[str]:
+    """A study's arguments of `experiments.distill`; the embedded digits of a rehearsal lie in no folder."""
+    where = () if rehearsal or data_dir is None else ("--data-dir", str(data_dir))
+    return [*(REHEARSED if rehearsal else STUDIES)[name], *_COMMON, *where, "--workdir", str(folder)]
 
 
 def state(folder: Path) -> dict[str, Any]:
