@@ -148,7 +148,8 @@ def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: 
     for dump in students:
         _check_pair(teacher, dump)
     _check_pair(teacher, selector, another_seed=True)
-    index = _classes(selector, class_from)
+    _check_class_from(class_from)
+    index = selector.logits.argmax(axis=1) if class_from == "teacher" else selector.true_label
     dumps = [selector, *students] if selector is teacher else [selector, *students, teacher]
     # All at once, which for few examples takes little longer than one
     of_dumps = phi(np.concatenate([dump.logits for dump in dumps]), np.tile(index, len(dumps))).reshape(len(dumps), -1)
@@ -171,12 +172,13 @@ def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher")
       InputError: the dumps are not of the same examples or classes, hold fewer than ten examples, or hold
         logits that are not finite.
     """
+    _check_class_from(class_from)
     _check_pair(teacher, student)
     if not all(np.isfinite(dump.logits).all() for dump in (teacher, student)):
         pair = f"{_named(teacher)} and {_named(student)}"
         raise InputError(f"{pair} hold logits that are not finite; the training behind them has diverged")
     predicted, guess = teacher.logits.argmax(axis=1), student.logits.argmax(axis=1)
-    index = _classes(teacher, class_from)
+    index = predicted if class_from == "teacher" else teacher.true_label
     x, y = phi(teacher.logits, index), phi(student.logits, index)
     columns = vars(fidelity.per_example(teacher, student)) | {
         "row": np.arange(len(x)),
@@ -194,11 +196,9 @@ def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher")
     return PerExample(**{name: column[order] for name, column in columns.items()})
 
 
-def _classes(chooser: Dump, class_from: ClassFrom) -> np.ndarray:
-    """The class of each example that X and Y are about."""
+def _check_class_from(class_from: ClassFrom) -> None:
     if class_from not in (known := typing.get_args(ClassFrom)):
         raise InputError(f"class_from {class_from!r}: must be {' or '.join(map(repr, known))}")
-    return chooser.logits.argmax(axis=1) if class_from == "teacher" else chooser.true_label
 
 
 def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[str, float]:

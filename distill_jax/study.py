@@ -105,6 +105,7 @@ class Study:
     def _claim(self) -> None:
         """Makes the work directory this study's, or sees that it and the dumps in it are."""
         folder = self.setting.run.workdir
+        workdir.check_plain(folder)
         if workdir.is_claimed(folder):  # which says what is another there
             workdir.claim(folder, self.identity)
         for member in [*self._members("teacher"), *self._members("student")]:

@@ -69,7 +69,7 @@ def _load(dataset: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
             sizes = {member.filename: member.file_size for member in file.zip.infolist()}  # unpacked
             check_fits(f"--dataset {dataset}: its arrays", sum(sizes.get(f"{name}.npy", 0) for name in names))
             arrays = {name: file[name] for name in names}
-            more = sorted(set(members) - set(names))
+            more = set(members) - set(names)
     except InputError:
         raise
     except Exception as error:  # of many types, as the damage has it: a header is read as Python's words

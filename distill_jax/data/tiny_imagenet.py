@@ -37,7 +37,7 @@ def read(setting: DataSetting) -> Raw:
         classes = _classes(folder)
         train = _train_items(folder, classes)
         test, left_out = _test_items(folder, classes)
-        others = {path.name for path in (folder / "train").iterdir() if path.is_dir()} - {*classes}
+        others = {*_folders(folder / "train")} - {*classes}
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--data-dir {folder}: {one_line(error)}; must be {_CONTENT}") from error
     for name, items in (("train", train), ("val", test)):
@@ -70,8 +70,7 @@ def _classes(folder: Path) -> list[str]:
     if listed.is_file():
         classes = list(dict.fromkeys(listed.read_text("utf-8-sig").split()))
     elif (folder / "train").is_dir():
-        found = (path for path in (folder / "train").iterdir() if path.is_dir())
-        classes = sorted(path.name for path in found if not path.name.startswith("."))
+        classes = _folders(folder / "train")
     else:
         classes = []
     if len(classes) < 2:
@@ -82,6 +81,10 @@ def _classes(folder: Path) -> list[str]:
         if not (folder / "train" / wnid).is_dir():
             raise InputError(f"--data-dir {folder}: has no train/{wnid}; unpack it again: must be {_CONTENT}")
     return classes
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _images(folder: Path) -> list[tuple[int, Path]]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distill_jax.files import write_bytes
-from distill_jax.plots.style import encode, grid
+from distill_jax.plots.style import grid
+from experiments.comparison import save
 
 # Okabe and Ito's colours, and hatches that say the same in grey.
 _LOOKS = [
@@ -46,6 +46,4 @@ def draw(rows: Sequence[dict[str, Any]], folder: Path) -> None:
         axis.set_title(chip, loc="left", fontweight="bold")
     handles = [axes[0, 0].barh(0, 0, color=c, hatch=h, edgecolor="white", label=n) for n, c, h in (*_LOOKS, _REST)]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
-    folder.mkdir(exist_ok=True)
-    for suffix, data in encode(figure, "compiled").items():
-        write_bytes(folder / f"compiled.{suffix}", data)
+    save({"compiled": figure}, folder)

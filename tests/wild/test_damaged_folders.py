@@ -281,16 +281,21 @@ def test_a_changed_number_in_the_cache_is_made_again_and_said(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("name", ["setting.json", ".lock", "dumps/kd/seed-0/step-2/test/id/c/0", "runs/a/done.json"])
-def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(name, tmp_path):
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module, "load_dataset", lambda _: dataset())
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(tmp_path / name)
     with pytest.raises(InputError, match=f"{name}: is a pipe or a device in the place of a file"):
-        workdir.lock(tmp_path)
+        Study(setting(tmp_path), QUIET)
 
 
-def test_a_pipe_of_the_user_s_own_is_none_of_ours(tmp_path):
+def test_a_pipe_of_the_user_s_own_is_none_of_ours(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module, "load_dataset", lambda _: dataset())
     os.mkfifo(tmp_path / "mine")
-    workdir.lock(tmp_path).close()
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "link").symlink_to("nothing")
+    (tmp_path / "runs" / "loop").symlink_to(tmp_path / "runs")
+    Study(setting(tmp_path), QUIET)
 
 
 def test_a_work_directory_that_is_a_file(tmp_path):
