@@ -6,7 +6,7 @@ They ask no device anything, so that they can be compiled for devices that are n
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +19,12 @@ from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError
 from distill_jax.length import Length
 from distill_jax.models import build_for, first_positions, kind
-from distill_jax.models.evaluation import evaluation
+from distill_jax.models.evaluation import evaluation, rounded_kernels
 from distill_jax.optimizer import make_rule
 from distill_jax.placement import BATCH, MEMBER, SEED, STUDENT, Axes, apart, make_mesh, over_devices, row_length
 from distill_jax.population import over_members, over_mesh
 from distill_jax.predict import Predictor
-from distill_jax.setting import Setting
+from distill_jax.setting import Setting, of_teachers
 from distill_jax.train_step import TrainState, make_dispatch, make_epoch_order, make_fixed, make_init
 
 _FIXED_SHARE = 0.25  # of a device's memory, for what models' untrained parts make of the training set
@@ -78,11 +78,13 @@ class Programs:
         self.dtype = jnp.dtype(precision)
         own = setting.teacher if role == "teacher" else setting.student
         self.model = build_for(dataset, own, precision, f"--{role}", setting.train.norm_examples)
-        # Of lower precision than float32 is what is trained, while it is trained; what is measured and taught is not.
+        # Of lower precision than float32 is what is trained, while it is trained; what is measured never is, and what
+        # is taught where it is asked for.
         of_students = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
         platform = jax.default_backend() if target is None else target.platform
         self._teacher, self._platform = of_students, platform
-        self.teach = None if of_students is None else evaluation(of_students, platform)
+        asked = setting.objective.teacher_precision
+        self.teach = None if of_students is None else evaluation(of_students, platform, asked)
         self.mesh = mesh_of(own.name, shape, target)
         standard = _defaults(own.name, target)
         positions = setting.train.batch_size * first_positions(own, dataset.input_shape)
@@ -216,12 +218,15 @@ class Programs:
         axes = (0, 0, None, 0 if kept else None, 0, 0, None, 0, 0, 0, 0, 0)
         of_seeds = over_members(dispatch, axes, seeds, None if whole else SEED, self.seeds_in_turn and alone)
 
+        rounded = taught and self.setting.objective.teacher_precision == "bfloat16"
+
         def population(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
             by_seed = [
                 jax.tree.map(lambda a: a.reshape(seeds, students, *a.shape[1:]), tree)
                 for tree in (state, fixed, weight, rate, temperature)
             ]
-            outcome = of_seeds(by_seed[0], taught, x, by_seed[1], label, order, first_step, *by_seed[2:], role, seed)
+            given = rounded_kernels(taught) if rounded else taught
+            outcome = of_seeds(by_seed[0], given, x, by_seed[1], label, order, first_step, *by_seed[2:], role, seed)
             moved, metrics = jax.tree.map(lambda a: a.reshape(seeds * students, *a.shape[2:]), outcome)
             return moved.replace(collections={**state.collections, **moved.collections}), metrics
 
@@ -249,18 +254,6 @@ def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:
     if dataset.vocabulary is None or most == 1:
         return {}
     return {s: Buckets.of(getattr(dataset, s).x, dataset.vocabulary.pad, most) for s in ("train", "test")}
-
-
-def of_teachers(setting: Setting) -> Literal["variables", "logits", "outcomes"]:
-    """What students are given of their teachers.
-
-    Their variables; their logits on the training set [N, K]; or the `outcomes.table` of them, [N outcomes, K].
-    """
-    asked = setting.run.teacher_logits
-    if asked == "all-outcomes":
-        return "outcomes"
-    cached = setting.data.augment == "none" if asked == "auto" else asked == "cached"
-    return "logits" if cached else "variables"
 
 
 def mesh_of(network: str, shape: tuple[int, int], target: Target | None = None) -> Mesh:

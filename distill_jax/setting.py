@@ -141,6 +141,9 @@ class ObjectiveSetting:
     distillation_scale: Literal["T^2", "1"] = "T^2"
     """Factor of the distillation term: T^2 keeps its gradients as large as the one-hot term's (Hinton et al.
     2015, section 2); 1 is the paper's equation (2) to the letter."""
+    teacher_precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision in which a teacher is evaluated in its students' training, where its logits are not kept: float32, as
+    its dumps say, or bfloat16, as --precision has it in its own training, at a third of the cost and less."""
     distillation_weight: float = 1.0
     """Weight w of the distillation term, in [0, 1], where distillation is on."""
     switch_step: int | None = None
@@ -269,6 +272,18 @@ class Setting:
     run: Annotated[RunSetting, _Flat] = dataclasses.field(default_factory=RunSetting)
 
 
+def of_teachers(setting: Setting) -> Literal["variables", "logits", "outcomes"]:
+    """What students are given of their teachers.
+
+    Their variables; their logits on the training set [N, K]; or those of all outcomes of augmentation, [N outcomes, K].
+    """
+    asked = setting.run.teacher_logits
+    if asked == "all-outcomes":
+        return "outcomes"
+    cached = setting.data.augment == "none" if asked == "auto" else asked == "cached"
+    return "logits" if cached else "variables"
+
+
 def identity(setting: Setting) -> dict[str, Any]:
     """What names a study: every field that changes what one of its models is, as JSON values.
 
@@ -293,6 +308,8 @@ def identity(setting: Setting) -> dict[str, Any]:
         del data["test_examples"]  # so that studies older than this field keep their names
     if setting.train.norm_examples is None:
         del fields["train"]["norm_examples"]  # likewise
+    if setting.objective.teacher_precision == "float32":
+        del fields["objective"]["teacher_precision"]  # likewise
     return json.loads(json.dumps(fields))
 
 
@@ -394,6 +411,18 @@ def validate(setting: Setting) -> None:
         "--teacher-logits",
         run.teacher_logits,
         "cached or auto, since with --augment none there is one outcome",
+    )
+    require(
+        objective.teacher_precision == "float32" or of_teachers(setting) == "variables",
+        "--teacher-precision",
+        objective.teacher_precision,
+        "float32, since the teacher's logits are kept and not computed in the step",
+    )
+    require(
+        objective.teacher_precision in ("float32", train.precision),
+        "--teacher-precision",
+        objective.teacher_precision,
+        f"float32, since --precision is {train.precision}",
     )
     require(run.keep_checkpoints >= 1, "--keep-checkpoints", run.keep_checkpoints, "1 or more")
     require(

@@ -32,9 +32,9 @@ from distill_jax.options import leaves
 from distill_jax.paths import resolved
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape, split
-from distill_jax.programs import check_batch, mesh_of, of_teachers
+from distill_jax.programs import check_batch, mesh_of
 from distill_jax.progress import say
-from distill_jax.setting import Setting, identity, run_digest, validate, validate_on_data
+from distill_jax.setting import Setting, identity, of_teachers, run_digest, validate, validate_on_data
 from distill_jax.train import train
 from distill_jax.trainer import Timing, Trainer
 from distill_jax.workdir import Population
@@ -292,7 +292,7 @@ class Study:
         return 2 * 4 * members * rows * self.dataset.num_classes / jax.process_count()
 
     def _teachers(self, seeds: Sequence[int]) -> Callable[[int], Any]:
-        """What the students of a seed are given of their teacher, see `programs.of_teachers`, by seed."""
+        """What the students of a seed are given of their teacher, see `setting.of_teachers`, by seed."""
         given = of_teachers(self.setting)
         if given == "logits":
             return self._teachers_logits(seeds).__getitem__

@@ -18,8 +18,8 @@ from distill_jax.models import pretrained
 from distill_jax.optimizer import learning_rates
 from distill_jax.placement import MEMBER, SEED, place
 from distill_jax.population import Member
-from distill_jax.programs import Programs, Target, of_teachers, program_memory
-from distill_jax.setting import Setting
+from distill_jax.programs import Programs, Target, program_memory
+from distill_jax.setting import Setting, of_teachers
 from distill_jax.train_step import TrainState
 
 
@@ -81,7 +81,7 @@ class Trainer(Programs):
 
         Args:
           members: seed by seed, of this trainer's shape.
-          teachers: host arrays with a leading axis of seeds, what `programs.of_teachers` says of the setting: the
+          teachers: host arrays with a leading axis of seeds, what `setting.of_teachers` says of the setting: the
             teachers' variables, their logits on the training set, float32 [S, N, K], or those of all outcomes, float16
             [S, N outcomes, K]; None for teachers.
           timing: what compilation is added to.

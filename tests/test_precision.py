@@ -11,13 +11,16 @@ from small_study import QUIET, advance, dataset, setting
 from distill_jax import programs
 from distill_jax.data.augment import normalise
 from distill_jax.dumps import dump_path, read_dump
+from distill_jax.errors import InputError
 from distill_jax.models import build_for
 from distill_jax.models.evaluation import in_float32
 from distill_jax.placement import on_host
 from distill_jax.population import Member
+from distill_jax.setting import identity, run_digest, validate
 from distill_jax.study import Study
 from distill_jax.train_step import make_dispatch
 from distill_jax.trainer import Trainer
+from experiments.presets import changed
 
 
 def forward(study, variables, split, precision):
@@ -57,6 +60,23 @@ def test_a_teacher_in_the_step_says_what_its_dump_says(tmp_path, monkeypatch, ne
     x = normalise(jnp.asarray(dataset().train.x), dataset().mean, dataset().std, jnp.bfloat16)
     rounded = teachers.model.apply(jax.tree.map(lambda a: a[0], state.variables), x, train=False)
     assert abs(np.max(said) - np.max(rounded)) > 1e-4 * np.max(said)
+    lower = changed(whole, objective={"teacher_precision": "bfloat16"}, run={"steps_per_dispatch": 4})
+    _, losses = advance(Trainer(lower, dataset(), "student"), [Member("kd", 0)], taught, steps=4)
+    assert 1e-4 < abs(losses[0, 0] / np.max(said) - 1) < 0.02  # rounded, in a loop too, and otherwise the same
+
+
+def test_a_teachers_lower_precision_is_its_students_alone_and_refused_where_it_has_no_effect(tmp_path):
+    def of(**objective):
+        return setting(tmp_path, "resnet", train={"precision": "bfloat16"}, objective=objective)
+
+    plain, lower = of(), of(teacher_precision="bfloat16")
+    validate(lower)
+    assert "teacher_precision" not in identity(plain)["objective"]
+    assert run_digest(plain, "teacher", 0, "x") == run_digest(lower, "teacher", 0, "x")
+    assert run_digest(plain, "kd", 0, "x") != run_digest(lower, "kd", 0, "x")
+    for change in ({"train": {"precision": "float32"}}, {"run": {"teacher_logits": "all-outcomes"}}):
+        with pytest.raises(InputError, match="--teacher-precision bfloat16: must be float32, since"):
+            validate(changed(lower, **change))
 
 
 @pytest.mark.parametrize("network", ["mlp", "resnet"])

@@ -13,8 +13,8 @@ from distill_jax.data import augment
 from distill_jax.models.evaluation import evaluation
 from distill_jax.placement import on_host
 from distill_jax.population import Member, seeds, shape
-from distill_jax.programs import mesh_of, of_teachers
-from distill_jax.setting import ModelSetting
+from distill_jax.programs import mesh_of
+from distill_jax.setting import ModelSetting, of_teachers
 from distill_jax.train_step import make_epoch_order
 from distill_jax.trainer import Timing, Trainer
 

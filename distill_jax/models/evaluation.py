@@ -1,5 +1,6 @@
-"""Networks as they teach and are measured: all of it in float32, whatever they are trained in."""
+"""Networks as they teach and are measured: all of it in float32, unless a teacher's precision is asked for."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,15 +19,18 @@ def in_float32(model: nn.Module) -> nn.Module:
     return model.clone(dtype=jnp.float32)
 
 
-def evaluation(model: nn.Module, platform: str) -> Callable[[Any, jax.Array], jax.Array]:
+def evaluation(model: nn.Module, platform: str, precision: str = "float32") -> Callable[[Any, jax.Array], jax.Array]:
     """The function (variables, x) -> float32 logits [B, K] of a network as teachers and dumps have it.
 
     Args:
       model: the network, of any precision.
+      precision: 'float32', or 'bfloat16', which the model must be of: then it is evaluated as it is.
       platform: for which it is compiled. A TPU makes a product of float32 factors of six passes of its bfloat16
         units; of these three are taken here, half the cost, which move logits by 0.003% of their spread
         (BUILD_NOTES.md, "precision").
     """
+    if precision == "bfloat16":
+        return functools.partial(model.apply, train=False)
     exact = in_float32(model)
 
     def evaluate(variables: Any, x: jax.Array) -> jax.Array:
@@ -34,3 +38,18 @@ def evaluation(model: nn.Module, platform: str) -> Callable[[Any, jax.Array], ja
             return exact.apply(variables, x, train=False)
 
     return evaluate
+
+
+def rounded_kernels(variables: Any) -> Any:
+    """The variables of a bfloat16 network, of one or with leading axes, whose kernels are rounded beforehand.
+
+    The network rounds them itself wherever it is evaluated: what it says is the same to the bit, and a loop of many
+    evaluations has 57 operations less in each, of a ResNet-56.
+    """
+
+    def rounded(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+        names = [getattr(part, "key", None) for part in path]
+        of_a_layer = len(names) > 2 and names[-1] == "kernel" and "head" not in names  # logits' are used in float32
+        return leaf.astype(jnp.bfloat16) if of_a_layer else leaf
+
+    return jax.tree_util.tree_map_with_path(rounded, variables)

@@ -13,7 +13,7 @@ from experiments.presets import changed
 from experiments.throughput.grid import NETWORKS, Row, rows
 from experiments.throughput.ours import setting_of
 
-ALL = "kd-all-outcomes"
+ALL, LOW = "kd-all-outcomes", "kd-bfloat16-teacher"
 # Of so many chips with so many images each, batch normalisation over all of these, or over those of each chip.
 SCALED, CHIPS, OF_EACH = "cifar-resnet20", 16, (64, 128, 1024)
 BY_CHIP = "one-hot-norms-of-"
@@ -22,8 +22,11 @@ BY_CHIP = "one-hot-norms-of-"
 def programs() -> dict[str, Callable[[], Program]]:
     """By name: the throughput grid's rows, but for dumps, which are no programs, and those of the paper's studies."""
     grid = [row for row in rows("accelerator") if row.kind != "dump"]
-    # Beside them distilled rows whose teacher's logits are there for all outcomes of augmentation.
-    also = [dataclasses.replace(row, kind=ALL) for row in grid if row.kind == "kd" and NETWORKS[row.network].augments]
+    # Beside them distilled rows whose teacher's logits are there for all outcomes of augmentation, and whose teacher is
+    # evaluated in bfloat16.
+    taught = [row for row in grid if row.kind == "kd" and NETWORKS[row.network].augments]
+    also = [dataclasses.replace(row, kind=ALL) for row in taught]
+    also += [dataclasses.replace(row, kind=LOW) for row in taught if row.dtype == "bfloat16"]
     shared = [Row(SCALED, kind, "bfloat16", CHIPS * n, 1) for n in OF_EACH for kind in ("one-hot", f"{BY_CHIP}{n}")]
     found = {row.name: functools.partial(of_row, row) for row in (*grid, *also, *shared)}
     return dict(sorted(found.items())) | studies.programs()
@@ -32,12 +35,14 @@ def programs() -> dict[str, Callable[[], Program]]:
 def of_row(row: Row) -> Program:
     """The program of a row of the grid."""
     of_norm = row.kind.removeprefix(BY_CHIP) if row.kind.startswith(BY_CHIP) else None
-    plain = "kd" if row.kind == ALL else "one-hot" if of_norm else row.kind
+    plain = "kd" if row.kind in (ALL, LOW) else "one-hot" if of_norm else row.kind
     kind = {"evaluate": "evaluate", "one-hot": "train without teacher"}.get(plain, "train")
     role = "teacher" if plain == "evaluate" else "student"
     setting = setting_of(dataclasses.replace(row, kind=plain))
     if row.kind == ALL:
         setting = changed(setting, run={"teacher_logits": "all-outcomes"})
+    if row.kind == LOW:
+        setting = changed(setting, objective={"teacher_precision": "bfloat16"})
     if of_norm:
         setting = changed(setting, train={"norm_examples": int(of_norm)})
     return Program(row.name, setting, shapes_alone(row.network), role, (row.population, 1), kind)

@@ -20,7 +20,7 @@ from distill_jax.models import (
     first_positions,
 )
 from distill_jax.models.channel import Channel, apart, at_once
-from distill_jax.models.evaluation import evaluation
+from distill_jax.models.evaluation import evaluation, rounded_kernels
 from distill_jax.models.layers import conv
 from distill_jax.models.mobilenet import divisible_by_8
 from distill_jax.models.resnet import ResidualUnit
@@ -264,6 +264,18 @@ def test_what_teaches_and_is_dumped_takes_three_passes_on_tpus_alone(name, aroun
     work = flops_by_precision(trained)
     assert set(work) == {"float32"}
     assert found == {"cpu": work, "cuda": work, "tpu": {"three passes": work["float32"]}}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_kernels_rounded_before_a_bfloat16_teacher_teaches_change_nothing(name, random_variables):
+    model, shape = SMALL[name]
+    variables, x = random_variables(model, shape), inputs(shape)
+    before = rounded_kernels(variables)
+    said = jax.jit(evaluation(model.clone(dtype=jnp.bfloat16), "cpu", "bfloat16"))
+    np.testing.assert_array_equal(said(variables, x), said(before, x))
+    float32 = jax.jit(evaluation(model.clone(dtype=jnp.bfloat16), "cpu"))
+    single = name in ("linear", "channel")
+    assert np.array_equal(float32(variables, x), said(variables, x)) == single
 
 
 @pytest.mark.parametrize("name", SMALL)
