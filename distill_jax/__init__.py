@@ -7,7 +7,7 @@ Train a study from Python; everything it computes is then in the dumps of its wo
     from rich.console import Console
 
     from distill_jax.setting import RunSetting, Setting
-    from distill_jax.study import Study
+    from distill_jax.study.study import Study
 
     Study(Setting(run=RunSetting(workdir=Path("work/mine"), seeds=2)), Console()).train()
 
@@ -30,11 +30,17 @@ import compiler_faults
 
 compiler_faults.avoid()
 
+# Imported when first used: data can be loaded without JAX, and dumps without Flax.
+_PLACES = {
+    "deviations": "measures.deviations",
+    "dumps": "dumps",
+    "plots": "report.plots",
+    "statistics": "measures.statistics",
+}
 __all__ = ["deviations", "dumps", "plots", "statistics"]
 
 
 def __getattr__(name: str) -> ModuleType:
-    """The modules above, imported when first used: data can be loaded without JAX, and dumps without Flax."""
     if name in __all__:
-        return importlib.import_module(f"{__name__}.{name}")
+        return importlib.import_module(f"{__name__}.{_PLACES[name]}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

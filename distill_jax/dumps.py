@@ -26,9 +26,9 @@ import jax
 import numpy as np
 import tensorstore as ts
 
-from distill_jax import processes
 from distill_jax.errors import InputError, one_line
 from distill_jax.files import beside, read_json, remove, sync
+from distill_jax.machine import processes
 
 SHARD_EXAMPLES = 4096  # rows of logits in one file
 CHUNK_EXAMPLES = 1024  # rows of them read at once

@@ -10,12 +10,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from distill_jax import deviations
 from distill_jax.dumps import Dump
 from distill_jax.files import write_bytes
-from distill_jax.findings import verdict
-from distill_jax.plots.style import encode
-from distill_jax.statistics import holm, number, over_seeds, quote
+from distill_jax.measures import deviations
+from distill_jax.measures.findings import verdict
+from distill_jax.measures.statistics import holm, number, over_seeds, quote
+from distill_jax.report.plots.style import encode
 
 MODELS = ("teacher", "control", "student")  # the order of axis V
 TEACHER, CONTROL, STUDENT = range(3)

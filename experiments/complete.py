@@ -4,11 +4,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from distill_jax import processes, sweep, sweep_summary
-from distill_jax.environment import environment
-from distill_jax.report import summarise, write_report
+from distill_jax.machine import processes
+from distill_jax.machine.environment import environment
+from distill_jax.measures import sweep_summary
+from distill_jax.report.study_report import summarise, write_report
 from distill_jax.setting import STUDENTS, Setting
-from distill_jax.study import Study
+from distill_jax.study import sweep
+from distill_jax.study.study import Study
 
 
 def complete(setting: Setting, command: str, console: Console) -> Path | None:

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from distill_jax import data, processes
+from distill_jax import data
 from distill_jax.errors import InputError
+from distill_jax.machine import processes
 from distill_jax.setting import NETWORKS, ModelSetting, Setting
 from experiments import command_line
 from experiments.presets import PRESETS, preset_for
@@ -106,8 +107,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def _run(setting: Setting, arguments: Sequence[str]) -> None:
     """Runs the study, once this process has joined the others."""
-    from distill_jax import backend, program_cache
-    from distill_jax.progress import require_tensorboard
+    from distill_jax.machine import backend, program_cache
+    from distill_jax.training.progress import require_tensorboard
     from experiments.complete import complete
 
     run = setting.run

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     command_line.check_writable("--to", setting.to)
 
     from distill_jax.models import huggingface
-    from distill_jax.workdir import classes_file, tokenizer_folder
+    from distill_jax.study.workdir import classes_file, tokenizer_folder
 
     network, params = trained(setting.workdir, setting.model, setting.seed)
     tokenizer, names = tokenizer_folder(setting.workdir), classes_file(setting.workdir)
@@ -73,13 +73,13 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
     import jax
     import numpy as np
 
-    from distill_jax.checkpoint import Checkpoints
+    from distill_jax.machine.checkpoint import Checkpoints
     from distill_jax.models import huggingface
-    from distill_jax.optimizer import make_rule
-    from distill_jax.population import over_members
     from distill_jax.setting import OptimizerSetting
-    from distill_jax.train_step import make_init
-    from distill_jax.workdir import check_plain, network_folder, populations
+    from distill_jax.study.workdir import check_plain, network_folder, populations
+    from distill_jax.training.optimizer import make_rule
+    from distill_jax.training.population import over_members
+    from distill_jax.training.step import make_init
 
     check_plain(workdir)
     try:

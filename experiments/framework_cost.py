@@ -25,16 +25,16 @@ from rich.table import Table
 
 from distill_jax.data import load_dataset
 from distill_jax.data.augment import normalise
-from distill_jax.environment import environment
 from distill_jax.errors import InputError
-from distill_jax.objective import cross_entropy
+from distill_jax.machine.environment import environment
+from distill_jax.machine.placement import on_host
 from distill_jax.paths import local
-from distill_jax.placement import on_host
-from distill_jax.population import Member
 from distill_jax.setting import Setting
-from distill_jax.train import train
-from distill_jax.train_step import TrainState
-from distill_jax.trainer import Timing, Trainer
+from distill_jax.training.loop import train
+from distill_jax.training.objective import cross_entropy
+from distill_jax.training.population import Member
+from distill_jax.training.step import TrainState
+from distill_jax.training.trainer import Timing, Trainer
 from experiments import command_line
 from experiments.distill import setting_from
 

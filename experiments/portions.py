@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from distill_jax.placement import SEED, make_mesh, over_devices
-from distill_jax.population import over_members
+from distill_jax.machine.placement import SEED, make_mesh, over_devices
+from distill_jax.training.population import over_members
 
 
 class Portions:

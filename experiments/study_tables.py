@@ -13,13 +13,13 @@ from typing import Any
 
 import tyro
 
-from distill_jax.comparisons import CONTROL
 from distill_jax.errors import InputError
 from distill_jax.files import read_json
-from distill_jax.findings import corrected, findings, multiplicity, quoted
-from distill_jax.plots.style import LABELS, SPLITS
+from distill_jax.measures.comparisons import CONTROL
+from distill_jax.measures.findings import corrected, findings, multiplicity, quoted
+from distill_jax.measures.statistics import quote
+from distill_jax.report.plots.style import LABELS, SPLITS
 from distill_jax.setting import MODELS
-from distill_jax.statistics import quote
 from experiments import command_line
 
 PROG = "python -m experiments.study_tables"

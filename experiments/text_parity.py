@@ -180,7 +180,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"{PROG} needs PyTorch to compare with: pip install -e '.[bench]'") from error
     from importlib.metadata import version
 
-    from distill_jax.environment import environment
+    from distill_jax.machine.environment import environment
 
     rows = {name: compare(config, setting.texts, setting.seed) for name, config in CASES.items()}
     table = Table("network", "layers x units", "lengths", "largest logit", "difference", box=None)

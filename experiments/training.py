@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from distill_jax.objective import cross_entropy
-from distill_jax.train_step import TrainState, make_dispatch, make_epoch_order, make_init
+from distill_jax.training.objective import cross_entropy
+from distill_jax.training.step import TrainState, make_dispatch, make_epoch_order, make_init
 
 # A seed's streams of random numbers, each folded into its key. Three are roles: the models of a seed that share one
 # share initial weights and order of batches.
 TEACHER, STUDENT = 0, 1
 FEATURES = 2  # random features that all models of a seed share
-SELECTOR = 3  # a second teacher, which chooses class and hard points: see `distill_jax.deviations`
+SELECTOR = 3  # a second teacher, which chooses class and hard points: see `distill_jax.measures.deviations`
 DATA = 4  # points and labels; by `jax.random.split` of the seed's own key they would share the roles' streams
 
 

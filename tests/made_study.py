@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from distill_jax import dumps
-from distill_jax.population import Member
 from distill_jax.setting import MODELS
+from distill_jax.training.population import Member
 
 CLASSES = 4
 SIZE = {"train": 200, "test": 80}

@@ -6,7 +6,6 @@ import numpy as np
 from rich.console import Console
 
 from distill_jax.data.dataset import Dataset, Split
-from distill_jax.population import Member
 from distill_jax.setting import (
     DataSetting,
     ModelSetting,
@@ -15,7 +14,8 @@ from distill_jax.setting import (
     Setting,
     TrainSetting,
 )
-from distill_jax.trainer import Timing, Trainer
+from distill_jax.training.population import Member
+from distill_jax.training.trainer import Timing, Trainer
 
 QUIET = Console(quiet=True)
 

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from distill_jax import environment, models
+from distill_jax import models
 from distill_jax.dumps import dump_path, write_dumps
 from distill_jax.errors import InputError, RunError
+from distill_jax.machine import environment
 from experiments.accelerator import __main__ as main
 from experiments.accelerator import checks, child, losses, networks, parcel, parts, profile, resumed, speed, studies
 from experiments.accelerator.found import BEGUN, Found

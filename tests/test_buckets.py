@@ -9,12 +9,12 @@ import pytest
 from small_study import advance
 from test_text_study import VOCABULARY, dataset, setting
 
-from distill_jax.buckets import Buckets
-from distill_jax.population import Member
-from distill_jax.programs import Programs
 from distill_jax.setting import identity
-from distill_jax.train_step import make_epoch_order
-from distill_jax.trainer import Trainer
+from distill_jax.training.buckets import Buckets
+from distill_jax.training.population import Member
+from distill_jax.training.programs import Programs
+from distill_jax.training.step import make_epoch_order
+from distill_jax.training.trainer import Trainer
 
 PAD, BATCH = 1, 8
 

@@ -1,7 +1,7 @@
 """The canary: each kind of program as XLA compiles it, against the same one operation by operation.
 
 Known wrong results begin at 32,769 rows of float32 and 16,385 of float64 (see `compiler_faults`), so that programs here
-have more rows wherever they can. `distill_jax.statistics` and `distill_jax.deviations` are NumPy and have no program.
+have more rows wherever they can. The library's `measures` are NumPy and have no program.
 """
 
 import json
@@ -20,16 +20,16 @@ from jax.sharding import AxisType, Mesh
 
 import compiler_faults
 from distill_jax.data.dataset import Dataset, Vocabulary
-from distill_jax.environment import environment
+from distill_jax.machine.environment import environment
+from distill_jax.machine.placement import BATCH, SEED, STUDENT, make_mesh, place
 from distill_jax.models import build_model, mobilenet
 from distill_jax.models.evaluation import evaluation
 from distill_jax.models.resnet import ResNet
 from distill_jax.models.roberta import Roberta, RobertaConfig
-from distill_jax.optimizer import make_rule
-from distill_jax.placement import BATCH, SEED, STUDENT, make_mesh, place
-from distill_jax.predict import Predictor
 from distill_jax.setting import ModelSetting, OptimizerSetting
-from distill_jax.train_step import TrainState, make_dispatch, make_fixed, make_init
+from distill_jax.training.optimizer import make_rule
+from distill_jax.training.predict import Predictor
+from distill_jax.training.step import TrainState, make_dispatch, make_fixed, make_init
 from experiments.channel.population import draw
 from experiments.channel.population import learn as learn_channels
 from experiments.channel.setting import Setting as ChannelSetting

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from distill_jax.detection import auc, roc
+from distill_jax.measures.detection import auc, roc
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ import time
 import numpy as np
 import pytest
 
-from distill_jax import deviations, plots, slopes
 from distill_jax.dumps import Dump
 from distill_jax.errors import InputError
+from distill_jax.measures import deviations, slopes
+from distill_jax.report import plots
 
 
 def dump(logits, label=None, true_label=None, id=None):

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import spearmanr
 from test_deviations import dump, world
 
-from distill_jax import comparisons, deviations, fidelity
+from distill_jax.measures import comparisons, deviations, fidelity
 
 _PARTS = ("right", "wrong")
 

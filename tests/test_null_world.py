@@ -9,7 +9,7 @@ import pytest
 from command import ROOT, refused
 from scipy import stats
 
-from distill_jax import comparisons, deviations
+from distill_jax.measures import comparisons, deviations
 from experiments.null_world import __main__ as command
 from experiments.null_world import picture, rates, worlds
 

@@ -5,8 +5,8 @@ import optax
 import pytest
 from jax.test_util import check_grads
 
-from distill_jax.objective import cross_entropy, switch_step, weights
 from distill_jax.setting import MODELS, ObjectiveSetting
+from distill_jax.training.objective import cross_entropy, switch_step, weights
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from distill_jax.length import Length
-from distill_jax.optimizer import learning_rate_schedule, learning_rates, make_rule
 from distill_jax.setting import OptimizerSetting
+from distill_jax.training.optimizer import learning_rate_schedule, learning_rates, make_rule
+from distill_jax.training.schedule import Length
 from experiments.presets import PRESETS
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from small_study import advance, dataset, setting
 
-from distill_jax import backend, packing
-from distill_jax.packing import Packing, StatePacking
-from distill_jax.placement import on_host
-from distill_jax.population import Member
+from distill_jax.machine import backend
+from distill_jax.machine.placement import on_host
 from distill_jax.setting import OptimizerSetting
-from distill_jax.trainer import Trainer
+from distill_jax.training import packing
+from distill_jax.training.packing import Packing, StatePacking
+from distill_jax.training.population import Member
+from distill_jax.training.trainer import Trainer
 
 
 def tree():

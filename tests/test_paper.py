@@ -11,9 +11,12 @@ import pytest
 from command import refused
 from tiny_tokenizer import write_tokenizer
 
-from distill_jax import deviations, plots, report, sweep, sweep_summary
-from distill_jax.length import Length
+from distill_jax.measures import deviations, sweep_summary
+from distill_jax.report import plots
+from distill_jax.report import study_report as report
 from distill_jax.setting import ModelSetting, differences, identity
+from distill_jax.study import sweep
+from distill_jax.training.schedule import Length
 from experiments.paper import cost, document, make, published, table2
 from experiments.paper.__main__ import main
 from experiments.paper.figures import FIGURES

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from distill_jax.population import Member, over_members, shape, split
 from distill_jax.setting import Setting
+from distill_jax.training.population import Member, over_members, shape, split
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 1), (7, 3), (12, 16), (12, 4), (13, 12)])

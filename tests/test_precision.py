@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from small_study import QUIET, advance, dataset, setting
 
-from distill_jax import programs
 from distill_jax.data.augment import normalise
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError
+from distill_jax.machine.placement import on_host
 from distill_jax.models import build_for
 from distill_jax.models.evaluation import in_float32
-from distill_jax.placement import on_host
-from distill_jax.population import Member
 from distill_jax.setting import identity, run_digest, validate
-from distill_jax.study import Study
-from distill_jax.train_step import make_dispatch
-from distill_jax.trainer import Trainer
+from distill_jax.study.study import Study
+from distill_jax.training import programs
+from distill_jax.training.population import Member
+from distill_jax.training.step import make_dispatch
+from distill_jax.training.trainer import Trainer
 from experiments.presets import changed
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from made_study import SIZE, write_study
 
-from distill_jax import comparisons, control_check, deviations, dumps, findings, report
+from distill_jax import dumps
 from distill_jax.errors import InputError, RunError
+from distill_jax.measures import comparisons, control_check, deviations, findings
+from distill_jax.report import study_report as report
 
 STEPS, SWITCH = (10, 20, 40), 20
 

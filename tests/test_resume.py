@@ -9,9 +9,9 @@ import time
 import pytest
 from command import SMALL, kill_when_there, results, run, start, write_npz
 
-from distill_jax.population import Member
 from distill_jax.setting import MODELS
-from distill_jax.workdir import Population
+from distill_jax.study.workdir import Population
+from distill_jax.training.population import Member
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from distill_jax import comparisons, statistics
+from distill_jax.measures import comparisons, statistics
 
 
 def test_the_interval_over_seeds_is_students_t():

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from command import SMALL, kill_when_there, results, run, start, write_npz
 
-from distill_jax import sweep
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError
+from distill_jax.measures.sweep_summary import summarise
 from distill_jax.setting import ObjectiveSetting, Setting, SweepSetting
-from distill_jax.sweep_summary import summarise
+from distill_jax.study import sweep
 from experiments import distill
 
 STEPS = 72

@@ -18,7 +18,6 @@ from distill_jax.dumps import read_dump
 from distill_jax.errors import InputError
 from distill_jax.models import build_model, huggingface
 from distill_jax.models.roberta import Roberta, RobertaConfig
-from distill_jax.population import Member
 from distill_jax.setting import (
     ModelSetting,
     OptimizerSetting,
@@ -28,8 +27,9 @@ from distill_jax.setting import (
     TrainSetting,
     identity,
 )
-from distill_jax.trainer import Trainer
-from distill_jax.workdir import Population
+from distill_jax.study.workdir import Population
+from distill_jax.training.population import Member
+from distill_jax.training.trainer import Trainer
 from experiments import export
 from experiments.distill import main, setting_from
 
@@ -180,7 +180,8 @@ def own(tmp_path_factory):
 @pytest.fixture(scope="module")
 def studied(own, tmp_path_factory):
     """The work directory in which the command has studied them."""
-    from distill_jax import backend, program_cache, report
+    from distill_jax.machine import backend, program_cache
+    from distill_jax.report import study_report as report
 
     work = tmp_path_factory.mktemp("studied")
     with pytest.MonkeyPatch.context() as patch:

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from small_study import advance, dataset
 
-from distill_jax import backend
 from distill_jax.data.dataset import Dataset, Split, Vocabulary
 from distill_jax.errors import InputError
+from distill_jax.machine import backend
+from distill_jax.machine.placement import on_host
 from distill_jax.models import MobileNetV2, ResNet18, ResNet50, ResNetCIFAR, build_for
-from distill_jax.objective import cross_entropy
-from distill_jax.placement import on_host
-from distill_jax.population import Member
-from distill_jax.programs import Programs
 from distill_jax.setting import ModelSetting, OptimizerSetting, RobertaSetting, RunSetting
-from distill_jax.trainer import Trainer
+from distill_jax.training.objective import cross_entropy
+from distill_jax.training.population import Member
+from distill_jax.training.programs import Programs
+from distill_jax.training.trainer import Trainer
 from experiments.throughput import grid, measure, ours, picture, results
 from experiments.throughput.__main__ import main
 from experiments.throughput.data import synthetic

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from small_study import advance, dataset, setting
 
-from distill_jax import backend, outcomes, placement, programs
 from distill_jax.data import augment
+from distill_jax.machine import backend, placement
+from distill_jax.machine.placement import on_host
 from distill_jax.models.evaluation import evaluation
-from distill_jax.placement import on_host
-from distill_jax.population import Member, seeds, shape
-from distill_jax.programs import mesh_of
 from distill_jax.setting import ModelSetting, of_teachers
-from distill_jax.train_step import make_epoch_order
-from distill_jax.trainer import Timing, Trainer
+from distill_jax.training import outcomes, programs
+from distill_jax.training.population import Member, seeds, shape
+from distill_jax.training.programs import mesh_of
+from distill_jax.training.step import make_epoch_order
+from distill_jax.training.trainer import Timing, Trainer
 
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
 

@@ -79,7 +79,7 @@ def _write_reference(path: Path, command: str) -> None:
 
     jax.config.update("jax_platforms", "cpu")
 
-    from distill_jax.environment import environment
+    from distill_jax.machine.environment import environment
     from experiments.accelerator.losses import write_reference
 
     write_reference(path, environment(command), say)

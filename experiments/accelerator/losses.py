@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from distill_jax import backend
-from distill_jax.length import dispatches
-from distill_jax.placement import on_host
-from distill_jax.population import Member, seeds, shape
-from distill_jax.programs import Target
-from distill_jax.trainer import Timing, Trainer
+from distill_jax.machine import backend
+from distill_jax.machine.placement import on_host
+from distill_jax.training.population import Member, seeds, shape
+from distill_jax.training.programs import Target
+from distill_jax.training.schedule import dispatches
+from distill_jax.training.trainer import Timing, Trainer
 from experiments.accelerator.networks import NETWORKS, PRECISIONS, data_of, setting_of
 from experiments.command_line import write_json
 

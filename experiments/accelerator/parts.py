@@ -72,8 +72,8 @@ def _as_command(part: Callable[[Options, str], None], options: Options, command:
 def _same(options: Options, command: str) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-    from distill_jax import backend
-    from distill_jax.environment import environment
+    from distill_jax.machine import backend
+    from distill_jax.machine.environment import environment
     from experiments.accelerator.checks import checks
     from experiments.accelerator.found import Found, failure
     from experiments.accelerator.networks import BATCH
@@ -107,8 +107,8 @@ def _resumed(options: Options, command: str, until: float) -> None:
 def _speed(options: Options, command: str) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch is to have some of the memory
 
-    from distill_jax import backend
-    from distill_jax.environment import environment
+    from distill_jax.machine import backend
+    from distill_jax.machine.environment import environment
     from experiments.accelerator.found import Found
     from experiments.accelerator.speed import measure_all
     from experiments.throughput import pytorch

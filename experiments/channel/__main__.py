@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from distill_jax.errors import InputError
-from distill_jax.statistics import quote
+from distill_jax.measures.statistics import quote
 from experiments import command_line
 from experiments.channel import readings
 from experiments.channel.setting import Setting, SweepSetting, validate
@@ -25,8 +25,8 @@ def main(arguments: Sequence[str]) -> None:
     if len(settings) > 1 and (setting.figures is not None or setting.sweep != SweepSetting()):
         raise InputError("--reading all: is a table; --figures and --sweep need one reading")
 
-    from distill_jax import backend, program_cache
-    from distill_jax.environment import environment
+    from distill_jax.machine import backend, program_cache
+    from distill_jax.machine.environment import environment
     from experiments.channel import sweep
 
     cells = sweep.grid(settings[0])
@@ -61,7 +61,7 @@ def _compare(setting: Setting, said: dict[str, Any], console: Console) -> None:
     command_line.write_json(setting.json, said)
     kept.remove()
     if setting.figures is not None:
-        from distill_jax.plots import scatter
+        from distill_jax.report.plots import scatter
         from experiments.channel.picture import figure
 
         of_seed = {split: dumps(first, 0, split) for split in ("train", "test")}

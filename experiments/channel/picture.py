@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
-from distill_jax.plots import LABELS, STYLES
-from distill_jax.statistics import CONFIDENCE
+from distill_jax.measures.statistics import CONFIDENCE
+from distill_jax.report.plots import LABELS, STYLES
 from experiments.comparison import MODELS, NAMES
 
 

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from distill_jax.machine.placement import SEED, on_host, place
 from distill_jax.models import Channel
-from distill_jax.optimizer import make_rule
-from distill_jax.placement import SEED, on_host, place
 from distill_jax.setting import OptimizerSetting
+from distill_jax.training.optimizer import make_rule
 from experiments.channel.setting import Setting
 from experiments.portions import Portions
 from experiments.training import DATA, SELECTOR, STUDENT, TEACHER, Training

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from scipy import integrate, stats
 
-from distill_jax.statistics import over_seeds
+from distill_jax.measures.statistics import over_seeds
 from experiments.channel.setting import Setting
 
 PAPER_ONE_HOT, PAPER_DISTILLATION = 0.7322, 0.9777  # appendix C.5

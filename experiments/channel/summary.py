@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from distill_jax.dumps import Dump
-from distill_jax.statistics import CONFIDENCE, number, quote
+from distill_jax.measures.statistics import CONFIDENCE, number, quote
 from experiments import comparison
 from experiments.channel import signs
 from experiments.channel.population import Outcome

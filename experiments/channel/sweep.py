@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from distill_jax.errors import InputError
-from distill_jax.statistics import holm, over_seeds, quote
+from distill_jax.measures.statistics import holm, over_seeds, quote
 from experiments.channel import signs
 from experiments.channel.population import outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate

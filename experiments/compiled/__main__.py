@@ -106,7 +106,7 @@ def _check(options: Options) -> None:
 
 def _compiled(todo: Sequence[tuple[str, str]], jobs: int | None, console: Console) -> Iterator[dict[str, Any]]:
     """The results as they come, each with a line on the console."""
-    from distill_jax import backend
+    from distill_jax.machine import backend
     from experiments.compiled.prediction import predict_named
     from experiments.compiled.table import line
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distill_jax.plots.style import grid
+from distill_jax.report.plots.style import grid
 from experiments.comparison import save
 
 # Okabe and Ito's colours, and hatches that say the same in grey.

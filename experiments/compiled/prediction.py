@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from distill_jax.programs import Programs, program_memory
+from distill_jax.training.programs import Programs, program_memory
 from experiments.compiled.chips import Chip
 from experiments.compiled.costs import Operation, operations, payload
 from experiments.compiled.hlo import parse

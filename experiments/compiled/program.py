@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from distill_jax.data.dataset import Dataset, Split, Vocabulary
-from distill_jax.programs import Programs, Target
 from distill_jax.setting import Setting
+from distill_jax.training.programs import Programs, Target
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from distill_jax.environment import commit
+from distill_jax.machine.environment import commit
 from experiments.command_line import write_json
 from experiments.resumed import read_rows, require_same
 

@@ -4,7 +4,7 @@ import re
 
 from experiments.compiled.costs import Operation
 
-# Scopes of `distill_jax.train_step`, by name.
+# Scopes of `distill_jax.training.step`, by name.
 _SCOPES = {"augmentation": "augmentation", "batch": "batch", "teacher": "teacher", "optimizer": "optimizer"}
 _CONVOLUTIONS = ("conv_general_dilated",)
 _PRODUCTS = ("dot_general",)

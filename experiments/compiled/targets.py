@@ -9,7 +9,7 @@ from distill_jax.errors import InputError
 from experiments.compiled.chips import CHIPS, Chip
 
 if TYPE_CHECKING:
-    from distill_jax.programs import Target
+    from distill_jax.training.programs import Target
 
 # libtpu then asks no cloud which machine this is, nor complains that it is none; and several processes may load it.
 _ENVIRONMENT = {
@@ -62,7 +62,7 @@ def target(name: str) -> "Target":
     """
     from jax.experimental import topologies
 
-    from distill_jax.programs import Target
+    from distill_jax.training.programs import Target
 
     chip, shape = parse(name)
     try:

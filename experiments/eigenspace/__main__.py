@@ -18,8 +18,8 @@ def main(arguments: Sequence[str]) -> None:
     command_line.refuse_idle(idle(setting), arguments)
     validate(setting)
 
-    from distill_jax import backend, program_cache
-    from distill_jax.environment import environment
+    from distill_jax.machine import backend, program_cache
+    from distill_jax.machine.environment import environment
     from experiments import comparison
     from experiments.collected import Kept, collect
     from experiments.eigenspace.data import load
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     command_line.write_json(setting.json, said)
     kept.remove()
     if setting.figures is not None:
-        from distill_jax.plots import scatter
+        from distill_jax.report.plots import scatter
         from experiments.eigenspace import picture
 
         splits = (("train", first.logits), ("test", first.test_logits))

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from distill_jax.statistics import quote
+from distill_jax.measures.statistics import quote
 from experiments import command_line
 from experiments.eigenspace.departures import BridgeSetting, departures
 from experiments.eigenspace.setting import validate
@@ -23,8 +23,8 @@ def main(arguments: Sequence[str]) -> None:
     command_line.check_writable("--json", bridge.json, ".json")
     command_line.check_writable("--figures", bridge.figures)
 
-    from distill_jax import backend, program_cache
-    from distill_jax.environment import environment
+    from distill_jax.machine import backend, program_cache
+    from distill_jax.machine.environment import environment
     from experiments.comparison import save
     from experiments.eigenspace import bridge_summary
     from experiments.eigenspace.bridge_picture import figure

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from distill_jax.plots import LABELS, STYLES
+from distill_jax.report.plots import LABELS, STYLES
 from experiments.comparison import NAMES
 from experiments.eigenspace.bias import LEVELS
 from experiments.eigenspace.bridge_summary import DRAWN

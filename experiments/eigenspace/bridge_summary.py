@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from distill_jax.data import Dataset
-from distill_jax.statistics import number, over_seeds, quote
+from distill_jax.measures.statistics import number, over_seeds, quote
 from experiments.collected import Values, collect
 from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER
 from experiments.eigenspace.bias import LEVELS, area, shares

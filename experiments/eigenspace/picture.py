@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from distill_jax.plots import LABELS, STYLES
+from distill_jax.report.plots import LABELS, STYLES
 from experiments.collected import Values
 from experiments.comparison import MODELS, NAMES
 from experiments.eigenspace.bias import area

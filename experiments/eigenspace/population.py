@@ -18,12 +18,12 @@ import numpy as np
 
 from distill_jax.data import Dataset
 from distill_jax.data.augment import normalise
+from distill_jax.machine.placement import SEED, on_host, place
 from distill_jax.models.mlp import MLP, Linear, relu_features
-from distill_jax.objective import cross_entropy, squared_error
-from distill_jax.optimizer import make_rule
-from distill_jax.placement import SEED, on_host, place
 from distill_jax.setting import OptimizerSetting
-from distill_jax.train_step import TrainState
+from distill_jax.training.objective import cross_entropy, squared_error
+from distill_jax.training.optimizer import make_rule
+from distill_jax.training.step import TrainState
 from experiments.eigenspace.data import Drawn, draw
 from experiments.eigenspace.directions import along, eigendirections
 from experiments.eigenspace.setting import Setting

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from distill_jax.errors import InputError
-from distill_jax.statistics import CONFIDENCE, number, quote
+from distill_jax.measures.statistics import CONFIDENCE, number, quote
 from experiments import comparison
 from experiments.collected import Values
 from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, readme_table, supported, with_paper

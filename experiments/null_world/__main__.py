@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
         print(picture.read_lines(setting.markdown), end="")
         return
 
-    from distill_jax.environment import environment
+    from distill_jax.machine.environment import environment
 
     said: dict[str, Any] = {
         "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def measure(setting: Setting, console: Console) -> dict[str, Any]:
     """All worlds' rates: 'worlds', 'control_check', 'power' and 'above_nominal' of the result file."""
-    from distill_jax import backend
+    from distill_jax.machine import backend
     from experiments.null_world import rates
     from experiments.null_world.worlds import DEVIATING, NULL
     from experiments.resumed import one_by_one

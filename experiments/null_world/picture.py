@@ -10,8 +10,8 @@ from matplotlib.ticker import PercentFormatter
 from rich.table import Table
 
 from distill_jax.errors import InputError
-from distill_jax.plots.style import GUIDE, bars, grid
-from distill_jax.statistics import number, quote
+from distill_jax.measures.statistics import number, quote
+from distill_jax.report.plots.style import GUIDE, bars, grid
 from experiments.null_world.rates import NOMINAL, SELECTIONS, VERDICTS
 
 _HEADS = {

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax import comparisons, control_check, deviations, findings
-from distill_jax.statistics import CONFIDENCE, proportion
+from distill_jax.measures import comparisons, control_check, deviations, findings
+from distill_jax.measures.statistics import CONFIDENCE, proportion
 from experiments.null_world.worlds import World, draw
 
 NOMINAL = 0.05

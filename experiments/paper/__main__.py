@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     setting = command_line.parse(Setting(), PROG, arguments, flags=True)
 
-    from distill_jax.environment import environment
+    from distill_jax.machine.environment import environment
     from experiments.compiled.studies import predicted
     from experiments.paper import document, listing, published, table2
     from experiments.paper.figures import FIGURES

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distill_jax import findings
 from distill_jax.errors import InputError
+from distill_jax.measures import findings
 from experiments.paper import published, table2
 from experiments.paper.outcome import Outcome
 from experiments.paper.scale import SCALES

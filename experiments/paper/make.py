@@ -9,10 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from distill_jax import backend, plots, program_cache
-from distill_jax.environment import environment
 from distill_jax.errors import InputError
 from distill_jax.files import write_result
+from distill_jax.machine import backend, program_cache
+from distill_jax.machine.environment import environment
+from distill_jax.report import plots
 from experiments.complete import complete
 from experiments.paper import document, published
 from experiments.paper.cost import Record, committed, expected

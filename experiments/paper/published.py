@@ -7,7 +7,7 @@ that 18 of 18 and 7 of 12 are of test points, 13 of 18 of training points, and t
 below the teacher at points of low confidence, which makes a slope above 1 but is not the same.
 
 A setting here is a row of Table 2, or another pair of networks that Figures 8 and 10 show; the published ones are
-others, with ImageNet among them. Slopes are instrumented (see `distill_jax.slopes`), which the published ones are not.
+others, with ImageNet among them. Slopes are instrumented (see `measures.slopes`), which the published ones are not.
 Where teacher and student are different networks a slope is also of what their logits are like: the control's is then
 not expected to be 1, and what distillation does is the difference from it.
 
@@ -19,8 +19,8 @@ rank correlations with it over settings.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distill_jax.findings import SIGNS, corrected, findings, multiplicity
-from distill_jax.statistics import number, quote, rank_correlation
+from distill_jax.measures.findings import SIGNS, corrected, findings, multiplicity
+from distill_jax.measures.statistics import number, quote, rank_correlation
 from experiments.paper.outcome import CONTROL, KD, Outcome
 from experiments.paper.rows import CROSS_PAIRS, TABLE_2, Pair, Row
 from experiments.paper.table2 import missing, percent

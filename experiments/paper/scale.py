@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distill_jax.length import Length
 from distill_jax.setting import (
     DataSetting,
     ModelSetting,
@@ -22,6 +21,7 @@ from distill_jax.setting import (
     Setting,
     TrainSetting,
 )
+from distill_jax.training.schedule import Length
 from experiments.presets import PRESETS, changed
 
 

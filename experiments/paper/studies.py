@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from distill_jax.length import Length
 from distill_jax.setting import MODELS, Setting, SweepSetting
+from distill_jax.training.schedule import Length
 from experiments.paper.rows import CROSS_PAIRS, TABLE_2, Pair
 from experiments.paper.scale import Ground, Scale
 from experiments.presets import changed
@@ -27,7 +27,7 @@ class Planned:
       name: its folder below the scale's.
       data, networks, variant: as figures name them; the variant is empty for a row of Table 2.
       row: the networks and data of Table 2 that it has.
-      setting: what `distill_jax.study` is given, but for `run`.
+      setting: what `distill_jax.study.study` is given, but for `run`.
       steps: of a run.
       pretrained: by role, the folder below --pretrained with the weights that it begins with.
     """

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from distill_jax.findings import verdict
-from distill_jax.statistics import CONFIDENCE, number, quote
+from distill_jax.measures.findings import verdict
+from distill_jax.measures.statistics import CONFIDENCE, number, quote
 from experiments.paper.outcome import Outcome
 from experiments.paper.rows import TABLE_2, Row
 

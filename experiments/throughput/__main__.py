@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> None:
     # Ours and PyTorch's both take the accelerator's memory as they need it, not nearly all of it at once.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-    from distill_jax import backend
+    from distill_jax.machine import backend
     from experiments.throughput import results
     from experiments.throughput.measure import why_not
     from experiments.throughput.table import console_table
@@ -90,7 +90,7 @@ def _show(files: Sequence[Path], figure: Path | None) -> None:
 
 
 def _draw(measured: list[dict[str, Any]], place: Path) -> None:
-    from distill_jax.plots.style import encode
+    from distill_jax.report.plots.style import encode
     from experiments.throughput.picture import roofline
 
     write_bytes(place, encode(roofline(measured), "throughput")["png"])
@@ -135,7 +135,7 @@ def _chosen(options: Options) -> list[Any]:
 
 def _sides(options: Options, console: Console, command: str) -> tuple[dict[str, Any], Any]:
     """On what this is measured, and the peers, with a line on each that is missing."""
-    from distill_jax.environment import environment
+    from distill_jax.machine.environment import environment
     from experiments.throughput import pytorch
 
     said, peers = environment(command), None

@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from distill_jax import backend, models
+from distill_jax import models
 from distill_jax.data.dataset import Vocabulary
+from distill_jax.machine import backend
 from distill_jax.setting import ModelSetting, OptimizerSetting, RobertaSetting
 from experiments.throughput.flops import flops
 

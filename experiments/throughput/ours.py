@@ -15,11 +15,11 @@ import jax
 import numpy as np
 
 from distill_jax.dumps import write_dumps
-from distill_jax.placement import on_host
-from distill_jax.population import Member
-from distill_jax.programs import program_memory
+from distill_jax.machine.placement import on_host
 from distill_jax.setting import DataSetting, ObjectiveSetting, RunSetting, Setting, TrainSetting
-from distill_jax.trainer import Runner, Timing, Trainer
+from distill_jax.training.population import Member
+from distill_jax.training.programs import program_memory
+from distill_jax.training.trainer import Runner, Timing, Trainer
 from experiments.throughput.data import synthetic
 from experiments.throughput.dumped import Dumped
 from experiments.throughput.flops import flops

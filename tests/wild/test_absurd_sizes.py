@@ -39,7 +39,7 @@ ABSURD = [
 
 @pytest.mark.parametrize("words", ABSURD, ids=lambda words: " ".join(words)[:40])
 def test_options(words, tmp_path, monkeypatch):
-    from distill_jax import backend, program_cache
+    from distill_jax.machine import backend, program_cache
 
     monkeypatch.setattr(backend, "use_cores", lambda batch: None)
     monkeypatch.setattr(program_cache, "keep_programs", lambda folder: None)

@@ -13,14 +13,14 @@ import pytest
 from command import run
 from small_study import QUIET, dataset, setting
 
-from distill_jax import study as study_module
-from distill_jax import workdir
-from distill_jax.checkpoint import Checkpoints
 from distill_jax.data.cache import cached
 from distill_jax.dumps import dump_path, find_dumps, read_dump
 from distill_jax.errors import InputError
-from distill_jax.population import Member
-from distill_jax.study import Study
+from distill_jax.machine.checkpoint import Checkpoints
+from distill_jax.study import study as study_module
+from distill_jax.study import workdir
+from distill_jax.study.study import Study
+from distill_jax.training.population import Member
 
 STATE = {"params": jnp.arange(3000, dtype=jnp.float32).reshape(3, 1000), "count": jnp.asarray(7, jnp.int32)}
 

@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from distill_jax.deviations import deviations
 from distill_jax.dumps import Dump, read_dump
 from distill_jax.errors import InputError
-from distill_jax.plots import evolution, scatter
+from distill_jax.measures.deviations import deviations
+from distill_jax.report.plots import evolution, scatter
 
 LOGITS = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
 LABEL = np.arange(20) % 4

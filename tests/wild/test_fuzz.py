@@ -26,10 +26,10 @@ from distill_jax.data import load_dataset, text_files
 from distill_jax.dumps import find_dumps, read_dump
 from distill_jax.errors import InputError, RunError
 from distill_jax.options import leaves
-from distill_jax.population import Member
 from distill_jax.setting import DataSetting
-from distill_jax.study import Study
-from distill_jax.workdir import populations
+from distill_jax.study.study import Study
+from distill_jax.study.workdir import populations
+from distill_jax.training.population import Member
 from experiments import distill
 from experiments.presets import PRESETS
 

@@ -86,7 +86,8 @@ def test_a_class_without_a_training_example_is_refused(tmp_path, fails):
 
 
 def test_the_command_says_what_it_made_of_labels_and_keeps_the_table(tmp_path, capsys, monkeypatch):
-    from distill_jax import backend, program_cache, report
+    from distill_jax.machine import backend, program_cache
+    from distill_jax.report import study_report as report
 
     monkeypatch.setattr(report, "draw", lambda folder, summary: {})
     monkeypatch.setattr(report, "render", lambda summary, images: "")

@@ -12,8 +12,8 @@ from distill_jax.dumps import Dump, read_dump, write_dumps
 from distill_jax.errors import InputError, printable
 from distill_jax.files import partial, write_bytes, write_result, write_text
 from distill_jax.paths import local
-from distill_jax.population import Member
-from distill_jax.progress import Scalars, say
+from distill_jax.training.population import Member
+from distill_jax.training.progress import Scalars, say
 from experiments import command_line, comparison
 
 

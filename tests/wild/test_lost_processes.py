@@ -10,7 +10,7 @@ from command import end, free_port, own_lines, start_python
 # Joined by JAX: both meet, then one goes and the other waits for it.
 JOINED = """
 import os, signal, sys, time
-from distill_jax import processes
+from distill_jax.machine import processes
 from experiments import command_line
 def main(arguments):
     place, number, who, how = arguments
@@ -114,7 +114,7 @@ def test_machines_whose_names_stand_for_themselves_alone_say_so(machines):
 WATCHED = """
 import json, os, signal, sys, time
 from pathlib import Path
-from distill_jax import watch
+from distill_jax.machine import watch
 from distill_jax.errors import InputError
 place, number, processes, what = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 watch._MEET_SECONDS = 5

@@ -5,10 +5,11 @@ import types
 import pytest
 from small_study import QUIET, dataset, setting
 
-from distill_jax import backend, limits
-from distill_jax import study as study_module
-from distill_jax.population import Member
-from distill_jax.study import Study
+from distill_jax import limits
+from distill_jax.machine import backend
+from distill_jax.study import study as study_module
+from distill_jax.study.study import Study
+from distill_jax.training.population import Member
 from experiments import command_line
 
 

@@ -6,8 +6,8 @@ import time
 import pytest
 from command import SMALL, end, free_port, own_lines, start, start_python, start_two, write_npz
 
-from distill_jax import processes
 from distill_jax.errors import InputError
+from distill_jax.machine import processes
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,8 @@ def test_another_number_of_devices_in_one_of_them(npz, tmp_path):
 # As a study compares them; what code and JAX there are is said in the test.
 OTHER_CODE = """
 import sys
-from distill_jax import processes, study
+from distill_jax.machine import processes
+from distill_jax.study import study
 from distill_jax.setting import Setting
 from experiments import command_line
 def main(arguments):

@@ -11,13 +11,13 @@ import zlib
 import pytest
 from command import ROOT
 
-from distill_jax.program_cache import ProgramCache
+from distill_jax.machine.program_cache import ProgramCache
 
 # Two programs that an exchange would not betray by their shapes, and what a process says of where they came from.
 SCRIPT = """
 import sys, jax, jax.numpy as jnp, jax.monitoring
 from pathlib import Path
-from distill_jax import program_cache
+from distill_jax.machine import program_cache
 program_cache._LEAST_SECONDS = 0.0
 found = []
 jax.monitoring.register_event_listener(lambda event, **_: found.append(event.rpartition("/")[2]))
@@ -113,7 +113,7 @@ def test_what_jax_could_not_write_wholly_is_not_kept(tmp_path, monkeypatch, capl
     assert not list(tmp_path.glob("jit_*"))
     assert not caplog.records
     usage = type("Usage", (), {"free": 0})
-    monkeypatch.setattr("distill_jax.program_cache.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("distill_jax.machine.program_cache.shutil.disk_usage", lambda _: usage)
     cache.publish()
     cache.publish()
     assert [r.getMessage() for r in caplog.records] == [
@@ -129,8 +129,8 @@ def test_a_folder_that_can_no_longer_be_written_is_said_and_nothing_is_raised_in
         raise OSError(errno.ENOSPC, "No space left on device")
 
     cache = ProgramCache(tmp_path)
-    monkeypatch.setattr("distill_jax.program_cache.os.link", full)
-    monkeypatch.setattr("distill_jax.program_cache.shutil.copyfile", full)
+    monkeypatch.setattr("distill_jax.machine.program_cache.os.link", full)
+    monkeypatch.setattr("distill_jax.machine.program_cache.shutil.copyfile", full)
     for name in ("jit_x-0-cache", "jit_y-0-cache"):
         (cache.own / name).write_bytes(zlib.compress(b"a program"))
         cache.publish()
@@ -154,7 +154,7 @@ def test_a_disk_without_hard_links(tmp_path, monkeypatch):
     def no_links(*_):
         raise PermissionError
 
-    monkeypatch.setattr("distill_jax.program_cache.os.link", no_links)
+    monkeypatch.setattr("distill_jax.machine.program_cache.os.link", no_links)
     first = ProgramCache(tmp_path)
     (first.own / "jit_x-0-cache").write_bytes(zlib.compress(b"a program"))
     first.publish()

@@ -13,8 +13,8 @@ from small_study import QUIET, setting
 
 from distill_jax import paths
 from distill_jax.errors import InputError
-from distill_jax.interruption import Interruption
-from distill_jax.study import Study
+from distill_jax.machine.interruption import Interruption
+from distill_jax.study.study import Study
 from experiments import command_line, distill
 
 QUICK = [*SMALL, "--seeds", "1", "--epochs", "2", "--snapshots", "1", "--checkpoint-seconds", "60"]

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from distill_jax import comparisons, deviations, plots
-from distill_jax.detection import auc, roc
-from distill_jax.deviations import preferred
-from distill_jax.findings import verdict
-from distill_jax.plots.style import GUIDE, bars, grid, heading
+from distill_jax.measures import comparisons, deviations
+from distill_jax.measures.detection import auc, roc
+from distill_jax.measures.deviations import preferred
+from distill_jax.measures.findings import verdict
+from distill_jax.measures.statistics import holm, over_seeds, paired, quote, rank_correlation
+from distill_jax.report import plots
+from distill_jax.report.plots.style import GUIDE, bars, grid, heading
 from distill_jax.setting import MODELS
-from distill_jax.statistics import holm, over_seeds, paired, quote, rank_correlation
 from experiments.paper.figures.drawn import Drawn, looks
 from experiments.paper.outcome import CONTROL, KD, Outcome
 

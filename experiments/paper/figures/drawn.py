@@ -6,8 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure as Picture
 
-from distill_jax.findings import verdict
-from distill_jax.statistics import quote
+from distill_jax.measures.findings import verdict
+from distill_jax.measures.statistics import quote
 from experiments.paper.outcome import Outcome
 
 _SHAPES = "osD^vP*X"  # of data sets

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from distill_jax.plots.style import GUIDE, bars, grid, heading
-from distill_jax.statistics import quote
+from distill_jax.measures.statistics import quote
+from distill_jax.report.plots.style import GUIDE, bars, grid, heading
 from experiments.paper import published
 from experiments.paper.figures.drawn import Drawn, looks
 from experiments.paper.outcome import Outcome

@@ -6,8 +6,9 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import spearmanr
 
-from distill_jax import deviations, plots
-from distill_jax.statistics import quote
+from distill_jax.measures import deviations
+from distill_jax.measures.statistics import quote
+from distill_jax.report import plots
 from experiments.paper.figures.drawn import Drawn
 from experiments.paper.outcome import CONTROL, KD, Outcome
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from distill_jax import deviations, plots
-from distill_jax.statistics import quote
+from distill_jax.measures import deviations
+from distill_jax.measures.statistics import quote
+from distill_jax.report import plots
 from experiments.paper.figures.drawn import Drawn, chooser_sentence, gap_sentence
 from experiments.paper.outcome import CONTROL, KD, Outcome
 

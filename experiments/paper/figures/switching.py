@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distill_jax import comparisons, deviations, plots
-from distill_jax.statistics import quote, ratio_of_means
+from distill_jax.measures import comparisons, deviations
+from distill_jax.measures.statistics import quote, ratio_of_means
+from distill_jax.report import plots
 from experiments.paper.figures.drawn import Drawn, chooser_sentence
 from experiments.paper.outcome import CONTROL, KD, Outcome
 

@@ -1,0 +1,1 @@
+"""Devices, processes, checkpoints and kept programs: what the work runs on."""

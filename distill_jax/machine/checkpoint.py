@@ -1,0 +1,199 @@
+"""Checkpoints of a training: the whole state, written by Orbax while training goes on, there whole or not at all.
+
+This is the only module that knows Orbax, which does not notice a bit that has changed in what it reads. So each
+checkpoint has a seal beside it, of the checksums of its files and of whose state it is, made behind the back of the
+training; without one it counts as not yet written.
+"""
+
+import dataclasses
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from etils import epath
+
+from distill_jax.errors import InputError, RunError, one_line
+from distill_jax.files import checksum, read_json, write_text
+from distill_jax.machine import processes
+
+# Orbax tells of every save, and of an error in a stack trace of its own; what matters is raised and told in one line.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
+
+_LOOK_SECONDS = 0.02
+_OVERHEAD = 2**20  # bytes of a checkpoint beside its arrays, and some to spare
+
+
+class _Folder(type(epath.Path("/"))):
+    """A path whose own brackets are no pattern, as they are to `epath`: Orbax would not find what it has written."""
+
+    def glob(self, pattern: str) -> Iterator["_Folder"]:
+        return (type(self)(found) for found in Path(self).glob(pattern))
+
+
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, but for one thing.
+
+    Orbax asks JAX whether it is time to stop, with the training step for a number. JAX remembers the last number
+    anyone asked with, and `interruption` counts calls: the two together would miss the agreed moment.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        return False
+
+
+def _checksums(folder: Path) -> dict[str, int]:
+    """Of every file in a folder and below."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a checkpoint held: the state, the step it was taken after, and the seconds spent until then by kind."""
+
+    state: Any
+    step: int
+    seconds: dict[str, float]
+
+
+class Checkpoints:
+    """The checkpoints of one training, in one folder; use as a context manager.
+
+    Args:
+      folder: theirs.
+      keep: how many; None is all.
+      of: names the training whose state they are, in seals; None for who only reads.
+    """
+
+    def __init__(self, folder: Path, keep: int | None, of: str | None = None):
+        self._folder, self._of = Path(folder).absolute(), of
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._pool, self._left = ThreadPoolExecutor(1), threading.Event()
+        self._sealing: list[Future[None]] = []
+        self._seals = self._folder.with_name("seals")
+        if of is not None and not any(self._folder.iterdir()):
+            self._seals.mkdir(exist_ok=True)
+        self._sealed = self._seals.is_dir()  # not so of trainings that began before there were seals
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+        self._manager = _Manager(_Folder(self._folder), options=options)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._manager.close()
+        finally:
+            self._left.set()
+            self._pool.shutdown()
+        if self._of is not None and processes.is_first():
+            self._forget()
+
+    def steps(self) -> list[int]:
+        """Steps of which there is a complete checkpoint, ascending."""
+        steps = sorted(self._manager.all_steps())
+        return [step for step in steps if self._seal(step).exists()] if self._sealed else steps
+
+    def save(self, step: int, state: Any, seconds: dict[str, float]) -> None:
+        """Begins to write a checkpoint; returns before it is on disk.
+
+        Raises:
+          RunError: there is no room for it.
+        """
+        # Looked at beforehand, since on a disk that fills up while they write, Orbax's threads print stack traces.
+        free = shutil.disk_usage(self._folder).free
+        need = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _OVERHEAD
+        if free < need:
+            raise RunError(
+                f"the disk of --workdir is full: {free / 2**20:.1f} MiB are free and a checkpoint needs "
+                f"{need / 2**20:.1f}; free some space and run the same command"
+            )
+        # The next training step is given this state's buffers, and on a CPU Orbax would still be reading them.
+        state = jax.tree.map(jnp.copy, state)
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(seconds)),
+        )
+        if processes.is_first():
+            self._sealing = [one for one in self._sealing if not one.done() or one.result()]
+            self._sealing.append(self._pool.submit(self._seal_when_there, step))
+
+    def wait(self) -> None:
+        """Returns when all that was saved is on disk."""
+        self._manager.wait_until_finished()
+        for one in self._sealing:
+            one.result()
+        processes.barrier("sealed")
+
+    def _seal(self, step: int) -> Path:
+        return self._seals / f"{step}.json"
+
+    def _seal_when_there(self, step: int) -> None:
+        """Seals a checkpoint once Orbax has given it its name, which it does when all of it is written."""
+        place = self._folder / str(step)
+        while not place.is_dir():
+            if self._left.wait(_LOOK_SECONDS):
+                return
+        try:
+            said = {"of": self._of, "step": step, "files": _checksums(place)}
+        except FileNotFoundError:  # Orbax keeps the last few, and this one is no longer among them
+            return
+        self._seals.mkdir(exist_ok=True)
+        write_text(self._seal(step), json.dumps(said))
+
+    def _forget(self) -> None:
+        """Removes the seals of checkpoints that are no more."""
+        for old in self._seals.glob("*.json"):
+            if not (self._folder / old.stem).is_dir():
+                old.unlink(missing_ok=True)
+
+    def _check(self, step: int) -> None:
+        """Checks that a checkpoint is what was sealed.
+
+        Raises:
+          ValueError, InputError: it is not.
+        """
+        seal = read_json(self._seal(step), dict[str, Any], "remove it")
+        if self._of is not None and (seal.get("of"), seal.get("step")) != (self._of, step):
+            raise ValueError("it is the state of another training or step")
+        there, sealed = _checksums(self._folder / str(step)), seal.get("files")
+        if there != sealed:
+            unlike = sorted(name for name in there.keys() | sealed.keys() if there.get(name) != sealed.get(name))
+            raise ValueError(f"{unlike[0]} is not as it was written")
+
+    def delete_after(self, step: int) -> None:
+        """Deletes the checkpoints later than `step`, also such as were not sealed."""
+        for later in [s for s in self._manager.all_steps() if s > step]:
+            self._seal(later).unlink(missing_ok=True)
+            self._manager.delete(later)
+
+    def restore(self, step: int, like: Any) -> Restored:
+        """Reads the checkpoint of `step`.
+
+        Args:
+          like: the state's pytree of `jax.ShapeDtypeStruct`s with shardings.
+
+        Raises:
+          InputError: the checkpoint cannot be read.
+        """
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore())
+        try:
+            if self._sealed:
+                self._check(step)
+            items = self._manager.restore(step, args=args)
+            jax.block_until_ready(items["state"])
+        except Exception as error:  # Orbax and TensorStore raise whatever the damaged file led them to
+            what = one_line(error)[:120]
+            raise InputError(
+                f"checkpoint {self._folder / str(step)} is damaged ({type(error).__name__}: {what}); remove that "
+                "folder and run the same command to go on from an earlier one"
+            ) from error
+        return Restored(items["state"], step, items["progress"])

@@ -1,0 +1,200 @@
+"""What one process of several must know: whether it is the first, and how to wait for the others."""
+
+import collections
+import contextlib
+import socket
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from distill_jax.errors import InputError, one_line
+from distill_jax.machine.watch import watched
+
+_T = TypeVar("_T")
+_JOIN_SECONDS, _SHUTDOWN_SECONDS = 120, 4 * 3600
+
+
+@contextlib.contextmanager
+def connected(coordinator: str | None, processes: int | None, process_id: int | None) -> Iterator[None]:
+    """Joins this process to the others. None: found from the cluster's environment (TPU, SLURM, ...).
+
+    While they are joined the loss or failure of one ends the others, see `watch`.
+
+    Raises:
+      InputError: they cannot be joined: an option that cannot be right, a port that is taken, or one who does not come.
+    """
+    host = None
+    if (coordinator, processes, process_id) != (None, None, None):
+        host = _check(coordinator, processes, process_id)
+    # On CPUs programs that have one device in each process are not kept in order, and the exchanges of two such meet
+    # each other's numbers (gloo: "distributed collective mismatch"). So each ends before the next begins.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process_id,
+            initialization_timeout=_JOIN_SECONDS,
+            # At the end the others wait for the first, who may be at the report of a large study for a while.
+            shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+            coordinator_bind_address=coordinator,  # else it listens to all the world
+        )
+    except (ValueError, RuntimeError) as error:
+        what = one_line(error)[:160]
+        raise InputError(
+            f"--distributed True: the processes cannot be joined ({what}); on TPU slices and under SLURM they are "
+            "found, elsewhere give each --coordinator ADDRESS:PORT, --processes N and a --process-id of its own"
+        ) from error
+    _check_devices()
+    _check_exchange()
+    with watched(host, jax.process_index(), jax.process_count(), from_first):
+        yield
+
+
+def _check(coordinator: str | None, processes: int | None, process_id: int | None) -> str:
+    """Checks what can be seen before the others are there; waits for the first to answer; gives its address."""
+    given = {"--coordinator": coordinator, "--processes": processes, "--process-id": process_id}
+    absent = [option for option, value in given.items() if value is None]
+    if absent:
+        raise InputError(f"{absent[0]}: must be given too: --coordinator, --processes and --process-id go together")
+    assert coordinator is not None
+    assert processes is not None
+    assert process_id is not None
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+        raise InputError(f"--coordinator {coordinator}: must be ADDRESS:PORT of process 0, such as 10.0.0.1:1234")
+    if processes < 1:
+        raise InputError(f"--processes {processes}: must be 1 or more")
+    if not 0 <= process_id < processes:
+        raise InputError(f"--process-id {process_id}: must be in 0 to {processes - 1}, one of each of the {processes}")
+    place = (host.strip("[]"), int(port))
+    try:
+        if process_id == 0:
+            with socket.create_server(place, family=_family(place)):
+                return place[0]
+    except OSError as error:
+        raise InputError(
+            f"--coordinator {coordinator}: process 0 cannot listen there ({error.strerror or error}); must be a free "
+            "port on an address of its machine, and process 0 be started once"
+        ) from error
+    end = time.monotonic() + _JOIN_SECONDS
+    while True:
+        try:
+            socket.create_connection(place, timeout=5).close()
+            return place[0]
+        except OSError as error:
+            if time.monotonic() > end:
+                raise InputError(
+                    f"--coordinator {coordinator}: nobody has answered there for {_JOIN_SECONDS} s "
+                    f"({error.strerror or error}); must be where process 0 is"
+                ) from error
+        time.sleep(0.2)
+
+
+def _check_devices() -> None:
+    """Checks that all processes have as many devices, without which they could not even be asked."""
+    numbers = collections.Counter(device.process_index for device in jax.devices())
+    for process, count in sorted(numbers.items()):
+        if count != numbers[0]:
+            raise InputError(
+                f"the number of devices: is not the same in processes 0 and {process} ({numbers[0]} and {count}); must "
+                "be the same in all of them"
+            )
+
+
+def _check_exchange() -> None:
+    """Checks that values come from one process to another, which is another way than that by which they were joined."""
+    try:
+        from_first(0)
+    except jax.errors.JaxRuntimeError as error:
+        name = socket.gethostname()
+        try:
+            at = f"{name}, here {socket.gethostbyname(name)}"
+        except OSError:
+            at = f"{name}, here none"
+        raise InputError(
+            f"--distributed True: the processes are joined but cannot exchange values ({one_line(error)[:160]}); on "
+            f"CPUs each must reach the others at the address that their machines' own names stand for ({at})"
+        ) from error
+
+
+def _family(place: tuple[str, int]) -> int:
+    return socket.getaddrinfo(*place, type=socket.SOCK_STREAM)[0][0]
+
+
+def require_same(values: Mapping[str, str]) -> None:
+    """Checks that all processes were given the same.
+
+    Args:
+      values: by what they are called in a message, the same names in all processes that run the same code.
+
+    Raises:
+      InputError: they were not; in every process, with the first name that differs.
+    """
+    if jax.process_count() == 1:
+        return
+    names = np.array([len(values), zlib.crc32(",".join(values).encode())], np.uint32)
+    if len(np.unique(multihost_utils.process_allgather(names), axis=0)) > 1:
+        raise InputError("the processes run different code; must be of one commit")
+    sums = np.array([zlib.crc32(value.encode()) for value in values.values()], np.uint32)
+    of_each = multihost_utils.process_allgather(sums)
+    for name, column in zip(values, of_each.T, strict=True):
+        if (unlike := np.flatnonzero(column != column[0])).size:
+            raise InputError(f"{name}: is not the same in processes 0 and {unlike[0]}; must be the same in all of them")
+
+
+def together(f: Callable[[], _T]) -> _T:
+    """What `f` gives, once it has given something in every process.
+
+    Raises:
+      InputError: its own; where it has failed elsewhere, one that says in which process.
+    """
+    if jax.process_count() == 1:
+        return f()
+    result, error = None, None
+    try:
+        result = f()
+    except InputError as raised:
+        error = raised
+    failed = np.flatnonzero(multihost_utils.process_allgather(np.array(error is not None)))
+    if error is not None:
+        raise error
+    if failed.size:
+        raise InputError(f"process {failed[0]} was given wrong input; its message says what")
+    return result  # type: ignore[return-value]
+
+
+def is_first() -> bool:
+    """Whether this process is the one that prints and writes what is written once."""
+    return jax.process_index() == 0
+
+
+def barrier(name: str) -> None:
+    """Waits until every process is here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def from_first(value: int | Sequence[int]) -> np.ndarray:
+    """The first process's value, int32 of the same shape in all of them, in every process."""
+    array = np.asarray(value, np.int32)
+    return array if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(array)
+
+
+def everywhere(f: Callable[[], bool]) -> bool:
+    """Whether `f` is true in each of several processes; one alone need not ask."""
+    return jax.process_count() == 1 or bool(np.all(multihost_utils.process_allgather(np.array(f()))))
+
+
+def by_first(f: Callable[[], _T]) -> _T | None:
+    """What `f` gives in the first process, None in the others.
+
+    Raises:
+      InputError: the first process's own; the others raise one that refers to it, and none waits for another.
+    """
+    return together(lambda: f() if is_first() else None)

@@ -1,0 +1,220 @@
+"""Students against their teachers over the seeds of a study, with intervals: what reports and verdicts are made of.
+
+Class and tenths of a seed's examples are chosen by the teacher of the next seed (of the last one by the first's), see
+`deviations`. Not by all other teachers at once, though that would choose with less noise: which points are hard would
+then depend on how many seeds there are, and a teacher's luck would enter its own seed's values and the choice of all
+others, so that seeds were not independent. With the next one each seed's value has the mean 0 whatever the others are,
+if nothing deviates, and Student's t over seeds holds from three on.
+
+Two seeds choose for each other. What their teachers' luck has in common by chance is then in both values. They are
+correlated by the share of a difference's variance that is luck of the teachers: at most one half, all of X's and none
+of Y's in Y - X, or all of a student's and none of the control's in what is paired. With one degree of freedom a
+correlation of one half makes t the square root of 3 times as large, and so much wider are the intervals of two seeds.
+`experiments.null_world` counts how often verdicts are false.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distill_jax.measures import deviations, slopes, statistics
+from distill_jax.measures.deviations import Comparison, Points
+
+if TYPE_CHECKING:
+    from distill_jax.dumps import Dump
+
+CONTROL = "one_hot"
+_SHARE, _CORRELATION = (0.0, 1.0), (-1.0, 1.0)
+_POSSIBLE = {  # what is in a name, and between which values the truth then lies; the first that is there decides
+    "correlation": _CORRELATION,
+    "inherited_noise": _CORRELATION,
+    **dict.fromkeys(("accuracy", "underfit", "share_", "agreement", "blocked", "fitted", "calibration"), _SHARE),
+    "kl": (0.0, math.inf),
+    "jensen_shannon": (0.0, math.log(2)),
+}
+Read = Callable[[str, int], "Dump"]  # (model, seed) -> its dump of one split and step
+
+
+def selecting_seed(seed: int, seeds: int) -> int | None:
+    """The seed whose teacher chooses class and tenths for this one; None where there is no other."""
+    return (seed + 1) % seeds if seeds > 1 else None
+
+
+def compare(
+    read: Read, students: Sequence[str], seeds: int, class_from: deviations.ClassFrom = "teacher"
+) -> list[dict[str, Comparison]]:
+    """Every student of every seed against that seed's teacher.
+
+    Args:
+      read: gives the dumps; the model 'teacher' is the teacher.
+      students: names of the others.
+      seeds: number of seeds, 0..seeds-1.
+      class_from: as of `deviations.compare`.
+
+    Returns:
+      For each seed the comparisons by student.
+
+    Raises:
+      InputError: as `deviations.compare`.
+    """
+    return _of_seeds(read, students, seeds, class_from, columns=True)
+
+
+def compare_points(
+    read: Read, students: Sequence[str], seeds: int, class_from: deviations.ClassFrom = "teacher"
+) -> list[dict[str, Comparison]]:
+    """As `compare` with what `deviations.decisive` needs alone: three times as fast where examples are few."""
+    return _of_seeds(read, students, seeds, class_from, columns=False)
+
+
+def _of_seeds(
+    read: Read, students: Sequence[str], seeds: int, class_from: deviations.ClassFrom, columns: bool
+) -> list[dict[str, Comparison]]:
+    """The comparisons of every seed; by the paper's choice with the columns of `PerExample`, or the points alone."""
+    found = []
+    for seed in range(seeds):
+        other = selecting_seed(seed, seeds)
+        teacher, dumps = read("teacher", seed), [read(s, seed) for s in students]
+        own: Sequence[Points]
+        if columns:
+            own = [deviations.per_example(teacher, dump, class_from) for dump in dumps]
+        else:
+            own = deviations.points(teacher, dumps, teacher, class_from)
+        crossed: Sequence[Points | None] = [None] * len(dumps)
+        if other is not None:  # of all students at once, whose X and Z are the same
+            crossed = deviations.points(teacher, dumps, read("teacher", other), class_from)
+        found.append({s: Comparison(*both) for s, *both in zip(students, own, crossed, strict=True)})
+    return pooled(found)
+
+
+def pooled(found: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Comparison]]:
+    """The comparisons of every seed by student, with the spread of all seeds' points (`slopes.instrumented`)."""
+    spreads = denominators(found)
+    spread = np.mean(spreads) if spreads else None
+    return [{s: dataclasses.replace(c, spread=spread) for s, c in of_seed.items()} for of_seed in found]
+
+
+def denominators(compared: Sequence[Mapping[str, Comparison]]) -> list[float]:
+    """cov(Z, X) of each seed's crossed points, the instrumented slope's denominators; empty without these points."""
+    points = [next(iter(of_seed.values())).crossed for of_seed in compared]
+    return [slopes.covariance(of_seed.z, of_seed.x) for of_seed in points if of_seed is not None]
+
+
+def interval(
+    name: str, values: Sequence[float], crossed: bool, spreads: Sequence[float] = (), difference: bool = False
+) -> statistics.Interval:
+    """The interval of one value per seed.
+
+    The instrumented slope is a ratio of two means, and its interval Fieller's. It leaves out 1, or that of a difference
+    leaves out 0, just where Student's t of its numerators does; where the denominator may be 0 it has no ends.
+
+    Args:
+      name: of the value.
+      values: of the seeds.
+      crossed: whether another seed's teacher has chosen the points, by which that of two seeds is wider.
+      spreads: of `denominators`, which the instrumented slope needs.
+      difference: whether it is of the difference of two students.
+    """
+    wider = math.sqrt(3) if crossed and len(values) == 2 else 1.0
+    if name != "slope_instrumented" or len(values) < 2:
+        return statistics.over_seeds(values, wider)
+    least = 0.0 if difference else 1.0
+    found = statistics.ratio_of_means((np.asarray(values) - least) * np.mean(spreads), spreads, wider)
+    return dataclasses.replace(found, mean=found.mean + least, low=found.low + least, high=found.high + least)
+
+
+def intervals(
+    compared: Sequence[Mapping[str, Comparison]],
+    statistic: Callable[[Comparison, np.ndarray | None], Mapping[str, float]] = deviations.summarise,
+    crossed: Collection[str] = deviations.CROSSED,
+) -> dict[str, dict[str, Any]]:
+    """Named values of comparisons with 95% intervals over seeds, or over examples where there is one seed.
+
+    Args:
+      compared: of `compare`.
+      statistic: of a comparison and of rows of the paper's choice, or None for all, the values by name.
+      crossed: names of the values whose points another seed's teacher has chosen.
+
+    Returns:
+      [student][name]: mean, low, high, n, level, per_seed and, but for the control, `minus_control`, paired by seed.
+      Shares stay within 0 and 1.
+    """
+
+    def of_seed(seed: int, rows: np.ndarray | None) -> dict[Hashable, float]:
+        values = {s: statistic(comparison, rows) for s, comparison in compared[seed].items()}
+        found: dict[Hashable, float] = {(s, name): v for s, of in values.items() for name, v in of.items()}
+        for s, of in values.items():
+            if s != CONTROL and CONTROL in values:
+                found |= {(s, name, CONTROL): v - values[CONTROL][name] for name, v in of.items()}
+        return found
+
+    examples = len(next(iter(compared[0].values())).own.x)
+    result: dict[str, dict[str, Any]] = {s: {} for s in compared[0]}
+
+    def within(key: Any) -> tuple[float, float]:
+        return possible(key[1], len(key) > 2)
+
+    spreads = denominators(compared)
+
+    def over_seeds(key: Any, values: Sequence[float]) -> statistics.Interval:
+        _, name, *minus = key
+        return interval(name, values, name in crossed, spreads, bool(minus))
+
+    for (s, name, *minus), value in statistics.intervals(of_seed, len(compared), examples, within, over_seeds).items():
+        if minus:  # after the value itself, by the order of `of_seed`
+            result[s][name]["minus_control"] = value
+        else:
+            result[s][name] = value
+    return result
+
+
+def gaps_by_tenth(compared: Sequence[Mapping[str, Comparison]], crossed: bool) -> dict[str, list[dict[str, Any]]]:
+    """Mean gaps of every student in ten groups of examples from the hardest to the easiest, as intervals.
+
+    Args:
+      compared: of `compare`.
+      crossed: whether another seed's teacher chooses class and tenths, of which there must be one then.
+    """
+
+    def tenths(comparison: Comparison, rows: np.ndarray | None) -> dict[str, float]:
+        points = comparison.crossed if crossed else comparison.own
+        assert points is not None
+        return {str(i): v for i, v in enumerate(deviations.gap_by_decile(points, rows))}
+
+    found = intervals(compared, tenths, [str(i) for i in range(10)] if crossed else [])
+    return {s: list(of.values()) for s, of in found.items()}
+
+
+def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str, dict[str, Any]]:
+    """How much of its teacher's luck each student has, by `deviations.inherited_noise`.
+
+    Over pairs of seeds that share none, so that they are independent: seeds 0 and 1, 2 and 3, ...; `per_seed` has a
+    value for each pair. Empty with one seed.
+    """
+    values: dict[str, list[float]] = {s: [] for s in students}
+    for seed in range(0, seeds - 1, 2):
+        teachers = read("teacher", seed), read("teacher", seed + 1)
+        for s in students:
+            values[s].append(deviations.inherited_noise(teachers, (read(s, seed), read(s, seed + 1))))
+    alone, less = (possible("inherited_noise", difference) for difference in (False, True))
+    found: dict[str, dict[str, Any]] = {}
+    for s, of_pairs in values.items():
+        if not of_pairs:
+            continue
+        found[s] = statistics.over_pairs(of_pairs, alone)
+        if s != CONTROL and CONTROL in values:
+            found[s]["minus_control"] = statistics.over_pairs(np.subtract(of_pairs, values[CONTROL]).tolist(), less)
+    return found
+
+
+@functools.cache
+def possible(name: str, difference: bool) -> tuple[float, float]:
+    """Between which values a statistic lies, or the difference of two."""
+    least, most = next((ends for part, ends in _POSSIBLE.items() if part in name), (-math.inf, math.inf))
+    return (least - most, most - least) if difference else (least, most)

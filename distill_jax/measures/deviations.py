@@ -1,0 +1,344 @@
+"""How a student's probabilities deviate from its teacher's, example by example and summed up (section 3.1).
+
+All of it is in phi space, phi(u) = log(u / (1 - u)). X is phi of the teacher's probability of one class, Y is phi of
+the student's probability of that same class. An example is underfit where Y < X; its gap is Y - X. Hard examples are
+a tenth of all, easy ones another, and somebody must choose the class and the tenths:
+
+- As in the paper the student's own teacher does: the class is the one it predicts (of section C.2.2 the true one), hard
+  examples are the tenth with the lowest X. Then its luck is chosen with them: where this teacher erred low, a second
+  model trained alike has Y > X, and where it erred high Y < X, though neither deviates systematically. On training
+  points, which models fit, there is little of it; on test points it is as large as what one looks for. A student has
+  inherited some of its teacher's luck, a control none, so that the control does not remove it.
+- Cross-fitted, a teacher of another seed chooses both. To it teacher and control are two draws of one kind, so that the
+  control's mean gap is 0 and its slope 1, and what a student shows beside that is its own. It takes two seeds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from distill_jax.errors import InputError
+from distill_jax.measures import fidelity, slopes
+
+if TYPE_CHECKING:
+    from distill_jax.dumps import Dump
+
+BINS = 15  # of the calibration error, equally wide in confidence
+ClassFrom = Literal["teacher", "true"]
+TENTHS = ("underfit_fraction_hard", "underfit_fraction_easy", "mean_gap_hard", "mean_gap_easy")
+CROSSED = (*TENTHS, "slope_instrumented")  # at points that another seed's teacher has chosen
+_BLOCK = 8192  # examples turned to float64 at once
+
+
+def phi(logits: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """log(p / (1 - p)) of the softmax probability p of one class in each row (section 3.1).
+
+    It is z_k - logsumexp of the other logits, in float64, and so exact where p itself rounds to 0 or 1.
+
+    Args:
+      logits: [N, K], K >= 2.
+      index: integer [N], the class in each row.
+
+    Returns:
+      float64 [N].
+
+    Raises:
+      ValueError: fewer than two classes.
+    """
+    if logits.shape[1] < 2:
+        raise ValueError(f"phi needs two classes or more, logits are of shape {logits.shape}")
+    result = np.empty(len(logits))
+    for start in range(0, len(logits), _BLOCK):
+        z = logits[start : start + _BLOCK].astype(np.float64)
+        at = np.arange(len(z)), index[start : start + _BLOCK]
+        own = z[at]
+        z[at] = -np.inf
+        top = z.max(axis=1)
+        result[start : start + _BLOCK] = own - top - np.log(np.exp(z - top[:, None]).sum(axis=1))
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """Teacher against student, one entry for each example, [N] each, from the hardest to the easiest.
+
+    Attributes:
+      row: the example's place in the dumps.
+      x, y: phi of teacher and of student.
+      z: phi of the teacher that chose the class and by which they are sorted; x where that is the student's own.
+    """
+
+    row: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class PerExample(Points, fidelity.Fidelity):
+    """Teacher against student as in the paper, sorted by X, with the attributes of `fidelity.Fidelity`.
+
+    Attributes:
+      id: the example.
+      x_label, y_label: phi of teacher and of student of the label as training saw it.
+      teacher_correct, correct: whether teacher and student predict the label, as training saw it.
+      mislabelled: whether that label is not the true one.
+    """
+
+    id: np.ndarray
+    x_label: np.ndarray
+    y_label: np.ndarray
+    teacher_correct: np.ndarray
+    correct: np.ndarray
+    mislabelled: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A student against its teacher, by either choice of class and tenths.
+
+    Attributes:
+      own: chosen by the student's own teacher, as in the paper; with the columns of `PerExample` if by `compare`.
+      crossed: chosen by a teacher of another seed; None where there is none.
+      spread: cov(Z, X) of the crossed points of all seeds together, see `slopes.instrumented`; None for these alone.
+    """
+
+    own: Points
+    crossed: Points | None = None
+    spread: float | None = None
+
+    @property
+    def best(self) -> Points:
+        """The cross-fitted points, or those of the paper's choice where there are no others."""
+        return self.own if self.crossed is None else self.crossed
+
+
+def compare(
+    teacher: Dump, student: Dump, selector: Dump | None = None, class_from: ClassFrom = "teacher"
+) -> Comparison:
+    """Compares two dumps of the same split.
+
+    Args:
+      teacher, student: dumps with the same ids in the same order.
+      selector: of a teacher of another seed, which the cross-fitted choice is made by.
+      class_from: the class X and Y are about: the one that who chooses predicts, or the true one (section C.2.2).
+
+    Raises:
+      InputError: as `per_example`.
+    """
+    own = per_example(teacher, student, class_from)
+    return Comparison(own, None if selector is None else points(teacher, [student], selector, class_from)[0])
+
+
+def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: ClassFrom = "teacher") -> list[Points]:
+    """Some students of one teacher at the points of one who chooses class and order, who may be that teacher itself.
+
+    Args:
+      teacher, students, selector: dumps with the same ids in the same order.
+      class_from: as of `compare`.
+
+    Raises:
+      InputError: as `per_example`.
+    """
+    for dump in students:
+        _check_pair(teacher, dump)
+    _check_pair(teacher, selector, another_seed=True)
+    _check_class_from(class_from)
+    index = selector.logits.argmax(axis=1) if class_from == "teacher" else selector.true_label
+    dumps = [selector, *students] if selector is teacher else [selector, *students, teacher]
+    # All at once, which for few examples takes little longer than one
+    of_dumps = phi(np.concatenate([dump.logits for dump in dumps]), np.tile(index, len(dumps))).reshape(len(dumps), -1)
+    for dump, finite in zip(dumps, np.isfinite(of_dumps).all(axis=1), strict=True):
+        if not finite:
+            raise InputError(f"{_named(dump)} holds logits that are not finite; the training behind it has diverged")
+    row = np.argsort(of_dumps[0], kind="stable")
+    z, *ys = np.take(of_dumps, row, axis=1)
+    x = z if selector is teacher else ys.pop()
+    return [Points(row, x, y, z) for y in ys]
+
+
+def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher") -> PerExample:
+    """Compares two dumps of the same split as the paper does.
+
+    Args:
+      teacher, student, class_from: as of `compare`.
+
+    Raises:
+      InputError: the dumps are not of the same examples or classes, hold fewer than ten examples, or hold
+        logits that are not finite.
+    """
+    _check_class_from(class_from)
+    _check_pair(teacher, student)
+    if not all(np.isfinite(dump.logits).all() for dump in (teacher, student)):
+        pair = f"{_named(teacher)} and {_named(student)}"
+        raise InputError(f"{pair} hold logits that are not finite; the training behind them has diverged")
+    predicted, guess = teacher.logits.argmax(axis=1), student.logits.argmax(axis=1)
+    index = predicted if class_from == "teacher" else teacher.true_label
+    x, y = phi(teacher.logits, index), phi(student.logits, index)
+    columns = vars(fidelity.per_example(teacher, student)) | {
+        "row": np.arange(len(x)),
+        "x": x,
+        "y": y,
+        "z": x,
+        "id": teacher.id,
+        "x_label": phi(teacher.logits, teacher.label),
+        "y_label": phi(student.logits, teacher.label),
+        "teacher_correct": predicted == teacher.label,
+        "correct": guess == teacher.label,
+        "mislabelled": teacher.label != teacher.true_label,
+    }
+    order = np.argsort(x, kind="stable")
+    return PerExample(**{name: column[order] for name, column in columns.items()})
+
+
+def _check_class_from(class_from: ClassFrom) -> None:
+    if class_from not in (known := typing.get_args(ClassFrom)):
+        raise InputError(f"class_from {class_from!r}: must be {' or '.join(map(repr, known))}")
+
+
+def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[str, float]:
+    """The statistics of `deviations`, of some rows of the paper's choice, int [n] [default: all]."""
+    e = comparison.own
+    if rows is not None:  # sorted rows are sorted by x, as the tenths need
+        rows = np.sort(rows)
+        e = PerExample(**{f.name: getattr(e, f.name)[rows] for f in dataclasses.fields(e)})
+    result = decisive(dataclasses.replace(comparison, own=e))
+    bins = np.minimum((e.confidence * BINS).astype(int), BINS - 1)
+    excess = np.bincount(bins, weights=e.confidence - e.correct, minlength=BINS)
+    result |= {
+        "slope_theil_sen": slopes.theil_sen(e.x, e.y, every=1 if rows is None else 20),
+        "calibration_error": np.abs(excess).sum() / len(e.x),
+    }
+    result |= fidelity.summarise(e)
+    if e.mislabelled.any():
+        gap, gap_as_in_paper = ((of_y - of_x)[e.mislabelled] for of_x, of_y in ((e.x_label, e.y_label), (e.x, e.y)))
+        result |= {
+            "mean_gap_mislabelled": gap.mean(),
+            "mean_gap_mislabelled_as_in_paper": gap_as_in_paper.mean(),
+            "underfit_fraction_mislabelled": (gap < 0).mean(),
+            "mislabelled_fitted": e.correct[e.mislabelled].mean(),
+        }
+    return {name: float(value) for name, value in result.items()}
+
+
+def decisive(comparison: Comparison) -> dict[str, float]:
+    """Those of the statistics of `deviations` that the verdicts on a student's deviations are made by."""
+    own, crossed = comparison.own, comparison.crossed
+    result = {f"{name}_as_in_paper": value for name, value in _tenths(own).items()}
+    if crossed is not None:
+        slope = slopes.instrumented(crossed.x, crossed.y, crossed.z, comparison.spread)
+        result |= _tenths(crossed) | {"slope_instrumented": slope}
+    return result | {"slope_least_squares": slopes.least_squares(own.x, own.y)}
+
+
+def deviations(
+    teacher: Dump, student: Dump, selector: Dump | None = None, class_from: ClassFrom = "teacher"
+) -> dict[str, float]:
+    """Statistics of a student's deviations from its teacher on one split (section 3.1; `class_from`: C.2.2).
+
+    Args:
+      teacher, student, selector, class_from: as of `compare`.
+
+    Returns:
+      underfit_fraction_hard_as_in_paper, underfit_fraction_easy_as_in_paper: share of hard and of easy examples with
+        Y < X, class and tenth chosen by the student's own teacher.
+      mean_gap_hard_as_in_paper, mean_gap_easy_as_in_paper: mean of Y - X over them, in phi space (nats).
+      The same four names without `_as_in_paper`, with a selector: class and tenth are chosen by it.
+      slope_instrumented, with a selector: slope of Y on X by its phi, see `slopes.instrumented`.
+      slope_least_squares, slope_theil_sen: of Y on X as in the paper; noise in X brings both nearer to 0. Theil and
+        Sen's over all examples or a fixed draw of `slopes.POINTS` of them.
+      Those of `fidelity.summarise`: agreement, kl and others of all classes.
+      calibration_error: expected calibration error of the student, against the label as training saw it.
+      And where some labels are not the true ones:
+      mean_gap_mislabelled, underfit_fraction_mislabelled: as above, over the mislabelled examples; the class is the
+        label they were given, which no model has chosen.
+      mean_gap_mislabelled_as_in_paper: the same of the class that the teacher predicts.
+      mislabelled_fitted: share of them on which the student predicts the wrong label it was given.
+
+    Raises:
+      InputError: as `per_example`.
+
+    Example:
+      >>> deviations(teacher_of_seed_0, student_of_seed_0, selector=teacher_of_seed_1)["mean_gap_hard"]
+    """
+    return summarise(compare(teacher, student, selector, class_from))
+
+
+def preferred(values: Mapping[str, Any], name: str) -> Any:
+    """The cross-fitted value of this name, or that of the paper's choice where there is one seed and so no other."""
+    return values[name] if name in values else values[f"{name}_as_in_paper"]
+
+
+def _tenths(points: Points) -> dict[str, float]:
+    gap = points.y - points.x
+    hard, easy = gap[: -(-len(gap) // 10)], gap[-(len(gap) // 10) :]  # as `np.array_split` does
+    values = (hard < 0).mean(), (easy < 0).mean(), hard.mean(), easy.mean()
+    return dict(zip(TENTHS, values, strict=True))
+
+
+def gap_by_decile(points: Points, rows: np.ndarray | None = None) -> np.ndarray:
+    """Mean of Y - X in each tenth of the examples from the hardest to the easiest, float64 [10]."""
+    gap = points.y - points.x
+    gap = gap if rows is None else gap[np.sort(rows)]
+    return np.array([part.mean() for part in np.array_split(gap, 10)])
+
+
+def by_who_is_right(examples: PerExample) -> dict[str, np.ndarray]:
+    """The four parts of a comparison by who predicts the label (section C.2.2), bool [N] each; no two overlap."""
+    teacher, student = examples.teacher_correct, examples.correct
+    return {
+        "both": teacher & student,
+        "only_student": ~teacher & student,
+        "only_teacher": teacher & ~student,
+        "neither": ~teacher & ~student,
+    }
+
+
+def inherited_noise(teachers: tuple[Dump, Dump], students: tuple[Dump, Dump]) -> float:
+    """How much of its teacher's luck a student has: 0 for none, towards 1 for all that there is.
+
+    The correlation over examples, in phi of the true class, of the difference of two seeds' teachers with that of their
+    students; NaN where one of them is constant.
+
+    Raises:
+      InputError: the dumps are not of the same examples or classes.
+    """
+    for dump in (teachers[1], *students):
+        _check_pair(teachers[0], dump, another_seed=True)
+    of_teacher, of_student = (
+        phi(one.logits, teachers[0].true_label) - phi(other.logits, teachers[0].true_label)
+        for one, other in (teachers, students)
+    )
+    a, b = of_teacher - of_teacher.mean(), of_student - of_student.mean()
+    spread = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / spread) if spread else float("nan")
+
+
+def _named(dump: Dump) -> str:
+    said = " ".join(str(dump.attributes.get(k, "")) for k in ("model", "seed", "split"))
+    return f"dump ({said})"
+
+
+def _check_pair(teacher: Dump, other: Dump, another_seed: bool = False) -> None:
+    """Checks that two dumps are of the same examples; those of another seed may have other noise in their labels."""
+
+    def pair() -> str:
+        return f"teacher {_named(teacher)} and other {_named(other)}"
+
+    if not np.array_equal(teacher.id, other.id) or teacher.logits.shape != other.logits.shape:
+        raise InputError(f"{pair()} differ in their examples or classes; give dumps of one split of one data set")
+    names = ("true_label",) if another_seed else ("true_label", "label")
+    unlike = next((name for name in names if not np.array_equal(getattr(teacher, name), getattr(other, name))), None)
+    if unlike is not None:
+        count = int(np.sum(getattr(teacher, unlike) != getattr(other, unlike)))
+        raise InputError(
+            f"{pair()} have the same ids, but another {unlike} in {count} of {len(teacher.id)} examples; give dumps of "
+            "one split of one data set"
+        )
+    if len(teacher.id) < 10:
+        raise InputError(f"{pair()} hold {len(teacher.id)} examples; hard and easy tenths need 10 or more")

@@ -1,0 +1,263 @@
+"""Figures of single examples: teacher against student, as clouds whose density can be seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from scipy.ndimage import gaussian_filter
+
+from distill_jax.errors import InputError
+from distill_jax.measures import deviations
+from distill_jax.measures.statistics import number, quote
+from distill_jax.report.plots.style import LABELS, SPLITS, grid, heading
+
+if TYPE_CHECKING:
+    from distill_jax.dumps import Dump
+
+DRAWN = 20_000  # most points drawn in one panel
+_DENSITY = LinearSegmentedColormap.from_list("density", ["#7fb2dc", "#2f6fae", "#08264d"])
+_WRONG = "#D55E00"
+_DIAGONAL = {"color": "#222222", "lw": 1, "ls": (0, (5, 3))}
+Limits = tuple[tuple[float, float], tuple[float, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cloud:
+    """The points of one panel.
+
+    Attributes:
+      x, y: float [N].
+      marked: bool [N], points drawn as crosses: the mislabelled ones.
+      title: bold, above the panel.
+      lines: numbers, below the title.
+      xlabel, ylabel: of the axes.
+      group: panels of one group have the same axes, so that they can be compared.
+      hard: X below which examples are hard ones; None where that is not shown.
+      diagonal: whether the line X = Y means anything.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    marked: np.ndarray
+    title: str = ""
+    lines: Sequence[str] = ()
+    xlabel: str = ""
+    ylabel: str = ""
+    group: Any = None
+    hard: float | None = None
+    diagonal: bool = True
+
+    @classmethod
+    def of(cls, examples: deviations.PerExample, **fields: Any) -> Cloud:
+        """X and Y of a comparison, the hard tenth shaded."""
+        return cls(examples.x, examples.y, examples.mislabelled, hard=examples.x[len(examples.x) // 10], **fields)
+
+
+def clouds(
+    rows: Sequence[Sequence[Cloud | None]], width: float = 4.4, height: float = 4.1, crossed: bool = False
+) -> Figure:
+    """A grid of panels, of rows of one length; None leaves a place empty.
+
+    Args:
+      rows: the panels.
+      width, height: of a panel, inches; below 3 it is drawn with small type.
+      crossed: whether the numbers are of points that another teacher has chosen, not of the shaded ones.
+    """
+    figure, axes = grid(len(rows), len(rows[0]), width, height)
+    drawn = [cloud for row in rows for cloud in row if cloud is not None]
+    limits = {group: _limits([c for c in drawn if c.group == group]) for group in {c.group for c in drawn}}
+    for axis, cloud in zip(axes.flat, (cloud for row in rows for cloud in row), strict=True):
+        if cloud is None:
+            axis.axis("off")
+            continue
+        _panel(axis, cloud, limits[cloud.group], small=width < 3)
+    _legend(figure, drawn, crossed)
+    return figure
+
+
+def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Mapping[str, Any] | None = None) -> Figure:
+    """Teacher against students in phi space: a row for each split, a column for each student (Figures 1, 2).
+
+    Args:
+      teachers: the teacher's dump of each split shown, all of one seed.
+      students: dumps of the same splits, of any number of students.
+      statistics: the summary's `deviations`, [student][split][statistic], printed above the panels; without
+        it, the statistics of the very dumps shown, without intervals.
+
+    Raises:
+      InputError: as `deviations.per_example`; or there is no dump, or two cannot be told apart by their attributes.
+    """
+    models, splits = _names(students, "model"), _names(teachers, "split")
+    of_split, of_both = _by(teachers, "split"), _by(students, "model", "split")
+    rows, crossed = [], False
+    for split in splits:
+        rows.append([])
+        for model in models:
+            if (model, split) not in of_both:
+                rows[-1].append(None)
+                continue
+            examples = deviations.per_example(of_split[split,], of_both[model, split])
+            values = (statistics or {}).get(model, {}).get(split)
+            if values is None:
+                plain = deviations.summarise(deviations.Comparison(examples))
+                values = {k: {"mean": v, "low": None, "high": None} for k, v in plain.items()}
+            lines = gap_lines(values)
+            crossed = crossed or "mean_gap_hard" in values
+            if "mean_gap_mislabelled" in values:
+                lines.append(f"wrong labels' gap {quote(values['mean_gap_mislabelled'], sign=True)}")
+            title = f"{LABELS.get(model, model)}, {SPLITS.get(split, split)}"
+            ylabel = "student  $Y = \\phi(p)$" if model == models[0] else ""
+            fields = {"title": title, "lines": lines, "xlabel": "teacher  $X = \\phi(p)$", "ylabel": ylabel}
+            rows[-1].append(Cloud.of(examples, group=split, **fields))
+    return clouds(rows, crossed=crossed)
+
+
+def evolution(
+    teacher: Dump,
+    students: Sequence[Dump],
+    switch_step: int | None = None,
+    gaps: Mapping[tuple[str, int], Mapping[str, Any]] | None = None,
+) -> Figure:
+    """Final teacher against snapshots of students: a column for each step, a row for each student (Figure 3).
+
+    Args:
+      teacher: the teacher's last dump.
+      students: dumps of the same split at several steps; a snapshot that is not there leaves its panel empty.
+      switch_step: named in the titles of the rows of switched students.
+      gaps: mean gap of the hard examples as an interval, by model and step, printed in the panels; without it that
+        of the examples shaded, which the teacher shown finds hard, without an interval.
+
+    Raises:
+      InputError: as `scatter`.
+    """
+    models, steps = _names(students, "model"), sorted({d.attributes.get("step", 0) for d in students})
+    shown = {key: deviations.per_example(teacher, d) for key, d in _by(students, "model", "step").items()}
+    rows = []
+    for model in models:
+        rows.append([])
+        for step in steps:
+            if (model, step) not in shown:
+                rows[-1].append(None)
+                continue
+            examples = shown[model, step]
+            own = f"(shaded: {number(deviations.gap_by_decile(examples)[0], sign=True)})"
+            gap = own if gaps is None else f"hard gap {quote(gaps[model, step], 1, sign=True)}"
+            switched = switch_step is not None and "_to_" in model
+            name = LABELS.get(model, model) + (f"\n(switch at {switch_step:,})" if switched else "")
+            cloud = Cloud.of(
+                examples,
+                title=f"step {step:,}" if model == models[0] else "",
+                lines=[gap],
+                ylabel=f"{name}\n$Y$" if step == steps[0] else "",
+                xlabel="$X$ (final teacher)" if model == models[-1] else "",
+                group=step,  # early on Y goes far below what it is later
+            )
+            rows[-1].append(cloud)
+    return clouds(rows, 2.2, 2.1, crossed=gaps is not None)
+
+
+def gap_lines(values: Mapping[str, Any]) -> list[str]:
+    """Lines above a panel: gap on the hard tenth, chosen by another seed's teacher and as drawn, and the slope.
+
+    They are wanted with `clouds(..., crossed=True)` where there is another seed, which says so in the legend.
+    """
+    as_drawn = quote(values["mean_gap_hard_as_in_paper"], sign=True)
+    if "mean_gap_hard" not in values:
+        return [f"hard gap {as_drawn}", f"slope {quote(values['slope_least_squares'])} (least squares)"]
+    return [
+        f"hard gap {quote(values['mean_gap_hard'], sign=True)}",
+        f"(shaded: {as_drawn})",
+        f"slope {quote(values['slope_instrumented'])}",
+    ]
+
+
+def underfit_line(values: Mapping[str, Any]) -> str:
+    """A line above a panel: the share of hard points that is underfit, by the choice of `gap_lines`' first line."""
+    return f"hard underfit {quote(deviations.preferred(values, 'underfit_fraction_hard'), 0, scale=100)}%"
+
+
+def _names(dumps: Sequence[Dump], attribute: str) -> list[str]:
+    return list(dict.fromkeys(d.attributes.get(attribute, "") for d in dumps))
+
+
+def _by(dumps: Sequence[Dump], *attributes: str) -> dict[tuple[Any, ...], Dump]:
+    """Dumps by these of their attributes, in which each must differ from the others: it would not be shown."""
+    found: dict[tuple[Any, ...], Dump] = {}
+    for dump in dumps:
+        key = tuple(dump.attributes.get(name, 0 if name == "step" else "") for name in attributes)
+        if key in found:
+            said = " and ".join(f"{name} {value!r}" for name, value in zip(attributes, key, strict=True))
+            raise InputError(f"two dumps have the {said} among their attributes; must differ, so that both are shown")
+        found[key] = dump
+    if not found:
+        raise InputError("no dump is given; must be one or more")
+    return found
+
+
+def _limits(shown: Sequence[Cloud]) -> Limits:
+    """Ends of the X and Y axes that all panels of one group share."""
+    ends = []
+    for name in "xy":
+        values = [getattr(cloud, name) for cloud in shown if len(cloud.x)]
+        low, high = (min(v.min() for v in values), max(v.max() for v in values)) if values else (0.0, 1.0)
+        pad = 0.03 * (high - low) or 1.0
+        ends.append((float(low - pad), float(high + pad)))
+    return ends[0], ends[1]
+
+
+def _density(x: np.ndarray, y: np.ndarray, limits: Limits) -> np.ndarray:
+    """How crowded the place of each point is, in [0, 1], on a log scale: a smoothed histogram, looked up."""
+    bins = 120
+    counts, *edges = np.histogram2d(x, y, bins, limits)
+    place = [np.clip(np.searchsorted(e, v, "right") - 1, 0, bins - 1) for e, v in zip(edges, (x, y), strict=True)]
+    level = np.log1p(gaussian_filter(counts, 1.5)[place[0], place[1]])
+    return level / max(level.max(initial=0), 1e-12)
+
+
+def _panel(axis: Axes, cloud: Cloud, limits: Limits, small: bool) -> None:
+    x, y, rows = cloud.x, cloud.y, np.arange(len(cloud.x))
+    if len(rows) > DRAWN:
+        rows = np.random.default_rng(0).choice(len(rows), DRAWN, replace=False)
+    plain, marked = rows[~cloud.marked[rows]], rows[cloud.marked[rows]]
+    size = float(np.clip(9000 / max(len(rows), 1), 2.0, 9.0)) * (0.4 if small else 1.0)
+    if cloud.hard is not None:
+        axis.axvspan(limits[0][0], cloud.hard, color="#000000", alpha=0.05, lw=0, zorder=0)
+    density = _density(x[plain], y[plain], limits)
+    order = np.argsort(density, kind="stable")  # the crowded places on top
+    points, colors = plain[order], {"c": density[order], "cmap": _DENSITY, "vmin": 0, "vmax": 1}
+    axis.scatter(x[points], y[points], s=size, **colors, lw=0, rasterized=True)
+    axis.scatter(x[marked], y[marked], s=size * 1.8, c=_WRONG, marker="x", lw=0.6, alpha=0.75, rasterized=True)
+    if cloud.diagonal:
+        axis.axline((0, 0), slope=1, **_DIAGONAL)
+    axis.set(xlim=limits[0], ylim=limits[1])
+    axis.set_xlabel(cloud.xlabel, fontsize=9.5 if small else None)
+    axis.set_ylabel(cloud.ylabel, fontsize=9.5 if small else None)
+    integer = max(end - start for start, end in limits) > 4
+    for direction in (axis.xaxis, axis.yaxis):
+        direction.set_major_locator(MaxNLocator(4 if small else 6, integer=integer))
+    heading(axis, cloud.title, cloud.lines, small)
+    if small:
+        axis.tick_params(labelsize=8)
+
+
+def _legend(figure: Figure, shown: Sequence[Cloud], crossed: bool) -> None:
+    dot = {"marker": "o", "ls": "", "ms": 5, "mec": "none"}
+    handles = [Line2D([], [], color="#2f6fae", label="example (darker: more of them)", **dot)]
+    if any(cloud.diagonal for cloud in shown):
+        handles.insert(0, Line2D([], [], **_DIAGONAL, label="$X = Y$"))
+    if any(cloud.marked.any() for cloud in shown):
+        handles.append(Line2D([], [], color=_WRONG, marker="x", ls="", ms=5, label="mislabelled example"))
+    if any(cloud.hard is not None for cloud in shown):
+        shade = {"color": "#000000", "alpha": 0.13, "marker": "s", "ms": 9, "ls": "", "mec": "none"}
+        label = "hard tenth of this teacher (numbers: of another's, but in brackets)" if crossed else "hard tenth"
+        handles.append(Line2D([], [], label=label, **shade))
+    columns = 2 if crossed else 4
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)

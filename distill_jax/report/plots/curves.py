@@ -1,0 +1,147 @@
+"""Figures of accuracies: over training, by the step of the switch, by any swept field."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from distill_jax.report.plots.style import GUIDE, LABELS, STYLES, bars, grid, heading
+
+
+def accuracy(trajectories: Mapping[str, Any], switch_step: int | None = None) -> Figure:
+    """Accuracy against step for all models with 95% bands, the switch marked (Figures 1b and 16).
+
+    A switched student is drawn from the last snapshot before its switch: until then it is the student it
+    branches from.
+
+    Args:
+      trajectories: the summary's, [model][measure] with lists step, mean, low, high.
+      switch_step: where the switched students change their loss.
+    """
+    titles = {
+        "test_accuracy": "Test set",
+        "test_zoom": "Test set, the end enlarged",
+        "train_accuracy": "Training set",
+        "train_accuracy_true": "Training set, against the true labels",
+    }
+    present = {measure for model in trajectories.values() for measure in model}
+    panels = [name for name in titles if name in present or name == "test_zoom"]
+    columns = 2 if len(panels) == 4 else len(panels)
+    figure, axes = grid(-(-len(panels) // columns), columns, 9.2 / columns, 3.3)
+    for axis, name in zip(axes.flat, panels, strict=True):
+        first = (switch_step or 0) * 0.9 if name == "test_zoom" else -1
+        _over_steps(axis, trajectories, name.replace("test_zoom", "test_accuracy"), switch_step, first)
+        axis.set_title(titles[name], fontsize=10.5)
+    _legend(figure, axes.flat[0])
+    return figure
+
+
+def trajectories(settings: Sequence[Mapping[str, Any]]) -> Figure:
+    """Test accuracy against step in several settings, a row for each: all of it, and enlarged from the switch on.
+
+    Args:
+      settings: each with `title`, `lines` of numbers, `trajectories` as in `accuracy`, and `switch_step`.
+    """
+    figure, axes = grid(len(settings), 2, 4.8, 3.5)
+    for row, setting in zip(axes, settings, strict=True):
+        for axis, first in zip(row, (-1, setting["switch_step"] * 0.9), strict=True):
+            _over_steps(axis, setting["trajectories"], "test_accuracy", setting["switch_step"], first)
+        heading(row[0], setting["title"], setting["lines"])
+    _legend(figure, axes.flat[0])
+    return figure
+
+
+def _over_steps(
+    axis: Axes, trajectories: Mapping[str, Any], measure: str, switch_step: int | None, first: float
+) -> None:
+    """All models' accuracy from some step on, with 95% bands."""
+    last = max(max(model[measure]["step"]) for model in trajectories.values())
+    for model, values in trajectories.items():
+        steps, mean, low, high = (np.array(values[measure][k], np.float64) for k in ("step", "mean", "low", "high"))
+        start = first
+        if switch_step is not None and "_to_" in model and (steps <= switch_step).any():
+            start = max(first, steps[steps <= switch_step].max())
+        keep = steps >= start
+        style = STYLES.get(model, {})
+        axis.plot(steps[keep], mean[keep], label=LABELS.get(model, model), markersize=4.5, lw=1.6, **style)
+        axis.fill_between(steps[keep], low[keep], high[keep], color=style.get("color"), alpha=0.13, lw=0)
+    if switch_step is not None and switch_step < last:
+        axis.axvline(switch_step, **GUIDE)
+        axis.annotate("switch", (switch_step, 0), (3, 4), ("data", "axes fraction"), "offset points", fontsize=8.5)
+    axis.set_xlabel("training step")
+    axis.set_ylabel("accuracy")
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.grid(alpha=0.25)
+
+
+def switches(settings: Sequence[Mapping[str, Any]], model: str) -> Figure:
+    """Final test accuracy of a switched student by the step of its switch, between the unswitched ones (Figure 4).
+
+    Args:
+      settings: each with `title`, `lines` of numbers, `steps` of the switches, `values` an interval for each, and
+        `unswitched` an interval by model.
+      model: 'one_hot_to_kd' or 'kd_to_one_hot'.
+    """
+    columns = min(len(settings), 2) if len(settings) <= 4 else 4
+    figure, axes = grid(-(-len(settings) // columns), columns, 4.6, 3.6)
+    for axis in axes.flat[len(settings) :]:
+        axis.axis("off")
+    for axis, setting in zip(axes.flat, settings, strict=False):
+        for name, value in setting["unswitched"].items():
+            style = STYLES[name]
+            axis.axhline(value["mean"], label=LABELS[name], color=style["color"], ls=style["linestyle"], lw=1.5)
+            if value["low"] is not None:
+                axis.axhspan(value["low"], value["high"], color=style["color"], alpha=0.1, lw=0)
+        bars(axis, setting["steps"], setting["values"], label=LABELS[model], **STYLES[model])
+        axis.set_xticks(setting["steps"], [f"{step:,}" for step in setting["steps"]])
+        axis.margins(x=0.15)
+        axis.set(xlabel="step of the switch", ylabel="final test accuracy")
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        axis.grid(alpha=0.25)
+        heading(axis, setting["title"], setting["lines"])
+    _legend(figure, axes.flat[0])
+    return figure
+
+
+def _legend(figure: Figure, axis: Axes) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9, handlelength=3)
+
+
+def sweep(summary: Mapping[str, Any], field: str) -> Figure:
+    """What a swept field changes: test accuracy, and the gap on hard training points, less the control's.
+
+    Args:
+      summary: of `sweep_summary.summarise`.
+      field: one of its fields; students are shown that have the study's own value of every other.
+    """
+    students = summary["students"]
+    own = students[0]
+    shown = [s for s in students if all(s[f] == own[f] for f in summary["fields"] if f != field)]
+    titles = {
+        "test_accuracy": "test accuracy less the control's",
+        "train_mean_gap_hard": "gap, hard training points, less the control's",
+    }
+    figure, axes = grid(1, 2, 4.8, 3.9)
+    for axis, (name, title) in zip(axes[0], titles.items(), strict=True):
+        for model in dict.fromkeys(s["model"] for s in shown):
+            line = sorted((s for s in shown if s["model"] == model), key=lambda s: s[field])
+            if len(line) > 1:
+                values = [s["statistics"][name]["minus_control"] for s in line]
+                bars(axis, [s[field] for s in line], values, label=LABELS[model], **STYLES[model])
+        axis.axhline(0, **GUIDE)
+        axis.axvline(own[field], color="#666666", lw=0.8, ls=(0, (1, 2)), zorder=0)
+        if field in ("temperature", "learning_rate"):
+            axis.set_xscale("log")
+        tried = sorted({s[field] for s in shown})
+        axis.set_xticks(tried, [f"{value:g}" for value in tried])
+        axis.minorticks_off()
+        axis.set(xlabel=field.replace("_", " "), ylabel=title)
+        axis.grid(alpha=0.25)
+    axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    _legend(figure, axes[0, 0])
+    return figure

@@ -1,0 +1,1 @@
+"""A study: its folder, its students, and the order in which its models are trained."""

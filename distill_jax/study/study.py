@@ -1,0 +1,372 @@
+"""A whole study: teachers, then their students, population by population; what is finished is not done again."""
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+import compiler_faults
+from distill_jax import limits
+from distill_jax.data import load_dataset
+from distill_jax.data.tokens import save_tokenizer
+from distill_jax.dumps import dump_attributes, dump_path, read_dump
+from distill_jax.errors import InputError
+from distill_jax.files import write_text
+from distill_jax.machine import backend, processes
+from distill_jax.machine.checkpoint import Checkpoints
+from distill_jax.machine.environment import commit
+from distill_jax.machine.placement import on_host
+from distill_jax.models import build_for, huggingface, kind, pretrained
+from distill_jax.models.evaluation import evaluation
+from distill_jax.models.roberta import Roberta
+from distill_jax.options import leaves
+from distill_jax.paths import resolved
+from distill_jax.setting import Setting, identity, of_teachers, run_digest, validate, validate_on_data
+from distill_jax.study import sweep, workdir
+from distill_jax.study.workdir import Population
+from distill_jax.training import outcomes
+from distill_jax.training.loop import train
+from distill_jax.training.objective import switch_step
+from distill_jax.training.population import Member, seeds, shape, split
+from distill_jax.training.programs import check_batch, mesh_of
+from distill_jax.training.progress import say
+from distill_jax.training.schedule import Length
+from distill_jax.training.trainer import Timing, Trainer
+
+
+class Study:
+    """A study in its work directory.
+
+    Args:
+      setting: what to study.
+      console: for what a person should see.
+
+    Raises:
+      InputError: the setting, the data or the work directory is not right; nothing was written then.
+    """
+
+    def __init__(self, setting: Setting, console: Console):
+        self.setting, self._console = resolved(setting), console
+        processes.require_same(_of_all_processes(self.setting))
+        processes.together(self._prepare)
+        for role in self._networks:  # by what the first process knows, and so alike in all
+            for population in self._split(role, self._members(role)):
+                mesh = mesh_of(getattr(self.setting, role).name, shape(population))
+                check_batch(self.setting.train.batch_size, mesh)
+        self.switch_step = switch_step(self.setting.objective, self.length.total_steps)
+        self.identity = identity(self.setting) | {"fingerprint": self.dataset.fingerprint}
+        processes.by_first(self._claim)
+        if not processes.everywhere(lambda: workdir.holds(self.setting.run.workdir, self.identity)):
+            raise InputError(
+                f"--workdir {self.setting.run.workdir} is not the same folder, or the setting not the same, in all "
+                "processes; choose a folder that they share"
+            )
+
+    def _prepare(self) -> None:
+        """Loads the data, builds the networks, and checks what a process can check without the others."""
+        setting, console = self.setting, self._console
+        validate(setting)
+        backend.check_options()
+        if (warning := compiler_faults.warning()) is not None:
+            say(console, f"warning: {warning}")
+        self.dataset = load_dataset(setting.data)
+        for note in self.dataset.notes:
+            say(console, f"data: {note}")
+        examples = len(self.dataset.train.label)
+        self.length = Length.of(setting, examples)
+        validate_on_data(setting, examples, len(self.dataset.test.label), self.length.total_steps)
+        sweep.check(setting, examples, len(self.dataset.test.label), self.length.total_steps)
+        self._networks = {}
+        for role in ("teacher", "student"):
+            network = getattr(setting, role)
+            self._networks[role] = build_for(self.dataset, network, setting.train.precision, f"--{role}")
+            pretrained.read(network, self._networks[role], f"--{role}")
+        of_norm, names = setting.train.norm_examples, [getattr(setting, role).name for role in self._networks]
+        if of_norm is not None and all(kind(name) != "convolutional" for name in names):
+            raise InputError(
+                f"--norm-examples {of_norm}: must be left out, since neither network has batch normalisation: "
+                + ", ".join(names)
+            )
+        if of_teachers(setting) == "outcomes":
+            limit = backend.memory_limit(setting.run.memory_gib)
+            need = outcomes.table_bytes(self.dataset, setting.data.augment, jax.default_backend())
+            if need > limit:
+                raise InputError(
+                    f"--teacher-logits all-outcomes: needs {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}; "
+                    "must be in-step"
+                )
+
+    def _claim(self) -> None:
+        """Makes the work directory this study's, or sees that it and the dumps in it are."""
+        folder = self.setting.run.workdir
+        workdir.check_plain(folder)
+        if workdir.is_claimed(folder):  # which says what is another there
+            workdir.claim(folder, self.identity)
+        for member in [*self._members("teacher"), *self._members("student")]:
+            own = run_digest(member.applied(self.setting), member.model, member.seed, self.dataset.fingerprint)
+            for step, part in itertools.product(self.length.snapshot_steps, ("train", "test")):
+                path = dump_path(folder, member.name, member.seed, step, part)
+                if path.exists() and dump_attributes(path).get("setting") != own:
+                    raise InputError(f"--workdir {folder} holds another study's dumps ({path}); choose another folder")
+        workdir.claim(folder, self.identity)
+
+    def train(self) -> None:
+        """Trains what is not yet trained.
+
+        Raises:
+          RunError, InputError, Interrupted: as `train.train`; or another process is at work in the work directory.
+        """
+        precision = "highest" if self.setting.train.precision == "float32" else "default"
+        lock = processes.by_first(lambda: workdir.lock(self.setting.run.workdir))
+        with lock or contextlib.nullcontext(), jax.default_matmul_precision(precision):
+            if processes.is_first():
+                self._describe()
+            for role in ("teacher", "student"):
+                self._train(role)
+
+    def _describe(self) -> None:
+        """Writes what the classes are called, and what `experiments.export` needs to know of RoBERTas."""
+        folder, names = self.setting.run.workdir, self.dataset.names
+        if names is not None:
+            write_text(workdir.classes_file(folder), json.dumps(names, indent=1, ensure_ascii=False) + "\n")
+        for role, model in self._networks.items():
+            if isinstance(model, Roberta):
+                huggingface.write_config(workdir.network_folder(folder, role), model, names)
+        if self.dataset.vocabulary is not None:
+            save_tokenizer(self.setting.data, workdir.tokenizer_folder(folder))
+
+    @property
+    def students(self) -> list[Member]:
+        """The students of seed 0, those of the sweep included."""
+        return sweep.students(self.setting, self.length.total_steps)
+
+    def _members(self, role: str) -> list[Member]:
+        # Seed by seed, so that a study stopped early has whole comparisons.
+        seeds = range(self.setting.run.seeds)
+        if role == "teacher":
+            return [Member("teacher", seed) for seed in seeds]
+        return [m for seed in seeds for m in sweep.students(self.setting, self.length.total_steps, seed)]
+
+    def _asked(self, role: str) -> int:
+        """Most members of a population, as asked for or by default."""
+        network = getattr(self.setting, role).name
+        return self.setting.run.population or backend.defaults(kind(network)).population
+
+    def _most(self, role: str) -> int:
+        """The same, or fewer where it has been found that they would not fit in memory."""
+        run = self.setting.run
+        limit = backend.memory_limit(run.memory_gib)
+        return int(processes.from_first(workdir.fitting(run.workdir, role, self._asked(role), limit)))
+
+    def _split(self, role: str, members: Sequence[Member]) -> list[list[Member]]:
+        """Populations of these members."""
+        shared = backend.defaults(kind(getattr(self.setting, role).name)).batch_is_shared
+        return split(members, self._most(role), 1 if shared else jax.local_device_count())
+
+    def _finished(self) -> dict[Member, Population]:
+        """The members whose dumps and last checkpoint are all on disk."""
+        total = self.length.total_steps
+        found = {}
+        for population in workdir.populations(self.setting.run.workdir):
+            dumps = [
+                dump_path(self.setting.run.workdir, m.name, m.seed, step, part)
+                for m in population.members
+                for step in self.length.snapshot_steps
+                for part in ("train", "test")
+            ]
+            if population.is_finished and population.checkpoint(total) and all(d.exists() for d in dumps):
+                found |= dict.fromkeys(population.members, population)
+        return found
+
+    def _portions(self, role: str) -> list[list[Member]]:
+        """The members still to be trained, as populations: those that were begun as they are, then the others."""
+        members, finished = self._members(role), self._finished()
+        todo, most = [m for m in members if m not in finished], self._most(role)
+        portions: list[list[Member]] = []
+        for begun in workdir.populations(self.setting.run.workdir):
+            free = set(todo) - {m for portion in portions for m in portion}
+            if begun.checkpoint() and len(begun.members) <= most and free.issuperset(begun.members):
+                portions.append(list(begun.members))
+        # Of the others those populations that an undisturbed study would have, so that it is equal to it to the bit.
+        free = set(todo) - {m for portion in portions for m in portion}
+        portions += [portion for portion in self._split(role, members) if free.issuperset(portion)]
+        rest = [m for m in todo if not any(m in portion for portion in portions)]
+        portions += self._split(role, rest)
+        # The first process has seen the folder as it is: each member's portion, and its place there as a checkpoint
+        # has it; -1 is a member that is finished.
+        at = {m: (number, rank) for number, portion in enumerate(portions) for rank, m in enumerate(portion)}
+        found = processes.from_first([at.get(m, (-1, -1)) for m in members])
+        placed = sorted((number, rank, i) for i, (number, rank) in enumerate(found.tolist()) if number >= 0)
+        return [[members[i] for *_, i in group] for _, group in itertools.groupby(placed, lambda p: p[0])]
+
+    def _train(self, role: str) -> None:
+        portions, most = self._portions(role), self._most(role)
+        todo, everyone = sum(map(len, portions)), len(self._members(role))
+        if todo > most > 1:
+            say(self._console, f"{todo} {role}s are more than --population {most}: they are trained in portions")
+        teachers = self._teachers([m.seed for portion in portions for m in portion]) if role == "student" else None
+        trainers: dict[tuple[int, int], Trainer] = {}
+        done = 0
+        while portions:
+            portion = portions.pop(0)
+            extent = shape(portion)
+            if extent not in trainers:
+                trainers[extent] = Trainer(self.setting, self.dataset, role, extent)
+            trainer = trainers[extent]
+            population = Population.of(self.setting.run.workdir, portion)
+            if len(portion) > 1 and not population.checkpoint():
+                fitting = self._fitting(trainer, portion)
+                if fitting < len(portion):
+                    del trainers[extent]
+                    self._remember(role, fitting)
+                    portions = self._portions(role)
+                    continue
+            if processes.is_first():
+                if (lost := self._lost(population)) is not None:
+                    say(self._console, f"{_name(portion)}: {lost}")
+                before, now = population.commits()[-1:], commit()
+                population.begin(now)
+                if before not in ([], [now]):
+                    say(self._console, f"{_name(portion)}: begun by code of commit {before[0]}, goes on with {now}")
+            given = None if teachers is None else [teachers(seed) for seed in seeds(portion)]
+            of_each = None if given is None else jax.tree.map(lambda *a: np.stack(a), *given)
+            done += 1
+            name = _name(portion) + (f" ({done} of {done + len(portions)})" if done + len(portions) > 1 else "")
+            timing = train(trainer, portion, of_each, population.folder, name, self._console)
+            examples = self.length.total_steps * self.setting.train.batch_size * len(portion)
+            if processes.is_first():
+                seconds = {f"{kind}_seconds": spent for kind, spent in dataclasses.asdict(timing).items()}
+                population.finish(seconds | {"training_examples": examples})
+                speed = examples / max(timing.training, 1e-9)
+                say(
+                    self._console,
+                    f"{name}: {self.length.total_steps} steps in {timing.training:.1f} s, {speed:,.0f} examples/s "
+                    f"(compilation {timing.compilation:.1f} s, dumps {timing.dumps:.1f} s)",
+                )
+            processes.barrier("finished")
+        if processes.is_first() and todo < everyone:
+            say(self._console, f"{everyone - todo} of {everyone} {role}s were there already")
+
+    def _lost(self, population: Population) -> str | None:
+        """What is said where parts of a training are there without others, which are made again."""
+        if population.is_finished:
+            return "was finished, but dumps or checkpoints of it are gone; they are made again"
+        folder, step = self.setting.run.workdir, self.length.snapshot_steps[0]
+        dumps = [dump_path(folder, m.name, m.seed, step, "test") for m in population.members]
+        if not population.checkpoint() and any(path.exists() for path in dumps):
+            return "has dumps, but not the training they are of, which is done again"
+        return None
+
+    def _remember(self, role: str, fitting: int) -> None:
+        run = self.setting.run
+        if processes.is_first():
+            limit = backend.memory_limit(run.memory_gib)
+            workdir.remember_fitting(run.workdir, role, self._asked(role), limit, fitting)
+        processes.barrier("fitting-remembered")
+
+    def _fitting(self, trainer: Trainer, portion: Sequence[Member]) -> int:
+        """How many members to train at once: all of the portion, or fewer where they would not fit in memory."""
+        limit, host = backend.memory_limit(self.setting.run.memory_gib), limits.host_memory()
+        need, logits = trainer.runner(portion, None, Timing()).memory(), self._logits_bytes(len(portion))
+        if jax.default_backend() == "cpu":  # whose devices have the host's memory
+            need, logits = need + logits / jax.local_device_count(), 0
+        share = min(limit / need, host / max(logits, 1))
+        fitting = len(portion) if share >= 1 else max(min(int(len(portion) * share), len(portion) - 1), 1)
+        fitting = int(processes.from_first([fitting])[0])
+        if fitting < len(portion):
+            what = f"{need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}"
+            if limit >= need:
+                what = f"{logits / 2**30:.2g} GiB of this machine's {host / 2**30:.2g} for their logits"
+            say(self._console, f"{_name(portion)}, need {what}: {fitting} at once are tried instead")
+        return fitting
+
+    def _logits_bytes(self, members: int) -> float:
+        """Of this process's memory for a dump's logits: while they are put together, and while they are written."""
+        rows = len(self.dataset.train.label) + len(self.dataset.test.label)
+        return 2 * 4 * members * rows * self.dataset.num_classes / jax.process_count()
+
+    def _teachers(self, seeds: Sequence[int]) -> Callable[[int], Any]:
+        """What the students of a seed are given of their teacher, see `setting.of_teachers`, by seed."""
+        given = of_teachers(self.setting)
+        if given == "logits":
+            return self._teachers_logits(seeds).__getitem__
+        variables = self._teachers_variables(seeds)
+        if given == "variables":
+            return variables.__getitem__
+        # The last alone is kept, for students of a seed that are trained in portions.
+        return functools.lru_cache(maxsize=1)(lambda seed: self._outcomes(seed, variables[seed]))
+
+    def _outcomes(self, seed: int, variables: Any) -> np.ndarray:
+        """A teacher's logits for all outcomes of augmentation."""
+        started, network = time.monotonic(), self._networks["teacher"]
+        batch = backend.defaults(kind(self.setting.teacher.name)).evaluation_batch
+        teacher = evaluation(network, jax.default_backend())
+        found = outcomes.table(teacher, variables, self.dataset, self.setting.data.augment, batch)
+        if processes.is_first():
+            images = len(self.dataset.train.label)
+            say(
+                self._console,
+                f"teacher, seed {seed}: logits of {len(found) // images} outcomes of {images:,} images, "
+                f"{found.nbytes / 2**30:.2g} GiB, in {time.monotonic() - started:.1f} s",
+            )
+        return found
+
+    def _teachers_logits(self, seeds: Sequence[int]) -> dict[int, Any]:
+        """The trained teachers' logits on the training set, [N, K], by seed."""
+        run, last = self.setting.run, self.length.total_steps
+        return {seed: read_dump(dump_path(run.workdir, "teacher", seed, last, "train")).logits for seed in seeds}
+
+    def _teachers_variables(self, seeds: Sequence[int]) -> dict[int, Any]:
+        """The trained teachers' variables by seed, host arrays."""
+        variables, trainers, finished = {}, {}, self._finished()
+        for population in dict.fromkeys(finished[Member("teacher", seed)] for seed in seeds):
+            extent = shape(population.members)
+            if extent not in trainers:
+                trainers[extent] = Trainer(self.setting, self.dataset, "teacher", extent)
+            with Checkpoints(population.folder / "checkpoints", self.setting.run.keep_checkpoints) as saved:
+                restored = saved.restore(self.length.total_steps, trainers[extent].state_like())
+            host = jax.tree.map(on_host, restored.state.variables)
+            for i, member in enumerate(population.members):
+                variables[member.seed] = jax.tree.map(lambda a, i=i: a[i], host)
+        return variables
+
+    def commits(self) -> list[str | None]:
+        """The commits of the code that trained its populations, each once; None is one outside a git checkout."""
+        populations = dict.fromkeys(self._finished().values())
+        return list(dict.fromkeys(commit for population in populations for commit in population.commits()))
+
+    def facts(self) -> dict[str, Any]:
+        """What teachers and students took, in seconds of every kind, over all calls that worked on them."""
+        sums: dict[str, dict[str, float]] = {"teacher": {}, "student": {}}
+        for population in dict.fromkeys(self._finished().values()):
+            of_role = sums["teacher" if population.members[0].model == "teacher" else "student"]
+            for name, value in population.facts().items():
+                of_role[name] = of_role.get(name, 0) + value
+        for of_role in sums.values():
+            of_role["examples_per_second"] = of_role["training_examples"] / max(of_role["training_seconds"], 1e-9)
+        total = sum(v for of_role in sums.values() for name, v in of_role.items() if name.endswith("_seconds"))
+        return sums | {"total_seconds": total}
+
+
+def _name(members: Sequence[Member]) -> str:
+    models = list(dict.fromkeys(m.name for m in members))
+    numbers = sorted({m.seed for m in members})
+    plural = "teachers" if models == ["teacher"] else "students"
+    what = f"{len(members)} {plural}" if len(members) > 1 else models[0]
+    return f"{what}, " + (f"seed {numbers[0]}" if len(numbers) == 1 else f"seeds {numbers[0]}-{numbers[-1]}")
+
+
+def _of_all_processes(setting: Setting) -> dict[str, str]:
+    """What must be the same in all processes, by name; places may differ, their content is compared by its own."""
+    places = ("--coordinator", "--process-id", "--dataset")
+    found = {option: repr(v) for option, v in leaves(setting) if option not in places and not isinstance(v, Path)}
+    return found | {"the commit of the code": str(commit()), "the version of JAX": jax.__version__}

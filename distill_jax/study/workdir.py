@@ -1,0 +1,191 @@
+"""One study's folder: whose it is, that one command at a time works in it, and what in it is finished."""
+
+import dataclasses
+import fcntl
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from distill_jax import files
+from distill_jax.errors import InputError
+from distill_jax.files import read_json, write_text
+from distill_jax.setting import differences, digest
+from distill_jax.training.population import Member
+
+_READ = (".lock", "setting.json", "classes.json", "networks", "runs", "dumps")
+_REMOVE = "remove that file and run the same command"
+
+
+def claim(workdir: Path, identity: dict[str, Any]) -> None:
+    """Makes a work directory a study's, or sees that it is.
+
+    Raises:
+      InputError: as `lock`, or it holds another study.
+    """
+    with lock(workdir):
+        _hold(workdir, identity)
+
+
+def check_plain(workdir: Path) -> None:
+    """Checks that a pipe is in no file's place, which would be waited for for ever; of what is the user's own, nothing.
+
+    Raises:
+      InputError: one is.
+    """
+    files.check_plain(workdir / name for name in _READ)
+
+
+def is_claimed(workdir: Path) -> bool:
+    """Whether it says whose it is."""
+    return (workdir / "setting.json").exists()
+
+
+def lock(workdir: Path) -> IO[str]:
+    """Takes a work directory, new or begun, for this process alone.
+
+    Returns:
+      A file to keep open; the directory is free again when that is closed or the process ends.
+
+    Raises:
+      InputError: it cannot be written, or another process or study is at work in it.
+    """
+    if workdir.exists() and not workdir.is_dir():
+        raise InputError(f"--workdir {workdir}: is no folder; must be one, or new")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        taken = (workdir / ".lock").open("a")
+    except OSError as error:
+        raise InputError(
+            f"--workdir {workdir} cannot be written ({error.strerror}); choose a folder that can"
+        ) from error
+    try:
+        fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        taken.close()
+        raise InputError(
+            f"--workdir {workdir} is in use by another process; wait for it or choose another folder"
+        ) from error
+    except BaseException:
+        taken.close()
+        raise
+    return taken
+
+
+def _hold(workdir: Path, identity: dict[str, Any]) -> None:
+    """Makes the folder this study's, or sees that it is."""
+    place = workdir / "setting.json"
+    if not place.exists():
+        write_text(place, json.dumps(identity, indent=1))
+        return
+    remedy = f"remove it and run the study's own command, or choose another folder than --workdir {workdir}"
+    held = read_json(place, dict[str, Any], remedy)
+    if held != identity:
+        raise InputError(
+            f"--workdir {workdir} holds another setting ({differences(identity, held)[0]}); choose another folder"
+        )
+
+
+def holds(workdir: Path, identity: dict[str, Any], seconds: float = 10.0) -> bool:
+    """Whether it holds this study; what another process has just written a network's disk may show late."""
+    place, end = workdir / "setting.json", time.monotonic() + seconds
+    while not place.exists() and time.monotonic() < end:
+        time.sleep(0.5)
+    try:
+        return json.loads(place.read_text()) == identity
+    except (OSError, ValueError):
+        return False
+
+
+def network_folder(workdir: Path, role: str) -> Path:
+    """Where it is said of which sizes the RoBERTas of a role are, as Hugging Face says it."""
+    return workdir / "networks" / role
+
+
+def tokenizer_folder(workdir: Path) -> Path:
+    """Where the tokenizer of a study of texts is kept, as transformers saves it."""
+    return workdir / "networks" / "tokenizer"
+
+
+def classes_file(workdir: Path) -> Path:
+    """Where the classes' names are kept, a JSON list by number, if they are others than these numbers."""
+    return workdir / "classes.json"
+
+
+def fitting(workdir: Path, role: str, most: int, limit: float) -> int:
+    """How many members to train at once: `most`, or what was found to fit into `limit` bytes of a device."""
+    place = workdir / "runs" / f"fitting-{role}.json"
+    known = read_json(place, dict[str, float], _REMOVE) if place.exists() else {}
+    return int(known["members"]) if (known.get("most"), known.get("bytes")) == (most, limit) else most
+
+
+def remember_fitting(workdir: Path, role: str, most: int, limit: float, members: int) -> None:
+    """Keeps what was found, so that a resumed study has the same populations."""
+    (workdir / "runs").mkdir(exist_ok=True)
+    write_text(
+        workdir / "runs" / f"fitting-{role}.json", json.dumps({"most": most, "bytes": limit, "members": members})
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+    """A population's folder."""
+
+    folder: Path
+    members: tuple[Member, ...]
+
+    @classmethod
+    def of(cls, workdir: Path, members: Sequence[Member]) -> "Population":
+        """The folder, new or begun, of these members trained together."""
+        models = list(dict.fromkeys(m.name for m in members))
+        seeds = sorted({m.seed for m in members})
+        name = models[0] if len(models) == 1 else "students"
+        span = f"seed-{seeds[0]}" if len(seeds) == 1 else f"seeds-{seeds[0]}-{seeds[-1]}"
+        code = digest([dataclasses.astuple(m) for m in members])[:6]
+        return cls(workdir / "runs" / f"{name}-{span}-{code}", tuple(members))
+
+    def begin(self, commit: str | None) -> None:
+        """Makes the folder, and says in it who is trained and, of every call that goes on with it, by which code."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        commits = self.commits()
+        if commits[-1:] != [commit]:
+            write_text(self.folder / "commits.json", json.dumps([*commits, commit]))
+        write_text(self.folder / "members.json", json.dumps([dataclasses.astuple(m) for m in self.members]))
+
+    def commits(self) -> list[str | None]:
+        """The commits of the code that trained it, in order; None is one outside a git checkout."""
+        place = self.folder / "commits.json"
+        return read_json(place, list[str | None], _REMOVE) if place.exists() else []
+
+    def finish(self, facts: dict[str, float]) -> None:
+        """Marks that all of the population's dumps and its last checkpoint are on disk."""
+        write_text(self.folder / "done.json", json.dumps(facts, indent=1))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is marked so."""
+        return (self.folder / "done.json").exists()
+
+    def facts(self) -> dict[str, float]:
+        """What `finish` was told."""
+        return read_json(self.folder / "done.json", dict[str, float], _REMOVE)
+
+    def checkpoint(self, step: int | None = None) -> bool:
+        """Whether there is a checkpoint, of a given step or of any."""
+        return any((self.folder / "checkpoints").glob(str(step) if step is not None else "[0-9]*"))
+
+
+def populations(workdir: Path) -> list[Population]:
+    """The populations that were ever begun."""
+    found = []
+    for place in sorted((workdir / "runs").glob("*/members.json")):
+        remedy = f"remove {place.parent}, whose models are then trained again"
+        members = tuple(
+            Member(model, seed, tuple((field, value) for field, value in changes))
+            for model, seed, changes in read_json(place, list[tuple[str, int, list[tuple[str, float]]]], remedy)
+        )
+        if not members or Population.of(workdir, members).folder != place.parent:
+            raise InputError(f"{place} is of another population; {remedy}")
+        found.append(Population(place.parent, members))
+    return found

@@ -1,0 +1,1 @@
+"""Training: losses, the compiled step, populations of models, and the loop over steps."""

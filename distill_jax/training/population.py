@@ -1,0 +1,144 @@
+"""Models trained side by side in one program: what may differ between them, and how one function becomes many.
+
+A population is a rectangle: some seeds, and of each as many students. What the students of a seed have in common,
+their batches and their teacher, is then computed once for all of them.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from distill_jax.machine.placement import MEMBER, apart, over_devices
+from distill_jax.setting import Setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One model of a study.
+
+    Attributes:
+      model: 'teacher' or one of `setting.STUDENTS`.
+      seed: number of the repetition; with the role it decides initialisation, data order and augmentation.
+      changes: fields of `setting.SweepSetting` in which it differs from the study's setting, with its own values.
+    """
+
+    model: str
+    seed: int
+    changes: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def role(self) -> int:
+        """0 for teachers, 1 for students: all students of a seed share their randomness, no teacher does."""
+        return 0 if self.model == "teacher" else 1
+
+    @property
+    def name(self) -> str:
+        """Its model and what it changes, as in 'kd' or 'kd@temperature=2': the name of its dumps."""
+        return "@".join([self.model, ",".join(f"{field}={value:g}" for field, value in self.changes)]).rstrip("@")
+
+    def applied(self, setting: Setting) -> Setting:
+        """The study's setting with this member's changes."""
+        for field, value in self.changes:
+            group = "optimizer" if field == "learning_rate" else "objective"
+            changed = dataclasses.replace(getattr(setting, group), **{field: value})
+            setting = dataclasses.replace(setting, **{group: changed})
+        return setting
+
+
+def shape(members: Sequence[Member]) -> tuple[int, int]:
+    """Seeds and students of each in a population, whose members come seed by seed.
+
+    Raises:
+      ValueError: it is no rectangle.
+    """
+    sizes = [len(list(group)) for _, group in itertools.groupby(members, lambda m: m.seed)]
+    if len(set(sizes)) != 1 or len(sizes) != len({m.seed for m in members}):
+        raise ValueError("a population must have as many members of each seed, seed by seed")
+    return len(sizes), sizes[0]
+
+
+def seeds(members: Sequence[Member]) -> list[int]:
+    """The seeds of a population, in order."""
+    return list(dict.fromkeys(m.seed for m in members))
+
+
+def split(members: Sequence[Member], most: int, devices: int = 1) -> list[list[Member]]:
+    """Populations of at most `most` members, as even as can be, in order: whole seeds, or parts of a single one.
+
+    Args:
+      members: seed by seed.
+      most: members of a population.
+      devices: that are given whole seeds only; populations' seeds are multiples of it, but for those left over.
+    """
+    by_seed = [list(group) for _, group in itertools.groupby(members, lambda m: m.seed)]
+    portions = []
+    for students, group in itertools.groupby(by_seed, len):
+        rows = list(group)
+        if students <= most:
+            at_once = min(devices, most // students)
+            chunks = [[m for row in rows[i : i + at_once] for m in row] for i in range(0, len(rows), at_once)]
+            whole = len(rows) // at_once
+            parts = _evenly(chunks[:whole], most // students // at_once)
+            portions += [[m for chunk in part for m in chunk] for part in parts] + chunks[whole:]
+        else:
+            portions += [part for row in rows for part in _evenly(row, most)]
+    return portions
+
+
+def _evenly(items: list[Any], most: int) -> list[list[Any]]:
+    parts = -(-len(items) // most)
+    return [items[i * len(items) // parts : (i + 1) * len(items) // parts] for i in range(parts)]
+
+
+def over_members(
+    f: Callable[..., Any],
+    in_axes: Sequence[int | None],
+    members: int,
+    axis_name: Hashable = None,
+    in_turn: bool = False,
+) -> Callable[..., Any]:
+    """`f` of one member as a function of many: arguments with axis 0 have a leading member axis.
+
+    One member calls `f` itself, so that it compiles to the very program of a model alone.
+
+    Args:
+      f: the function.
+      in_axes: 0 or None for each argument.
+      members: how many.
+      axis_name: mesh axis, or axes, over which they are spread.
+      in_turn: one after another in a loop, for machines where this is faster than all at once.
+    """
+    if members > 1 and in_turn:
+
+        def looped(*args: Any) -> Any:
+            mapped = [arg for arg, axis in zip(args, in_axes, strict=True) if axis == 0]
+
+            def one(of_member: list[Any]) -> Any:
+                own = iter(of_member)
+                return f(*(arg if axis is None else next(own) for arg, axis in zip(args, in_axes, strict=True)))
+
+            return jax.lax.map(one, mapped)
+
+        return looped
+    if members > 1:
+        return jax.vmap(f, in_axes=tuple(in_axes), spmd_axis_name=axis_name)
+
+    def alone(*args: Any) -> Any:
+        one = [
+            arg if axis is None else jax.tree.map(lambda a: a[0], arg) for arg, axis in zip(args, in_axes, strict=True)
+        ]
+        return jax.tree.map(lambda a: a[None], f(*one))
+
+    return alone
+
+
+def over_mesh(f: Callable[..., Any], in_axes: Sequence[int | None], members: int, mesh: Mesh) -> Callable[..., Any]:
+    """`over_members` for all members of a mesh, spread over its devices; arguments with axis None are on each."""
+    if not apart(mesh):
+        return over_members(f, in_axes, members, MEMBER)
+    of_a_device = over_members(f, in_axes, members // mesh.size)
+    return over_devices(of_a_device, mesh, [None if axis is None else MEMBER for axis in in_axes], MEMBER)

@@ -1,0 +1,110 @@
+"""Logits of a whole split in float32, without augmentation, in evaluation mode, for every member of a population."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from distill_jax.data.augment import normalise
+from distill_jax.dumps import SHARD_EXAMPLES
+from distill_jax.machine.placement import BATCH, MEMBER, apart, on_host, place
+from distill_jax.training.buckets import Buckets
+from distill_jax.training.population import over_mesh
+
+
+def process_rows(examples: int, process: int, processes: int) -> slice:
+    """The rows a process answers for: whole shards of a dump, contiguous, as even as whole shards allow."""
+    shards = -(-examples // SHARD_EXAMPLES)
+    each = -(-shards // processes) * SHARD_EXAMPLES
+    return slice(min(process * each, examples), min((process + 1) * each, examples))
+
+
+class Predictor:
+    """The compiled forward pass over a split, for texts one of every length that they are cut to.
+
+    Args:
+      evaluate: (variables, x) -> float32 logits [B, K], of `models.evaluation`.
+      mesh: the devices.
+      members: of a population.
+      mean, std: of the inputs, by channel or feature, in raw units.
+      input_shape: of one example.
+      batch: most examples of a call.
+    """
+
+    def __init__(
+        self,
+        evaluate: Callable[[Any, jax.Array], jax.Array],
+        mesh: Mesh,
+        members: int,
+        *,
+        mean: np.ndarray,
+        std: np.ndarray,
+        input_shape: tuple[int, ...],
+        batch: int,
+    ):
+        across = mesh.shape[BATCH]
+        self._mesh, self._batch = mesh, -(-batch // across) * across
+
+        def forward(length: int | None, variables: Any, x: jax.Array, chosen: jax.Array) -> jax.Array:
+            raw = x[chosen].reshape(-1, *input_shape) if length is None else x[chosen, :length]
+            inputs = normalise(raw, mean, std, jnp.float32)
+            if not apart(mesh):
+                inputs = jax.lax.with_sharding_constraint(inputs, NamedSharding(mesh, PartitionSpec(BATCH)))
+            return evaluate(variables, inputs)
+
+        @functools.cache
+        def compiled(length: int | None) -> Callable[..., jax.Array]:
+            mapped = over_mesh(functools.partial(forward, length), (0, None, None), members, mesh)
+            return jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
+
+        self.compiled = compiled
+
+    def batch(self, examples: int) -> int:
+        """Rows of a call for a split of so many examples: no more than those, so that a small one is not padded far."""
+        across = self._mesh.shape[BATCH]
+        return min(self._batch, -(-examples // across) * across)
+
+    def __call__(self, variables: Any, x: jax.Array, buckets: Buckets | None = None) -> tuple[np.ndarray, int]:
+        """Logits of this process's rows.
+
+        Args:
+          variables: the models', with a leading member axis.
+          x: raw inputs on every device, flat [N, values].
+          buckets: of texts, the lengths they are cut to.
+
+        Returns:
+          float32 [P, n, K] on the host, and the number of the first row.
+        """
+        processes = jax.process_count()
+        rows = [process_rows(len(x), p, processes) for p in range(processes)]
+        most = max(r.stop - r.start for r in rows)
+        local = self.batch(most * processes) // processes
+        mine = rows[jax.process_index()]
+        orders = [np.arange(r.start, r.stop) for r in rows]
+        if buckets is not None:
+            orders = [order[np.argsort(buckets.bucket[order], kind="stable")] for order in orders]
+        parts: list[np.ndarray] = []
+        under_way: jax.Array | None = None
+        for start in range(0, most, local):
+            # Past its last row a process repeats one: all must take part in every call.
+            of_each = [order[start : start + local] for order in orders]
+            chosen = np.concatenate([np.pad(o, (0, local - len(o)), constant_values=len(x) - 1) for o in of_each])
+            length = None if buckets is None else buckets.lengths[buckets.bucket[chosen].max()]
+            placed = place(self._mesh, chosen.astype(np.int32), BATCH)
+            logits = self.compiled(length)(variables, x, placed)
+            logits.copy_to_host_async()
+            if under_way is not None:  # fetched while the devices are at the next
+                parts.append(on_host(under_way))
+            under_way = logits
+        if under_way is not None:
+            parts.append(on_host(under_way))
+        in_turn = np.concatenate(parts, axis=1)[:, : mine.stop - mine.start]
+        if buckets is None:
+            return in_turn, mine.start
+        logits = np.empty_like(in_turn)
+        logits[:, orders[jax.process_index()] - mine.start] = in_turn
+        return logits, mine.start

@@ -1,0 +1,287 @@
+"""The functions by which a study's populations of one shape are trained and evaluated, ready to be compiled.
+
+They ask no device anything, so that they can be compiled for devices that are not there.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from distill_jax.data import augment
+from distill_jax.data.dataset import Dataset
+from distill_jax.errors import InputError
+from distill_jax.machine import backend
+from distill_jax.machine.placement import BATCH, MEMBER, SEED, STUDENT, Axes, apart, make_mesh, over_devices, row_length
+from distill_jax.models import build_for, first_positions, kind
+from distill_jax.models.evaluation import evaluation, rounded_kernels
+from distill_jax.setting import Setting, of_teachers
+from distill_jax.training import outcomes
+from distill_jax.training.buckets import Buckets
+from distill_jax.training.optimizer import make_rule
+from distill_jax.training.population import over_members, over_mesh
+from distill_jax.training.predict import Predictor
+from distill_jax.training.schedule import Length
+from distill_jax.training.step import TrainState, make_dispatch, make_epoch_order, make_fixed, make_init
+
+_FIXED_SHARE = 0.25  # of a device's memory, for what models' untrained parts make of the training set
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Devices that programs are compiled for, where they are not all of this process's own.
+
+    Attributes:
+      devices: of `jax.experimental.topologies`, or some of `jax.devices()`.
+      platform: 'tpu', 'cuda' or 'cpu'.
+      memory: bytes of each device.
+    """
+
+    devices: Sequence[Any]
+    platform: str
+    memory: float
+
+
+class Programs:
+    """The functions for populations of one shape.
+
+    Args:
+      setting: the study's.
+      dataset: what is learned from; of its arrays only shapes and types matter here, and how long texts are.
+      role: 'teacher' or 'student': which network is trained. Students are given their teachers.
+      shape: seeds and students of each seed in a population, see `population.shape`.
+      target: the devices; None for this process's.
+
+    Attributes:
+      teach: of students, their teacher's evaluation, (variables, x) -> float32 logits [B, K].
+
+    Raises:
+      InputError: a batch that does not divide evenly over the devices.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        dataset: Dataset,
+        role: str,
+        shape: tuple[int, int] = (1, 1),
+        target: Target | None = None,
+    ):
+        self.setting, self.dataset, self.shape = setting, dataset, shape
+        self.seeds, self.students = shape
+        self.members = self.seeds * self.students
+        self.length = Length.of(setting, len(dataset.train.label))
+        precision = setting.train.precision
+        self.dtype = jnp.dtype(precision)
+        own = setting.teacher if role == "teacher" else setting.student
+        self.model = build_for(dataset, own, precision, f"--{role}", setting.train.norm_examples)
+        # Of lower precision than float32 is what is trained, while it is trained; what is measured never is, and what
+        # is taught where it is asked for.
+        of_students = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
+        platform = jax.default_backend() if target is None else target.platform
+        self._teacher, self._platform = of_students, platform
+        asked = setting.objective.teacher_precision
+        self.teach = None if of_students is None else evaluation(of_students, platform, asked)
+        self.mesh = mesh_of(own.name, shape, target)
+        standard = _defaults(own.name, target)
+        positions = setting.train.batch_size * first_positions(own, dataset.input_shape)
+        self._students_in_turn = positions >= standard.in_turn_from
+        self.seeds_in_turn = standard.seeds_in_turn or self._students_in_turn
+        self.packed = standard.packed
+        with_the_same_teacher = self.mesh.shape[STUDENT]
+        even = setting.train.batch_size % with_the_same_teacher == 0
+        self._sharing = with_the_same_teacher if standard.teacher_is_shared and even else 1
+        self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
+        self._memory = backend.memory_limit(setting.run.memory_gib) if target is None else target.memory
+        self.rule = make_rule(setting.optimizer)
+        self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
+        check_batch(setting.train.batch_size, self.mesh)
+        examples = len(dataset.train.label)
+        epochs = (self.steps_per_dispatch + self.length.steps_per_epoch - 2) // self.length.steps_per_epoch + 1
+        init = over_members(make_init(self.model, self.rule, dataset.input_shape), (0, 0), self.members, MEMBER)
+        self._init = jax.jit(init, out_shardings=self.by_member)
+        self.buckets = _buckets(setting, dataset)
+        in_order = make_epoch_order(examples, epochs, self.buckets.get("train"), setting.train.batch_size)
+        order = over_members(in_order, (0, 0, None), self.seeds, SEED)
+        self.epoch_order = jax.jit(order, out_shardings=NamedSharding(self.mesh, PartitionSpec(SEED)))
+        self.predict = Predictor(
+            evaluation(self.model, platform),
+            self.mesh,
+            self.members,
+            mean=dataset.mean,
+            std=dataset.std,
+            input_shape=dataset.input_shape,
+            batch=max(standard.evaluation_batch // self.members, 1),
+        )
+        self._fixed = self._make_fixed()
+
+    def state_like(self) -> TrainState:
+        """Shapes, dtypes and shardings of the state."""
+        identity = jax.ShapeDtypeStruct((self.members,), jnp.int32)
+        shapes = jax.eval_shape(self._init, identity, identity)
+        return jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self.by_member), shapes)
+
+    def inputs_like(self, split: str) -> jax.ShapeDtypeStruct:
+        """Shape, dtype and sharding of a split's inputs on the devices, flat [N, values].
+
+        A TPU would have images in another layout than their batches are gathered from, and copy all at every call.
+        """
+        x = getattr(self.dataset, split).x
+        return self._like((len(x), math.prod(x.shape[1:])), x.dtype)
+
+    def _make_fixed(self) -> Any:
+        """The jitted function (variables, x) -> [P, N, ...] of `fixed`; None where it is computed in every step."""
+        if not hasattr(self.model, "fixed") or self.setting.data.augment != "none":
+            return None
+        data = self.dataset
+        how = {"mean": data.mean, "std": data.std, "input_shape": data.input_shape}
+        of_one = make_fixed(self.model, dtype=self.dtype, **how)
+        jitted = jax.jit(over_mesh(of_one, (0, None), self.members, self.mesh), out_shardings=self.by_member)
+        made = jax.eval_shape(jitted, self.state_like().variables, self.inputs_like("train"))
+        on_a_device = made.size * made.dtype.itemsize / (self.mesh.size // self.mesh.shape[BATCH])
+        return jitted if on_a_device <= _FIXED_SHARE * self._memory else None
+
+    def fixed_like(self) -> Any:
+        """Shape, dtype and sharding of what `Trainer.fixed` gives: {} where it is computed in every step."""
+        if self._fixed is None:
+            return {}
+        made = jax.eval_shape(self._fixed, self.state_like().variables, self.inputs_like("train"))
+        return jax.ShapeDtypeStruct(made.shape, made.dtype, sharding=self.by_member)
+
+    def teachers_like(self) -> Any:
+        """Shapes, dtypes and shardings of what students are given of their teachers: logits, or variables."""
+        given, examples, classes = of_teachers(self.setting), len(self.dataset.train.label), self.dataset.num_classes
+        row = row_length(classes, self._platform)
+        if given == "logits":
+            return self._like((self.seeds, examples, row), jnp.float32, SEED)
+        if given == "outcomes":
+            ways = augment.outcomes(self.setting.data.augment, self.dataset.input_shape)
+            return self._like((self.seeds, examples * ways, row), outcomes.DTYPE, SEED)
+        init = make_init(self._teacher, self.rule, self.dataset.input_shape)
+        one = jax.eval_shape(init, *[jax.ShapeDtypeStruct((), jnp.int32)] * 2).variables
+        return jax.tree.map(lambda leaf: self._like((self.seeds, *leaf.shape), leaf.dtype, SEED), one)
+
+    def arguments_like(self, taught: bool, steps: int) -> tuple[Any, ...]:
+        """Shapes, dtypes and shardings of the arguments of `lowerable(taught, steps)`."""
+        seeds, members, total = self.seeds, self.members, self.length.total_steps
+        number = self._like((), jnp.int32)
+        of_seeds = self._like((seeds,), jnp.int32, SEED)
+        order = jax.eval_shape(self.epoch_order, of_seeds, of_seeds, number)
+        table = self._like((members, total), jnp.float32, MEMBER)
+        return (
+            self.state_like(),
+            self.teachers_like() if taught else {},
+            self.inputs_like("train"),
+            self.fixed_like(),
+            self._like((seeds, len(self.dataset.train.label)), jnp.int32, SEED),
+            self._like(order.shape, order.dtype, SEED),
+            number,
+            table,
+            table,
+            self._like((members,), jnp.float32, MEMBER),
+            of_seeds,
+            of_seeds,
+        )
+
+    def lowerable(self, taught: bool, steps: int) -> Any:
+        """The jitted dispatch of so many steps, with the teacher in it or not."""
+        whole = apart(self.mesh)
+        alone = whole or self.mesh.size == 1  # no device shares a member with another
+        seeds, students = self.shape
+        if whole:
+            seeds, students = seeds // self.mesh.shape[SEED], students // self.mesh.shape[STUDENT]
+        dispatch = make_dispatch(
+            self.model,
+            self.rule,
+            None if whole else self.mesh,
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            augmentation=self.setting.data.augment,
+            dtype=self.dtype,
+            distillation_scale=self.setting.objective.distillation_scale,
+            batch_size=self.setting.train.batch_size,
+            steps_per_epoch=self.length.steps_per_epoch,
+            steps=steps,
+            classes=self.dataset.num_classes,
+            input_shape=self.dataset.input_shape,
+            students=students,
+            in_turn=self._students_in_turn and alone,
+            sharing=self._sharing if whole else 1,
+            teacher=(self.teach if of_teachers(self.setting) == "variables" else "cached") if taught else None,
+            buckets=self.buckets.get("train"),
+            packed=self.packed,
+        )
+        kept = self._fixed is not None
+        axes = (0, 0, None, 0 if kept else None, 0, 0, None, 0, 0, 0, 0, 0)
+        of_seeds = over_members(dispatch, axes, seeds, None if whole else SEED, self.seeds_in_turn and alone)
+
+        rounded = taught and self.setting.objective.teacher_precision == "bfloat16"
+
+        def population(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
+            by_seed = [
+                jax.tree.map(lambda a: a.reshape(seeds, students, *a.shape[1:]), tree)
+                for tree in (state, fixed, weight, rate, temperature)
+            ]
+            given = rounded_kernels(taught) if rounded else taught
+            outcome = of_seeds(by_seed[0], given, x, by_seed[1], label, order, first_step, *by_seed[2:], role, seed)
+            moved, metrics = jax.tree.map(lambda a: a.reshape(seeds * students, *a.shape[2:]), outcome)
+            return moved.replace(collections={**state.collections, **moved.collections}), metrics
+
+        if whole:
+            of_teacher = SEED if taught else None
+            of_fixed = MEMBER if kept else None
+            spread = (MEMBER, of_teacher, None, of_fixed, SEED, SEED, None, MEMBER, MEMBER, MEMBER, SEED, SEED)
+            population = over_devices(population, self.mesh, spread, MEMBER)
+        metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if whole else None))
+        return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, metrics))
+
+    def trace_evaluation(self, split: str) -> Any:
+        """The evaluation of a batch of a split, of whole length, traced."""
+        x = self.inputs_like(split)
+        chosen = self._like((self.predict.batch(x.shape[0]),), jnp.int32, BATCH)
+        return self.predict.compiled(None).trace(self.state_like().variables, x, chosen)
+
+    def _like(self, shape: tuple[int, ...], dtype: Any, *axes: Axes) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(self.mesh, PartitionSpec(*axes)))
+
+
+def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:
+    """Those of each split; empty where inputs are no texts, or all are to be of one length."""
+    most = setting.train.length_buckets
+    if dataset.vocabulary is None or most == 1:
+        return {}
+    return {s: Buckets.of(getattr(dataset, s).x, dataset.vocabulary.pad, most) for s in ("train", "test")}
+
+
+def mesh_of(network: str, shape: tuple[int, int], target: Target | None = None) -> Mesh:
+    """The devices for a population of a network of that name, see `population.shape`."""
+    devices = None if target is None else target.devices
+    return make_mesh(*shape, _defaults(network, target).batch_is_shared, devices)
+
+
+def _defaults(network: str, target: Target | None) -> backend.Defaults:
+    return backend.defaults(kind(network), None if target is None else target.platform)
+
+
+def check_batch(batch_size: int, mesh: Mesh) -> None:
+    """Checks that a batch divides evenly.
+
+    Raises:
+      InputError: it does not.
+    """
+    sharing = mesh.shape[BATCH]
+    if batch_size % sharing:
+        raise InputError(
+            f"--batch-size {batch_size}: must be a multiple of {sharing}, the number of devices that share a batch"
+        )
+
+
+def program_memory(compiled: Any) -> int:
+    """Bytes of a device that a compiled program takes: arguments, results and temporary values at once."""
+    said = compiled.memory_analysis()
+    kept = said.argument_size_in_bytes + said.output_size_in_bytes - said.alias_size_in_bytes
+    return kept + said.temp_size_in_bytes

@@ -1,0 +1,127 @@
+"""What a run says while it works: a progress line for people, JSON lines and TensorBoard scalars for programs."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from distill_jax.errors import InputError, printable
+from distill_jax.files import write_text
+from distill_jax.machine import processes
+from distill_jax.training.population import Member
+
+_LINE_SECONDS = 10.0  # between progress lines where there is no terminal to draw a bar on
+
+
+class Scalars:
+    """Training curves of one population, a JSON line for each member and moment; TensorBoard too when asked.
+
+    A resumed run drops the lines after its checkpoint and writes them anew.
+    """
+
+    def __init__(self, path: Path, members: Sequence[Member], first_step: int, tensorboard: Path | None):
+        self._members = members
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = []
+        if path.exists():
+            for line in path.read_text().splitlines():
+                try:
+                    if json.loads(line)["step"] <= first_step:
+                        kept.append(line + "\n")
+                except (ValueError, KeyError):
+                    break  # the line that was being written when the process was killed
+        write_text(path, "".join(kept))
+        self._file = path.open("a")
+        self._boards = []
+        if tensorboard is not None:
+            self._boards = [_board(tensorboard / m.name / f"seed-{m.seed}", first_step) for m in members]
+
+    def write(self, step: int, shared: dict[str, float], per_member: dict[str, Sequence[float]]) -> None:
+        """One moment: scalars that all members share, and one value for each member."""
+        for i, member in enumerate(self._members):
+            values = {name: float(v[i]) for name, v in per_member.items()} | shared
+            row = {"model": member.name, "seed": member.seed, "step": step} | values
+            self._file.write(json.dumps(row) + "\n")
+            for name, value in values.items() if self._boards else ():
+                self._boards[i].add_scalar(name, value, step)
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flushes everything."""
+        self._file.close()
+        for board in self._boards:
+            board.close()
+
+
+def require_tensorboard() -> Any:
+    """The TensorBoard writer class.
+
+    Raises:
+      InputError: the extra is not installed.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise InputError("--tensorboard True needs tensorboardX: pip install 'distill-jax[tensorboard]'") from error
+    return SummaryWriter
+
+
+def _board(folder: Path, first_step: int) -> Any:
+    return require_tensorboard()(str(folder), purge_step=first_step + 1)
+
+
+def say(console: Console, line: str) -> None:
+    """Prints a line as it is, whatever brackets and colons are in it, and however long."""
+    console.print(Text(printable(line)), soft_wrap=True)
+
+
+class Bar:
+    """The progress of one population: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, console: Console, name: str, total_steps: int, first_step: int):
+        self._console, self._name, self._total, self._first = console, name, total_steps, first_step
+        self._started = self._said = time.monotonic()
+        self._bar = None
+        if console.is_terminal and processes.is_first():
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[text]}", markup=False),
+                TimeElapsedColumn(),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+            self._task = self._bar.add_task(name, total=total_steps, completed=first_step, text="compiling")
+            self._bar.start()
+
+    def update(self, step: int, text: str) -> None:
+        """Shows the step reached and a text such as the loss."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, text=text)
+        now = time.monotonic()
+        if self._bar is None and processes.is_first() and now - self._said >= _LINE_SECONDS:
+            self._said = now
+            left = (now - self._started) / max(step - self._first, 1) * (self._total - step)
+            say(self._console, f"{self._name}: step {step}/{self._total}, {text}, ETA {left:.0f} s")
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,245 @@
+"""The compiled training step: a pure function of (state, data, seed, step), many of them in one dispatch."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from distill_jax.data.augment import draw, moved, normalise
+from distill_jax.machine.backend import PackingKind
+from distill_jax.machine.placement import BATCH, STUDENT
+from distill_jax.training.buckets import Buckets
+from distill_jax.training.objective import cross_entropy
+from distill_jax.training.packing import StatePacking
+from distill_jax.training.population import over_members
+
+_INIT, _ORDER, _AUGMENT, _DROPOUT = range(4)  # one stream of random numbers for each purpose
+_CHANGING = "batch_stats"  # the one collection that a step changes
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that training changes.
+
+    Attributes:
+      params: trained variables, float32.
+      collections: the model's other variables (batch statistics, fixed random features).
+      opt_state: the optimizer's.
+    """
+
+    params: Any
+    collections: Any
+    opt_state: Any
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The model's variables, as `model.apply` takes them."""
+        return {"params": self.params, **self.collections}
+
+
+def _key(role: jax.Array, seed: jax.Array, purpose: int) -> jax.Array:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), role), purpose)
+
+
+def make_init(
+    model: nn.Module, optimizer: optax.GradientTransformation, input_shape: tuple[int, ...]
+) -> Callable[[jax.Array, jax.Array], TrainState]:
+    """The function (role, seed) -> the state before step 0."""
+
+    def init(role: jax.Array, seed: jax.Array) -> TrainState:
+        inputs = jnp.zeros((2, *input_shape), jnp.float32)
+        variables = dict(model.init(_key(role, seed, _INIT), inputs, train=False))
+        params = variables.pop("params")
+        return TrainState(params, variables, optimizer.init(params))
+
+    return init
+
+
+def make_epoch_order(
+    examples: int, epochs: int, buckets: Buckets | None = None, batch_size: int = 1
+) -> Callable[..., jax.Array]:
+    """The function (role, seed, first_epoch) -> int32 [epochs, examples], a permutation for each epoch.
+
+    With buckets it is [epochs, examples less those that fill no batch], and every batch is of texts of like length.
+    """
+
+    def order(role: jax.Array, seed: jax.Array, first_epoch: jax.Array) -> jax.Array:
+        def one(epoch: jax.Array) -> jax.Array:
+            key = jax.random.fold_in(_key(role, seed, _ORDER), epoch)
+            shuffled = jax.random.permutation(key, examples).astype(jnp.int32)
+            return shuffled if buckets is None else buckets.order(shuffled, epoch, batch_size)
+
+        # A loop keeps one sort of `examples` in the program, however many epochs a dispatch touches.
+        return jax.lax.map(one, first_epoch + jnp.arange(epochs))
+
+    return order
+
+
+def make_fixed(
+    model: nn.Module, *, mean: jax.Array, std: jax.Array, dtype: Any, input_shape: tuple[int, ...]
+) -> Callable[..., jax.Array]:
+    """The function (variables, x [N, ...] raw) -> [N, ...], what the part of a model that is not trained makes of x.
+
+    x may be flat; `input_shape` is that of one example.
+    """
+
+    def fixed(variables: Any, x: jax.Array) -> jax.Array:
+        return model.apply(variables, normalise(x.reshape(-1, *input_shape), mean, std, dtype), method="fixed")
+
+    return fixed
+
+
+def make_dispatch(
+    model: nn.Module,
+    rule: optax.GradientTransformation,
+    mesh: Mesh | None,
+    *,
+    mean: jax.Array,
+    std: jax.Array,
+    augmentation: str,
+    dtype: Any,
+    distillation_scale: str,
+    batch_size: int,
+    steps_per_epoch: int,
+    steps: int,
+    classes: int | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    students: int = 1,
+    in_turn: bool = False,
+    sharing: int = 1,
+    teacher: Callable[[Any, jax.Array], jax.Array] | Literal["cached"] | None = None,
+    objective: Callable[..., jax.Array] = cross_entropy,
+    buckets: Buckets | None = None,
+    packed: PackingKind = "none",
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """Several training steps of the students of one seed as one function.
+
+    What they share, batches and their teacher's logits, is computed once a step.
+
+    Args:
+      model: the network to train, `model.apply(variables, x, train)` -> float32 logits [B, K]. Where it has a
+        method `fixed`, a part of it that is not trained, what that part makes of the split may be given.
+      rule: the update rule without its learning rate, see `optimizer.make_rule`.
+      mesh: the batch is split over its 'batch' axis; None where it is not split.
+      mean, std: of the inputs, by channel or feature, in raw units.
+      augmentation: 'none', 'crop' or 'crop-flip'.
+      dtype: of the students' normalised inputs; a teacher's are float32.
+      distillation_scale: see `objective.cross_entropy`.
+      steps: how many.
+      classes: K, of the teacher's logits that are given; None for all that these have.
+      input_shape: of one example, where x is flat; None where it has that shape.
+      students: how many, V.
+      in_turn: whether they take a step one after another, see `backend.Defaults`.
+      sharing: devices of the mesh's 'student' axis, over which this function is mapped, that have students of the same
+        seed: each evaluates the teacher on a part of the batch, and all are given all of it.
+      teacher: evaluated on the very batch the students see, a function of `models.evaluation`; 'cached' where its
+        logits are given instead, or those of all outcomes; None where the distillation weight is 0 throughout.
+      objective: the loss of a batch, called as `objective.cross_entropy` is.
+      buckets: of texts, whose batches are cut to their lengths; the order must be of the same buckets.
+      packed: which arrays of the state are one within a call, see `packing`.
+
+    Returns:
+      The function
+        (state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed)
+        -> (state, {'loss': float32 [V, steps], 'accuracy': float32 [V, steps]})
+      with state's leaves [V, ...], of collections in what is returned only those that change; taught the teacher's
+      variables, or its logits float32 [N, K or more], or those of all outcomes, [N outcomes, K or more]; x [N, ...] or
+      flat [N, values], raw, and label int32 [N] the whole training split; fixed what `make_fixed` made of it for each
+      student, [V, N, ...], or {} where that is computed in every step; order int32 [E, N] the permutations of the
+      epochs from that of `first_step` (int32 scalar) on; weight and rate float32 [V, total steps] the distillation
+      weight and the learning rate at every step of the run; temperature float32 [V]. Accuracy is on the augmented batch
+      before its update.
+    """
+
+    def on_devices(batch: jax.Array) -> jax.Array:
+        if mesh is None:
+            return batch
+        return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec(BATCH)))
+
+    def part(batch: jax.Array) -> jax.Array:
+        if sharing == 1:
+            return batch
+        size = batch_size // sharing
+        return jax.lax.dynamic_slice_in_dim(batch, jax.lax.axis_index(STUDENT) * size, size)
+
+    def whole(said: jax.Array) -> jax.Array:
+        return said if sharing == 1 else jax.lax.all_gather(said, STUDENT, tiled=True)
+
+    def cut(of: Callable[[jax.Array], Any], batch: jax.Array, bucket: jax.Array | None) -> Any:
+        return of(batch) if buckets is None else buckets.cut(of, batch, bucket)
+
+    def update(how, packing, state, constants, batch, bucket, target, teacher_logits, key, weight, rate, temperature):
+        def loss_of(params, batch):
+            variables = {"params": params, **packing.collections.unpack(state.collections), **constants}
+            logits, updated = model.apply(
+                variables, batch, train=True, mutable=[_CHANGING], rngs={"dropout": key}, **how
+            )
+            loss = objective(logits, target, teacher_logits, weight, temperature, distillation_scale)
+            return loss, (logits, updated)
+
+        gradient = functools.partial(jax.value_and_grad(loss_of, has_aux=True), packing.params.unpack(state.params))
+        (loss, (logits, updated)), grads = cut(gradient, batch, bucket)
+        with jax.named_scope("optimizer"):
+            direction, opt_state = rule.update(packing.params.pack(grads), state.opt_state, state.params)
+            params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+            collections = packing.collections.pack(dict(updated))
+        state = TrainState(params, collections, opt_state)
+        return state, {"loss": loss, "accuracy": jnp.mean(jnp.argmax(logits, axis=-1) == target)}
+
+    def update_all(of_fixed, packing, *args):
+        one = functools.partial(update, {"of_fixed": True} if of_fixed else {}, packing)
+        axes = (0, 0, 0 if of_fixed else None, None, None, None, None, 0, 0, 0)
+        return over_members(one, axes, students, STUDENT, in_turn)(*args)
+
+    def dispatch(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
+        first_epoch = first_step // steps_per_epoch
+        of_fixed = not isinstance(fixed, dict)
+        # What does not change stays out of the loop, which would carry it from step to step.
+        constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
+        state = state.replace(collections={n: c for n, c in state.collections.items() if n == _CHANGING})
+        of_one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), state)
+        packing = StatePacking(packed if steps > 1 else "none", of_one)
+        state = jax.vmap(packing.pack)(state)
+        epochs = first_epoch + jnp.arange(len(order))
+        # Of no seed: mapped over seeds it stays one choice, of which one branch is run, and not all of them.
+        of_step = None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch_size), epochs)
+
+        def one_step(state: TrainState, step: jax.Array):
+            epoch, within = step // steps_per_epoch - first_epoch, step % steps_per_epoch
+            row, bucket = order[epoch], None if of_step is None else of_step[epoch, within]
+            start = within * batch_size
+            with jax.named_scope("batch"):
+                chosen = on_devices(jax.lax.dynamic_slice(row, (start,), (batch_size,)))
+                raw = x[chosen].reshape(batch_size, *(x.shape[1:] if input_shape is None else input_shape))
+                target = on_devices(label[chosen])
+            with jax.named_scope("augmentation"):
+                key = jax.random.fold_in(_key(role, seed, _AUGMENT), step)
+                outcome = draw(key, batch_size, augmentation, raw.shape[1:])
+                drawn = moved(raw, outcome, augmentation)
+                seen = fixed[:, chosen] if of_fixed else on_devices(normalise(drawn, mean, std, dtype))
+            teacher_logits = None
+            with jax.named_scope("teacher"):
+                if teacher == "cached":
+                    ways = len(taught) // len(label)
+                    row = chosen if ways == 1 else chosen * ways + outcome
+                    teacher_logits = taught[row][:, :classes].astype(jnp.float32)
+                elif teacher is not None:
+                    exact = on_devices(normalise(part(drawn), mean, std, jnp.float32))
+                    teacher_logits = whole(cut(lambda b: teacher(taught, b), exact, bucket))
+            dropped = jax.random.fold_in(_key(role, seed, _DROPOUT), step)  # the same of all students of a seed
+            now = dropped, weight[:, step], rate[:, step], temperature
+            return update_all(of_fixed, packing, state, constants, seen, bucket, target, teacher_logits, *now)
+
+        if steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
+            state, metrics = one_step(state, first_step)
+            return state, jax.tree.map(lambda m: m[:, None], metrics)
+        state, metrics = jax.lax.scan(one_step, state, first_step + jnp.arange(steps, dtype=jnp.int32))
+        return jax.vmap(packing.unpack)(state), jax.tree.map(lambda m: m.swapaxes(0, 1), metrics)
+
+    return dispatch

@@ -1,0 +1,176 @@
+"""A study's training programs, compiled, with the data on the devices, and what advances a population by them."""
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.data.dataset import Dataset
+from distill_jax.machine.placement import MEMBER, SEED, place
+from distill_jax.models import pretrained
+from distill_jax.setting import Setting, of_teachers
+from distill_jax.training import objective
+from distill_jax.training.optimizer import learning_rates
+from distill_jax.training.population import Member
+from distill_jax.training.programs import Programs, Target, program_memory
+from distill_jax.training.schedule import dispatches
+from distill_jax.training.step import TrainState
+
+
+@dataclasses.dataclass
+class Timing:
+    """Seconds, by what they were spent on; `training` excludes compilation, dumps and checkpoints' waits."""
+
+    training: float = 0.0
+    compilation: float = 0.0
+    dumps: float = 0.0
+
+
+class Trainer(Programs):
+    """Compiled programs and data on this process's devices for populations of one shape.
+
+    Args:
+      setting, dataset, role, shape: as of `Programs`.
+      target: those of this process's devices that are used; None for all.
+
+    Raises:
+      InputError: a batch that does not divide evenly over the devices.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        dataset: Dataset,
+        role: str,
+        shape: tuple[int, int] = (1, 1),
+        target: Target | None = None,
+    ):
+        super().__init__(setting, dataset, role, shape, target)
+        network = setting.teacher if role == "teacher" else setting.student
+        self._read_pretrained = functools.partial(pretrained.read, network, self.model, f"--{role}")
+        flat = {s: getattr(dataset, s).x.reshape(-1, math.prod(dataset.input_shape)) for s in ("train", "test")}
+        self.inputs = {split: place(self.mesh, x) for split, x in flat.items()}
+        self.programs: dict[tuple[bool, int], Any] = {}
+        self._compilation = 0.0  # seconds that no runner has been told of yet
+
+    def initial_state(self, members: Sequence[Member]) -> TrainState:
+        """The state before step 0, with a leading member axis."""
+        roles = np.array([m.role for m in members], np.int32)
+        seeds = np.array([m.seed for m in members], np.int32)
+        state = self._init(place(self.mesh, roles, MEMBER), place(self.mesh, seeds, MEMBER))
+        # Read here and not before: a state that a checkpoint has needs none of it.
+        read = self._read_pretrained()
+        of_all = jax.tree.map(lambda a: np.broadcast_to(a, (self.members, *a.shape)), read)
+        return state.replace(params=state.params | place(self.mesh, of_all, MEMBER))
+
+    def fixed(self, state: TrainState) -> Any:
+        """What the untrained part of each model makes of the training set, [P, N, ...], the same throughout a run.
+
+        {} where it would take too much of the memory, or inputs are augmented: then it is computed in every step.
+        """
+        return {} if self._fixed is None else self._fixed(state.variables, self.inputs["train"])
+
+    def runner(self, members: Sequence[Member], teachers: Any, timing: Timing) -> "Runner":
+        """What advances this population.
+
+        Args:
+          members: seed by seed, of this trainer's shape.
+          teachers: host arrays with a leading axis of seeds, what `setting.of_teachers` says of the setting: the
+            teachers' variables, their logits on the training set, float32 [S, N, K], or those of all outcomes, float16
+            [S, N outcomes, K]; None for teachers.
+          timing: what compilation is added to.
+        """
+        return Runner(self, members, teachers, timing)
+
+    def program(self, taught: bool, steps: int) -> Any:
+        """`lowerable(taught, steps)`, compiled once."""
+        if (taught, steps) not in self.programs:
+            started = time.monotonic()
+            lowered = self.lowerable(taught, steps).lower(*self.arguments_like(taught, steps))
+            self.programs[taught, steps] = lowered.compile()
+            self._compilation += time.monotonic() - started
+        return self.programs[taught, steps]
+
+    def compilation(self) -> float:
+        """Seconds of compilation since this was last asked."""
+        seconds, self._compilation = self._compilation, 0.0
+        return seconds
+
+
+class Runner:
+    """Advances one population by dispatches.
+
+    Attributes:
+      weights, rates: float32 [P, total steps], each member's distillation weight and learning rate at every step.
+    """
+
+    def __init__(self, trainer: Trainer, members: Sequence[Member], teachers: Any, timing: Timing):
+        self._trainer, self._timing = trainer, timing
+        timing.compilation += trainer.compilation()
+        length, mesh = trainer.length, trainer.mesh
+        settings = [m.applied(trainer.setting) for m in members]
+        total = length.total_steps
+        of_each = zip(members, settings, strict=True)
+        self.weights = np.stack([objective.weights(m.model, s.objective, total) for m, s in of_each])
+        self.rates = np.stack([learning_rates(s.optimizer, total, length.steps_per_epoch) for s in settings])
+        temperatures = np.array([s.objective.temperature for s in settings], np.float32)
+        self._by_member = place(mesh, (self.weights, self.rates, temperatures), MEMBER)
+        firsts = members[:: trainer.students]  # one of each seed
+        roles, seeds = np.array([m.role for m in firsts], np.int32), np.array([m.seed for m in firsts], np.int32)
+        labels = np.stack([trainer.dataset.training_label(m.seed) for m in firsts])
+        self._label, *self._identity = place(mesh, (labels, roles, seeds), SEED)
+        if teachers is not None and of_teachers(trainer.setting) != "variables":
+            teachers = _filled(teachers, trainer.teachers_like().shape[-1])
+        self._teachers = None if teachers is None else place(mesh, teachers, SEED)
+        self._order: tuple[int, Any] = (-1, None)
+        self._fixed: Any = None
+
+    def arguments(self, state: TrainState, first: int, steps: int) -> tuple[Any, ...]:
+        """The dispatch's arguments; that of the teacher is {} where its weight is 0 for all members."""
+        trainer = self._trainer
+        if self._fixed is None:
+            self._fixed = trainer.fixed(state)
+        epoch = first // trainer.length.steps_per_epoch
+        if self._order[0] != epoch:
+            self._order = epoch, trainer.epoch_order(*self._identity, jnp.int32(epoch))
+        return (
+            state,
+            self._teachers if self._taught(first, steps) else {},
+            trainer.inputs["train"],
+            self._fixed,
+            self._label,
+            self._order[1],
+            np.int32(first),
+            *self._by_member,
+            *self._identity,
+        )
+
+    def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:
+        """The state `steps` later, and metrics [P, steps], neither of which has been waited for."""
+        args = self.arguments(state, first, steps)
+        program = self._trainer.program(self._taught(first, steps), steps)
+        self._timing.compilation += self._trainer.compilation()
+        return program(*args)
+
+    def memory(self) -> int:
+        """Bytes of each device that training takes: of its largest program, with arguments and results."""
+        trainer = self._trainer
+        calls = list(dispatches(0, trainer.length, trainer.steps_per_dispatch))
+        # The longest call, and of these one with the teacher in it.
+        first, steps = max(calls, key=lambda call: (call[1], self._taught(*call)))
+        return program_memory(trainer.program(self._taught(first, steps), steps))
+
+    def _taught(self, first: int, steps: int) -> bool:
+        return bool(np.any(self.weights[:, first : first + steps] > 0))
+
+
+def _filled(table: np.ndarray, row: int) -> np.ndarray:
+    """A table whose rows are filled up with zeros to so many values."""
+    more = row - table.shape[-1]
+    return table if not more else np.pad(table, [(0, 0)] * (table.ndim - 1) + [(0, more)])
