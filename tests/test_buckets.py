@@ -9,7 +9,7 @@ import pytest
 from small_study import advance
 from test_text_study import VOCABULARY, dataset, setting
 
-from distill_jax.setting import identity
+from distill_jax.identity import identity
 from distill_jax.training.buckets import Buckets
 from distill_jax.training.population import Member
 from distill_jax.training.programs import Programs

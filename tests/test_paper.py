@@ -11,10 +11,11 @@ import pytest
 from command import refused
 from tiny_tokenizer import write_tokenizer
 
+from distill_jax.identity import differences, identity
 from distill_jax.measures import deviations, sweep_summary
 from distill_jax.report import plots
 from distill_jax.report import study_report as report
-from distill_jax.setting import ModelSetting, differences, identity
+from distill_jax.setting import ModelSetting
 from distill_jax.study import sweep
 from distill_jax.training.schedule import Length
 from experiments.paper import cost, document, make, published, table2

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from small_study import QUIET, advance, dataset, setting
 
+from distill_jax.checks import validate
 from distill_jax.data.augment import normalise
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError
+from distill_jax.identity import identity, run_digest
 from distill_jax.machine.placement import on_host
 from distill_jax.models import build_for
 from distill_jax.models.evaluation import in_float32
-from distill_jax.setting import identity, run_digest, validate
 from distill_jax.study.study import Study
 from distill_jax.training import programs
 from distill_jax.training.population import Member

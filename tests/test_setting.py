@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from distill_jax.checks import validate, validate_on_data
 from distill_jax.errors import InputError
-from distill_jax.setting import Setting, differences, digest, identity, run_digest, validate, validate_on_data
+from distill_jax.identity import differences, digest, identity, run_digest
+from distill_jax.setting import Setting
 
 
 def changed(**groups):

@@ -9,12 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from distill_jax.data import digits, idx, npz, subset, text_files, tfds_source, tfds_text, tiny_imagenet
+from distill_jax.data import subset
 from distill_jax.data.arrays import block_mean, margin, mean_and_std
 from distill_jax.data.dataset import Dataset, Split
-from distill_jax.data.labels import shown
 from distill_jax.data.noise import corrupt_labels
-from distill_jax.data.source import Raw
+from distill_jax.data.sources import digits, idx, npz, text_files, tfds_images, tfds_text, tiny_imagenet
+from distill_jax.data.sources.labels import shown
+from distill_jax.data.sources.source import Raw
 from distill_jax.errors import InputError
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
@@ -25,7 +26,7 @@ _SOURCES: dict[str, Callable[[DataSetting], Raw]] = {
     "digits": digits.read,
     "fashion-mnist": idx.read,
     "tiny-imagenet": tiny_imagenet.read,
-    **dict.fromkeys(tfds_source.NAMES, tfds_source.read),
+    **dict.fromkeys(tfds_images.NAMES, tfds_images.read),
     **dict.fromkeys(tfds_text.NAMES, tfds_text.read),
 }
 

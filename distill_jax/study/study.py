@@ -16,11 +16,13 @@ from rich.console import Console
 
 import compiler_faults
 from distill_jax import limits
+from distill_jax.checks import validate, validate_on_data
 from distill_jax.data import load_dataset
-from distill_jax.data.tokens import save_tokenizer
+from distill_jax.data.sources.tokens import save_tokenizer
 from distill_jax.dumps import dump_attributes, dump_path, read_dump
 from distill_jax.errors import InputError
 from distill_jax.files import write_text
+from distill_jax.identity import identity, run_digest
 from distill_jax.machine import backend, processes
 from distill_jax.machine.checkpoint import Checkpoints
 from distill_jax.machine.environment import commit
@@ -30,7 +32,7 @@ from distill_jax.models.evaluation import evaluation
 from distill_jax.models.roberta import Roberta
 from distill_jax.options import leaves
 from distill_jax.paths import resolved
-from distill_jax.setting import Setting, identity, of_teachers, run_digest, validate, validate_on_data
+from distill_jax.setting import Setting, of_teachers
 from distill_jax.study import sweep, workdir
 from distill_jax.study.workdir import Population
 from distill_jax.training import outcomes

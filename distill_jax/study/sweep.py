@@ -3,8 +3,9 @@
 import dataclasses
 import itertools
 
+from distill_jax.checks import validate, validate_on_data
 from distill_jax.errors import InputError
-from distill_jax.setting import STUDENTS, Setting, SweepSetting, validate, validate_on_data
+from distill_jax.setting import STUDENTS, Setting, SweepSetting
 from distill_jax.training.objective import switch_step
 from distill_jax.training.population import Member
 

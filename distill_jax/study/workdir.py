@@ -11,7 +11,7 @@ from typing import IO, Any
 from distill_jax import files
 from distill_jax.errors import InputError
 from distill_jax.files import read_json, write_text
-from distill_jax.setting import differences, digest
+from distill_jax.identity import differences, digest
 from distill_jax.training.population import Member
 
 _READ = (".lock", "setting.json", "classes.json", "networks", "runs", "dumps")

@@ -48,7 +48,7 @@ def departures(bridge: BridgeSetting) -> dict[str, Setting]:
     The data are the same in all rows but those of the paper's MLP, which has no wrong labels.
 
     Raises:
-      InputError: too few examples or steps; the rest is checked with each row's setting (`setting.validate`).
+      InputError: too few examples or steps; the rest is checked with each row's setting (`checks.validate`).
     """
     n, linear, (_, last) = bridge.train_examples, "random-features", Setting().bottom
     if n <= last:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from distill_jax.setting import identity
+from distill_jax.identity import identity
 from experiments.paper.studies import ROLES, Planned
 
 

@@ -83,7 +83,7 @@ class Maker:
 
     def _check_texts(self, names: Sequence[str]) -> None:
         """Checks --tokenizer and --pretrained, as far as these studies need them."""
-        from distill_jax.data.tokens import load_tokenizer
+        from distill_jax.data.sources.tokens import load_tokenizer
         from distill_jax.models import huggingface
 
         texts = [name for name in names if self._plans[name].row.is_text]

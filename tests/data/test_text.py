@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from tiny_tokenizer import SIZE, ids, write_tokenizer
 
-from distill_jax.data import load_dataset, tfds_text
+from distill_jax.data import load_dataset
 from distill_jax.data.dataset import Vocabulary
+from distill_jax.data.sources import tfds_text
 from distill_jax.setting import DataSetting
 
 START, PAD, END = 0, 1, 2

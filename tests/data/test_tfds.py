@@ -137,11 +137,11 @@ def change_info(change):
 def test_damage_is_refused_in_one_line(copy, tmp_path, fails, monkeypatch, damage, part):
     damage(copy)
     # The undamaged split, which is decoded first, would only take time.
-    from distill_jax.data import tfds_source
+    from distill_jax.data.sources import tfds_images
 
-    decode = tfds_source._decode_split
+    decode = tfds_images._decode_split
     quick = lambda split, *args: {} if split == "train" else decode(split, *args)  # noqa: E731
-    monkeypatch.setattr(tfds_source, "_decode_split", quick)
+    monkeypatch.setattr(tfds_images, "_decode_split", quick)
     root = tmp_path / "tfds"
     fields = {"dataset": "mnist", "data_dir": root, "cache_dir": tmp_path / "cache"}
     fails(f"--data-dir {root}: ", part, f"delete {copy}", PREPARE, **fields)
@@ -156,15 +156,15 @@ def test_other_format_is_refused(copy, tmp_path, fails):
 
 def test_version_prepared_is_the_version_read(copy, tmp_path, session_cache):
     """A version that this TFDS does not know of: the newest there is read."""
-    from distill_jax.data import tfds_source
+    from distill_jax.data.sources import tfds_images
 
     newer = copy.parent / "3.10.0"
     copy.rename(newer)
     change_info(lambda i: i.update(version="3.10.0"))(newer)
     (copy.parent / "3.9.0").mkdir()
     (copy.parent / "incomplete.ABCDEF_3.11.0").mkdir()
-    assert tfds_source.newest_version("mnist", tmp_path / "tfds") == "3.10.0"
-    source = tfds_source.open_source("mnist", tmp_path / "tfds", "3.10.0")
+    assert tfds_images.newest_version("mnist", tmp_path / "tfds") == "3.10.0"
+    source = tfds_images.open_source("mnist", tmp_path / "tfds", "3.10.0")
     assert len(source["train"]) == 60_000
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_tokenizer import write_tokenizer
 
-from distill_jax.data.tokens import load_tokenizer
+from distill_jax.data.sources.tokens import load_tokenizer
 
 CLASS = "data.mnist.evil.Evil"
 LABEL = "tensorflow_datasets.core.features.class_label_feature.ClassLabel"

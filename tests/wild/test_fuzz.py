@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from small_study import QUIET, setting
 
-from distill_jax.data import load_dataset, text_files
+from distill_jax.data import load_dataset
+from distill_jax.data.sources import text_files
 from distill_jax.dumps import find_dumps, read_dump
 from distill_jax.errors import InputError, RunError
 from distill_jax.options import leaves

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from distill_jax.data import load_dataset
-from distill_jax.data.pictures import decoded
+from distill_jax.data.sources.pictures import decoded
 from distill_jax.setting import DataSetting
 
 RNG = np.random.default_rng(0)

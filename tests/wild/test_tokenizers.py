@@ -9,7 +9,7 @@ from tiny_tokenizer import write_tokenizer
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
 from distill_jax.data import load_dataset
-from distill_jax.data.tokens import save_tokenizer
+from distill_jax.data.sources.tokens import save_tokenizer
 from distill_jax.setting import DataSetting
 
 TEXTS = ["Hello World", "hello there world"]

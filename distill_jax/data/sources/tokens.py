@@ -12,7 +12,7 @@ import numpy as np
 from distill_jax import limits
 from distill_jax.data.cache import Arrays, cached
 from distill_jax.data.dataset import Split, Vocabulary
-from distill_jax.data.source import Raw
+from distill_jax.data.sources.source import Raw
 from distill_jax.errors import InputError, one_line
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting

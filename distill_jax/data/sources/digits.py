@@ -3,7 +3,7 @@
 import numpy as np
 
 from distill_jax.data.dataset import Split
-from distill_jax.data.source import Raw, check_label
+from distill_jax.data.sources.source import Raw, check_label
 from distill_jax.data.subset import stratified
 from distill_jax.setting import DataSetting
 

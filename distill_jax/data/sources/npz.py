@@ -4,9 +4,9 @@ import zipfile
 
 import numpy as np
 
-from distill_jax.data import labels
 from distill_jax.data.dataset import Split
-from distill_jax.data.source import Raw, check_label, not_read
+from distill_jax.data.sources import labels
+from distill_jax.data.sources.source import Raw, check_label, not_read
 from distill_jax.errors import InputError, one_line
 from distill_jax.limits import check_fits
 from distill_jax.paths import local

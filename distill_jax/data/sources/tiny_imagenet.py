@@ -7,8 +7,8 @@ import numpy as np
 
 from distill_jax.data.cache import Arrays, cached
 from distill_jax.data.dataset import Split
-from distill_jax.data.pictures import decoded
-from distill_jax.data.source import Raw, check_label, data_folder, not_read
+from distill_jax.data.sources.pictures import decoded
+from distill_jax.data.sources.source import Raw, check_label, data_folder, not_read
 from distill_jax.errors import InputError, one_line
 from distill_jax.limits import check_fits
 from distill_jax.setting import DataSetting

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.data.source import Raw, check_label, data_folder
-from distill_jax.data.tfds_source import damaged, how_to_prepare, newest_version, open_source
-from distill_jax.data.tokens import Texts, tokenised
+from distill_jax.data.sources.source import Raw, check_label, data_folder
+from distill_jax.data.sources.tfds_images import damaged, how_to_prepare, newest_version, open_source
+from distill_jax.data.sources.tokens import Texts, tokenised
 from distill_jax.errors import one_line
 from distill_jax.setting import DataSetting
 

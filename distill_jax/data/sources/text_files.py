@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.data import labels
-from distill_jax.data.source import Raw, check_label, not_read
-from distill_jax.data.tokens import Texts, tokenised
+from distill_jax.data.sources import labels
+from distill_jax.data.sources.source import Raw, check_label, not_read
+from distill_jax.data.sources.tokens import Texts, tokenised
 from distill_jax.errors import InputError, one_line
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting

@@ -1,0 +1,124 @@
+"""Checks of a setting: each refusal is one line with the option, its value and what would be right."""
+
+from typing import Any
+
+from distill_jax import limits
+from distill_jax.errors import InputError
+from distill_jax.options import check_finite
+from distill_jax.setting import Setting, of_teachers
+
+
+def validate(setting: Setting) -> None:
+    """Checks all that can be checked without the data; `data.load_dataset` checks their own group.
+
+    Raises:
+      InputError: a value that cannot be right; one line that names the option, the value and what would be.
+    """
+
+    def require(holds: bool, option: str, value: Any, right: str) -> None:
+        if not holds:
+            raise InputError(f"{option} {value}: must be {right}")
+
+    check_finite(setting)
+    objective, optimizer, train, run = setting.objective, setting.optimizer, setting.train, setting.run
+    require(objective.temperature > 0, "--temperature", objective.temperature, "positive")
+    weight = objective.distillation_weight
+    require(0 <= weight <= 1, "--distillation-weight", weight, "in [0, 1]")
+    require(objective.switch_window >= 0, "--switch-window", objective.switch_window, "0 or more steps")
+    rate = optimizer.learning_rate
+    require(rate > 0, "--learning-rate", rate, "positive")
+    require(0 <= optimizer.momentum < 1, "--momentum", optimizer.momentum, "in [0, 1)")
+    for option, warmup in (("--warmup-steps", optimizer.warmup_steps), ("--warmup-epochs", optimizer.warmup_epochs)):
+        require(0 <= warmup <= limits.STEPS, option, warmup, f"in 0 to {limits.STEPS}")
+    require(optimizer.decay_factor > 0, "--decay-factor", optimizer.decay_factor, "positive")
+    falls = optimizer.decay_epochs
+    require(
+        list(falls) == sorted(set(falls)) and all(optimizer.warmup_epochs < e <= limits.STEPS for e in falls),
+        "--decay-epochs",
+        " ".join(map(str, falls)),
+        f"ascending, later than the warm-up, and at most {limits.STEPS}",
+    )
+    require(optimizer.weight_decay >= 0, "--weight-decay", optimizer.weight_decay, "0 or more")
+    require(train.epochs > 0, "--epochs", train.epochs, "positive")
+    require(train.batch_size >= 1, "--batch-size", train.batch_size, "1 or more")
+    of_norm = train.norm_examples
+    require(
+        of_norm is None or (of_norm >= 2 and train.batch_size % of_norm == 0),
+        "--norm-examples",
+        of_norm,
+        f"2 or more, and a divisor of --batch-size {train.batch_size}",
+    )
+    require(train.length_buckets >= 1, "--length-buckets", train.length_buckets, "1 or more")
+    shares = " ".join(map(str, train.snapshots))
+    require(all(0 < s <= 1 for s in train.snapshots), "--snapshots", shares, "shares of training in (0, 1]")
+    require(1 <= run.seeds <= limits.SEEDS, "--seeds", run.seeds, f"in 1 to {limits.SEEDS}")
+    require(run.population is None or run.population >= 1, "--population", run.population, "1 or more")
+    per_call = run.steps_per_dispatch
+    require(per_call is None or per_call >= 1, "--steps-per-dispatch", per_call, "1 or more")
+    seconds = run.checkpoint_seconds
+    require(seconds >= 0, "--checkpoint-seconds", seconds, "0 or more")
+    memory = run.memory_gib
+    require(memory is None or memory > 0, "--memory-gib", memory, "positive")
+    require(
+        run.teacher_logits != "cached" or setting.data.augment == "none",
+        "--teacher-logits",
+        run.teacher_logits,
+        f"in-step, all-outcomes or auto, since --augment {setting.data.augment} changes what the teacher sees",
+    )
+    require(
+        run.teacher_logits != "all-outcomes" or setting.data.augment != "none",
+        "--teacher-logits",
+        run.teacher_logits,
+        "cached or auto, since with --augment none there is one outcome",
+    )
+    require(
+        objective.teacher_precision == "float32" or of_teachers(setting) == "variables",
+        "--teacher-precision",
+        objective.teacher_precision,
+        "float32, since the teacher's logits are kept and not computed in the step",
+    )
+    require(
+        objective.teacher_precision in ("float32", train.precision),
+        "--teacher-precision",
+        objective.teacher_precision,
+        f"float32, since --precision is {train.precision}",
+    )
+    require(run.keep_checkpoints >= 1, "--keep-checkpoints", run.keep_checkpoints, "1 or more")
+    require(
+        run.distributed or (run.coordinator is None and run.processes is None and run.process_id is None),
+        "--coordinator, --processes, --process-id",
+        "given",
+        "given together with --distributed True",
+    )
+
+
+def validate_on_data(setting: Setting, examples: int, test_examples: int, total_steps: int) -> None:
+    """Checks what depends on the numbers of training and test examples.
+
+    Raises:
+      InputError: as `validate`.
+    """
+    batch, switch = setting.train.batch_size, setting.objective.switch_step
+    fewest = min(examples, test_examples)
+    if fewest < 10:
+        raise InputError(
+            f"--dataset {setting.data.dataset}: has a split of {fewest} examples; must have 10 or more, of which a "
+            "tenth are the hard and a tenth the easy ones"
+        )
+    if total_steps > limits.STEPS:
+        raise InputError(
+            f"--epochs {setting.train.epochs}: are {total_steps:.3g} steps; must be {limits.STEPS} at most"
+        )
+    if batch > examples:
+        raise InputError(f"--batch-size {batch}: must be at most {examples}, the number of training examples")
+    if switch is not None and not 0 <= switch < total_steps:
+        raise InputError(
+            f"--switch-step {switch}: must be in [0, {total_steps}), the steps of this run "
+            f"({setting.train.epochs} epochs of {examples // batch})"
+        )
+    end = (total_steps // 2 if switch is None else switch) + setting.objective.switch_window
+    if end > total_steps:
+        raise InputError(
+            f"--switch-window {setting.objective.switch_window}: must end within the run's {total_steps} steps, "
+            f"not at {end}"
+        )
