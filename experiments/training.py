@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from distill_jax.training.inputs import PerMember, PerSeed, Shared
 from distill_jax.training.objective import cross_entropy
 from distill_jax.training.step import TrainState, make_dispatch, make_epoch_order, make_init
 
@@ -32,7 +33,7 @@ class Training:
       epochs: passes over the training points.
       learning_rate: constant; may be traced.
       temperature: T of the distillation loss.
-      objective: see `train_step.make_dispatch`.
+      objective: see `training.step.make_dispatch`.
     """
 
     model: nn.Module
@@ -109,8 +110,8 @@ class Training:
 
         def step(state: TrainState, now: jax.Array) -> tuple[TrainState, Any]:
             row = jax.lax.dynamic_slice_in_dim(order, now // per_epoch, 1)
-            how = weight, rate, temperature, role, seed
-            state, _ = dispatch(state, {} if taught is None else taught, x, {}, label, row, now, *how)
+            of_seed = PerSeed({} if taught is None else taught, label, row, role, seed)
+            state, _ = dispatch(state, PerMember(weight, rate, temperature, {}), of_seed, Shared(x, now))
             return state, record(now + 1, state.params)
 
         last, path = jax.lax.scan(step, state, jnp.arange(self.steps, dtype=jnp.int32))

@@ -27,6 +27,7 @@ from distill_jax.models.evaluation import evaluation
 from distill_jax.models.resnet import ResNet
 from distill_jax.models.roberta import Roberta, RobertaConfig
 from distill_jax.setting import ModelSetting, OptimizerSetting
+from distill_jax.training.inputs import PerMember, PerSeed, Shared
 from distill_jax.training.optimizer import make_rule
 from distill_jax.training.predict import Predictor
 from distill_jax.training.step import TrainState, make_dispatch, make_fixed, make_init
@@ -238,8 +239,9 @@ def check_training(
     order = np.stack([np.random.default_rng(e).permutation(len(x)) for e in range(steps)]).astype(np.int32)
     rates, temperatures = np.full((students, steps), 0.5, np.float32), np.full(students, 4, np.float32)
     state, weight = drawn(model, x, 0, students), np.array(weights, np.float32)
-    how = weight, rates, temperatures, np.int32(1), np.int32(0)
-    args = state, {} if taught is None else taught, x, {} if fixed is None else fixed, label, order, np.int32(0), *how
+    own = PerMember(weight, rates, temperatures, {} if fixed is None else fixed)
+    of_seed = PerSeed({} if taught is None else taught, label, order, role=np.int32(1), seed=np.int32(0))
+    args = state, own, of_seed, Shared(x, np.int32(0))
 
     def moved(outcome: tuple[TrainState, Any]) -> tuple[TrainState, Any]:
         after, metrics = outcome

@@ -22,6 +22,7 @@ from distill_jax.models.evaluation import evaluation, rounded_kernels
 from distill_jax.setting import Setting, of_teachers
 from distill_jax.training import outcomes
 from distill_jax.training.buckets import Buckets
+from distill_jax.training.inputs import MAPPED, SPREAD, PerMember, PerSeed, Shared
 from distill_jax.training.optimizer import make_rule
 from distill_jax.training.population import over_members, over_mesh
 from distill_jax.training.predict import Predictor
@@ -174,17 +175,15 @@ class Programs:
         table = self._like((members, total), jnp.float32, MEMBER)
         return (
             self.state_like(),
-            self.teachers_like() if taught else {},
-            self.inputs_like("train"),
-            self.fixed_like(),
-            self._like((seeds, len(self.dataset.train.label)), jnp.int32, SEED),
-            self._like(order.shape, order.dtype, SEED),
-            number,
-            table,
-            table,
-            self._like((members,), jnp.float32, MEMBER),
-            of_seeds,
-            of_seeds,
+            PerMember(table, table, self._like((members,), jnp.float32, MEMBER), self.fixed_like()),
+            PerSeed(
+                taught=self.teachers_like() if taught else {},
+                label=self._like((seeds, len(self.dataset.train.label)), jnp.int32, SEED),
+                order=self._like(order.shape, order.dtype, SEED),
+                role=of_seeds,
+                seed=of_seeds,
+            ),
+            Shared(self.inputs_like("train"), number),
         )
 
     def lowerable(self, taught: bool, steps: int) -> Any:
@@ -215,27 +214,22 @@ class Programs:
             buckets=self.buckets.get("train"),
             packed=self.packed,
         )
-        kept = self._fixed is not None
-        axes = (0, 0, None, 0 if kept else None, 0, 0, None, 0, 0, 0, 0, 0)
-        of_seeds = over_members(dispatch, axes, seeds, None if whole else SEED, self.seeds_in_turn and alone)
-
+        in_turn = self.seeds_in_turn and alone
+        of_seeds = over_members(dispatch, MAPPED, seeds, None if whole else SEED, in_turn)
         rounded = taught and self.setting.objective.teacher_precision == "bfloat16"
 
-        def population(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
-            by_seed = [
-                jax.tree.map(lambda a: a.reshape(seeds, students, *a.shape[1:]), tree)
-                for tree in (state, fixed, weight, rate, temperature)
-            ]
-            given = rounded_kernels(taught) if rounded else taught
-            outcome = of_seeds(by_seed[0], given, x, by_seed[1], label, order, first_step, *by_seed[2:], role, seed)
+        def population(state: TrainState, own: PerMember, of_seed: PerSeed, shared: Shared) -> tuple[TrainState, Any]:
+            def by_seed(tree: Any) -> Any:
+                return jax.tree.map(lambda a: a.reshape(seeds, students, *a.shape[1:]), tree)
+
+            if rounded:
+                of_seed = of_seed.replace(taught=rounded_kernels(of_seed.taught))
+            outcome = of_seeds(by_seed(state), by_seed(own), of_seed, shared)
             moved, metrics = jax.tree.map(lambda a: a.reshape(seeds * students, *a.shape[2:]), outcome)
             return moved.replace(collections={**state.collections, **moved.collections}), metrics
 
         if whole:
-            of_teacher = SEED if taught else None
-            of_fixed = MEMBER if kept else None
-            spread = (MEMBER, of_teacher, None, of_fixed, SEED, SEED, None, MEMBER, MEMBER, MEMBER, SEED, SEED)
-            population = over_devices(population, self.mesh, spread, MEMBER)
+            population = over_devices(population, self.mesh, SPREAD, MEMBER)
         metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if whole else None))
         return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, metrics))
 

@@ -15,6 +15,7 @@ from distill_jax.data.augment import draw, moved, normalise
 from distill_jax.machine.backend import PackingKind
 from distill_jax.machine.placement import BATCH, STUDENT
 from distill_jax.training.buckets import Buckets
+from distill_jax.training.inputs import PerMember, PerSeed, Shared
 from distill_jax.training.objective import cross_entropy
 from distill_jax.training.packing import StatePacking
 from distill_jax.training.population import over_members
@@ -41,6 +42,28 @@ class TrainState:
     def variables(self) -> dict[str, Any]:
         """The model's variables, as `model.apply` takes them."""
         return {"params": self.params, **self.collections}
+
+
+@flax.struct.dataclass
+class _Own:
+    """What each student has for itself in a step: variables that do not change, settings, its own features."""
+
+    constants: Any
+    weight: jax.Array
+    rate: jax.Array
+    temperature: jax.Array
+    features: jax.Array | None
+
+
+@flax.struct.dataclass
+class _Batch:
+    """What the students of a seed have in common in a step."""
+
+    x: jax.Array | None
+    label: jax.Array
+    teacher_logits: jax.Array | None
+    dropout: jax.Array
+    bucket: jax.Array | None
 
 
 def _key(role: jax.Array, seed: jax.Array, purpose: int) -> jax.Array:
@@ -145,16 +168,10 @@ def make_dispatch(
       packed: which arrays of the state are one within a call, see `packing`.
 
     Returns:
-      The function
-        (state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed)
+      The function (state, own: PerMember, of_seed: PerSeed, shared: Shared)
         -> (state, {'loss': float32 [V, steps], 'accuracy': float32 [V, steps]})
-      with state's leaves [V, ...], of collections in what is returned only those that change; taught the teacher's
-      variables, or its logits float32 [N, K or more], or those of all outcomes, [N outcomes, K or more]; x [N, ...] or
-      flat [N, values], raw, and label int32 [N] the whole training split; fixed what `make_fixed` made of it for each
-      student, [V, N, ...], or {} where that is computed in every step; order int32 [E, N] the permutations of the
-      epochs from that of `first_step` (int32 scalar) on; weight and rate float32 [V, total steps] the distillation
-      weight and the learning rate at every step of the run; temperature float32 [V]. Accuracy is on the augmented batch
-      before its update.
+      of one seed: state has leaves [V, ...], of collections in what is returned only those that change; of_seed has no
+      axis of seeds. Accuracy is on the augmented batch before its update.
     """
 
     def on_devices(batch: jax.Array) -> jax.Array:
@@ -174,32 +191,32 @@ def make_dispatch(
     def cut(of: Callable[[jax.Array], Any], batch: jax.Array, bucket: jax.Array | None) -> Any:
         return of(batch) if buckets is None else buckets.cut(of, batch, bucket)
 
-    def update(how, packing, state, constants, batch, bucket, target, teacher_logits, key, weight, rate, temperature):
-        def loss_of(params, batch):
-            variables = {"params": params, **packing.collections.unpack(state.collections), **constants}
-            logits, updated = model.apply(
-                variables, batch, train=True, mutable=[_CHANGING], rngs={"dropout": key}, **how
-            )
-            loss = objective(logits, target, teacher_logits, weight, temperature, distillation_scale)
-            return loss, (logits, updated)
+    def update(packing: StatePacking, state: TrainState, own: _Own, batch: _Batch) -> tuple[TrainState, Any]:
+        how = {} if own.features is None else {"of_fixed": True}
+
+        def loss_of(params: Any, x: jax.Array) -> tuple[jax.Array, Any]:
+            variables = {"params": params, **packing.collections.unpack(state.collections), **own.constants}
+            rngs = {"dropout": batch.dropout}
+            logits, updated = model.apply(variables, x, train=True, mutable=[_CHANGING], rngs=rngs, **how)
+            taught = batch.label, batch.teacher_logits, own.weight, own.temperature
+            return objective(logits, *taught, distillation_scale), (logits, updated)
 
         gradient = functools.partial(jax.value_and_grad(loss_of, has_aux=True), packing.params.unpack(state.params))
-        (loss, (logits, updated)), grads = cut(gradient, batch, bucket)
+        x = batch.x if own.features is None else own.features
+        (loss, (logits, updated)), grads = cut(gradient, x, batch.bucket)
         with jax.named_scope("optimizer"):
             direction, opt_state = rule.update(packing.params.pack(grads), state.opt_state, state.params)
-            params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+            params = jax.tree.map(lambda p, d: p - own.rate * d, state.params, direction)
             collections = packing.collections.pack(dict(updated))
         state = TrainState(params, collections, opt_state)
-        return state, {"loss": loss, "accuracy": jnp.mean(jnp.argmax(logits, axis=-1) == target)}
+        return state, {"loss": loss, "accuracy": jnp.mean(jnp.argmax(logits, axis=-1) == batch.label)}
 
-    def update_all(of_fixed, packing, *args):
-        one = functools.partial(update, {"of_fixed": True} if of_fixed else {}, packing)
-        axes = (0, 0, 0 if of_fixed else None, None, None, None, None, 0, 0, 0)
-        return over_members(one, axes, students, STUDENT, in_turn)(*args)
-
-    def dispatch(state, taught, x, fixed, label, order, first_step, weight, rate, temperature, role, seed):
-        first_epoch = first_step // steps_per_epoch
-        of_fixed = not isinstance(fixed, dict)
+    def dispatch(
+        state: TrainState, own: PerMember, of_seed: PerSeed, shared: Shared
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        x, taught, label, order = shared.x, of_seed.taught, of_seed.label, of_seed.order
+        first_epoch = shared.first_step // steps_per_epoch
+        of_fixed = not isinstance(own.fixed, dict)
         # What does not change stays out of the loop, which would carry it from step to step.
         constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
         state = state.replace(collections={n: c for n, c in state.collections.items() if n == _CHANGING})
@@ -219,10 +236,11 @@ def make_dispatch(
                 raw = x[chosen].reshape(batch_size, *(x.shape[1:] if input_shape is None else input_shape))
                 target = on_devices(label[chosen])
             with jax.named_scope("augmentation"):
-                key = jax.random.fold_in(_key(role, seed, _AUGMENT), step)
+                key = jax.random.fold_in(_key(of_seed.role, of_seed.seed, _AUGMENT), step)
                 outcome = draw(key, batch_size, augmentation, raw.shape[1:])
                 drawn = moved(raw, outcome, augmentation)
-                seen = fixed[:, chosen] if of_fixed else on_devices(normalise(drawn, mean, std, dtype))
+                seen = None if of_fixed else on_devices(normalise(drawn, mean, std, dtype))
+                features = own.fixed[:, chosen] if of_fixed else None
             teacher_logits = None
             with jax.named_scope("teacher"):
                 if teacher == "cached":
@@ -232,14 +250,16 @@ def make_dispatch(
                 elif teacher is not None:
                     exact = on_devices(normalise(part(drawn), mean, std, jnp.float32))
                     teacher_logits = whole(cut(lambda b: teacher(taught, b), exact, bucket))
-            dropped = jax.random.fold_in(_key(role, seed, _DROPOUT), step)  # the same of all students of a seed
-            now = dropped, weight[:, step], rate[:, step], temperature
-            return update_all(of_fixed, packing, state, constants, seen, bucket, target, teacher_logits, *now)
+            # The same of all students of a seed.
+            dropout = jax.random.fold_in(_key(of_seed.role, of_seed.seed, _DROPOUT), step)
+            each = over_members(functools.partial(update, packing), (0, 0, None), students, STUDENT, in_turn)
+            now = _Own(constants, own.weight[:, step], own.rate[:, step], own.temperature, features)
+            return each(state, now, _Batch(seen, target, teacher_logits, dropout, bucket))
 
         if steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
-            state, metrics = one_step(state, first_step)
+            state, metrics = one_step(state, shared.first_step)
             return state, jax.tree.map(lambda m: m[:, None], metrics)
-        state, metrics = jax.lax.scan(one_step, state, first_step + jnp.arange(steps, dtype=jnp.int32))
+        state, metrics = jax.lax.scan(one_step, state, shared.first_step + jnp.arange(steps, dtype=jnp.int32))
         return jax.vmap(packing.unpack)(state), jax.tree.map(lambda m: m.swapaxes(0, 1), metrics)
 
     return dispatch

@@ -16,6 +16,7 @@ from distill_jax.machine.placement import MEMBER, SEED, place
 from distill_jax.models import pretrained
 from distill_jax.setting import Setting, of_teachers
 from distill_jax.training import objective
+from distill_jax.training.inputs import PerMember, PerSeed, Shared
 from distill_jax.training.optimizer import learning_rates
 from distill_jax.training.population import Member
 from distill_jax.training.programs import Programs, Target, program_memory
@@ -124,32 +125,27 @@ class Runner:
         firsts = members[:: trainer.students]  # one of each seed
         roles, seeds = np.array([m.role for m in firsts], np.int32), np.array([m.seed for m in firsts], np.int32)
         labels = np.stack([trainer.dataset.training_label(m.seed) for m in firsts])
-        self._label, *self._identity = place(mesh, (labels, roles, seeds), SEED)
         if teachers is not None and of_teachers(trainer.setting) != "variables":
             teachers = _filled(teachers, trainer.teachers_like().shape[-1])
-        self._teachers = None if teachers is None else place(mesh, teachers, SEED)
+        taught = {} if teachers is None else teachers
+        self._of_seed = place(mesh, PerSeed(taught, labels, order=None, role=roles, seed=seeds), SEED)
         self._order: tuple[int, Any] = (-1, None)
         self._fixed: Any = None
 
-    def arguments(self, state: TrainState, first: int, steps: int) -> tuple[Any, ...]:
-        """The dispatch's arguments; that of the teacher is {} where its weight is 0 for all members."""
+    def arguments(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, PerMember, PerSeed, Shared]:
+        """The dispatch's arguments; what is taught is {} where its weight is 0 for all members."""
         trainer = self._trainer
         if self._fixed is None:
             self._fixed = trainer.fixed(state)
         epoch = first // trainer.length.steps_per_epoch
         if self._order[0] != epoch:
-            self._order = epoch, trainer.epoch_order(*self._identity, jnp.int32(epoch))
-        return (
-            state,
-            self._teachers if self._taught(first, steps) else {},
-            trainer.inputs["train"],
-            self._fixed,
-            self._label,
-            self._order[1],
-            np.int32(first),
-            *self._by_member,
-            *self._identity,
-        )
+            of_seed = self._of_seed
+            self._order = epoch, trainer.epoch_order(of_seed.role, of_seed.seed, jnp.int32(epoch))
+        of_seed = self._of_seed.replace(order=self._order[1])
+        if not self._taught(first, steps):
+            of_seed = of_seed.replace(taught={})
+        own = PerMember(*self._by_member, self._fixed)
+        return state, own, of_seed, Shared(trainer.inputs["train"], np.int32(first))
 
     def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:
         """The state `steps` later, and metrics [P, steps], neither of which has been waited for."""

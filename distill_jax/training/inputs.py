@@ -1,0 +1,67 @@
+"""What a dispatch is given beside its state, by whose it is: everybody's, a seed's, or a member's own.
+
+Each struct stands for one kind of leading axis. What maps, spreads or shapes a dispatch's arguments says so once for
+the struct, and never for a field.
+"""
+
+from typing import Any
+
+import flax.struct
+import jax
+
+from distill_jax.machine.placement import MEMBER, SEED, Axes
+
+
+@flax.struct.dataclass
+class PerMember:
+    """What each model of a population has for itself; a leading axis of members, seed by seed.
+
+    Attributes:
+      weight: float32 [P, total steps], the distillation weight at every step of the run.
+      rate: float32 [P, total steps], the learning rate likewise.
+      temperature: float32 [P].
+      fixed: what `step.make_fixed` made of the training set, [P, N, ...]; {} where that is computed in every step.
+    """
+
+    weight: jax.Array
+    rate: jax.Array
+    temperature: jax.Array
+    fixed: Any
+
+
+@flax.struct.dataclass
+class PerSeed:
+    """What the students of a seed have in common; a leading axis of seeds.
+
+    Attributes:
+      taught: the teacher's variables; its logits float32 [S, N, K or more]; those of all outcomes, [S, N outcomes, K
+        or more]; {} where no student is distilled.
+      label: int32 [S, N].
+      order: int32 [S, E, N], the permutations of the epochs from that of the first step on.
+      role, seed: int32 [S]; with them random numbers are drawn, see `population.Member`.
+    """
+
+    taught: Any
+    label: jax.Array
+    order: jax.Array
+    role: jax.Array
+    seed: jax.Array
+
+
+@flax.struct.dataclass
+class Shared:
+    """What all models of a population have in common; no axis more than it has for one.
+
+    Attributes:
+      x: the training inputs, raw, [N, ...] or flat [N, values].
+      first_step: int32 scalar, the step that a dispatch begins with.
+    """
+
+    x: jax.Array
+    first_step: jax.Array
+
+
+# Of a dispatch's arguments, (state, PerMember, PerSeed, Shared): the axes of the mesh over which they are spread.
+SPREAD: tuple[Axes, ...] = (MEMBER, MEMBER, SEED, None)
+# And the axes that it is mapped over, once for the seeds, with the members of each within.
+MAPPED = (0, 0, 0, None)
