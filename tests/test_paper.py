@@ -65,10 +65,10 @@ def made(tmp_path_factory):
                 role: {"training_seconds": 6.0, "compilation_seconds": 2.0, "training_examples": 1000 * models}
                 for role, models in (("teacher", SEEDS), ("student", SEEDS * len(members)))
             },
-            SEEDS,
-            plan.steps,
-            plan.switch_step,
-            sweep_summary.summarise(folder, members, own, SEEDS, plan.steps) if swept else None,
+            seeds=SEEDS,
+            total_steps=plan.steps,
+            switch_step=plan.switch_step,
+            sweep=sweep_summary.summarise(folder, members, own, SEEDS, plan.steps) if swept else None,
         )
         (folder / "summary.json").write_text(json.dumps(summary))
     return workdir, plans

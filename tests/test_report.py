@@ -22,7 +22,8 @@ def summarise(workdir, seeds):
         "run": {"workdir": workdir},
     }
     environment = {"device": "a laptop", "command": "python -m experiments.distill --a 'b'"}
-    return report.summarise(workdir, setting, environment, {"total_seconds": 75.0}, seeds, STEPS[-1], SWITCH)
+    of = {"seeds": seeds, "total_steps": STEPS[-1], "switch_step": SWITCH}
+    return report.summarise(workdir, setting, environment, {"total_seconds": 75.0}, **of)
 
 
 @pytest.fixture(scope="module")

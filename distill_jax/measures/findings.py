@@ -96,9 +96,13 @@ def findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     late = "Switching from one-hot to distillation in the course of training recovers most of distillation's gain."
     undo = "Switching from distillation to one-hot in the course of training undoes most of that gain by its end."
     figures = "Section 3.2, Figures 1b and 4"
-    result.append(_switched(accuracy, "late_distillation", "one_hot_to_kd", late, 1, figures, there))
+    result.append(
+        _switched(accuracy, "late_distillation", "one_hot_to_kd", claim=late, claimed=1, paper=figures, there=there)
+    )
     nuance = "Section 3.2, Figures 1b and 16: after long enough; Figure 15: not by the usual end"
-    result.append(_switched(accuracy, "late_one_hot", "kd_to_one_hot", undo, -1, nuance, there))
+    result.append(
+        _switched(accuracy, "late_one_hot", "kd_to_one_hot", claim=undo, claimed=-1, paper=nuance, there=there)
+    )
     for finding, also in zip(result, corrected(result), strict=True):
         finding["corrected"] = also
     if summary["study"]["seeds"] == 1:
@@ -226,7 +230,7 @@ def _mislabelled(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _switched(
-    accuracy: Mapping[str, Any], name: str, student: str, claim: str, claimed: int, paper: str, there: bool
+    accuracy: Mapping[str, Any], name: str, student: str, *, claim: str, claimed: int, paper: str, there: bool
 ) -> dict[str, Any]:
     """Most of the gain, if it is there: the student is above (or below) the middle between control and distilled."""
     middle = accuracy["paired"][f"{student}_minus_middle"]

@@ -46,13 +46,16 @@ def build_for(
 ) -> nn.Module:
     """`build_model` for the examples of a data set."""
     of = dataset.num_classes, dataset.input_shape
-    return build_model(setting, *of, precision, option, dataset.vocabulary, norm_examples)
+    return build_model(
+        setting, *of, precision=precision, option=option, vocabulary=dataset.vocabulary, norm_examples=norm_examples
+    )
 
 
 def build_model(
     setting: ModelSetting,
     num_classes: int,
     input_shape: tuple[int, ...],
+    *,
     precision: str = "float32",
     option: str = "--model",
     vocabulary: Vocabulary | None = None,
@@ -86,7 +89,8 @@ def build_model(
         case "roberta":
             return build_roberta(setting.roberta, num_classes, input_shape[0], vocabulary, dtype, f"{option}.roberta")
         case "resnet-cifar":
-            return ResNetCIFAR(setting.depth, setting.block, setting.width, num_classes, dtype, norm_examples, option)
+            shape = setting.depth, setting.block, setting.width
+            return ResNetCIFAR(*shape, num_classes, dtype=dtype, norm_examples=norm_examples, option=option)
         case "resnet18":
             return ResNet18(num_classes, dtype=dtype, norm_examples=norm_examples)
         case "resnet50":

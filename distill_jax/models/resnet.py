@@ -151,6 +151,7 @@ def ResNetCIFAR(
     block: Block,
     width: int,
     num_classes: int,
+    *,
     dtype: Any = jnp.float32,
     norm_examples: int | None = None,
     option: str = "--model",

@@ -69,6 +69,7 @@ def summarise(
     setting: dict[str, Any],
     environment: dict[str, Any],
     timing: dict[str, Any],
+    *,
     seeds: int,
     total_steps: int,
     switch_step: int,

@@ -119,7 +119,7 @@ def train(
             scalars = Scalars(folder / "scalars.jsonl", members, first, board)
         bar = Bar(console, name, length.total_steps, first)
         try:
-            meter = Meter(trainer, runner, members, scalars, bar, timing, first)
+            meter = Meter(trainer, runner, members, scalars, bar, timing=timing, first=first)
             next_checkpoint, end = None, first
             for start, steps in dispatches(first, length, trainer.steps_per_dispatch):
                 state, metrics = runner(state, start, steps)

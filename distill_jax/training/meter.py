@@ -24,6 +24,7 @@ class Meter:
         members: Sequence[Member],
         scalars: Scalars | None,
         bar: Bar,
+        *,
         timing: Timing,
         first: int,
     ):

@@ -399,7 +399,7 @@ def test_a_channel_reaches_its_own_class_alone(random_variables):
 def test_build_model(setting, network):
     built = build_model(setting, 7, (32, 32, 3))
     assert shapes(built) == shapes(network)
-    assert build_model(setting, 7, (32, 32, 3), "bfloat16").dtype == jnp.bfloat16
+    assert build_model(setting, 7, (32, 32, 3), precision="bfloat16").dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize(
