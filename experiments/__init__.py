@@ -1,12 +1,8 @@
-"""Scripts that run studies: `python -m experiments.distill` is the main job."""
+"""Experiments, benchmarks and tables, each a command: `python -m experiments.NAME`."""
 
-import os
 import sys
 
 if sys.argv[:1] == ["-m"]:  # a command, of which this is the first module
-    from experiments import jax_variables
-    from experiments.streams import quiet_when_interrupted
+    from distill_jax.command import beginning
 
-    quiet_when_interrupted()
-    jax_variables.drop()
-    os.environ["MPLBACKEND"] = "agg"  # a notebook's may be one that is not installed here
+    beginning.begin()

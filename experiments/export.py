@@ -12,9 +12,9 @@ from typing import Any
 
 import tyro
 
+from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.files import partial, read_json
-from experiments import command_line
 
 PROG = "python -m experiments.export"
 

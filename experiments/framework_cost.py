@@ -23,6 +23,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from distill_jax.command import command_line
+from distill_jax.command.main import setting_from
 from distill_jax.data import load_dataset
 from distill_jax.data.augment import normalise
 from distill_jax.errors import InputError
@@ -35,8 +37,6 @@ from distill_jax.training.objective import cross_entropy
 from distill_jax.training.population import Member
 from distill_jax.training.step import TrainState
 from distill_jax.training.trainer import Timing, Trainer
-from experiments import command_line
-from experiments.distill import setting_from
 
 ROUNDS = 7
 PROG = "python -m experiments.framework_cost"

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.files import write_result
-from experiments import command_line, study_tables
+from experiments import study_tables
 from experiments.channel import reading_table
 from experiments.channel import summary as channel_summary
 from experiments.channel import sweep as channel_sweep

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
+from distill_jax.command.command_line import write_json
 from distill_jax.errors import InputError
-from experiments.command_line import write_json
 
 _T = TypeVar("_T")
 SAME = ("commit", "device", "devices", "backend", "versions")

@@ -13,6 +13,7 @@ from typing import Any
 
 import tyro
 
+from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.files import read_json
 from distill_jax.measures.comparisons import CONTROL
@@ -20,7 +21,6 @@ from distill_jax.measures.findings import corrected, findings, multiplicity, quo
 from distill_jax.measures.statistics import quote
 from distill_jax.report.plots.style import LABELS, SPLITS
 from distill_jax.setting import MODELS
-from experiments import command_line
 
 PROG = "python -m experiments.study_tables"
 
@@ -30,7 +30,7 @@ class Setting:
     """Which studies."""
 
     summaries: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """summary.json of each, which `experiments.distill` writes."""
+    """summary.json of each, which `distill_jax` writes."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -87,7 +87,7 @@ def _choices(studies: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    what = "must be the summary.json that python -m experiments.distill writes"
+    what = "must be the summary.json that python -m distill_jax writes"
     summary = read_json(path, dict[str, Any], what)
     try:
         _ = summary["study"]["seeds"], summary["accuracy"]["test_accuracy"]["models"]

@@ -19,10 +19,10 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from rich.table import Table
 
+from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.models import huggingface
 from distill_jax.models.roberta import RobertaConfig
-from experiments import command_line
 
 PROG = "python -m experiments.text_parity"
 CASES = {

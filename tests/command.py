@@ -49,9 +49,9 @@ def start_python(arguments: list[str], devices: int = 4, prefix: tuple[str, ...]
 
 
 def start(
-    arguments: list[str], devices: int = 4, prefix: tuple[str, ...] = (), module: str = "experiments.distill"
+    arguments: list[str], devices: int = 4, prefix: tuple[str, ...] = (), module: str = "distill_jax"
 ) -> subprocess.Popen:
-    """Starts `python -m experiments.distill`, or another module, with so many virtual devices."""
+    """Starts `python -m distill_jax`, or another module, with so many virtual devices."""
     return start_python(["-m", module, *arguments], devices, prefix)
 
 
@@ -60,7 +60,7 @@ def run(
     devices: int = 4,
     status: int = 0,
     prefix: tuple[str, ...] = (),
-    module: str = "experiments.distill",
+    module: str = "distill_jax",
 ) -> str:
     """Runs the command to its end; gives what it said on standard error, which is all it said where it failed."""
     process = start(arguments, devices, prefix, module)

@@ -305,7 +305,7 @@ def test_studies_go_on_in_turn_and_are_packed_when_their_time_is_over(tmp_path, 
 
 @pytest.mark.parametrize("rehearsal", [False, True])
 def test_the_studies_are_settings_that_there_are(rehearsal, tmp_path):
-    from experiments.distill import setting_from
+    from distill_jax.command.main import setting_from
 
     for name in studies.REHEARSED if rehearsal else studies.STUDIES:
         setting = setting_from(studies.words(name, tmp_path, tmp_path, rehearsal))

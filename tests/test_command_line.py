@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from command import SMALL, kill_when_there, run, start, start_python, write_npz
 
+from distill_jax.command import command_line
+from distill_jax.command import main as distill
+from distill_jax.command.presets import PRESETS
 from distill_jax.errors import InputError
 from distill_jax.setting import NETWORKS, ModelSetting
-from experiments import command_line, distill
-from experiments.presets import PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -153,8 +154,8 @@ def test_list_and_help(capsys):
 def test_the_readme_commands_are_the_ones_that_exist():
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for line in readme.splitlines():
-        if "experiments.distill" in line and "--" in line and "pip" not in line and line.startswith("python"):
-            words = line.split("experiments.distill")[1].split("#")[0].split()
+        if "distill_jax" in line and "--" in line and "pip" not in line and line.startswith("python"):
+            words = line.split("distill_jax")[1].split("#")[0].split()
             if "--help" not in words and "--list" not in words:
                 distill.setting_from(words)
 
@@ -166,7 +167,7 @@ import sys
 import time
 
 sys.path.insert(0, sys.argv.pop())
-from experiments import command_line
+from distill_jax.command import command_line
 
 
 def main(arguments):

@@ -11,6 +11,7 @@ import pytest
 from command import refused
 from tiny_tokenizer import write_tokenizer
 
+from distill_jax.command.presets import PRESETS, changed
 from distill_jax.identity import differences, identity
 from distill_jax.measures import deviations, sweep_summary
 from distill_jax.report import plots
@@ -26,7 +27,6 @@ from experiments.paper.rows import CROSS_PAIRS, IMAGE_ROWS, TABLE_2
 from experiments.paper.scale import PAPER, SCALES, Ground, Network, Scale
 from experiments.paper.setting import Setting, parts
 from experiments.paper.studies import studies
-from experiments.presets import PRESETS, changed
 
 SEEDS = 2
 MODELS = ("teacher", "one_hot", "kd")

@@ -9,6 +9,7 @@ import pytest
 from small_study import QUIET, advance, dataset, setting
 
 from distill_jax.checks import validate
+from distill_jax.command.presets import changed
 from distill_jax.data.augment import normalise
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError
@@ -21,7 +22,6 @@ from distill_jax.training import programs
 from distill_jax.training.population import Member
 from distill_jax.training.step import make_dispatch
 from distill_jax.training.trainer import Trainer
-from experiments.presets import changed
 
 
 def forward(study, variables, split, precision):

@@ -21,7 +21,7 @@ def summarise(workdir, seeds):
         "train": {"snapshots": (0.5, 0.75)},
         "run": {"workdir": workdir},
     }
-    environment = {"device": "a laptop", "command": "python -m experiments.distill --a 'b'"}
+    environment = {"device": "a laptop", "command": "python -m distill_jax --a 'b'"}
     of = {"seeds": seeds, "total_steps": STEPS[-1], "switch_step": SWITCH}
     return report.summarise(workdir, setting, environment, {"total_seconds": 75.0}, **of)
 
@@ -206,7 +206,7 @@ def test_the_report_is_one_file_that_loads_nothing(study):
     rows = unescape(html)
     for name, title, *_ in report.ROWS:
         assert rows.count(f"<th>{title}</th>") == (2 if "mislabelled" in name else 4), name
-    assert "experiments.distill --a" in html
+    assert "distill_jax --a" in html
     for finding in summary["findings"]:
         assert f'<span class="badge {finding["verdict"]}">' in html
     assert "95% interval" in html

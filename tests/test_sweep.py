@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from command import SMALL, kill_when_there, results, run, start, write_npz
 
+from distill_jax.command import main as distill
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError
 from distill_jax.measures.sweep_summary import summarise
 from distill_jax.setting import ObjectiveSetting, Setting, SweepSetting
 from distill_jax.study import sweep
-from experiments import distill
 
 STEPS = 72
 SWEEP = ["--sweep.temperature", "2", "--sweep.learning-rate", "0.05", "--noise-draw", "per-seed"]

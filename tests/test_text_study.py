@@ -12,6 +12,7 @@ from command import refused
 from small_study import advance
 from tiny_tokenizer import SIZE, write_tokenizer
 
+from distill_jax.command.main import main, setting_from
 from distill_jax.data import load_dataset
 from distill_jax.data.dataset import Dataset, Split, Vocabulary
 from distill_jax.dumps import read_dump
@@ -31,7 +32,6 @@ from distill_jax.study.workdir import Population
 from distill_jax.training.population import Member
 from distill_jax.training.trainer import Trainer
 from experiments import export
-from experiments.distill import main, setting_from
 
 WORDS = ("even", "odd")
 LENGTH, VOCABULARY = 10, Vocabulary(20, 1)

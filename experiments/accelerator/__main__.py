@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from distill_jax.command import command_line
 from distill_jax.errors import InputError, RunError
-from experiments import command_line
 from experiments.accelerator.found import BEGUN, Found
 from experiments.accelerator.parts import PARTS, Options, Part, say
 

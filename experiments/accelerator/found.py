@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from distill_jax.command.command_line import write_json
 from distill_jax.errors import InputError, one_line
-from experiments.command_line import write_json
 from experiments.resumed import SAME, require_same
 
 BEGUN = {"state": "begun"}

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from distill_jax.command.command_line import write_json
 from distill_jax.machine import backend
 from distill_jax.machine.placement import on_host
 from distill_jax.training.population import Member, seeds, shape
@@ -16,7 +17,6 @@ from distill_jax.training.programs import Target
 from distill_jax.training.schedule import dispatches
 from distill_jax.training.trainer import Timing, Trainer
 from experiments.accelerator.networks import NETWORKS, PRECISIONS, data_of, setting_of
-from experiments.command_line import write_json
 
 REFERENCE = Path(__file__).parents[1] / "results" / "accelerator" / "reference.json"
 ONE = (Member("kd", 0),)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from distill_jax.command import command_line
 from distill_jax.errors import InputError
-from experiments import command_line
 
 Part = Literal["same", "resumed", "speed", "studies"]
 _TRIES = 4
@@ -27,7 +27,7 @@ class Options:
     out: Path | None = None
     """Folder for the results, at most 8 files of 16 MB. With what an earlier run has left in it this one goes on."""
     data_dir: Path | None = None
-    """Folder of CIFAR-100, as --data-dir of experiments.distill. Not needed with --rehearse or without studies."""
+    """Folder of CIFAR-100, as --data-dir of distill_jax. Not needed with --rehearse or without studies."""
     parts: tuple[Part, ...] = get_args(Part)
     """Which parts, each of which has its share of the minutes or what those before it leave."""
     work_dir: Path | None = None

@@ -22,7 +22,7 @@ def killed_and_resumed(arguments: tuple[str, ...], until: float) -> dict[str, An
     """Trains a study on the embedded digits twice, once with a kill on the way.
 
     Args:
-      arguments: of `experiments.distill`.
+      arguments: of `distill_jax`.
       until: the monotonic time at which to stop.
 
     Returns:
@@ -38,15 +38,15 @@ def killed_and_resumed(arguments: tuple[str, ...], until: float) -> dict[str, An
         def has_students() -> bool:
             return any(broken.glob("runs/students-*/checkpoints/[0-9]*"))
 
-        if (status := child.run("experiments.distill", study(whole), until, quiet=True)) != 0:
+        if (status := child.run("distill_jax", study(whole), until, quiet=True)) != 0:
             return _failed(status)
-        if not child.killed("experiments.distill", study(broken), until, has_students):
+        if not child.killed("distill_jax", study(broken), until, has_students):
             return {
                 "passed": None,
                 "why": "the study, or the time for it, ended before it could be killed",
                 "again": True,
             }
-        if (status := child.run("experiments.distill", study(broken), until, quiet=True)) != 0:
+        if (status := child.run("distill_jax", study(broken), until, quiet=True)) != 0:
             return _failed(status)
         right = find_dumps(whole)
         different = {

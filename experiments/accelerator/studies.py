@@ -56,9 +56,9 @@ def go_on(
             folder = work / name
             began.append(folder)
             command = words(name, folder, data_dir, rehearsal)
-            said = {"command": " ".join(["python -m experiments.distill", *command])}
+            said = {"command": " ".join(["python -m distill_jax", *command])}
             started = time.monotonic()
-            status = child.run("experiments.distill", command, until)
+            status = child.run("distill_jax", command, until)
             said |= {"seconds": time.monotonic() - started, "status": status}
             found.write(name, said | state(folder))
             say(line(name, found.pieces[name]))
@@ -71,7 +71,7 @@ def go_on(
 
 
 def words(name: str, folder: Path, data_dir: Path | None, rehearsal: bool) -> list[str]:
-    """A study's arguments of `experiments.distill`; the embedded digits of a rehearsal lie in no folder."""
+    """A study's arguments of `distill_jax`; the embedded digits of a rehearsal lie in no folder."""
     where = () if rehearsal or data_dir is None else ("--data-dir", str(data_dir))
     return [*(REHEARSED if rehearsal else STUDIES)[name], *_COMMON, *where, "--workdir", str(folder)]
 

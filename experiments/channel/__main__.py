@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.console import Console
 
+from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.measures.statistics import quote
-from experiments import command_line
 from experiments.channel import readings
 from experiments.channel.setting import Setting, SweepSetting, validate
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from experiments import command_line
+from distill_jax.command import command_line
 from experiments.channel.setting import Setting
 
 # The sign of the update of a student that knows nothing yet: no threshold is chosen.

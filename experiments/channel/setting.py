@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
+from distill_jax.command.command_line import check_writable
 from distill_jax.errors import InputError
-from experiments.command_line import check_writable
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
+from distill_jax.command import command_line
 from distill_jax.errors import InputError, RunError
-from experiments import command_line
 from experiments.compiled import targets
 
 PROG = "python -m experiments.compiled"

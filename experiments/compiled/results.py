@@ -5,8 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from distill_jax.command.command_line import write_json
 from distill_jax.machine.environment import commit
-from experiments.command_line import write_json
 from experiments.resumed import read_rows, require_same
 
 _PACKAGES = ("jax", "jaxlib", "flax", "libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin")

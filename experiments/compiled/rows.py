@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from distill_jax.command.presets import changed
 from distill_jax.data.dataset import Dataset
 from experiments.compiled import studies
 from experiments.compiled.program import Program, zeros
-from experiments.presets import changed
 from experiments.throughput.grid import NETWORKS, Row, rows
 from experiments.throughput.ours import setting_of
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from distill_jax.command.presets import changed
 from distill_jax.data.dataset import Vocabulary
 from distill_jax.machine import backend
 from distill_jax.models import kind
@@ -18,7 +19,6 @@ from experiments.compiled.program import Program, zeros
 from experiments.compiled.results import read
 from experiments.paper.scale import PAPER
 from experiments.paper.studies import ROLES, Planned, studies
-from experiments.presets import changed
 
 # Of each data set the shape of an example, classes, and examples of both splits.
 _DATA = {

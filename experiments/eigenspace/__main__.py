@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from experiments import command_line
+from distill_jax.command import command_line
 from experiments.eigenspace.setting import Setting, filled, idle, validate
 
 PROG = "python -m experiments.eigenspace"

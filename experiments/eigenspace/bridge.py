@@ -5,8 +5,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from distill_jax.command import command_line
 from distill_jax.measures.statistics import quote
-from experiments import command_line
 from experiments.eigenspace.departures import BridgeSetting, departures
 from experiments.eigenspace.setting import validate
 from experiments.resumed import one_by_one, pieces

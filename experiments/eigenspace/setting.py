@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from distill_jax.command.command_line import check_writable
 from distill_jax.errors import InputError
-from experiments.command_line import check_writable
 
 PAPERS: dict[str, dict[str, Any]] = {  # what differs between the two settings of appendix C.4
     "random-features": {

@@ -19,8 +19,8 @@ from typing import Any
 
 from rich.console import Console
 
+from distill_jax.command import command_line
 from distill_jax.errors import InputError
-from experiments import command_line
 
 PROG = "python -m experiments.null_world"
 _PORTION = 50  # studies that a process is handed at once

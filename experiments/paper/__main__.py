@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from rich.markdown import Markdown
 
-from experiments import command_line
+from distill_jax.command import command_line
 from experiments.paper.rows import TABLE_2
 from experiments.paper.scale import PAPER, SCALES
 from experiments.paper.setting import ALL, PROG, PUBLISHED, TABLE, Setting, parts, validate

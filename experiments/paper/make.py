@@ -14,7 +14,7 @@ from distill_jax.files import write_result
 from distill_jax.machine import backend, program_cache
 from distill_jax.machine.environment import environment
 from distill_jax.report import plots
-from experiments.complete import complete
+from distill_jax.study.run_study import run_study
 from experiments.paper import document, published
 from experiments.paper.cost import Record, committed, expected
 from experiments.paper.figures import Figure
@@ -69,7 +69,7 @@ class Maker:
             plan = self._plans[name]
             self._console.print(f"study {number} of {len(missing)}, {name}: {plan.title}", soft_wrap=True)
             setting = plan.located(self._folder, self._setting.data_dir, self._setting.seeds)
-            complete(setting, self.command(plan), self._console)
+            run_study(setting, self.command(plan), self._console)
             outcome = finished(plan, self._folder, self._setting.seeds)
             assert outcome is not None
             self.outcomes[name] = outcome

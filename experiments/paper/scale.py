@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from distill_jax.command.presets import PRESETS, changed
 from distill_jax.setting import (
     DataSetting,
     ModelSetting,
@@ -22,7 +23,6 @@ from distill_jax.setting import (
     TrainSetting,
 )
 from distill_jax.training.schedule import Length
-from experiments.presets import PRESETS, changed
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Literal
 
 import tyro
 
+from distill_jax.command.command_line import check_writable
 from distill_jax.errors import InputError
-from experiments.command_line import check_writable
 
 PROG = "python -m experiments.paper"
 TABLE, PUBLISHED = "table2", "published"

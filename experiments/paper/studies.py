@@ -7,11 +7,11 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from distill_jax.command.presets import changed
 from distill_jax.setting import MODELS, Setting, SweepSetting
 from distill_jax.training.schedule import Length
 from experiments.paper.rows import CROSS_PAIRS, TABLE_2, Pair
 from experiments.paper.scale import Ground, Scale
-from experiments.presets import changed
 
 LONGER = {"CIFAR100": 50_000 / 21_600, "Tiny-ImageNet": 300_000 / 156_200}  # times as many epochs (C.3)
 SMALLER_BATCH, SMALLER_RATE = 8, 10  # C.3: 128 for 1024, and 0.1 for 1.0

@@ -12,9 +12,9 @@ from typing import Any
 
 from rich.console import Console
 
+from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.files import write_bytes
-from experiments import command_line
 
 PROG = "python -m experiments.throughput"
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.command_line import check_writable, write_json
+from distill_jax.command.command_line import check_writable, write_json
 from experiments.resumed import read_rows, require_same
 
 

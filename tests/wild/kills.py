@@ -55,7 +55,7 @@ def main() -> int:
     words += ["--checkpoint-seconds", "1", "--cache-dir", str(folder / "cache")]
 
     def start(workdir: Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "experiments.distill", *words, "--workdir", str(workdir)]
+        command = [sys.executable, "-m", "distill_jax", *words, "--workdir", str(workdir)]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     seconds = 0.0

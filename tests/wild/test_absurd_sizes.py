@@ -9,10 +9,10 @@ import pytest
 import safetensors.numpy
 from tiny_tokenizer import write_tokenizer
 
+from distill_jax.command.main import main
 from distill_jax.errors import InputError
 from distill_jax.models import huggingface
 from distill_jax.models.roberta import Roberta, RobertaConfig
-from experiments.distill import main
 
 HUGE = "1000000000000000000000000000000"
 ABSURD = [

@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from small_study import QUIET, setting
 
+from distill_jax.command import main as distill
+from distill_jax.command.presets import PRESETS
 from distill_jax.data import load_dataset
 from distill_jax.data.sources import text_files
 from distill_jax.dumps import find_dumps, read_dump
@@ -31,8 +33,6 @@ from distill_jax.setting import DataSetting
 from distill_jax.study.study import Study
 from distill_jax.study.workdir import populations
 from distill_jax.training.population import Member
-from experiments import distill
-from experiments.presets import PRESETS
 
 pytestmark = pytest.mark.slow
 

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from distill_jax.command.main import main
 from distill_jax.data import load_dataset
 from distill_jax.data.sources.labels import numbered, shown
 from distill_jax.errors import InputError
 from distill_jax.setting import DataSetting
-from experiments.distill import main
 
 CLASSES, EXAMPLES = 3, 60
 

@@ -8,13 +8,14 @@ import pytest
 from command import write_npz
 from small_study import dataset
 
+from distill_jax.command import command_line
 from distill_jax.dumps import Dump, read_dump, write_dumps
 from distill_jax.errors import InputError, printable
 from distill_jax.files import partial, write_bytes, write_result, write_text
 from distill_jax.paths import local
 from distill_jax.training.population import Member
 from distill_jax.training.progress import Scalars, say
-from experiments import command_line, comparison
+from experiments import comparison
 
 
 @pytest.fixture

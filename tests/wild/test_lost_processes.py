@@ -11,7 +11,7 @@ from command import end, free_port, own_lines, start_python
 JOINED = """
 import os, signal, sys, time
 from distill_jax.machine import processes
-from experiments import command_line
+from distill_jax.command import command_line
 def main(arguments):
     place, number, who, how = arguments
     with processes.connected(place, 2, int(number)):

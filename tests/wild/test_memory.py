@@ -6,11 +6,11 @@ import pytest
 from small_study import QUIET, dataset, setting
 
 from distill_jax import limits
+from distill_jax.command import command_line
 from distill_jax.machine import backend
 from distill_jax.study import study as study_module
 from distill_jax.study.study import Study
 from distill_jax.training.population import Member
-from experiments import command_line
 
 
 @pytest.fixture

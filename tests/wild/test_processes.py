@@ -57,7 +57,7 @@ import sys
 from distill_jax.machine import processes
 from distill_jax.study import study
 from distill_jax.setting import Setting
-from experiments import command_line
+from distill_jax.command import command_line
 def main(arguments):
     place, number, what = arguments
     said = "0123456789" if number == "0" else "other"

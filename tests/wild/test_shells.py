@@ -12,10 +12,11 @@ from command import ROOT, SMALL, results, write_npz
 from small_study import QUIET, setting
 
 from distill_jax import paths
+from distill_jax.command import command_line
+from distill_jax.command import main as distill
 from distill_jax.errors import InputError
 from distill_jax.machine.interruption import Interruption
 from distill_jax.study.study import Study
-from experiments import command_line, distill
 
 QUICK = [*SMALL, "--seeds", "1", "--epochs", "2", "--snapshots", "1", "--checkpoint-seconds", "60"]
 
@@ -27,7 +28,7 @@ def npz(tmp_path_factory):
 
 def shell(script, npz, work, without=(), **variables):
     """Runs a line of shell in which $RUN is the command; gives its status, output and errors."""
-    command = [sys.executable, "-m", "experiments.distill", "--dataset", str(npz), "--workdir", str(work), *QUICK]
+    command = [sys.executable, "-m", "distill_jax", "--dataset", str(npz), "--workdir", str(work), *QUICK]
     kept = {name: value for name, value in os.environ.items() if name not in without}
     process = subprocess.run(
         ["bash", "-c", script.replace("$RUN", '"$@"'), "bash", *command],
@@ -87,7 +88,7 @@ def test_a_device_that_is_not_there_is_said_before_anything_is_written(npz, tmp_
 
 
 def test_ctrl_c_while_modules_are_imported_is_one_line(npz, tmp_path):
-    command = [sys.executable, "-X", "importtime", "-m", "experiments.distill", "--dataset", str(npz)]
+    command = [sys.executable, "-X", "importtime", "-m", "distill_jax", "--dataset", str(npz)]
     command += ["--workdir", str(tmp_path / "work")]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         next(line for line in process.stderr if line.rstrip().endswith("numpy.linalg"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.distill import setting_from
+from distill_jax.command.main import setting_from
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "fashion-mnist", "cifar10", "tiny-imagenet", "my.npz", "MY.NPZ"])

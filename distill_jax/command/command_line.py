@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 import tyro
 from rich.console import Console
 
+from distill_jax.command import streams
 from distill_jax.errors import InputError, RunError, printable
 from distill_jax.files import REMEDIES, remedy, write_text
 from distill_jax.machine.interruption import Interrupted
 from distill_jax.options import check_finite
 from distill_jax.paths import resolved
-from experiments import streams
 
 _T = TypeVar("_T")
 

@@ -1,4 +1,4 @@
-"""One study from its setting to its report, for every command that runs studies."""
+"""Runs one study, from its setting to its report."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from distill_jax.study import sweep
 from distill_jax.study.study import Study
 
 
-def complete(setting: Setting, command: str, console: Console) -> Path | None:
+def run_study(setting: Setting, command: str, console: Console) -> Path | None:
     """Trains what of a study is not yet trained, and writes its summary and report.
 
     Args:

@@ -1,0 +1,122 @@
+"""The main job: train a teacher and its students, dump their probabilities, and report how they deviate.
+
+    python -m distill_jax [PRESET] [--field value ...]
+
+--list shows the presets, --help every field. The same command resumes what was interrupted and returns at once
+what is finished.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from distill_jax import data
+from distill_jax.command import command_line
+from distill_jax.command.presets import PRESETS, preset_for
+from distill_jax.errors import InputError
+from distill_jax.machine import processes
+from distill_jax.setting import NETWORKS, ModelSetting, Setting
+
+PROG = "python -m distill_jax"
+
+
+def setting_from(arguments: Sequence[str]) -> Setting:
+    """The setting that a command line names: a preset with fields replaced.
+
+    Where none is named it is `presets.preset_for` the data that are, and 'digits' where no data are named either.
+
+    Raises:
+      InputError: an unknown preset or field, or a value of the wrong type.
+    """
+    rest = list(arguments)
+    name = "digits"
+    if rest and not rest[0].startswith("-"):
+        name = rest.pop(0)
+    elif _names_data(rest):
+        name = preset_for(command_line.parse(PRESETS["own-data"].setting, f"{PROG} own-data", rest))
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, 1)
+        raise InputError(
+            f"preset {name!r} is not known"
+            + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(PRESETS)}")
+        )
+    if name.startswith("own-") and not {"--help", "-h"} & {*rest} and not _names_data(rest):
+        raise InputError(f"--dataset: must be given for the preset {name}, which is for data of your own")
+    setting = command_line.parse(PRESETS[name].setting, f"{PROG} {name}", rest)
+    command_line.refuse_idle(_idle(setting), rest)
+    return setting
+
+
+def _names_data(words: Sequence[str]) -> bool:
+    return any(word.split("=")[0] == "--dataset" for word in words)
+
+
+def _idle(setting: Setting) -> Iterator[tuple[str, str]]:
+    """Options that have no effect beside the setting's others, each with why.
+
+    Not those whose request is met without (the seed of a label noise of 0).
+    """
+    for role in ("teacher", "student"):
+        network = getattr(setting, role)
+        own = NETWORKS[network.name]
+        has = ", ".join(f"--{role}.{field}" for field in own) or "no options"
+        for field in dataclasses.fields(ModelSetting):
+            if field.name not in ("name", *own):
+                yield f"--{role}.{field.name}", f"--{role}.name {network.name} has {has}"
+        if network.roberta.pretrained is not None:
+            for field in ("layers", "units"):
+                yield f"--{role}.roberta.{field}", f"--{role}.roberta.pretrained says how many there are"
+    optimizer = setting.optimizer
+    if optimizer.optimizer != "sgd":
+        yield "--momentum", f"--optimizer {optimizer.optimizer} has none of that kind"
+    if optimizer.decay != "step":
+        for option in ("--decay-factor", "--decay-epochs"):
+            yield option, f"--decay {optimizer.decay} has none, as step has"
+    name = setting.data.dataset
+    if not data.needs_folder(name):
+        yield "--data-dir", f"--dataset {name} is " + ("part of scikit-learn" if name == "digits" else "a path itself")
+    if data.kind(name) == "arrays":
+        for option in ("--tokenizer", "--length", "--truncation", "--length-buckets"):
+            yield option, f"--dataset {name} is not of texts"
+
+
+def print_presets(console: Console) -> None:
+    """A table of the presets."""
+    table = Table("preset", "what it is for", "expected cost", box=None, pad_edge=False)
+    for name, preset in PRESETS.items():
+        table.add_row(name, preset.purpose, preset.cost)
+    console.print(table)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Runs the command."""
+    if "--list" in arguments:
+        print_presets(command_line.console())
+        return
+    setting = setting_from(arguments)
+    run = setting.run
+    with contextlib.ExitStack() as stack:
+        if run.distributed:
+            stack.enter_context(processes.connected(run.coordinator, run.processes, run.process_id))
+        _run(setting, arguments)
+
+
+def _run(setting: Setting, arguments: Sequence[str]) -> None:
+    """Runs the study, once this process has joined the others."""
+    from distill_jax.machine import backend, program_cache
+    from distill_jax.study.run_study import run_study
+    from distill_jax.training.progress import require_tensorboard
+
+    run = setting.run
+    if run.tensorboard:
+        require_tensorboard()
+    if not run.distributed:  # where processes must have as many devices as each other
+        backend.use_cores(setting.train.batch_size)
+    program_cache.keep_programs(setting.data.cache_dir)
+    console = command_line.console(quiet=not processes.is_first())
+    report = run_study(setting, f"{PROG} {' '.join(arguments)}".strip(), console)
+    console.print(f"report: {report}", soft_wrap=True)
