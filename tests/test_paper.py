@@ -465,7 +465,7 @@ def test_times_are_expected_from_what_was_measured_only(made):
 
 def test_all_studies_there_nothing_is_trained_and_all_is_made(made, at_tiny_scale, tmp_path, monkeypatch, capsys):
     workdir, plans = made
-    monkeypatch.setattr(make, "complete", lambda *_: pytest.fail("a study was trained"))
+    monkeypatch.setattr(make, "run_study", lambda *_: pytest.fail("a study was trained"))
     monkeypatch.setattr(plots, "encode", lambda figure, name: {"png": b"drawn"})  # drawing is tested above
     arguments = ["all", "--scale", "small", "--workdir", str(workdir), "--seeds", str(SEEDS)]
     main([*arguments, "--figures", str(tmp_path / "out"), "--json", str(tmp_path / "rows.json")])
@@ -511,7 +511,7 @@ def test_a_figure_is_drawn_from_what_has_a_stand_in_and_says_what_has_none(made,
     networks = {name: of for name, of in imdb.networks.items() if name in ("RoBERTa-Base", "RoBERTa-Small")}
     grounds["IMDB"] = dataclasses.replace(imdb, networks=networks)
     monkeypatch.setitem(SCALES, "small", dataclasses.replace(tiny(), grounds=grounds))
-    monkeypatch.setattr(make, "complete", lambda *_: pytest.fail("a study was trained"))
+    monkeypatch.setattr(make, "run_study", lambda *_: pytest.fail("a study was trained"))
     monkeypatch.setattr(plots, "encode", lambda figure, name: {"png": b"drawn"})
     arguments = ["--scale", "small", "--workdir", str(workdir), "--seeds", str(SEEDS)]
     out, rows = tmp_path / "out", tmp_path / "rows.json"
@@ -546,7 +546,7 @@ def test_all_without_a_tokenizer_is_all_but_texts(made, tmp_path, capsys):
 
 
 def test_what_texts_need_is_looked_for_before_anything_is_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr(make, "complete", lambda *_: pytest.fail("a study was trained"))
+    monkeypatch.setattr(make, "run_study", lambda *_: pytest.fail("a study was trained"))
     tokenizer = write_tokenizer(tmp_path / "tokenizer")
     encoders = write_encoders(tmp_path / "encoders", '{"model_type": "roberta"}')
     (encoders / "medium" / "config.json").unlink()
@@ -580,7 +580,7 @@ def test_the_command_trains_what_is_missing_once_and_makes_the_table(at_tiny_sca
     assert (row["n"], row["step"]) == (2, 32)
     assert all(math.isfinite(row["ours"]["test"][model]["mean"]) for model in MODELS)
     assert all(r["expected_seconds"] > 0 for r in table if r["dataset"] == "CIFAR100" and not r["ours"])
-    monkeypatch.setattr(make, "complete", lambda *_: pytest.fail("a study was trained again"))
+    monkeypatch.setattr(make, "run_study", lambda *_: pytest.fail("a study was trained again"))
     main([name, "table2", *arguments, "--json", str(rows)])
     assert json.loads(rows.read_text())[6]["ours"] == row["ours"]
 

@@ -17,6 +17,7 @@ from distill_jax.data import load_dataset
 from distill_jax.data.dataset import Dataset, Split, Vocabulary
 from distill_jax.dumps import read_dump
 from distill_jax.errors import InputError
+from distill_jax.identity import identity
 from distill_jax.models import build_model, huggingface
 from distill_jax.models.roberta import Roberta, RobertaConfig
 from distill_jax.setting import (
@@ -26,7 +27,6 @@ from distill_jax.setting import (
     RunSetting,
     Setting,
     TrainSetting,
-    identity,
 )
 from distill_jax.study.workdir import Population
 from distill_jax.training.population import Member

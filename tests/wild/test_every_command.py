@@ -13,8 +13,8 @@ from kills import texts
 # Modules with arguments as the README has them, made small; {folder} and what `given` has are filled in, and {turn} is
 # another in each of the runs of one process.
 COMMANDS = {
-    "experiments.distill": f"{' '.join(SMALL)} --seeds 1 --epochs 2 --dataset {{npz}} --workdir {{folder}}/work",
-    "experiments.distill --list": "--list",
+    "distill_jax": f"{' '.join(SMALL)} --seeds 1 --epochs 2 --dataset {{npz}} --workdir {{folder}}/work",
+    "distill_jax --list": "--list",
     "experiments.paper --list": "--list",
     "experiments.study_tables": "{study}/summary.json",
     "experiments.null_world": "--studies 4 --processes 1 --json {folder}/null.json --figures {folder}/figures",
@@ -57,7 +57,7 @@ sys.exit(bool(failed))
 
 
 def test_every_command_of_the_readme_is_here():
-    there = set(re.findall(r"python3? -m ((?:experiments|theory)[\w.]*)", (ROOT / "README.md").read_text()))
+    there = set(re.findall(r"python3? -m ((?:distill_jax|experiments|theory)[\w.]*)", (ROOT / "README.md").read_text()))
     assert there == {name.split()[0] for name in COMMANDS} - {"experiments.pages"}
 
 
