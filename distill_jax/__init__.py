@@ -25,8 +25,14 @@ From dumps to the statistics and the figure, with no accelerator::
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import compiler_faults
+
+if TYPE_CHECKING:
+    from distill_jax import dumps
+    from distill_jax.measures import deviations, statistics
+    from distill_jax.report import plots
 
 compiler_faults.avoid()
 

@@ -295,6 +295,7 @@ def read_dump(path: Path) -> Dump:
         opened = {name: future.result() for name, future in futures.items()}
         reads = {name: store.read() for name, store in opened.items()}
         arrays = {name: read.result() for name, read in reads.items()}
+        store: Any
         for name, store in opened.items():  # zarr reads a missing shard as zeros
             shards = -(-store.shape[0] // store.chunk_layout.write_chunk.shape[0])
             if sum(file.is_file() for file in (path / name / "c").rglob("*")) != shards:

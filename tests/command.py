@@ -126,7 +126,7 @@ def start_two(arguments: list, of_second: Sequence = ()) -> list[subprocess.Pope
     """Two processes with two devices each, joined on this machine; the second with more arguments."""
     joined = ["--distributed", "True", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
     more = ((), of_second)
-    return [start([*arguments, *joined, "--process-id", i, *more[i]], devices=2) for i in range(2)]
+    return [start([*arguments, *joined, "--process-id", str(i), *more[i]], devices=2) for i in range(2)]
 
 
 def end(processes: list[subprocess.Popen]) -> tuple[list[int], list[tuple[str, str]]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import primitives
 
@@ -47,7 +48,7 @@ def single_operations() -> Iterator[None]:
 
     def of_numpy(name: str) -> Callable[..., jax.Array]:
         def compute(*args: Any, **how: Any) -> jax.Array:
-            if any(jax.dtypes.issubdtype(jax.typeof(arg).dtype, jax.dtypes.extended) for arg in args):
+            if any(jnp.issubdtype(jax.typeof(arg).dtype, jax.dtypes.extended) for arg in args):
                 return of_jax[name](*args, **how)  # random keys
             with np.errstate(all="ignore"):
                 return jax.device_put(_NUMPY[name](*map(np.asarray, args), **how))
@@ -87,9 +88,9 @@ def _product(a: np.ndarray, b: np.ndarray, dimension_numbers: Any, **_: Any) -> 
         of_b[axis_of_b] = of_a[axis]
     first, gone = [of_a[axis] for axis in shared], {of_a[axis] for axis in summed}
     rest = [name for name in of_a + of_b if name not in gone.union(first)]
-    return np.einsum(a.astype(np.float64), of_a, b.astype(np.float64), of_b, first + rest, optimize=True).astype(
-        a.dtype
-    )
+    # By numbers of axes, which NumPy takes beside the words that it is typed for.
+    einsum: Any = np.einsum
+    return einsum(a.astype(np.float64), of_a, b.astype(np.float64), of_b, first + rest, optimize=True).astype(a.dtype)
 
 
 _NUMPY: dict[str, Callable[..., np.ndarray]] = {

@@ -504,6 +504,18 @@ def test_all_studies_there_nothing_is_trained_and_all_is_made(made, at_tiny_scal
     assert "not measured" not in said
 
 
+def test_what_is_not_measured_is_predicted_where_its_programs_were_compiled(tmp_path, capsys):
+    main(["--list", "--scale", "paper", "--workdir", str(tmp_path / "none")])
+    said = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"fig1b Figure 1b 0 of 1 1 predicted: at least \d+ min on h100 or \d+ min on v5e:2x2", said)
+    # Of two studies as long as both.
+    of_one, of_two = (
+        int(re.search(rf"{figure} .*? predicted: at least (\d+) min on h100", said)[1]) for figure in ("fig1b", "fig1a")
+    )
+    assert of_two > of_one
+    assert "not measured" not in said
+
+
 def test_a_figure_is_drawn_from_what_has_a_stand_in_and_says_what_has_none(made, tmp_path, monkeypatch, capsys):
     workdir, _ = made
     grounds = {name: of for name, of in tiny().grounds.items() if name not in ("MNLI", "QQP", "AGNews")}

@@ -5,13 +5,14 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from distill_jax.data.arrays import margin
 
 Kind = Literal["none", "crop", "crop-flip"]
 
 
-def normalise(x: jax.Array, mean: jax.Array | None, std: jax.Array | None, dtype: Any = jnp.float32) -> jax.Array:
+def normalise(x: jax.Array, mean: ArrayLike | None, std: ArrayLike | None, dtype: Any = jnp.float32) -> jax.Array:
     """(x - mean) / std, computed in float32 and rounded to `dtype` at the end; x itself where there is no mean.
 
     Args:

@@ -88,5 +88,5 @@ class Dataset:
                 array = getattr(split, field.name)
                 digest.update(f"{field.name} {array.dtype.str} {array.shape}".encode())
                 for chunk in chunks(array):
-                    digest.update(np.ascontiguousarray(chunk))
+                    digest.update(np.ascontiguousarray(chunk).data)
         return digest.hexdigest()

@@ -105,7 +105,8 @@ def use_cores(batch_size: int) -> None:
     Args:
       batch_size: divided evenly by the number of devices, which is made smaller for it.
     """
-    if jax.config.jax_num_cpu_devices < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    asked: int = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
+    if asked < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", largest_divisor(batch_size, min(cores(), _MOST_CPU_DEVICES)))
 
 

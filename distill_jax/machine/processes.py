@@ -5,8 +5,8 @@ import contextlib
 import socket
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -180,8 +180,8 @@ def barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def from_first(value: int | Sequence[int]) -> np.ndarray:
-    """The first process's value, int32 of the same shape in all of them, in every process."""
+def from_first(value: Any) -> np.ndarray:
+    """The first process's value, a number or numbers, int32 of the same shape in all of them, in every process."""
     array = np.asarray(value, np.int32)
     return array if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(array)
 

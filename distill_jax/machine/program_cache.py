@@ -46,7 +46,7 @@ def keep_programs(cache_dir: Path | None) -> None:
     Raises:
       InputError: as `paths.cache_folder`.
     """
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.jax_compilation_cache_dir is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return
     folder = cache_folder(cache_dir) / "programs" / f"jax-{jax.__version__}"
     try:
@@ -62,7 +62,7 @@ def keep_programs(cache_dir: Path | None) -> None:
     # JAX's words for a disk that is full; `publish` has its own.
     warnings.filterwarnings("ignore", message="Error writing persistent compilation cache entry")
 
-    def listen(event: str, seconds: float, **_: object) -> None:
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
         if event == _COMPILED:
             kept.publish()
 
@@ -175,9 +175,9 @@ def _is_whole(entry: bytes) -> bool:
 def _zstandard() -> Any:
     """What JAX compresses with where it is there."""
     try:
-        from compression import zstd
+        from compression import zstd  # pyright: ignore[reportMissingImports]
     except ImportError:
-        import zstandard
+        import zstandard  # pyright: ignore[reportMissingImports]
 
         return zstandard.ZstdDecompressor().decompressobj()
     return zstd.ZstdDecompressor()

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 from distill_jax.errors import RunError
 from distill_jax.machine.interruption import Interrupted
@@ -32,7 +33,7 @@ _ENDED, _FAILED, _GONE = b"e", b"f", b"g"
 _LEAVES = b"l"  # with an error of one line, that may be the others' too
 _NEWS = struct.Struct("!cI")  # what the first tells the others, and of whom
 
-Share = Callable[[Sequence[int]], Sequence[int]]
+Share = Callable[[Sequence[int]], Any]  # a sequence too
 
 
 @contextlib.contextmanager
@@ -117,12 +118,13 @@ class _Watch:
             while ready.get_map() or (leaving and self._told is None):
                 first = min(leaving.values(), default=None) if self._told is None else None
                 for key, _ in ready.select(None if first is None else max(first - time.monotonic(), 0.01)):
-                    what, who = self._news(key.fileobj, key.data)
+                    connected = cast(socket.socket, key.fileobj)
+                    what, who = self._news(connected, key.data)
                     if what == _LEAVES:
                         leaving[who] = time.monotonic() + _FAILED_SECONDS
                     elif what == _ENDED or (what == _GONE and who in leaving):
-                        ready.unregister(key.fileobj)
-                        self._close(key.fileobj)
+                        ready.unregister(connected)
+                        self._close(connected)
                     elif self._told == _FAILED:  # for which the other has left
                         return
                     else:

@@ -89,7 +89,7 @@ def _of_seeds(
         crossed: Sequence[Points | None] = [None] * len(dumps)
         if other is not None:  # of all students at once, whose X and Z are the same
             crossed = deviations.points(teacher, dumps, read("teacher", other), class_from)
-        found.append({s: Comparison(*both) for s, *both in zip(students, own, crossed, strict=True)})
+        found.append({s: Comparison(a, b) for s, a, b in zip(students, own, crossed, strict=True)})
     return pooled(found)
 
 

@@ -153,7 +153,7 @@ def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: 
     dumps = [selector, *students] if selector is teacher else [selector, *students, teacher]
     # All at once, which for few examples takes little longer than one
     of_dumps = phi(np.concatenate([dump.logits for dump in dumps]), np.tile(index, len(dumps))).reshape(len(dumps), -1)
-    for dump, finite in zip(dumps, np.isfinite(of_dumps).all(axis=1), strict=True):
+    for dump, finite in zip(dumps, np.atleast_1d(np.isfinite(of_dumps).all(axis=1)), strict=True):
         if not finite:
             raise InputError(f"{_named(dump)} holds logits that are not finite; the training behind it has diverged")
     row = np.argsort(of_dumps[0], kind="stable")
@@ -207,6 +207,7 @@ def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[st
     if rows is not None:  # sorted rows are sorted by x, as the tenths need
         rows = np.sort(rows)
         e = PerExample(**{f.name: getattr(e, f.name)[rows] for f in dataclasses.fields(e)})
+    assert isinstance(e, PerExample)  # points alone have not what follows
     result = decisive(dataclasses.replace(comparison, own=e))
     bins = np.minimum((e.confidence * BINS).astype(int), BINS - 1)
     excess = np.bincount(bins, weights=e.confidence - e.correct, minlength=BINS)

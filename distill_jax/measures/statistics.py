@@ -9,13 +9,14 @@ the examples, nothing about another seed, and is therefore labelled.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from scipy import special, stats
 
 CONFIDENCE = 0.95
+Floats = Sequence[float] | np.ndarray
 Statistic = Callable[[int, np.ndarray | None], dict[Any, float]]  # (seed, rows) -> values by name
 
 
@@ -51,7 +52,7 @@ class Interval:
         return dataclasses.replace(self, low=max(self.low, least), high=min(self.high, most))
 
 
-def over_seeds(values: Sequence[float], wider: float = 1.0) -> Interval:
+def over_seeds(values: Floats, wider: float = 1.0) -> Interval:
     """Mean and Student-t 95% interval of one value per seed, [n]. One seed has a mean and no interval.
 
     Args:
@@ -71,7 +72,7 @@ def over_seeds(values: Sequence[float], wider: float = 1.0) -> Interval:
     return Interval(mean, mean - half, mean + half, array.size, "seeds", wider)
 
 
-def paired(a: Sequence[float], b: Sequence[float]) -> Interval:
+def paired(a: Floats, b: Floats) -> Interval:
     """Mean and 95% interval of a - b, paired by seed, [n] each.
 
     Raises:
@@ -82,7 +83,7 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Interval:
     return over_seeds(np.asarray(a, np.float64) - np.asarray(b, np.float64))
 
 
-def ratio_of_means(a: Sequence[float], b: Sequence[float], wider: float = 1.0) -> Interval:
+def ratio_of_means(a: Floats, b: Floats, wider: float = 1.0) -> Interval:
     """mean(a) / mean(b) for values paired by seed, [n] each, with Fieller's 95% interval.
 
     There is no interval, and none is given, where the interval of mean(b) includes zero: any ratio would do.
@@ -120,7 +121,7 @@ def proportion(times: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     return Interval(times / n, float(interval.low), float(interval.high), n, "studies")
 
 
-def rank_correlation(a: Sequence[float], b: Sequence[float]) -> Interval:
+def rank_correlation(a: Floats, b: Floats) -> Interval:
     """Spearman's rank correlation over settings, [n] each, with a 95% interval; none below four, or at 1 or -1.
 
     The interval is Fisher's with the variance of Bonett and Wright (2000), (1 + r^2 / 2) / (n - 3).
@@ -130,11 +131,11 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> Interval:
     """
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"a rank correlation needs two or more of each: {len(a)} and {len(b)}")
-    a, b = (stats.rankdata(values) for values in (a, b))
-    spread = a.std() * b.std()
+    of_a, of_b = stats.rankdata(a), stats.rankdata(b)
+    spread = of_a.std() * of_b.std()
     if not spread:
         return Interval(math.nan, math.nan, math.nan, len(a), "settings")
-    r = float(np.clip(((a - a.mean()) * (b - b.mean())).mean() / spread, -1, 1))
+    r = float(np.clip(((of_a - of_a.mean()) * (of_b - of_b.mean())).mean() / spread, -1, 1))
     low = high = math.nan
     if len(a) > 3 and abs(r) < 1 - 1e-9:
         z = np.arctanh(r)
@@ -203,8 +204,8 @@ def intervals(
     statistic: Statistic,
     seeds: int,
     examples: int,
-    possible: Callable[[Hashable], tuple[float, float]] = lambda _: (-math.inf, math.inf),
-    of_seeds: Callable[[Hashable, Sequence[float]], Interval] = lambda _, values: over_seeds(values),
+    possible: Callable[[Any], tuple[float, float]] = lambda _: (-math.inf, math.inf),
+    of_seeds: Callable[[Any, Sequence[float]], Interval] = lambda _, values: over_seeds(values),
 ) -> dict[Any, dict[str, Any]]:
     """Intervals of named values as JSON, each with its values `per_seed`.
 

@@ -87,6 +87,7 @@ def build_model(
         raise InputError(f"{option}.name {name}: must be {right}")
     match name:
         case "roberta":
+            assert vocabulary is not None
             return build_roberta(setting.roberta, num_classes, input_shape[0], vocabulary, dtype, f"{option}.roberta")
         case "resnet-cifar":
             shape = setting.depth, setting.block, setting.width

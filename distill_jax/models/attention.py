@@ -42,6 +42,7 @@ def attend(
     scores = jnp.einsum("btnh,bsnh->bnts", query, key, precision=precision, preferred_element_type=exact)
     seen = jnp.arange(key.shape[1]) < length[:, None, None, None]
     weights = jax.nn.softmax(jnp.where(seen, scores * query.shape[-1] ** -0.5, -1e30))
+    assert drawn is not None
     kept = jax.random.bernoulli(drawn, 1 - rate, weights.shape)
     weights = jnp.where(kept, weights / (1 - rate), 0).astype(query.dtype)
     return jnp.einsum("bnts,bsnh->btnh", weights, value, precision=precision)

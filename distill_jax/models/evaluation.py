@@ -1,8 +1,7 @@
 """Networks as they teach and are measured: all of it in float32, unless a teacher's precision is asked for."""
 
-import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -30,10 +29,10 @@ def evaluation(model: nn.Module, platform: str, precision: str = "float32") -> C
         (BUILD_NOTES.md, "precision").
     """
     if precision == "bfloat16":
-        return functools.partial(model.apply, train=False)
+        return lambda variables, x: cast(jax.Array, model.apply(variables, x, train=False))
     exact = in_float32(model)
 
-    def evaluate(variables: Any, x: jax.Array) -> jax.Array:
+    def evaluate(variables: Any, x: jax.Array) -> Any:
         with jax.default_matmul_precision(THREE_PASSES if platform == "tpu" else "highest"):
             return exact.apply(variables, x, train=False)
 

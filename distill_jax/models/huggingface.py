@@ -166,6 +166,7 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, option: s
             # The encoder alone is saved without the prefix.
             prefix = "" if any(name.startswith("roberta.") for name in names) else "roberta."
             read = {}
+            leaf: Any
             for place, leaf in expected.items():
                 name = tensor_name(place).removeprefix(prefix)
                 if name not in names:

@@ -28,7 +28,7 @@ def product_precision(dtype: Any) -> jax.lax.Precision | None:
     """
     if jnp.dtype(dtype) != jnp.float32:
         return None
-    asked = jax.config.jax_default_matmul_precision
+    asked = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     return jax.lax.Precision.HIGH if asked == THREE_PASSES else jax.lax.Precision.HIGHEST
 
 

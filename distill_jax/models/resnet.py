@@ -130,7 +130,8 @@ class ResNet(nn.Module):
         x = conv(self.width, kernel, stride, bias=self.block == "keras", dtype=self.dtype, name="stem_conv")(x)
         x = batch_norm(train, self.norm_examples, activation="relu", dtype=self.dtype, name="stem_norm")(x)
         if self.stem == "imagenet":
-            x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+            around: Any = ((1, 1), (1, 1))  # which Flax takes, beside the words that it is typed for
+            x = nn.max_pool(x, (3, 3), (2, 2), padding=around)
         for stage, size in enumerate(self.stage_sizes):
             for unit in range(size):
                 x = ResidualUnit(

@@ -164,8 +164,8 @@ def _accuracy(hits: dict, seeds: int, last: int) -> tuple[dict[str, Any], dict[s
     for measure in sorted({measure for measure, _, _ in hits}):
 
         def statistic(seed: int, rows: np.ndarray | None, measure: str = measure) -> dict[str, float]:
-            rows = slice(None) if rows is None else rows
-            mean = {model: float(hits[measure, model, last][seed][rows].mean()) for model in MODELS}
+            of = slice(None) if rows is None else rows
+            mean = {model: float(hits[measure, model, last][seed][of].mean()) for model in MODELS}
             middle = (mean["one_hot"] + mean["kd"]) / 2  # half of distillation's gain
             mean |= {f"{s}_minus_middle": mean[s] - middle for s in STUDENTS if "_to_" in s}
             return mean | {f"{a}_minus_{b}": mean[a] - mean[b] for a, b in PAIRS}

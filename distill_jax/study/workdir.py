@@ -158,7 +158,7 @@ class Population:
         place = self.folder / "commits.json"
         return read_json(place, list[str | None], _REMOVE) if place.exists() else []
 
-    def finish(self, facts: dict[str, float]) -> None:
+    def finish(self, facts: dict[str, Any]) -> None:
         """Marks that all of the population's dumps and its last checkpoint are on disk."""
         write_text(self.folder / "done.json", json.dumps(facts, indent=1))
 

@@ -75,7 +75,8 @@ class Buckets:
         offset, rows = self.rows(epoch, batch)
         return jnp.searchsorted(jnp.asarray(self.ends), offset + (rows + 1) * batch - 1, side="right").astype(jnp.int32)
 
-    def cut(self, of: Callable[[jax.Array], Any], tokens: jax.Array, bucket: jax.Array) -> Any:
+    def cut(self, of: Callable[[jax.Array], Any], tokens: jax.Array, bucket: jax.Array | None) -> Any:
         """What `of` gives for tokens [B, L] cut to a bucket's length; only that length's program is run."""
+        assert bucket is not None
         cuts = [lambda t, n=n: of(t[:, :n]) for n in self.lengths]
         return jax.lax.switch(bucket, cuts, tokens)

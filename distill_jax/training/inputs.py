@@ -1,13 +1,13 @@
 """What a dispatch is given beside its state, by whose it is: everybody's, a seed's, or a member's own.
 
 Each struct stands for one kind of leading axis. What maps, spreads or shapes a dispatch's arguments says so once for
-the struct, and never for a field.
+the struct, and never for a field. Fields are arrays, or what is asked of arrays: shapes and shardings, or numbers on
+the host.
 """
 
 from typing import Any
 
 import flax.struct
-import jax
 
 from distill_jax.machine.placement import MEMBER, SEED, Axes
 
@@ -23,9 +23,9 @@ class PerMember:
       fixed: what `step.make_fixed` made of the training set, [P, N, ...]; {} where that is computed in every step.
     """
 
-    weight: jax.Array
-    rate: jax.Array
-    temperature: jax.Array
+    weight: Any
+    rate: Any
+    temperature: Any
     fixed: Any
 
 
@@ -42,10 +42,10 @@ class PerSeed:
     """
 
     taught: Any
-    label: jax.Array
-    order: jax.Array
-    role: jax.Array
-    seed: jax.Array
+    label: Any
+    order: Any
+    role: Any
+    seed: Any
 
 
 @flax.struct.dataclass
@@ -57,8 +57,8 @@ class Shared:
       first_step: int32 scalar, the step that a dispatch begins with.
     """
 
-    x: jax.Array
-    first_step: jax.Array
+    x: Any
+    first_step: Any
 
 
 # Of a dispatch's arguments, (state, PerMember, PerSeed, Shared): the axes of the mesh over which they are spread.

@@ -41,8 +41,8 @@ class Predictor:
         mesh: Mesh,
         members: int,
         *,
-        mean: np.ndarray,
-        std: np.ndarray,
+        mean: np.ndarray | None,
+        std: np.ndarray | None,
         input_shape: tuple[int, ...],
         batch: int,
     ):
@@ -57,7 +57,7 @@ class Predictor:
             return evaluate(variables, inputs)
 
         @functools.cache
-        def compiled(length: int | None) -> Callable[..., jax.Array]:
+        def compiled(length: int | None) -> Any:
             mapped = over_mesh(functools.partial(forward, length), (0, None, None), members, mesh)
             return jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
 

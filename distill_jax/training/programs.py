@@ -16,6 +16,7 @@ from distill_jax.data import augment
 from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError
 from distill_jax.machine import backend
+from distill_jax.machine.backend import PackingKind
 from distill_jax.machine.placement import BATCH, MEMBER, SEED, STUDENT, Axes, apart, make_mesh, over_devices, row_length
 from distill_jax.models import build_for, first_positions, kind
 from distill_jax.models.evaluation import evaluation, rounded_kernels
@@ -92,7 +93,7 @@ class Programs:
         positions = setting.train.batch_size * first_positions(own, dataset.input_shape)
         self._students_in_turn = positions >= standard.in_turn_from
         self.seeds_in_turn = standard.seeds_in_turn or self._students_in_turn
-        self.packed = standard.packed
+        self.packed: PackingKind = standard.packed
         with_the_same_teacher = self.mesh.shape[STUDENT]
         even = setting.train.batch_size % with_the_same_teacher == 0
         self._sharing = with_the_same_teacher if standard.teacher_is_shared and even else 1
@@ -162,6 +163,7 @@ class Programs:
         if given == "outcomes":
             ways = augment.outcomes(self.setting.data.augment, self.dataset.input_shape)
             return self._like((self.seeds, examples * ways, row), outcomes.DTYPE, SEED)
+        assert self._teacher is not None
         init = make_init(self._teacher, self.rule, self.dataset.input_shape)
         one = jax.eval_shape(init, *[jax.ShapeDtypeStruct((), jnp.int32)] * 2).variables
         return jax.tree.map(lambda leaf: self._like((self.seeds, *leaf.shape), leaf.dtype, SEED), one)
@@ -223,10 +225,10 @@ class Programs:
                 return jax.tree.map(lambda a: a.reshape(seeds, students, *a.shape[1:]), tree)
 
             if rounded:
-                of_seed = of_seed.replace(taught=rounded_kernels(of_seed.taught))
+                of_seed = dataclasses.replace(of_seed, taught=rounded_kernels(of_seed.taught))
             outcome = of_seeds(by_seed(state), by_seed(own), of_seed, shared)
             moved, metrics = jax.tree.map(lambda a: a.reshape(seeds * students, *a.shape[2:]), outcome)
-            return moved.replace(collections={**state.collections, **moved.collections}), metrics
+            return dataclasses.replace(moved, collections={**state.collections, **moved.collections}), metrics
 
         if whole:
             population = over_devices(population, self.mesh, SPREAD, MEMBER)

@@ -2,10 +2,11 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -49,7 +50,9 @@ class Scalars:
         if tensorboard is not None:
             self._boards = [_board(tensorboard / m.name / f"seed-{m.seed}", first_step) for m in members]
 
-    def write(self, step: int, shared: dict[str, float], per_member: dict[str, Sequence[float]]) -> None:
+    def write(
+        self, step: int, shared: dict[str, float], per_member: Mapping[str, Sequence[float] | np.ndarray]
+    ) -> None:
         """One moment: scalars that all members share, and one value for each member."""
         for i, member in enumerate(self._members):
             values = {name: float(v[i]) for name, v in per_member.items()} | shared

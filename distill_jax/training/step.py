@@ -1,5 +1,6 @@
 """The compiled training step: a pure function of (state, data, seed, step), many of them in one dispatch."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, Literal
@@ -10,7 +11,9 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
 
+from distill_jax.data.augment import Kind as Augmentation
 from distill_jax.data.augment import draw, moved, normalise
 from distill_jax.machine.backend import PackingKind
 from distill_jax.machine.placement import BATCH, STUDENT
@@ -59,7 +62,7 @@ class _Own:
 class _Batch:
     """What the students of a seed have in common in a step."""
 
-    x: jax.Array | None
+    x: jax.Array | None  # where students have no features of their own
     label: jax.Array
     teacher_logits: jax.Array | None
     dropout: jax.Array
@@ -105,14 +108,14 @@ def make_epoch_order(
 
 
 def make_fixed(
-    model: nn.Module, *, mean: jax.Array, std: jax.Array, dtype: Any, input_shape: tuple[int, ...]
+    model: nn.Module, *, mean: ArrayLike | None, std: ArrayLike | None, dtype: Any, input_shape: tuple[int, ...]
 ) -> Callable[..., jax.Array]:
     """The function (variables, x [N, ...] raw) -> [N, ...], what the part of a model that is not trained makes of x.
 
     x may be flat; `input_shape` is that of one example.
     """
 
-    def fixed(variables: Any, x: jax.Array) -> jax.Array:
+    def fixed(variables: Any, x: jax.Array) -> Any:
         return model.apply(variables, normalise(x.reshape(-1, *input_shape), mean, std, dtype), method="fixed")
 
     return fixed
@@ -123,9 +126,9 @@ def make_dispatch(
     rule: optax.GradientTransformation,
     mesh: Mesh | None,
     *,
-    mean: jax.Array,
-    std: jax.Array,
-    augmentation: str,
+    mean: ArrayLike | None,
+    std: ArrayLike | None,
+    augmentation: Augmentation,
     dtype: Any,
     distillation_scale: str,
     batch_size: int,
@@ -192,7 +195,7 @@ def make_dispatch(
         return of(batch) if buckets is None else buckets.cut(of, batch, bucket)
 
     def update(packing: StatePacking, state: TrainState, own: _Own, batch: _Batch) -> tuple[TrainState, Any]:
-        how = {} if own.features is None else {"of_fixed": True}
+        how: dict[str, Any] = {} if own.features is None else {"of_fixed": True}
 
         def loss_of(params: Any, x: jax.Array) -> tuple[jax.Array, Any]:
             variables = {"params": params, **packing.collections.unpack(state.collections), **own.constants}
@@ -203,6 +206,7 @@ def make_dispatch(
 
         gradient = functools.partial(jax.value_and_grad(loss_of, has_aux=True), packing.params.unpack(state.params))
         x = batch.x if own.features is None else own.features
+        assert x is not None
         (loss, (logits, updated)), grads = cut(gradient, x, batch.bucket)
         with jax.named_scope("optimizer"):
             direction, opt_state = rule.update(packing.params.pack(grads), state.opt_state, state.params)
@@ -219,13 +223,13 @@ def make_dispatch(
         of_fixed = not isinstance(own.fixed, dict)
         # What does not change stays out of the loop, which would carry it from step to step.
         constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
-        state = state.replace(collections={n: c for n, c in state.collections.items() if n == _CHANGING})
+        state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == _CHANGING})
         of_one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), state)
         packing = StatePacking(packed if steps > 1 else "none", of_one)
         state = jax.vmap(packing.pack)(state)
         epochs = first_epoch + jnp.arange(len(order))
         # Of no seed: mapped over seeds it stays one choice, of which one branch is run, and not all of them.
-        of_step = None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch_size), epochs)
+        of_step = None if buckets is None else jax.lax.map(functools.partial(buckets.steps, batch=batch_size), epochs)
 
         def one_step(state: TrainState, step: jax.Array):
             epoch, within = step // steps_per_epoch - first_epoch, step % steps_per_epoch
@@ -247,9 +251,9 @@ def make_dispatch(
                     ways = len(taught) // len(label)
                     row = chosen if ways == 1 else chosen * ways + outcome
                     teacher_logits = taught[row][:, :classes].astype(jnp.float32)
-                elif teacher is not None:
+                elif callable(teacher):
                     exact = on_devices(normalise(part(drawn), mean, std, jnp.float32))
-                    teacher_logits = whole(cut(lambda b: teacher(taught, b), exact, bucket))
+                    teacher_logits = whole(cut(functools.partial(teacher, taught), exact, bucket))
             # The same of all students of a seed.
             dropout = jax.random.fold_in(_key(of_seed.role, of_seed.seed, _DROPOUT), step)
             each = over_members(functools.partial(update, packing), (0, 0, None), students, STUDENT, in_turn)

@@ -68,7 +68,7 @@ class Trainer(Programs):
         # Read here and not before: a state that a checkpoint has needs none of it.
         read = self._read_pretrained()
         of_all = jax.tree.map(lambda a: np.broadcast_to(a, (self.members, *a.shape)), read)
-        return state.replace(params=state.params | place(self.mesh, of_all, MEMBER))
+        return dataclasses.replace(state, params=state.params | place(self.mesh, of_all, MEMBER))
 
     def fixed(self, state: TrainState) -> Any:
         """What the untrained part of each model makes of the training set, [P, N, ...], the same throughout a run.
@@ -141,10 +141,11 @@ class Runner:
         if self._order[0] != epoch:
             of_seed = self._of_seed
             self._order = epoch, trainer.epoch_order(of_seed.role, of_seed.seed, jnp.int32(epoch))
-        of_seed = self._of_seed.replace(order=self._order[1])
+        of_seed = dataclasses.replace(self._of_seed, order=self._order[1])
         if not self._taught(first, steps):
-            of_seed = of_seed.replace(taught={})
-        own = PerMember(*self._by_member, self._fixed)
+            of_seed = dataclasses.replace(of_seed, taught={})
+        weight, rate, temperature = self._by_member
+        own = PerMember(weight, rate, temperature, self._fixed)
         return state, own, of_seed, Shared(trainer.inputs["train"], np.int32(first))
 
     def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.compiled.studies import Forecast
-from experiments.paper.cost import Record, expected
+from experiments.paper.cost import Expected, Record, expected
 from experiments.paper.figures import FIGURES
 from experiments.paper.outcome import Outcome
 from experiments.paper.published import SETTINGS
@@ -53,7 +53,7 @@ def show(
         missing = [study for study in needed if study not in outcomes]
         marked = " ".join(f"{study}*" if study in outcomes else study for study in needed)
         there = f"{len(needed) - len(missing)} of {len(needed)}"
-        table.add_row(name, where, there, _total([times[study] for study in missing]), marked)
+        table.add_row(name, where, there, _rest(missing, times, predicted), marked)
     console.print(table)
     console.print()
     table = Table("study", "what", "models x seeds x steps", "expected", box=None, pad_edge=False)
@@ -65,7 +65,7 @@ def show(
             of_chips = [_on(chip, said) for chip, said in predicted[name].items()]
             expected_time = f"predicted, its training alone: {', '.join(of_chips)}"
         else:
-            expected_time = _total([times[name]])
+            expected_time = _measured([times[name]]) or "not measured"
         table.add_row(name, plan.title, size, expected_time)
     console.print(table)
 
@@ -78,14 +78,27 @@ def _on(chip: str, said: Forecast) -> str:
     return f"at least {duration(3600 * said.hours)} on {chip} ({said.memory_gib:.1f} GiB of each device)"
 
 
-def _total(times: Sequence) -> str:
-    """The sum of expected times on one device, and how many are not known."""
-    known = [time for time in times if time is not None]
-    unknown = len(times) - len(known)
-    parts = [] if not unknown else ["not measured"] if len(times) == 1 else [f"{unknown} not measured"]
-    for device in dict.fromkeys(time.device for time in known):
-        parts.append(f"{duration(sum(t.seconds for t in known if t.device == device))} on {device}")
+def _rest(
+    missing: Sequence[str], times: Mapping[str, Expected | None], predicted: Mapping[str, Mapping[str, Forecast]]
+) -> str:
+    """What the missing studies take by what was measured, by what compilers predict, and how many neither knows."""
+    known = [time for name in missing if (time := times[name]) is not None]
+    forecast = [predicted[name] for name in missing if times[name] is None and predicted.get(name)]
+    parts = [_measured(known)] if known else []
+    if forecast:
+        chips = [chip for chip in forecast[0] if all(chip in of and of[chip].hours is not None for of in forecast)]
+        sums = [f"{duration(3600 * sum(of[chip].hours or 0 for of in forecast))} on {chip}" for chip in chips]
+        parts.append(f"{len(forecast)} predicted: at least {' or '.join(sums) or 'more than these chips have'}")
+    if unknown := len(missing) - len(known) - len(forecast):
+        parts.append(f"{unknown} not measured")
     return ", ".join(parts) or "nothing"
+
+
+def _measured(times: Sequence[Expected | None]) -> str:
+    """The sum of expected times on each device."""
+    known = [time for time in times if time is not None]
+    devices = dict.fromkeys(time.device for time in known)
+    return ", ".join(f"{duration(sum(t.seconds for t in known if t.device == of))} on {of}" for of in devices)
 
 
 def duration(seconds: float) -> str:

@@ -1,5 +1,7 @@
 """scikit-learn's bundled handwritten digits: 1,797 images, no download."""
 
+from typing import Any
+
 import numpy as np
 
 from distill_jax.data.dataset import Split
@@ -22,7 +24,7 @@ def read(setting: DataSetting) -> Raw:
     from sklearn.datasets import load_digits
 
     check_label(setting, ["label"])
-    bundle = load_digits()
+    bundle: Any = load_digits()
     x = bundle.images.astype(np.uint8)[..., None]
     label = bundle.target.astype(np.int32)
     whole = Split(x, label, label, np.arange(len(label), dtype=np.int64))

@@ -42,7 +42,8 @@ def read(setting: DataSetting) -> Raw:
             f"--data-dir {folder}: has no {', '.join(absent)} (with or without .gz); must be the folder of "
             f"{setting.dataset}'s four idx files"
         )
-    arrays = cached(setting.cache_dir, f"{setting.dataset}-idx", folder, paths.values(), lambda: _decode(folder, paths))
+    there = {key: path for key, path in paths.items() if path is not None}
+    arrays = cached(setting.cache_dir, f"{setting.dataset}-idx", folder, there.values(), lambda: _decode(folder, there))
     return Raw(*(_split(arrays, name) for name in ("train", "test")), num_classes=_NUM_CLASSES)
 
 

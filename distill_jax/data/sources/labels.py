@@ -55,8 +55,8 @@ def numbered(
             "labels"
         )
     number = {label: i for i, label in enumerate(known)}
-    numbers = [np.fromiter(map(number.__getitem__, labels), np.int32, len(labels)) for labels in (train, test)]
-    return *numbers, None if known == list(range(len(known))) else tuple(map(str, known))
+    of_train, of_test = (np.fromiter(map(number.__getitem__, labels), np.int32) for labels in (train, test))
+    return of_train, of_test, None if known == list(range(len(known))) else tuple(map(str, known))
 
 
 def _alike(*splits: Sequence[Label]) -> list[list[Label]]:

@@ -139,7 +139,7 @@ def open_source(
     try:
         import tensorflow_datasets as tfds
 
-        source = tfds.data_source(
+        source: Any = tfds.data_source(
             f"{name}:{version}",
             data_dir=folder,
             download=False,
@@ -194,5 +194,5 @@ def _decode_split(split: str, source: Any, labels: list[str]) -> Arrays:
             for key, column in columns.items():
                 column[row] = example[key]
             if "id" in example:  # such as b"train_16399"
-                identifier[row] = int(re.search(rb"\d+$", example["id"]).group())
+                identifier[row] = int(re.findall(rb"\d+$", example["id"])[0])
     return {f"{split}.x": x, f"{split}.id": identifier} | {f"{split}.{k}": v for k, v in columns.items()}

@@ -140,7 +140,7 @@ def _test_items(folder: Path, classes: list[str]) -> tuple[list[_Item], int]:
 
 
 def _decode(folder: Path, items: list[_Item], name: str) -> Arrays:
-    x = np.empty((0,))
+    x: np.ndarray = np.empty((0,))
     for row, (path, _, _) in enumerate(items):
         try:
             pixels = decoded(path, channels=3)

@@ -90,7 +90,8 @@ def tokenised(
                 f"{cut:,} of {len(label):,} {split} texts have more than --length {setting.length} tokens and lose "
                 f"their {setting.truncation}"
             )
-    return Raw(*splits, num_classes or int(splits[0].label.max()) + 1, vocabulary, notes=tuple(notes))
+    train, test = splits
+    return Raw(train, test, num_classes or int(train.label.max()) + 1, vocabulary, notes=tuple(notes))
 
 
 def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:

@@ -32,7 +32,7 @@ def underfitting(
             for place, model in enumerate(models):
                 at = np.arange(1, 11) + 0.16 * (place - (len(models) - 1) / 2)
                 bars(axis, at, gaps[model][split], label=LABELS.get(model, model), **STYLES.get(model, {}))
-            axis.set_title(f"{SPLITS.get(split, split).capitalize()}: {how}", fontsize=9.5)
+            axis.set_title(f"{str(SPLITS.get(split, split)).capitalize()}: {how}", fontsize=9.5)
             axis.set_xticks(range(1, 11), ["1\nhard", *map(str, range(2, 10)), "10\neasy"])
             axis.set_xlabel("tenth of the examples")
             axis.set_ylabel("mean gap  $Y - X$")

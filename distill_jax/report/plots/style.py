@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 LABELS = {
     "teacher": "Teacher",
@@ -29,8 +30,11 @@ GUIDE = {"color": "#666666", "lw": 1, "ls": (0, (4, 3)), "zorder": 0}  # lines t
 
 def grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
     """An empty figure of panels, each so many inches wide and high."""
-    figure = Figure(figsize=(width * columns + 0.4, height * rows + 0.4), dpi=150, layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.07, w_pad=0.05)
+    figure = Figure(
+        figsize=(width * columns + 0.4, height * rows + 0.4),
+        dpi=150,
+        layout=ConstrainedLayoutEngine(h_pad=0.07, w_pad=0.05),
+    )
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
