@@ -22,13 +22,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import tensorstore as ts
 
 from distill_jax.errors import InputError, one_line
 from distill_jax.files import beside, read_json, remove, sync
-from distill_jax.machine import processes
 
 SHARD_EXAMPLES = 4096  # rows of logits in one file
 CHUNK_EXAMPLES = 1024  # rows of them read at once
@@ -172,6 +170,8 @@ def write_dumps(
     Raises:
       ValueError: rows that do not begin at a shard, which two processes would then write at once.
     """
+    from distill_jax.machine import processes  # and with it JAX, which no reader needs
+
     if first_row % SHARD_EXAMPLES and any(len(logits) for _, logits, _ in items):
         raise ValueError(f"first_row {first_row} is not a multiple of {SHARD_EXAMPLES}")
     labels = np.broadcast_to(label, (len(items), len(id)))
@@ -242,8 +242,10 @@ class DumpWriter:
         Raises:
           OSError, ValueError: what was begun before has failed.
         """
+        from distill_jax.machine import processes
+
         self.wait()
-        if jax.process_count() > 1:
+        if processes.count() > 1:
             write_dumps(*args)
         else:
             self._pending = self._pool.submit(write_dumps, *args)

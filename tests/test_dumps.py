@@ -1,10 +1,13 @@
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import xarray
 import zarr
+from command import ROOT
 
 from distill_jax.dumps import SHARD_EXAMPLES, dump_path, find_dumps, read_dump, write_dumps
 from distill_jax.errors import InputError
@@ -41,6 +44,17 @@ def dump(tmp_path, columns, logits):
     path = dump_path(tmp_path, "kd", 3, 10, "train")
     write_dumps([(path, logits, attributes(path))], **columns)
     return path
+
+
+def test_dumps_are_read_measured_and_drawn_without_jax():
+    code = (
+        "import sys, distill_jax\n"
+        "distill_jax.dumps.read_dump, distill_jax.deviations, distill_jax.statistics, distill_jax.plots\n"
+        "import distill_jax.measures.findings\n"
+        "print([n for n in ('jax', 'flax', 'transformers', 'tensorflow_datasets', 'pyarrow') if n in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said == "[]\n"
 
 
 def test_what_is_read_is_what_was_written(dump, columns, logits):
