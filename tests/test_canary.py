@@ -64,7 +64,7 @@ def check(found: Any, right: Any, tolerance: float = TOLERANCE) -> None:
 
 def fresh(code: str, flags: str = "") -> Any:
     """What some lines put into `found`, as JSON, in a process that has imported no other part of this project."""
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")])
     given = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION_CACHE")}
     given |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": paths}
     code = f"import json, os, compiler_faults as faults\nfound = {{}}\n{code}\nprint(json.dumps(found))"

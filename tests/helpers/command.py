@@ -17,7 +17,7 @@ from xla_flags import xla_flags
 
 from distill_jax.errors import InputError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = [
     *("--optimizer", "sgd", "--learning-rate", "0.1", "--weight-decay", "1e-4"),
     *("--teacher.hidden", "16", "--student.hidden", "16", "--label-noise", "0.1", "--augment", "crop-flip"),

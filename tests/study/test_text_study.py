@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from command import refused
 from small_study import advance
+from small_text_study import LENGTH, TINY, VOCABULARY, dataset, setting
 from tiny_tokenizer import SIZE, write_tokenizer
 
 from distill_jax.command.main import main, setting_from
 from distill_jax.data import load_dataset
-from distill_jax.data.dataset import Dataset, Split, Vocabulary
+from distill_jax.data.dataset import Vocabulary
 from distill_jax.dumps import read_dump
 from distill_jax.errors import InputError
 from distill_jax.identity import identity
@@ -22,11 +23,7 @@ from distill_jax.models import build_model, huggingface
 from distill_jax.models.roberta import Roberta, RobertaConfig
 from distill_jax.setting import (
     ModelSetting,
-    OptimizerSetting,
     RobertaSetting,
-    RunSetting,
-    Setting,
-    TrainSetting,
 )
 from distill_jax.study.workdir import Population
 from distill_jax.training.population import Member
@@ -34,33 +31,6 @@ from distill_jax.training.trainer import Trainer
 from experiments import export
 
 WORDS = ("even", "odd")
-LENGTH, VOCABULARY = 10, Vocabulary(20, 1)
-TINY = RobertaSetting(layers=1, units=16, dropout=0.2, attention_dropout=0.0)
-
-
-def dataset():
-    rng = np.random.default_rng(0)
-
-    def part(count):
-        label = np.arange(count, dtype=np.int32) % 2
-        x = rng.integers(6, 20, (count, LENGTH)).astype(np.uint16)
-        x[:, 0] = 0
-        x[np.arange(count), rng.integers(1, 4, count)] = 4 + label
-        x[np.arange(LENGTH) >= rng.integers(5, LENGTH, (count, 1))] = VOCABULARY.pad
-        return Split(x, label, label, np.arange(count, dtype=np.int64))
-
-    return Dataset("texts", part(64), part(24), 2, None, None, vocabulary=VOCABULARY)
-
-
-def setting(workdir, roberta=TINY):
-    network = ModelSetting(name="roberta", roberta=roberta)
-    return Setting(
-        teacher=network,
-        student=network,
-        optimizer=OptimizerSetting(optimizer="adam", learning_rate=0.01),
-        train=TrainSetting(epochs=4, batch_size=8, snapshots=(0.5,)),
-        run=RunSetting(workdir=workdir, seeds=2, steps_per_dispatch=4),
-    )
 
 
 def test_students_of_a_seed_drop_the_same_and_seeds_do_not(tmp_path):

@@ -7,10 +7,9 @@ import signal
 import subprocess
 import time
 import typing
-from pathlib import Path
 
 import pytest
-from command import SMALL, kill_when_there, run, start, start_python, write_npz
+from command import ROOT, SMALL, kill_when_there, run, start, start_python, write_npz
 
 from distill_jax.command import command_line
 from distill_jax.command import main as distill
@@ -152,7 +151,7 @@ def test_list_and_help(capsys):
 
 
 def test_the_readme_commands_are_the_ones_that_exist():
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     for line in readme.splitlines():
         if "distill_jax" in line and "--" in line and "pip" not in line and line.startswith("python"):
             words = line.split("distill_jax")[1].split("#")[0].split()
@@ -182,7 +181,7 @@ if __name__ == "__main__":
     command_line.run(main)
 """
     (tmp_path / "waits.py").write_text(code)
-    process = start_python([tmp_path / "waits.py", str(Path(__file__).parents[1])])
+    process = start_python([tmp_path / "waits.py", str(ROOT)])
     own = int(process.stdout.readline())
     process.terminate()
     _, said = process.communicate(timeout=30)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_study import advance
-from test_text_study import VOCABULARY, dataset, setting
+from small_text_study import VOCABULARY, dataset, setting
 
 from distill_jax.identity import identity
 from distill_jax.training.buckets import Buckets
