@@ -65,7 +65,7 @@ def bare_step(trainer: Trainer, taught: bool, temperature: float) -> Any:
 
 def measure(trainer: Trainer, member: Member, teacher: Any, rounds: int) -> dict[str, Any]:
     """Seconds a step of the real loop and of the bare step, in turn, and the ratio of each pair."""
-    setting, length, dataset = trainer.setting, trainer.length, trainer.dataset
+    setting, schedule, dataset = trainer.setting, trainer.schedule, trainer.dataset
     taught = member.model == "kd"
     step = bare_step(trainer, taught, setting.objective.temperature)
     x = normalise(jnp.asarray(dataset.train.x[: setting.train.batch_size]), dataset.mean, dataset.std, trainer.dtype)
@@ -76,24 +76,24 @@ def measure(trainer: Trainer, member: Member, teacher: Any, rounds: int) -> dict
         state = jax.tree.map(lambda leaf: leaf[0], trainer.initial_state([member]))
         state, loss = jax.block_until_ready(step(state, teacher_variables, x, label))
         started = time.monotonic()
-        for _ in range(length.total_steps):
+        for _ in range(schedule.total_steps):
             state, loss = step(state, teacher_variables, x, label)
         jax.block_until_ready((state, loss))
-        bare = (time.monotonic() - started) / length.total_steps
+        bare = (time.monotonic() - started) / schedule.total_steps
         with tempfile.TemporaryDirectory() as folder:
             run = dataclasses.replace(setting.run, workdir=Path(folder))
             trainer.setting = dataclasses.replace(setting, run=run)
             timing: Timing = train(trainer, [member], teacher, Path(folder) / "run", member.model, Console(quiet=True))
         trainer.setting = setting
         if round_number:
-            pairs.append((timing.training / length.total_steps, bare))
+            pairs.append((timing.training / schedule.total_steps, bare))
     ratios = [loop / bare for loop, bare in pairs]
     return {
         "loop_seconds_a_step": statistics.median(loop for loop, _ in pairs),
         "bare_seconds_a_step": statistics.median(bare for _, bare in pairs),
         "ratio": statistics.median(ratios),
         "ratios": ratios,
-        "steps_a_round": length.total_steps,
+        "steps_a_round": schedule.total_steps,
     }
 
 

@@ -31,7 +31,7 @@ def run_study(setting: Setting, command: str, console: Console) -> Path | None:
     study.train()
     if not processes.is_first():
         return None
-    run, last = setting.run, study.length.total_steps
+    run, last = setting.run, study.schedule.total_steps
     swept = None
     if len(study.students) > len(STUDENTS):
         own = sweep.own_values(setting, last)

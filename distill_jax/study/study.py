@@ -41,7 +41,7 @@ from distill_jax.training.objective import switch_step
 from distill_jax.training.population import Member, seeds, shape, split
 from distill_jax.training.programs import check_batch, mesh_of
 from distill_jax.training.progress import say
-from distill_jax.training.schedule import Length
+from distill_jax.training.schedule import Schedule
 from distill_jax.training.trainer import Timing, Trainer
 
 
@@ -64,7 +64,7 @@ class Study:
             for population in self._split(role, self._members(role)):
                 mesh = mesh_of(getattr(self.setting, role).name, shape(population))
                 check_batch(self.setting.train.batch_size, mesh)
-        self.switch_step = switch_step(self.setting.objective, self.length.total_steps)
+        self.switch_step = switch_step(self.setting.objective, self.schedule.total_steps)
         self.identity = identity(self.setting) | {"fingerprint": self.dataset.fingerprint}
         processes.by_first(self._claim)
         if not processes.everywhere(lambda: workdir.holds(self.setting.run.workdir, self.identity)):
@@ -84,9 +84,9 @@ class Study:
         for note in self.dataset.notes:
             say(console, f"data: {note}")
         examples = len(self.dataset.train.label)
-        self.length = Length.of(setting, examples)
-        validate_on_data(setting, examples, len(self.dataset.test.label), self.length.total_steps)
-        sweep.check(setting, examples, len(self.dataset.test.label), self.length.total_steps)
+        self.schedule = Schedule.of(setting, examples)
+        validate_on_data(setting, examples, len(self.dataset.test.label), self.schedule.total_steps)
+        sweep.check(setting, examples, len(self.dataset.test.label), self.schedule.total_steps)
         self._networks = {}
         for role in ("teacher", "student"):
             network = getattr(setting, role)
@@ -115,7 +115,7 @@ class Study:
             workdir.claim(folder, self.identity)
         for member in [*self._members("teacher"), *self._members("student")]:
             own = run_digest(member.applied(self.setting), member.model, member.seed, self.dataset.fingerprint)
-            for step, part in itertools.product(self.length.snapshot_steps, ("train", "test")):
+            for step, part in itertools.product(self.schedule.snapshot_steps, ("train", "test")):
                 path = dump_path(folder, member.name, member.seed, step, part)
                 if path.exists() and dump_attributes(path).get("setting") != own:
                     raise InputError(f"--workdir {folder} holds another study's dumps ({path}); choose another folder")
@@ -149,14 +149,14 @@ class Study:
     @property
     def students(self) -> list[Member]:
         """The students of seed 0, those of the sweep included."""
-        return sweep.students(self.setting, self.length.total_steps)
+        return sweep.students(self.setting, self.schedule.total_steps)
 
     def _members(self, role: str) -> list[Member]:
         # Seed by seed, so that a study stopped early has whole comparisons.
         seeds = range(self.setting.run.seeds)
         if role == "teacher":
             return [Member("teacher", seed) for seed in seeds]
-        return [m for seed in seeds for m in sweep.students(self.setting, self.length.total_steps, seed)]
+        return [m for seed in seeds for m in sweep.students(self.setting, self.schedule.total_steps, seed)]
 
     def _asked(self, role: str) -> int:
         """Most members of a population, as asked for or by default."""
@@ -176,13 +176,13 @@ class Study:
 
     def _finished(self) -> dict[Member, Population]:
         """The members whose dumps and last checkpoint are all on disk."""
-        total = self.length.total_steps
+        total = self.schedule.total_steps
         found = {}
         for population in workdir.populations(self.setting.run.workdir):
             dumps = [
                 dump_path(self.setting.run.workdir, m.name, m.seed, step, part)
                 for m in population.members
-                for step in self.length.snapshot_steps
+                for step in self.schedule.snapshot_steps
                 for part in ("train", "test")
             ]
             if population.is_finished and population.checkpoint(total) and all(d.exists() for d in dumps):
@@ -244,14 +244,14 @@ class Study:
             done += 1
             name = _name(portion) + (f" ({done} of {done + len(portions)})" if done + len(portions) > 1 else "")
             timing = train(trainer, portion, of_each, population.folder, name, self._console)
-            examples = self.length.total_steps * self.setting.train.batch_size * len(portion)
+            examples = self.schedule.total_steps * self.setting.train.batch_size * len(portion)
             if processes.is_first():
                 seconds = {f"{kind}_seconds": spent for kind, spent in dataclasses.asdict(timing).items()}
                 population.finish(seconds | {"training_examples": examples})
                 speed = examples / max(timing.training, 1e-9)
                 say(
                     self._console,
-                    f"{name}: {self.length.total_steps} steps in {timing.training:.1f} s, {speed:,.0f} examples/s "
+                    f"{name}: {self.schedule.total_steps} steps in {timing.training:.1f} s, {speed:,.0f} examples/s "
                     f"(compilation {timing.compilation:.1f} s, dumps {timing.dumps:.1f} s)",
                 )
             processes.barrier("finished")
@@ -262,7 +262,7 @@ class Study:
         """What is said where parts of a training are there without others, which are made again."""
         if population.is_finished:
             return "was finished, but dumps or checkpoints of it are gone; they are made again"
-        folder, step = self.setting.run.workdir, self.length.snapshot_steps[0]
+        folder, step = self.setting.run.workdir, self.schedule.snapshot_steps[0]
         dumps = [dump_path(folder, m.name, m.seed, step, "test") for m in population.members]
         if not population.checkpoint() and any(path.exists() for path in dumps):
             return "has dumps, but not the training they are of, which is done again"
@@ -324,7 +324,7 @@ class Study:
 
     def _teachers_logits(self, seeds: Sequence[int]) -> dict[int, Any]:
         """The trained teachers' logits on the training set, [N, K], by seed."""
-        run, last = self.setting.run, self.length.total_steps
+        run, last = self.setting.run, self.schedule.total_steps
         return {seed: read_dump(dump_path(run.workdir, "teacher", seed, last, "train")).logits for seed in seeds}
 
     def _teachers_variables(self, seeds: Sequence[int]) -> dict[int, Any]:
@@ -335,7 +335,7 @@ class Study:
             if extent not in trainers:
                 trainers[extent] = Trainer(self.setting, self.dataset, "teacher", extent)
             with Checkpoints(population.folder / "checkpoints", self.setting.run.keep_checkpoints) as saved:
-                restored = saved.restore(self.length.total_steps, trainers[extent].state_like())
+                restored = saved.restore(self.schedule.total_steps, trainers[extent].state_like())
             host = jax.tree.map(on_host, restored.state.variables)
             for i, member in enumerate(population.members):
                 variables[member.seed] = jax.tree.map(lambda a, i=i: a[i], host)

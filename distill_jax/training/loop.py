@@ -49,7 +49,7 @@ def train(
       InputError: a checkpoint or the disk is in a state the user must mend.
       Interrupted: asked to stop; a checkpoint was written.
     """
-    setting, length = trainer.setting, trainer.length
+    setting, schedule = trainer.setting, trainer.schedule
     run, workdir = setting.run, setting.run.workdir
     timing = Timing()
     digests = [run_digest(m.applied(setting), m.model, m.seed, trainer.dataset.fingerprint) for m in members]
@@ -96,19 +96,19 @@ def train(
     checkpoints = Checkpoints(folder / "checkpoints", run.keep_checkpoints, digest(digests))
     with checkpoints, DumpWriter() as writer, Interruption() as interruption:
         # A dump that is lost can be made again only from a checkpoint at or before its step.
-        lost = next((s for s in length.snapshot_steps if missing(s)), length.total_steps)
+        lost = next((s for s in schedule.snapshot_steps if missing(s)), schedule.total_steps)
         usable = [s for s in checkpoints.steps() if s <= lost]
         if usable:
             checkpoints.delete_after(usable[-1])
             restored = checkpoints.restore(usable[-1], trainer.state_like())
             state, first, timing = restored.state, restored.step, Timing(**restored.seconds)
-            if first in length.snapshot_steps:
+            if first in schedule.snapshot_steps:
                 dump(state, first)
         else:
             checkpoints.delete_after(-1)
             # Dumps that are there are another training's: equal to this one's to rounding, but not to the bit.
             if processes.is_first():
-                for path in [p for step in length.snapshot_steps for s in trainer.inputs for p in paths(step, s)]:
+                for path in [p for step in schedule.snapshot_steps for s in trainer.inputs for p in paths(step, s)]:
                     shutil.rmtree(path, ignore_errors=True)
             processes.barrier("dumps-removed")
             state, first = trainer.initial_state(members), 0
@@ -117,20 +117,20 @@ def train(
         if processes.is_first():
             board = workdir / "tensorboard" if run.tensorboard else None
             scalars = Scalars(folder / "scalars.jsonl", members, first, board)
-        bar = Bar(console, name, length.total_steps, first)
+        bar = Bar(console, name, schedule.total_steps, first)
         try:
             meter = Meter(trainer, runner, members, scalars, bar, timing=timing, first=first)
             next_checkpoint, end = None, first
-            for start, steps in dispatches(first, length, trainer.steps_per_dispatch):
+            for start, steps in dispatches(first, schedule, trainer.steps_per_dispatch):
                 state, metrics = runner(state, start, steps)
                 meter.add(start, metrics)
                 end = start + steps
                 stop = interruption.requested()
-                last = end == length.total_steps
+                last = end == schedule.total_steps
                 if next_checkpoint is None and start > first:
                     next_checkpoint = _next_checkpoint(end, meter.seconds_a_step(), run.checkpoint_seconds)
                 due = next_checkpoint is not None and end >= next_checkpoint
-                if end in length.snapshot_steps:
+                if end in schedule.snapshot_steps:
                     meter.drain()
                     dump(state, end)
                     meter.restart()
@@ -146,7 +146,7 @@ def train(
             if stop:
                 raise Interrupted(
                     stop,
-                    f"stopped {name} after step {end} of {length.total_steps}, saved; the same command goes on",
+                    f"stopped {name} after step {end} of {schedule.total_steps}, saved; the same command goes on",
                 )
         finally:
             bar.close()

@@ -36,7 +36,7 @@ class Meter:
         self._accuracies: list[np.ndarray] = []
         self._seconds_before = timing.training
         self._logged_step, self._logged_seconds = first, timing.training
-        self._every = max(trainer.length.total_steps // _LOGGED_MOMENTS, 1)
+        self._every = max(trainer.schedule.total_steps // _LOGGED_MOMENTS, 1)
         self._compiled = timing.compilation
         self.restart()
 
@@ -78,7 +78,7 @@ class Meter:
         self._losses.append(loss)
         self._accuracies.append(accuracy)
         self._step = start + loss.shape[1]
-        if self._step - self._logged_step >= self._every or self._step == self._trainer.length.total_steps:
+        if self._step - self._logged_step >= self._every or self._step == self._trainer.schedule.total_steps:
             self._log()
 
     def _log(self) -> None:

@@ -27,7 +27,7 @@ from distill_jax.training.inputs import MAPPED, SPREAD, PerMember, PerSeed, Shar
 from distill_jax.training.optimizer import make_rule
 from distill_jax.training.population import over_members, over_mesh
 from distill_jax.training.predict import Predictor
-from distill_jax.training.schedule import Length
+from distill_jax.training.schedule import Schedule
 from distill_jax.training.step import TrainState, make_dispatch, make_epoch_order, make_fixed, make_init
 
 _FIXED_SHARE = 0.25  # of a device's memory, for what models' untrained parts make of the training set
@@ -76,7 +76,7 @@ class Programs:
         self.setting, self.dataset, self.shape = setting, dataset, shape
         self.seeds, self.students = shape
         self.members = self.seeds * self.students
-        self.length = Length.of(setting, len(dataset.train.label))
+        self.schedule = Schedule.of(setting, len(dataset.train.label))
         precision = setting.train.precision
         self.dtype = jnp.dtype(precision)
         own = setting.teacher if role == "teacher" else setting.student
@@ -103,7 +103,7 @@ class Programs:
         self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
         check_batch(setting.train.batch_size, self.mesh)
         examples = len(dataset.train.label)
-        epochs = (self.steps_per_dispatch + self.length.steps_per_epoch - 2) // self.length.steps_per_epoch + 1
+        epochs = (self.steps_per_dispatch + self.schedule.steps_per_epoch - 2) // self.schedule.steps_per_epoch + 1
         init = over_members(make_init(self.model, self.rule, dataset.input_shape), (0, 0), self.members, MEMBER)
         self._init = jax.jit(init, out_shardings=self.by_member)
         self.buckets = _buckets(setting, dataset)
@@ -170,7 +170,7 @@ class Programs:
 
     def arguments_like(self, taught: bool, steps: int) -> tuple[Any, ...]:
         """Shapes, dtypes and shardings of the arguments of `lowerable(taught, steps)`."""
-        seeds, members, total = self.seeds, self.members, self.length.total_steps
+        seeds, members, total = self.seeds, self.members, self.schedule.total_steps
         number = self._like((), jnp.int32)
         of_seeds = self._like((seeds,), jnp.int32, SEED)
         order = jax.eval_shape(self.epoch_order, of_seeds, of_seeds, number)
@@ -205,7 +205,7 @@ class Programs:
             dtype=self.dtype,
             distillation_scale=self.setting.objective.distillation_scale,
             batch_size=self.setting.train.batch_size,
-            steps_per_epoch=self.length.steps_per_epoch,
+            steps_per_epoch=self.schedule.steps_per_epoch,
             steps=steps,
             classes=self.dataset.num_classes,
             input_shape=self.dataset.input_shape,

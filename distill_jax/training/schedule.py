@@ -7,7 +7,7 @@ from distill_jax.setting import Setting
 
 
 @dataclasses.dataclass(frozen=True)
-class Length:
+class Schedule:
     """How long a run is, in steps."""
 
     steps_per_epoch: int
@@ -15,15 +15,15 @@ class Length:
     snapshot_steps: tuple[int, ...]
 
     @classmethod
-    def of(cls, setting: Setting, examples: int) -> "Length":
-        """The length of a run on so many training examples; a pass's incomplete last batch is dropped."""
+    def of(cls, setting: Setting, examples: int) -> "Schedule":
+        """The schedule of a run on so many training examples; a pass's incomplete last batch is dropped."""
         per_epoch = examples // setting.train.batch_size
         total = max(round(setting.train.epochs * per_epoch), 1)
         moments = {min(max(round(share * total), 1), total) for share in setting.train.snapshots}
         return cls(per_epoch, total, tuple(sorted(moments | {total})))
 
 
-def dispatches(first: int, length: Length, most: int) -> Iterator[tuple[int, int]]:
+def dispatches(first: int, schedule: Schedule, most: int) -> Iterator[tuple[int, int]]:
     """(first step, steps) of each dispatch from `first` on: `most` steps, or fewer where a snapshot comes sooner.
 
     Only three sizes, so that only three programs are compiled: `most`, its square root where it is 50 or more (a
@@ -32,7 +32,7 @@ def dispatches(first: int, length: Length, most: int) -> Iterator[tuple[int, int
     """
     sizes = [most, *([round(most**0.5)] if most >= 50 else []), 1]
     step = 0
-    for stop in length.snapshot_steps:
+    for stop in schedule.snapshot_steps:
         while step < stop:
             steps = next(size for size in sizes if size == 1 or step + size <= stop)
             if step >= first:

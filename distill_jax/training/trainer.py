@@ -114,12 +114,12 @@ class Runner:
     def __init__(self, trainer: Trainer, members: Sequence[Member], teachers: Any, timing: Timing):
         self._trainer, self._timing = trainer, timing
         timing.compilation += trainer.compilation()
-        length, mesh = trainer.length, trainer.mesh
+        schedule, mesh = trainer.schedule, trainer.mesh
         settings = [m.applied(trainer.setting) for m in members]
-        total = length.total_steps
+        total = schedule.total_steps
         of_each = zip(members, settings, strict=True)
         self.weights = np.stack([objective.weights(m.model, s.objective, total) for m, s in of_each])
-        self.rates = np.stack([learning_rates(s.optimizer, total, length.steps_per_epoch) for s in settings])
+        self.rates = np.stack([learning_rates(s.optimizer, total, schedule.steps_per_epoch) for s in settings])
         temperatures = np.array([s.objective.temperature for s in settings], np.float32)
         self._by_member = place(mesh, (self.weights, self.rates, temperatures), MEMBER)
         firsts = members[:: trainer.students]  # one of each seed
@@ -137,7 +137,7 @@ class Runner:
         trainer = self._trainer
         if self._fixed is None:
             self._fixed = trainer.fixed(state)
-        epoch = first // trainer.length.steps_per_epoch
+        epoch = first // trainer.schedule.steps_per_epoch
         if self._order[0] != epoch:
             of_seed = self._of_seed
             self._order = epoch, trainer.epoch_order(of_seed.role, of_seed.seed, jnp.int32(epoch))
@@ -158,7 +158,7 @@ class Runner:
     def memory(self) -> int:
         """Bytes of each device that training takes: of its largest program, with arguments and results."""
         trainer = self._trainer
-        calls = list(dispatches(0, trainer.length, trainer.steps_per_dispatch))
+        calls = list(dispatches(0, trainer.schedule, trainer.steps_per_dispatch))
         # The longest call, and of these one with the teacher in it.
         first, steps = max(calls, key=lambda call: (call[1], self._taught(*call)))
         return program_memory(trainer.program(self._taught(first, steps), steps))

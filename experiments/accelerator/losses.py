@@ -40,7 +40,7 @@ def losses(network: str, precision: str, members: Sequence[Member] = ONE, one_de
     else:
         given = jax.tree.map(on_host, untrained)
     runner, state, found = trainer.runner(members, given, Timing()), trainer.initial_state(members), []
-    for first, steps in dispatches(0, trainer.length, trainer.steps_per_dispatch):
+    for first, steps in dispatches(0, trainer.schedule, trainer.steps_per_dispatch):
         state, metrics = runner(state, first, steps)
         found.append(on_host(metrics["loss"]))
     return np.concatenate(found, axis=1)

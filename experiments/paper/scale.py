@@ -22,7 +22,7 @@ from distill_jax.setting import (
     Setting,
     TrainSetting,
 )
-from distill_jax.training.schedule import Length
+from distill_jax.training.schedule import Schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Ground:
     @property
     def steps(self) -> int:
         """Steps of a run by the recipe."""
-        return Length.of(self.base, self.examples).total_steps
+        return Schedule.of(self.base, self.examples).total_steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _stand_in(dataset: str, called: str, larger: str, smaller: str, **data: Any)
     of = PAPER.grounds[dataset]
     assert of.early is not None
     base = changed(PRESETS["cifar100-small"].setting, data={"train_examples": _EXAMPLES, **data})
-    shorter = Length.of(base, _EXAMPLES).total_steps / of.steps
+    shorter = Schedule.of(base, _EXAMPLES).total_steps / of.steps
     return Ground(
         called,
         changed(base, objective={"switch_window": round(shorter * of.base.objective.switch_window)}),
@@ -235,7 +235,7 @@ def _small_imdb() -> Ground:
     assert examples is not None
     sizes = {"Base": dataclasses.replace(smaller, units=2 * smaller.units), "Small": smaller}
     networks = {f"RoBERTa-{name}": _from_scratch(roberta) for name, roberta in sizes.items()}
-    late = Length.of(base, examples).total_steps // 2
+    late = Schedule.of(base, examples).total_steps // 2
     return Ground(f"{examples:,} reviews of IMDB", base, examples, networks, late=late)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distill_jax.command.presets import changed
 from distill_jax.setting import MODELS, Setting, SweepSetting
-from distill_jax.training.schedule import Length
+from distill_jax.training.schedule import Schedule
 from experiments.paper.rows import CROSS_PAIRS, TABLE_2, Pair
 from experiments.paper.scale import Ground, Scale
 
@@ -100,7 +100,7 @@ def studies(scale: Scale) -> dict[str, Planned]:
     for dataset, factor in LONGER.items():
         row, ground = rows[_SELF[dataset]], scale.grounds[dataset]
         epochs = ground.base.train.epochs * factor
-        steps = Length.of(changed(ground.base, train={"epochs": epochs}), ground.examples).total_steps
+        steps = Schedule.of(changed(ground.base, train={"epochs": epochs}), ground.examples).total_steps
         window = ground.base.objective.switch_window
         after = (ground.late + window, ground.late + 2 * window, steps // 2, steps * 3 // 4)
         assert ground.early is not None
@@ -110,7 +110,7 @@ def studies(scale: Scale) -> dict[str, Planned]:
         plans.append(_plan(name, f"{factor:.1f} times as long", row, ground, late=ground.late, train=train))
     row, ground = rows[_SELF["CIFAR100"]], scale.grounds["CIFAR100"]
     batch, rate = ground.base.train.batch_size // SMALLER_BATCH, ground.base.optimizer.learning_rate / SMALLER_RATE
-    steps = Length.of(changed(ground.base, train={"batch_size": batch}), ground.examples).total_steps
+    steps = Schedule.of(changed(ground.base, train={"batch_size": batch}), ground.examples).total_steps
     more = steps / ground.steps
     plans.append(
         _plan(
@@ -147,7 +147,7 @@ def _plan(
         student=student.setting,
         sweep=SweepSetting(switch_step=sweep),
     )
-    steps = Length.of(setting, ground.examples).total_steps
+    steps = Schedule.of(setting, ground.examples).total_steps
     folders = {
         role: network.pretrained
         for role, network in zip(ROLES, (teacher, student), strict=True)

@@ -96,7 +96,7 @@ def _training(row: Row) -> tuple[Contender, Program]:
     trainer, taught = _trainer(row), row.kind != "one-hot"
     members = [Member("kd" if taught else "one_hot", seed) for seed in range(row.population)]
     runner, state = _runner(row, trainer, members), trainer.initial_state(members)
-    steps, total, first = trainer.steps_per_dispatch, trainer.length.total_steps, 0
+    steps, total, first = trainer.steps_per_dispatch, trainer.schedule.total_steps, 0
     compiled = trainer.program(taught, steps)
     compile_seconds = trainer.compilation()
     jaxpr = trainer.lowerable(taught, steps).trace(*trainer.arguments_like(taught, steps)).jaxpr

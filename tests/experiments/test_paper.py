@@ -18,7 +18,7 @@ from distill_jax.report import plots
 from distill_jax.report import study_report as report
 from distill_jax.setting import ModelSetting
 from distill_jax.study import sweep
-from distill_jax.training.schedule import Length
+from distill_jax.training.schedule import Schedule
 from experiments.paper import cost, document, make, published, table2
 from experiments.paper.__main__ import main
 from experiments.paper.figures import FIGURES
@@ -52,7 +52,7 @@ def made(tmp_path_factory):
     plans = studies(tiny())
     for number, plan in enumerate(plans.values()):
         folder = workdir / "small" / plan.name
-        steps = Length.of(plan.setting, 96).snapshot_steps
+        steps = Schedule.of(plan.setting, 96).snapshot_steps
         members = sweep.students(plan.setting, plan.steps)
         noise, swept = plan.setting.data.label_noise, members[4:]
         made_study.write_study(folder, SEEDS, noise, steps, plan.switch_step, swept, number)
@@ -163,7 +163,7 @@ def test_texts_are_fine_tuned_as_appendix_c_1_says():
         setting = plan.setting
         optimizer, objective = setting.optimizer, setting.objective
         assert (plan.steps, setting.train.batch_size) == (25_000, 64)
-        assert Length.of(setting, EXAMPLES[setting.data.dataset]).total_steps == 25_000
+        assert Schedule.of(setting, EXAMPLES[setting.data.dataset]).total_steps == 25_000
         assert (optimizer.optimizer, optimizer.learning_rate) == ("adam", 1e-5)
         assert (optimizer.warmup_steps, optimizer.warmup_epochs, optimizer.decay) == (1000, 0, "linear")
         assert objective.temperature == temperatures[setting.data.dataset]

@@ -9,7 +9,7 @@ import pytest
 from distill_jax.command.presets import PRESETS
 from distill_jax.setting import OptimizerSetting
 from distill_jax.training.optimizer import learning_rate_schedule, learning_rates, make_rule
-from distill_jax.training.schedule import Length
+from distill_jax.training.schedule import Schedule
 
 
 def moved(params, direction, rate):
@@ -43,7 +43,7 @@ def test_rule_and_rates_are_optax_s_optimizer(setting, theirs, decay):
 
 def test_table_1_is_21600_steps_and_falls_where_it_should():
     setting = PRESETS["cifar100-resnet56-self"].setting
-    length = Length.of(setting, 50_000)
+    length = Schedule.of(setting, 50_000)
     assert (length.steps_per_epoch, length.total_steps) == (48, 21_600)
     rate = learning_rate_schedule(setting.optimizer, length.total_steps, length.steps_per_epoch)
     values = np.asarray(rate(jnp.arange(21_600)))

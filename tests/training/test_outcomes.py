@@ -28,7 +28,7 @@ def trained(folder, how, population=None):
         Console(file=said, width=200),
     )
     of.train()
-    return said.getvalue(), read_dump(dump_path(folder, "kd", 0, of.length.total_steps, "test")).logits
+    return said.getvalue(), read_dump(dump_path(folder, "kd", 0, of.schedule.total_steps, "test")).logits
 
 
 @pytest.mark.usefixtures("_data")

@@ -38,7 +38,7 @@ def test_dumps_of_a_bfloat16_study_are_its_parameters_in_float32(tmp_path):
     study.train()
     variables = study._teachers_variables([0])[0]
     for split in ("train", "test"):
-        dumped = read_dump(dump_path(tmp_path, "teacher", 0, study.length.total_steps, split)).logits
+        dumped = read_dump(dump_path(tmp_path, "teacher", 0, study.schedule.total_steps, split)).logits
         np.testing.assert_allclose(dumped, forward(study, variables, split, "float32"), rtol=1e-5, atol=1e-5)
         assert np.std(dumped - forward(study, variables, split, "bfloat16")) > 1e-3 * np.std(dumped)
 

@@ -303,7 +303,7 @@ def test_settings(folder, data):
     found = outcome("settings", study)
     assert work.exists() == (found is not None)
     if found is not None:
-        assert found.length.total_steps >= 1
+        assert found.schedule.total_steps >= 1
         for _, value in leaves(found.setting):
             assert not isinstance(value, float) or math.isfinite(value)
 
