@@ -37,7 +37,7 @@ from experiments.channel.setting import Setting as ChannelSetting
 from experiments.eigenspace.population import learn as learn_eigenspace
 from experiments.eigenspace.setting import Setting as EigenspaceSetting
 from experiments.eigenspace.setting import filled
-from experiments.portions import Portions
+from experiments.many_seeds.seed_batches import SeedBatches
 from theory import channel, simulation
 
 JAXLIB = compiler_faults.metadata.version("jaxlib")
@@ -335,7 +335,7 @@ def test_evaluation(kind, monkeypatch):
 # Experiments and theory.
 
 
-def of_one_seed(program: Any, portions: Portions, *args: Any) -> Any:
+def of_one_seed(program: Any, portions: SeedBatches, *args: Any) -> Any:
     """What a program, compiled for a portion of seeds that are all alike, gives of the last; arguments are of one."""
     of_all = (jax.tree.map(lambda a: np.stack([a] * portions.size), arg) for arg in args)
     found = portions.program(program, len(args))(*(place(portions.mesh, arg, SEED) for arg in of_all))
@@ -345,7 +345,7 @@ def of_one_seed(program: Any, portions: Portions, *args: Any) -> Any:
 def test_appendix_c5():
     n = {"train_examples": ROWS, "test_examples": ROWS, "batch_size": ROWS, "epochs": 2}
     setting = ChannelSetting(classes=CLASSES, dim=3, similar=1, **n)
-    portions, seed = Portions(range(1), 1), np.int32(3)
+    portions, seed = SeedBatches(range(1), 1), np.int32(3)
     with jax.enable_x64(True):
         points = of_one_seed(draw(setting), portions, seed)
         with single_operations():
@@ -363,7 +363,7 @@ def test_appendix_c4(kind):
     x, label = images(ROWS, 2)
     seed = np.int32(3), x[:32], label[:32], x, label, np.array([[0, 1], [6, 8]], np.int32)
     one = learn_eigenspace(setting, Dataset("images", None, None, CLASSES, MEAN, STD), selector=True)
-    found = of_one_seed(one, Portions(range(1), 1), *seed)
+    found = of_one_seed(one, SeedBatches(range(1), 1), *seed)
     with single_operations():
         check(found, one(*jax.device_put(seed)))
 

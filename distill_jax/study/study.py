@@ -34,7 +34,7 @@ from distill_jax.options import leaves
 from distill_jax.paths import resolved
 from distill_jax.setting import Setting, of_teachers
 from distill_jax.study import sweep, workdir
-from distill_jax.study.workdir import Population
+from distill_jax.study.workdir import RunFolder
 from distill_jax.training import outcomes
 from distill_jax.training.loop import train
 from distill_jax.training.objective import switch_step
@@ -174,7 +174,7 @@ class Study:
         shared = backend.defaults(kind(getattr(self.setting, role).name)).batch_is_shared
         return split(members, self._most(role), 1 if shared else jax.local_device_count())
 
-    def _finished(self) -> dict[Member, Population]:
+    def _finished(self) -> dict[Member, RunFolder]:
         """The members whose dumps and last checkpoint are all on disk."""
         total = self.schedule.total_steps
         found = {}
@@ -224,7 +224,7 @@ class Study:
             if extent not in trainers:
                 trainers[extent] = Trainer(self.setting, self.dataset, role, extent)
             trainer = trainers[extent]
-            population = Population.of(self.setting.run.workdir, portion)
+            population = RunFolder.of(self.setting.run.workdir, portion)
             if len(portion) > 1 and not population.checkpoint():
                 fitting = self._fitting(trainer, portion)
                 if fitting < len(portion):
@@ -258,7 +258,7 @@ class Study:
         if processes.is_first() and todo < everyone:
             say(self._console, f"{everyone - todo} of {everyone} {role}s were there already")
 
-    def _lost(self, population: Population) -> str | None:
+    def _lost(self, population: RunFolder) -> str | None:
         """What is said where parts of a training are there without others, which are made again."""
         if population.is_finished:
             return "was finished, but dumps or checkpoints of it are gone; they are made again"

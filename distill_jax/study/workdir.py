@@ -129,14 +129,14 @@ def remember_fitting(workdir: Path, role: str, most: int, limit: float, members:
 
 
 @dataclasses.dataclass(frozen=True)
-class Population:
+class RunFolder:
     """A population's folder."""
 
     folder: Path
     members: tuple[Member, ...]
 
     @classmethod
-    def of(cls, workdir: Path, members: Sequence[Member]) -> "Population":
+    def of(cls, workdir: Path, members: Sequence[Member]) -> "RunFolder":
         """The folder, new or begun, of these members trained together."""
         models = list(dict.fromkeys(m.name for m in members))
         seeds = sorted({m.seed for m in members})
@@ -176,7 +176,7 @@ class Population:
         return any((self.folder / "checkpoints").glob(str(step) if step is not None else "[0-9]*"))
 
 
-def populations(workdir: Path) -> list[Population]:
+def populations(workdir: Path) -> list[RunFolder]:
     """The populations that were ever begun."""
     found = []
     for place in sorted((workdir / "runs").glob("*/members.json")):
@@ -185,7 +185,7 @@ def populations(workdir: Path) -> list[Population]:
             Member(model, seed, tuple((field, value) for field, value in changes))
             for model, seed, changes in read_json(place, list[tuple[str, int, list[tuple[str, float]]]], remedy)
         )
-        if not members or Population.of(workdir, members).folder != place.parent:
+        if not members or RunFolder.of(workdir, members).folder != place.parent:
             raise InputError(f"{place} is of another population; {remedy}")
-        found.append(Population(place.parent, members))
+        found.append(RunFolder(place.parent, members))
     return found

@@ -6,7 +6,7 @@ from typing import Any
 
 from distill_jax.command.command_line import write_json
 from distill_jax.errors import InputError, one_line
-from experiments.resumed import SAME, require_same
+from experiments.resumable_rows import SAME, require_same
 
 BEGUN = {"state": "begun"}
 

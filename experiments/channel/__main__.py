@@ -48,11 +48,11 @@ def _compare(setting: Setting, said: dict[str, Any], console: Console) -> None:
     from experiments.channel.population import outcomes
     from experiments.channel.reading_table import statement
     from experiments.channel.summary import dumps, summarise, values
-    from experiments.collected import Kept, collect
     from experiments.comparison import save, table
+    from experiments.many_seeds.seed_store import PartialResults, collect
 
     said |= {"reading": readings.described(setting), "setting": setting.said()}
-    kept = Kept(setting.json, said)
+    kept = PartialResults(setting.json, said)
     how = partial(outcomes, setting), setting.seeds, partial(values, setting)
     found, first, seconds = collect(*how, kept, console)
     said |= {"seconds": seconds, **summarise(setting, found)}
@@ -78,7 +78,7 @@ def _compare(setting: Setting, said: dict[str, Any], console: Console) -> None:
 def _readings(settings: Sequence[Setting], said: dict[str, Any], console: Console) -> None:
     """The numbers of all readings, one after another; each is kept as soon as it is there."""
     from experiments.channel import reading_table
-    from experiments.resumed import one_by_one, pieces
+    from experiments.resumable_rows import one_by_one, pieces
 
     described = [readings.described(setting) for setting in settings]
     changed = {one["name"]: one["changed"] for one in described if one["changed"]}
@@ -102,7 +102,7 @@ def _map(setting: Setting, cells: Sequence[dict[str, Any]], said: dict[str, Any]
     """Gain, accuracy and signs over a grid of settings, a cell at a time; each is kept as soon as it is there."""
     from experiments.channel import sweep
     from experiments.comparison import save
-    from experiments.resumed import one_by_one, pieces
+    from experiments.resumable_rows import one_by_one, pieces
 
     names = list(cells[0])
     said |= {"reading": readings.described(setting), "setting": setting.said() | {"seeds": setting.seeds}}

@@ -17,8 +17,8 @@ from distill_jax.models import Channel
 from distill_jax.setting import OptimizerSetting
 from distill_jax.training.optimizer import make_rule
 from experiments.channel.setting import Setting
-from experiments.portions import Portions
-from experiments.training import DATA, SELECTOR, STUDENT, TEACHER, Training
+from experiments.many_seeds.seed_batches import SeedBatches
+from experiments.many_seeds.training import DATA, SELECTOR, STUDENT, TEACHER, Training
 from theory import channel
 
 _PORTION = 16  # seeds of a portion on each device: what is on the device at once stays below 1 GB
@@ -68,7 +68,7 @@ class Outcome(NamedTuple):
 
 def outcomes(setting: Setting, seeds: range, selector: bool = True) -> Iterator[Outcome]:
     """The outcomes of these seeds, a portion at a time, in order; with the second teacher that gaps need or without."""
-    portions = Portions(seeds, _PORTION)
+    portions = SeedBatches(seeds, _PORTION)
     drawing, learning = portions.program(draw(setting), 1), portions.program(learn(setting, selector), 2)
     for numbers, count in portions:
         number = place(portions.mesh, numbers, SEED)

@@ -9,7 +9,7 @@ from experiments.channel.population import outcomes
 from experiments.channel.readings import described
 from experiments.channel.setting import Setting
 from experiments.channel.summary import rows, summarise, values
-from experiments.collected import collect
+from experiments.many_seeds.seed_store import collect
 
 _MET = ("reproduced", "supported", "so")
 

@@ -13,8 +13,8 @@ from experiments.channel import signs
 from experiments.channel.population import Outcome
 from experiments.channel.readings import READINGS
 from experiments.channel.setting import Setting
-from experiments.collected import Values
 from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, beside, readme_table, supported, with_paper
+from experiments.many_seeds.seed_store import Values
 
 PAPER = {
     "one_hot_sign_share": signs.PAPER_ONE_HOT,

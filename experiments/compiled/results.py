@@ -7,7 +7,7 @@ from typing import Any
 
 from distill_jax.command.command_line import write_json
 from distill_jax.machine.environment import commit
-from experiments.resumed import read_rows, require_same
+from experiments.resumable_rows import read_rows, require_same
 
 _PACKAGES = ("jax", "jaxlib", "flax", "libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin")
 

@@ -21,10 +21,10 @@ def main(arguments: Sequence[str]) -> None:
     from distill_jax.machine import backend, program_cache
     from distill_jax.machine.environment import environment
     from experiments import comparison
-    from experiments.collected import Kept, collect
     from experiments.eigenspace.data import load
     from experiments.eigenspace.population import outcomes
     from experiments.eigenspace.summary import summarise, values
+    from experiments.many_seeds.seed_store import PartialResults, collect
 
     dataset = load(setting)
     # The cores are devices that share the seeds, not a batch: any number will do that divides 840 evenly.
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
         "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),
         "setting": {k: v for k, v in dataclasses.asdict(setting).items() if k not in _NOT_OF_A_RESULT},
     }
-    kept = Kept(setting.json, said)
+    kept = PartialResults(setting.json, said)
     found, first, seconds = collect(partial(outcomes, setting, dataset), setting.seeds, values, kept, console)
     said |= {"seconds": seconds, **summarise(setting, found)}
     console.print(comparison.table(said))

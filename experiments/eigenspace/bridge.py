@@ -9,7 +9,7 @@ from distill_jax.command import command_line
 from distill_jax.measures.statistics import quote
 from experiments.eigenspace.departures import BridgeSetting, departures
 from experiments.eigenspace.setting import validate
-from experiments.resumed import one_by_one, pieces
+from experiments.resumable_rows import one_by_one, pieces
 
 PROG = "python -m experiments.eigenspace.bridge"
 

@@ -9,13 +9,13 @@ from rich.table import Table
 
 from distill_jax.data import Dataset
 from distill_jax.measures.statistics import number, over_seeds, quote
-from experiments.collected import Values, collect
 from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER
 from experiments.eigenspace.bias import LEVELS, area, shares
 from experiments.eigenspace.closed_form import ENDS, curve, distances
 from experiments.eigenspace.population import PROJECTIONS, Outcome, outcomes
 from experiments.eigenspace.setting import Setting
 from experiments.eigenspace.summary import trajectories
+from experiments.many_seeds.seed_store import Values, collect
 
 DRAWN = slice(2, None, 3)  # of the levels, those whose mean curves are kept for the picture
 

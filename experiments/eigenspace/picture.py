@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from distill_jax.report.plots import LABELS, STYLES
-from experiments.collected import Values
 from experiments.comparison import MODELS, NAMES
 from experiments.eigenspace.bias import area
 from experiments.eigenspace.population import PROJECTIONS, Outcome
 from experiments.eigenspace.setting import Setting
 from experiments.eigenspace.summary import trajectories
+from experiments.many_seeds.seed_store import Values
 
 _COLUMNS = 5
 _SIZES = {"norm": "$|W^T v|$", "displacement": "$|(W - W_0)^T v|$"}

@@ -27,8 +27,8 @@ from distill_jax.training.step import TrainState
 from experiments.eigenspace.data import Drawn, draw
 from experiments.eigenspace.directions import along, eigendirections
 from experiments.eigenspace.setting import Setting
-from experiments.portions import Portions
-from experiments.training import FEATURES, SELECTOR, STUDENT, TEACHER, Training
+from experiments.many_seeds.seed_batches import SeedBatches
+from experiments.many_seeds.training import FEATURES, SELECTOR, STUDENT, TEACHER, Training
 
 PROJECTIONS = ("norm", "displacement")
 _PORTION = 16  # seeds of a portion on each device
@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
 
 def outcomes(setting: Setting, dataset: Dataset, seeds: range, selector: bool = True) -> Iterator[Outcome]:
     """The outcomes of these seeds, a portion at a time, in order; with the second teacher that gaps need or without."""
-    portions = Portions(seeds, _PORTION)
+    portions = SeedBatches(seeds, _PORTION)
     learning = portions.program(learn(setting, dataset, selector), 6)
     for numbers, count in portions:
         drawn = draw(setting, dataset, numbers)

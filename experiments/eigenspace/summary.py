@@ -9,11 +9,11 @@ from scipy import stats
 from distill_jax.errors import InputError
 from distill_jax.measures.statistics import CONFIDENCE, number, quote
 from experiments import comparison
-from experiments.collected import Values
 from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, readme_table, supported, with_paper
 from experiments.eigenspace.bias import DEFINITIONS, at_equal, biases, exaggerations
 from experiments.eigenspace.population import PROJECTIONS, Outcome
 from experiments.eigenspace.setting import Setting
+from experiments.many_seeds.seed_store import Values
 
 PAPER_PAIRS = 15
 PAPER_HOLD = {"random-features": 15, "mlp": 13}  # "in all of the 15", "in all but two of the 15"

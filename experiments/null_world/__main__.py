@@ -94,7 +94,7 @@ def measure(setting: Setting, console: Console) -> dict[str, Any]:
     from distill_jax.machine import backend
     from experiments.null_world import rates
     from experiments.null_world.worlds import DEVIATING, NULL
-    from experiments.resumed import one_by_one
+    from experiments.resumable_rows import one_by_one
 
     found: dict[str, Any] = {"worlds": [], "control_check": [], "power": []}
     worlds = list({**NULL, **DEVIATING}.items())

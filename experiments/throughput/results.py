@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_jax.command.command_line import check_writable, write_json
-from experiments.resumed import read_rows, require_same
+from experiments.resumable_rows import read_rows, require_same
 
 
 def read(path: Path, option: str = "--json") -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from experiments.channel.population import draw, outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate
 from experiments.channel.summary import lines, rows
 from experiments.comparison import control_row, gaps, of_tenths, supported, with_paper
-from experiments.training import FEATURES, SELECTOR, STUDENT, TEACHER
+from experiments.many_seeds.training import FEATURES, SELECTOR, STUDENT, TEACHER
 from theory import channel
 
 RESULTS = command.ROOT / "experiments" / "results"

@@ -10,7 +10,7 @@ import pytest
 from command import SMALL, kill_when_there, results, run, start, write_npz
 
 from distill_jax.setting import MODELS
-from distill_jax.study.workdir import Population
+from distill_jax.study.workdir import RunFolder
 from distill_jax.training.population import Member
 
 
@@ -44,10 +44,10 @@ def test_the_summary_says_by_which_code_it_was_trained(undisturbed):
     assert environment["trained_at"] == [environment["commit"]]
     (folder,) = undisturbed.glob("runs/teacher-*")
     members = tuple(Member(*fields[:2]) for fields in json.loads((folder / "members.json").read_text()))
-    Population(folder, members).begin("another")
-    assert Population(folder, members).commits() == [environment["commit"], "another"]
-    Population(folder, members).begin("another")
-    assert Population(folder, members).commits() == [environment["commit"], "another"]
+    RunFolder(folder, members).begin("another")
+    assert RunFolder(folder, members).commits() == [environment["commit"], "another"]
+    RunFolder(folder, members).begin("another")
+    assert RunFolder(folder, members).commits() == [environment["commit"], "another"]
 
 
 def kill_at_random(arguments, workdir, kills: int, seconds: float, rng: random.Random) -> None:

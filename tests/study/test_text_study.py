@@ -25,7 +25,7 @@ from distill_jax.setting import (
     ModelSetting,
     RobertaSetting,
 )
-from distill_jax.study.workdir import Population
+from distill_jax.study.workdir import RunFolder
 from distill_jax.training.population import Member
 from distill_jax.training.trainer import Trainer
 from experiments import export
@@ -259,7 +259,7 @@ def test_what_cannot_be_exported_is_refused(studied, tmp_path, monkeypatch):
 def test_studies_that_have_nothing_to_export_are_refused(studied, tmp_path, network, part):
     said = json.loads((studied / "setting.json").read_text())
     said["student"]["name"] = network
-    population = Population.of(tmp_path / "other", [Member("kd", 0)])
+    population = RunFolder.of(tmp_path / "other", [Member("kd", 0)])
     population.begin(None)
     population.finish({})
     (tmp_path / "other" / "setting.json").write_text(json.dumps(said))

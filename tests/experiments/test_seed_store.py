@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.collected import Kept, collect
+from experiments.many_seeds.seed_store import PartialResults, collect
 
 SAID = {
     "environment": {"commit": "a", "device": "b", "devices": 1, "backend": "cpu", "versions": {}, "command": "c"},
@@ -29,7 +29,7 @@ def interrupted(seeds):
 
 def begun(path, said=SAID):
     with pytest.raises(KeyboardInterrupt):
-        collect(interrupted, SEEDS, values, Kept(path, said))
+        collect(interrupted, SEEDS, values, PartialResults(path, said))
     return path.with_suffix(".seeds.npz")
 
 
@@ -41,7 +41,7 @@ def test_what_was_stopped_goes_on_and_is_the_same(tmp_path):
         return outcomes(seeds)
 
     file = begun(tmp_path / "a.json")
-    kept = Kept(tmp_path / "a.json", SAID | {"environment": SAID["environment"] | {"command": "other words"}})
+    kept = PartialResults(tmp_path / "a.json", SAID | {"environment": SAID["environment"] | {"command": "other words"}})
     found = collect(rest, SEEDS, values, kept)
     whole = collect(outcomes, SEEDS, values)
     assert asked == [range(4, SEEDS), range(1)]  # and the first seed again, as it came
@@ -58,7 +58,7 @@ def test_what_was_stopped_goes_on_and_is_the_same(tmp_path):
 
 def test_fewer_seeds_than_were_kept_are_as_many_as_asked(tmp_path):
     begun(tmp_path / "a.json")
-    found = collect(outcomes, 3, values, Kept(tmp_path / "a.json", SAID))
+    found = collect(outcomes, 3, values, PartialResults(tmp_path / "a.json", SAID))
     whole = collect(outcomes, 3, values)
     for name, array in whole.values.items():
         np.testing.assert_array_equal(found.values[name], array)
@@ -68,19 +68,19 @@ def test_fewer_seeds_than_were_kept_are_as_many_as_asked(tmp_path):
 def test_what_is_of_something_else_is_not_gone_on_with(tmp_path, change):
     begun(tmp_path / "a.json")
     what = {"setting": {"alpha": 0.25}, "environment": {"commit": "z"}}[change]
-    kept = Kept(tmp_path / "a.json", SAID | {change: SAID[change] | what})
+    kept = PartialResults(tmp_path / "a.json", SAID | {change: SAID[change] | what})
     assert kept.read()[0] == {}
-    assert Kept(tmp_path / "a.json", SAID).read()[0]
+    assert PartialResults(tmp_path / "a.json", SAID).read()[0]
 
 
 def test_a_damaged_file_is_not_gone_on_with(tmp_path):
     file = begun(tmp_path / "a.json")
     for data in (b"", b"nonsense", file.read_bytes()[:400]):
         file.write_bytes(data)
-        assert Kept(tmp_path / "a.json", SAID).read()[0] == {}
+        assert PartialResults(tmp_path / "a.json", SAID).read()[0] == {}
 
 
 def test_without_a_result_file_nothing_is_kept():
-    kept = Kept(None, SAID)
+    kept = PartialResults(None, SAID)
     assert len(collect(outcomes, SEEDS, values, kept).values["mean"]) == SEEDS
     assert kept.read()[0] == {}

@@ -10,7 +10,7 @@ from distill_jax.machine.placement import SEED, make_mesh, over_devices
 from distill_jax.training.population import over_members
 
 
-class Portions:
+class SeedBatches:
     """Seeds in portions, in order; iterating gives each as (its numbers int32 [size], how many of them count).
 
     The last portion is filled up with its last seed, so that there is one shape to compile.
@@ -21,7 +21,7 @@ class Portions:
     """
 
     def __init__(self, seeds: range, most: int):
-        """Portions of at most `most` seeds on each device."""
+        """Batches of at most `most` seeds on each device."""
         devices = jax.local_device_count()
         self._seeds = seeds
         self.size = devices * min(most, -(-len(seeds) // devices))

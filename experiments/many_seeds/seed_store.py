@@ -1,4 +1,4 @@
-"""Values of seeds by the hundred, collected a portion at a time, and kept in a file until the result is there."""
+"""Runs many seeds in batches and keeps partial results, so that an interrupted run goes on where it was."""
 
 import io
 import json
@@ -12,14 +12,14 @@ import numpy as np
 from rich.console import Console
 
 from distill_jax.files import write_result
-from experiments.resumed import SAME
+from experiments.resumable_rows import SAME
 
 _Portion = TypeVar("_Portion")
 Values = dict[Any, np.ndarray]
 _MADE, _SECONDS = "made", "seconds"
 
 
-class Kept:
+class PartialResults:
     """A file beside a result's that holds what there is of it; of another setting or commit it is not read."""
 
     def __init__(self, result: Path | None, said: Mapping[str, Any]):
@@ -73,7 +73,7 @@ def collect(
     outcomes: Callable[[range], Iterable[_Portion]],
     seeds: int,
     values: Callable[[_Portion], Values],
-    kept: Kept | None = None,
+    kept: PartialResults | None = None,
     console: Console | None = None,
 ) -> Collected[_Portion]:
     """The values of every seed.
