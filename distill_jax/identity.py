@@ -1,4 +1,4 @@
-"""What names a study and its runs: a hash of the fields of its setting that change what its models are."""
+"""Names of studies and runs: hashes of the fields of a setting that change what its models are."""
 
 import dataclasses
 import functools

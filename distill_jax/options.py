@@ -1,4 +1,4 @@
-"""What the fields of a setting are called on the command line."""
+"""Names of a setting's fields on the command line."""
 
 import dataclasses
 import math

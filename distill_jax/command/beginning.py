@@ -1,4 +1,4 @@
-"""What every command does first, before anything large is imported."""
+"""The beginning of every command, before anything large is imported."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What all commands of this project do alike: parse typed settings, and end badly in one line."""
+"""Parsing, output and exit of all commands: typed settings in, one line out when they end badly."""
 
 import contextlib
 import errno
@@ -78,7 +78,7 @@ def refuse_idle(idle: Iterable[tuple[str, str]], arguments: Sequence[str]) -> No
 
 
 def check_writable(option: str, path: Path | None, suffix: str | None = None) -> None:
-    """Checks a file, or without `suffix` a folder, that is to be written at the end; None is not asked for.
+    """Checks a file, or without `suffix` a folder, that is to be written at the end; if None, nothing is checked.
 
     Raises:
       InputError: its name or its folder will not do.
@@ -94,7 +94,7 @@ def check_writable(option: str, path: Path | None, suffix: str | None = None) ->
 
 
 def write_json(path: Path | None, value: Any) -> None:
-    """Writes a result file, so that it is there whole or as it was before; None is not asked for."""
+    """Writes a result file, so that it is there whole or as it was before; if None, nothing is written."""
     if path is not None:
         write_text(path, json.dumps(value, indent=1) + "\n")
 

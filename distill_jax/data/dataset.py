@@ -1,4 +1,4 @@
-"""What every data set is, once loaded."""
+"""A loaded data set: two splits, classes, normalisation, and what there is to say of it."""
 
 import dataclasses
 import functools

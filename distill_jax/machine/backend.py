@@ -1,4 +1,4 @@
-"""What is best left to the machine: the defaults by backend and kind of network, measured, in one place."""
+"""Measured defaults for each backend and kind of network."""
 
 import dataclasses
 import math

@@ -1,9 +1,9 @@
 """Where arrays live: one mesh over every device of every process, with axes for seeds, for students and for the batch.
 
-A population's seeds, then each seed's students, are spread over the devices of each process as far as they divide
-evenly, since members need no communication; what is left of the devices shares each batch, or rests where networks are
-too small for that. The member axes never cross processes, so that every process holds all members and a slice of the
-batch, and can write its own rows of every dump.
+All models of a population train in one program. In each process seeds are split over the devices first, then students,
+as far as they divide evenly, since models need no communication. Devices left over share each batch, or stay idle for
+networks too small for that. The model axes never cross processes: every process holds all models and a slice of the
+batch, and writes its own rows of every dump.
 """
 
 import math
@@ -49,7 +49,7 @@ def largest_divisor(of: int, most: int) -> int:
     return max(n for n in range(1, most + 1) if of % n == 0)
 
 
-def apart(mesh: Mesh) -> bool:
+def whole_models_per_device(mesh: Mesh) -> bool:
     """Whether there are several devices, and each has whole members."""
     return mesh.shape[BATCH] == 1 < mesh.size
 

@@ -1,4 +1,4 @@
-"""What one process of several must know: whether it is the first, and how to wait for the others."""
+"""Helpers for runs of several processes: rank, barriers, broadcasts."""
 
 import collections
 import contextlib

@@ -1,4 +1,4 @@
-"""How well a score tells marked examples from the others: mislabelled ones by what a student underfits."""
+"""Detection of marked examples by a score: of mislabelled ones by what a student underfits."""
 
 import numpy as np
 from scipy.stats import rankdata

@@ -1,4 +1,4 @@
-"""How a student's probabilities deviate from its teacher's, example by example and summed up (section 3.1).
+"""Deviations of a student's probabilities from its teacher's, example by example and summed up (section 3.1).
 
 All of it is in phi space, phi(u) = log(u / (1 - u)). X is phi of the teacher's probability of one class, Y is phi of
 the student's probability of that same class. An example is underfit where Y < X; its gap is Y - X. Hard examples are

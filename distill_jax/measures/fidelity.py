@@ -1,4 +1,4 @@
-"""How faithfully a student reproduces all of its teacher's probabilities; `deviations` is about those of one class.
+"""Fidelity of a student to all of its teacher's probabilities; `deviations` is about those of one class.
 
 Two models trained alike on one data set agree on much, whoever taught them. So no value here says anything of
 distillation by itself, only its difference from that of the control, a second one-hot student. Fidelity in this sense

@@ -1,4 +1,4 @@
-"""What became of a sweep: each student's accuracy and deviations, and their differences from the control's."""
+"""Summary of a sweep: each student's accuracy and deviations, and their differences from the control's."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""What a dispatch is given beside its state, by whose it is: everybody's, a seed's, or a member's own.
+"""Inputs of a dispatch beside its state, by whose they are: everybody's, a seed's, or a member's own.
 
 Each struct stands for one kind of leading axis. What maps, spreads or shapes a dispatch's arguments says so once for
 the struct, and never for a field. Fields are arrays, or what is asked of arrays: shapes and shardings, or numbers on

@@ -1,4 +1,4 @@
-"""What a training's metrics are turned into while it runs: scalars, a progress line, an alarm where it diverges."""
+"""Metrics of a training as it runs: scalars, a progress line, an alarm where it diverges."""
 
 import time
 from collections.abc import Sequence

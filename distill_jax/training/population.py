@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from distill_jax.machine.placement import MEMBER, apart, over_devices
+from distill_jax.machine.placement import MEMBER, over_devices, whole_models_per_device
 from distill_jax.setting import Setting
 
 
@@ -138,7 +138,7 @@ def over_members(
 
 def over_mesh(f: Callable[..., Any], in_axes: Sequence[int | None], members: int, mesh: Mesh) -> Callable[..., Any]:
     """`over_members` for all members of a mesh, spread over its devices; arguments with axis None are on each."""
-    if not apart(mesh):
+    if not whole_models_per_device(mesh):
         return over_members(f, in_axes, members, MEMBER)
     of_a_device = over_members(f, in_axes, members // mesh.size)
     return over_devices(of_a_device, mesh, [None if axis is None else MEMBER for axis in in_axes], MEMBER)

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from distill_jax.data.augment import normalise
 from distill_jax.dumps import SHARD_EXAMPLES
-from distill_jax.machine.placement import BATCH, MEMBER, apart, on_host, place
+from distill_jax.machine.placement import BATCH, MEMBER, on_host, place, whole_models_per_device
 from distill_jax.training.buckets import Buckets
 from distill_jax.training.population import over_mesh
 
@@ -52,7 +52,7 @@ class Predictor:
         def forward(length: int | None, variables: Any, x: jax.Array, chosen: jax.Array) -> jax.Array:
             raw = x[chosen].reshape(-1, *input_shape) if length is None else x[chosen, :length]
             inputs = normalise(raw, mean, std, jnp.float32)
-            if not apart(mesh):
+            if not whole_models_per_device(mesh):
                 inputs = jax.lax.with_sharding_constraint(inputs, NamedSharding(mesh, PartitionSpec(BATCH)))
             return evaluate(variables, inputs)
 

@@ -17,7 +17,17 @@ from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError
 from distill_jax.machine import backend
 from distill_jax.machine.backend import PackingKind
-from distill_jax.machine.placement import BATCH, MEMBER, SEED, STUDENT, Axes, apart, make_mesh, over_devices, row_length
+from distill_jax.machine.placement import (
+    BATCH,
+    MEMBER,
+    SEED,
+    STUDENT,
+    Axes,
+    make_mesh,
+    over_devices,
+    row_length,
+    whole_models_per_device,
+)
 from distill_jax.models import build_for, first_positions, kind
 from distill_jax.models.evaluation import evaluation, rounded_kernels
 from distill_jax.setting import Setting, of_teachers
@@ -169,7 +179,7 @@ class Programs:
         return jax.tree.map(lambda leaf: self._like((self.seeds, *leaf.shape), leaf.dtype, SEED), one)
 
     def arguments_like(self, taught: bool, steps: int) -> tuple[Any, ...]:
-        """Shapes, dtypes and shardings of the arguments of `lowerable(taught, steps)`."""
+        """Shapes, dtypes and shardings of the arguments of `jitted_steps(taught, steps)`."""
         seeds, members, total = self.seeds, self.members, self.schedule.total_steps
         number = self._like((), jnp.int32)
         of_seeds = self._like((seeds,), jnp.int32, SEED)
@@ -188,9 +198,9 @@ class Programs:
             Shared(self.inputs_like("train"), number),
         )
 
-    def lowerable(self, taught: bool, steps: int) -> Any:
+    def jitted_steps(self, taught: bool, steps: int) -> Any:
         """The jitted dispatch of so many steps, with the teacher in it or not."""
-        whole = apart(self.mesh)
+        whole = whole_models_per_device(self.mesh)
         alone = whole or self.mesh.size == 1  # no device shares a member with another
         seeds, students = self.shape
         if whole:

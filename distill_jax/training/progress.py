@@ -1,4 +1,4 @@
-"""What a run says while it works: a progress line for people, JSON lines and TensorBoard scalars for programs."""
+"""Progress of a run: a line for people, JSON lines and TensorBoard scalars for programs."""
 
 import json
 import time

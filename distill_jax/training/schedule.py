@@ -1,4 +1,4 @@
-"""How long a run is, and the calls it is carried out in."""
+"""Steps of a run: how many, when snapshots are taken, and the calls it is carried out in."""
 
 import dataclasses
 from collections.abc import Iterator

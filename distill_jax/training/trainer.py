@@ -90,10 +90,10 @@ class Trainer(Programs):
         return Runner(self, members, teachers, timing)
 
     def program(self, taught: bool, steps: int) -> Any:
-        """`lowerable(taught, steps)`, compiled once."""
+        """`jitted_steps(taught, steps)`, compiled once."""
         if (taught, steps) not in self.programs:
             started = time.monotonic()
-            lowered = self.lowerable(taught, steps).lower(*self.arguments_like(taught, steps))
+            lowered = self.jitted_steps(taught, steps).lower(*self.arguments_like(taught, steps))
             self.programs[taught, steps] = lowered.compile()
             self._compilation += time.monotonic() - started
         return self.programs[taught, steps]

@@ -39,7 +39,7 @@ class Program:
             if self.kind == "evaluate":
                 return programs.trace_evaluation("test"), programs, 1
             taught, steps = self.kind == "train", programs.steps_per_dispatch
-            return programs.lowerable(taught, steps).trace(*programs.arguments_like(taught, steps)), programs, steps
+            return programs.jitted_steps(taught, steps).trace(*programs.arguments_like(taught, steps)), programs, steps
 
 
 def zeros(

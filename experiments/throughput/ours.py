@@ -99,7 +99,7 @@ def _training(row: Row) -> tuple[Contender, Program]:
     steps, total, first = trainer.steps_per_dispatch, trainer.schedule.total_steps, 0
     compiled = trainer.program(taught, steps)
     compile_seconds = trainer.compilation()
-    jaxpr = trainer.lowerable(taught, steps).trace(*trainer.arguments_like(taught, steps)).jaxpr
+    jaxpr = trainer.jitted_steps(taught, steps).trace(*trainer.arguments_like(taught, steps)).jaxpr
 
     def run(calls: int) -> None:
         nonlocal state, first

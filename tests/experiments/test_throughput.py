@@ -128,7 +128,7 @@ def test_texts_have_the_flops_counted_by_hand(name, layers, units, classes):
 def test_a_population_on_several_devices_has_the_flops_of_all(texts):
     assert jax.device_count() == 4
     programs = Programs(ours.setting_of(Row("texts", "one-hot", "float32", 20, 4)), texts, "student", (4, 1))
-    traced = programs.lowerable(False, 1).trace(*programs.arguments_like(False, 1))
+    traced = programs.jitted_steps(False, 1).trace(*programs.arguments_like(False, 1))
     assert flops(traced.jaxpr) == 4 * 20 * 3 * by_hand(2, 16, 12, 5)
 
 

@@ -99,7 +99,7 @@ def test_members_of_different_seeds_run_one_length_and_not_all(tmp_path):
     """Mapped over seeds, the choice of a length stays a choice: else every length would be computed at each step."""
     seeds = 2 * jax.device_count()
     programs = Programs(setting(tmp_path), wide(), "student", (seeds, 1))
-    assert "cond[" in str(programs.lowerable(True, 4).trace(*programs.arguments_like(True, 4)).jaxpr)
+    assert "cond[" in str(programs.jitted_steps(True, 4).trace(*programs.arguments_like(True, 4)).jaxpr)
 
 
 def test_buckets_name_a_study_of_texts_alone(tmp_path):

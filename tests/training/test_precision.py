@@ -86,7 +86,7 @@ def test_training_itself_has_the_precision_that_was_asked_for(tmp_path, network)
         # Without augmentation, whose way on TPUs, which is in the program, has bfloat16 whatever is trained.
         small = setting(tmp_path, network, data={"augment": "none"}, train={"precision": precision})
         trainer = Trainer(small, dataset(), "student")
-        step = str(trainer.lowerable(False, 1).trace(*trainer.arguments_like(False, 1)).jaxpr)
+        step = str(trainer.jitted_steps(False, 1).trace(*trainer.arguments_like(False, 1)).jaxpr)
         assert ("bf16" in step) == (precision == "bfloat16")
         evaluation = trainer.predict.compiled(None)
         x = trainer.inputs["test"]

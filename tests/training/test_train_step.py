@@ -162,7 +162,7 @@ def test_members_in_turn_are_members_mapped_and_none_of_their_convolutions_is_gr
         trainer = Trainer(small, data, "student", shape(members))
         state, losses = advance(trainer, members, given, steps=4)
         found[in_turn] = jax.tree.map(on_host, state.variables), losses
-        traced = str(trainer.lowerable(True, 1).trace(*trainer.arguments_like(True, 1)).jaxpr)
+        traced = str(trainer.jitted_steps(True, 1).trace(*trainer.arguments_like(True, 1)).jaxpr)
         groups = set(re.findall(r"feature_group_count=(\d+)", traced))
         assert (groups == {"1"}) == in_turn
     close(found[True], found[False])
@@ -183,7 +183,7 @@ def test_devices_that_share_a_teacher_s_work_are_taught_the_same(tmp_path, monke
         trainer = Trainer(now, data, "student", shape(members))
         assert dict(trainer.mesh.shape) == {"seed": 2, "student": 2, "batch": 1}
         assert trainer._sharing == expected
-        traced = str(trainer.lowerable(True, 1).trace(*trainer.arguments_like(True, 1)).jaxpr)
+        traced = str(trainer.jitted_steps(True, 1).trace(*trainer.arguments_like(True, 1)).jaxpr)
         assert traced.count("all_gather[") == expected - 1
         found.append(advance(trainer, members, given, steps=4))
     close(found[0][1], found[1][1])
@@ -318,7 +318,7 @@ def test_a_step_transfers_nothing_to_the_host(tmp_path, monkeypatch):
     trainer = Trainer(setting(tmp_path), dataset(), "teacher", (2, 1))
     members = [Member("teacher", s) for s in (0, 1)]
     runner, state = trainer.runner(members, None, Timing()), trainer.initial_state(members)
-    jitted = trainer.lowerable(False, 4)
+    jitted = trainer.jitted_steps(False, 4)
     # With an abstract state whatever reads it fails; JAX's guard does not see a CPU's arrays, which are host memory.
     monkeypatch.setattr(trainer, "program", lambda *_: jitted)
     after, metrics = jax.eval_shape(lambda state: runner(state, 4, 4), state)
@@ -345,7 +345,7 @@ def test_the_step_can_be_lowered_for_cpu_cuda_and_tpu(tmp_path, monkeypatch, net
     small = setting(tmp_path, network, train={"precision": precision})
     trainer = Trainer(small, dataset(), "student", (2, 1))
     steps = trainer.steps_per_dispatch
-    jitted, args = trainer.lowerable(True, steps), trainer.arguments_like(True, steps)
+    jitted, args = trainer.jitted_steps(True, steps), trainer.arguments_like(True, steps)
     platforms = ("cpu", "cuda", "tpu")
     exported = jax.export.export(jitted, platforms=platforms)(*args)
     assert exported.platforms == platforms
@@ -381,7 +381,7 @@ def test_what_is_not_trained_is_computed_once_and_learns_the_same(tmp_path):
         initial = trainer.initial_state(members)
         kept = jax.tree.leaves(trainer.fixed(initial))
         assert [leaf.shape for leaf in kept] == ([] if memory else [(2, 24, 50)])
-        text = str(trainer.lowerable(False, 6).trace(*trainer.arguments_like(False, 6)).jaxpr)
+        text = str(trainer.jitted_steps(False, 6).trace(*trainer.arguments_like(False, 6)).jaxpr)
         products.append(text.count("dot_general"))
     assert products[1] == products[0] - 1  # that with the fixed kernel is not in the step
     close(*results)

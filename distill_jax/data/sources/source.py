@@ -1,4 +1,4 @@
-"""What the sources of data have in common."""
+"""Shared parts of the sources: raw splits, and checks of --data-dir and --label."""
 
 import dataclasses
 from collections.abc import Iterable

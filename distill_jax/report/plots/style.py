@@ -1,4 +1,4 @@
-"""What all figures have in common: names and looks of models, axes, means with intervals."""
+"""Common style of all figures: names and looks of models, axes, means with intervals."""
 
 import io
 from collections.abc import Mapping, Sequence
