@@ -30,7 +30,7 @@ from distill_jax.setting import ModelSetting, OptimizerSetting
 from distill_jax.training.inputs import PerMember, PerSeed, Shared
 from distill_jax.training.optimizer import make_rule
 from distill_jax.training.predict import Predictor
-from distill_jax.training.step import TrainState, make_dispatch, make_fixed, make_init
+from distill_jax.training.step import TrainState, make_dispatch, make_frozen_features, make_init
 from experiments.channel.population import draw
 from experiments.channel.population import learn as learn_channels
 from experiments.channel.setting import Setting as ChannelSetting
@@ -300,7 +300,7 @@ def test_steps_of_two_students_that_switch_with_a_cached_teacher(monkeypatch):
 
 def test_a_step_on_features_that_are_computed_once(monkeypatch):
     model, x, label = network("random-features", monkeypatch)
-    made = jax.jit(make_fixed(model, mean=MEAN, std=STD, dtype=jnp.float32, input_shape=x.shape[1:]))
+    made = jax.jit(make_frozen_features(model, mean=MEAN, std=STD, dtype=jnp.float32, input_shape=x.shape[1:]))
     fixed, right = both(made, first(drawn(model, x, 0).variables), x)
     check(fixed, right)
     check_training(model, x, label, [[0.0]], fixed=fixed[None])

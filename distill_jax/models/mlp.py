@@ -109,16 +109,16 @@ class RandomFeatures(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool, of_fixed: bool = False) -> jax.Array:
-        """Logits of normalised inputs, or `of_fixed` of what `fixed` made of them; `train` makes no difference."""
+    def __call__(self, x: jax.Array, train: bool, of_frozen_features: bool = False) -> jax.Array:
+        """Logits of normalised inputs, or of their frozen features; `train` makes no difference."""
 
         def draw() -> jax.Array:
             dimension = math.prod(x.shape[1:])
             return jax.random.normal(self.make_rng("params"), (dimension, self.features), jnp.float32)
 
         self.variable("constants", "kernel", draw)
-        return Head(self.num_classes, name="head")(x if of_fixed else self.fixed(x))
+        return Head(self.num_classes, name="head")(x if of_frozen_features else self.frozen_features(x))
 
-    def fixed(self, x: jax.Array) -> jax.Array:
+    def frozen_features(self, x: jax.Array) -> jax.Array:
         """What training does not change: the features [B, F] of normalised inputs, in `dtype`."""
         return relu_features(x.reshape(x.shape[0], -1), self.get_variable("constants", "kernel"), self.dtype)

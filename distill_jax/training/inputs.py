@@ -20,13 +20,14 @@ class PerMember:
       weight: float32 [P, total steps], the distillation weight at every step of the run.
       rate: float32 [P, total steps], the learning rate likewise.
       temperature: float32 [P].
-      fixed: what `step.make_fixed` made of the training set, [P, N, ...]; {} where that is computed in every step.
+      frozen_features: what `step.make_frozen_features` made of the training set, [P, N, ...]; {} where that is computed
+        in every step.
     """
 
     weight: Any
     rate: Any
     temperature: Any
-    fixed: Any
+    frozen_features: Any
 
 
 @flax.struct.dataclass

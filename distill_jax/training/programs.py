@@ -38,7 +38,7 @@ from distill_jax.training.optimizer import make_rule
 from distill_jax.training.population import over_members, over_mesh
 from distill_jax.training.predict import Predictor
 from distill_jax.training.schedule import Schedule
-from distill_jax.training.step import TrainState, make_dispatch, make_epoch_order, make_fixed, make_init
+from distill_jax.training.step import TrainState, make_dispatch, make_epoch_order, make_frozen_features, make_init
 
 _FIXED_SHARE = 0.25  # of a device's memory, for what models' untrained parts make of the training set
 
@@ -129,7 +129,7 @@ class Programs:
             input_shape=dataset.input_shape,
             batch=max(standard.evaluation_batch // self.members, 1),
         )
-        self._fixed = self._make_fixed()
+        self._frozen_features = self._make_frozen_features()
 
     def state_like(self) -> TrainState:
         """Shapes, dtypes and shardings of the state."""
@@ -145,23 +145,23 @@ class Programs:
         x = getattr(self.dataset, split).x
         return self._like((len(x), math.prod(x.shape[1:])), x.dtype)
 
-    def _make_fixed(self) -> Any:
-        """The jitted function (variables, x) -> [P, N, ...] of `fixed`; None where it is computed in every step."""
-        if not hasattr(self.model, "fixed") or self.setting.data.augment != "none":
+    def _make_frozen_features(self) -> Any:
+        """The jitted (variables, x) -> [P, N, ...] of `frozen_features`; None where it is computed in every step."""
+        if not hasattr(self.model, "frozen_features") or self.setting.data.augment != "none":
             return None
         data = self.dataset
         how = {"mean": data.mean, "std": data.std, "input_shape": data.input_shape}
-        of_one = make_fixed(self.model, dtype=self.dtype, **how)
+        of_one = make_frozen_features(self.model, dtype=self.dtype, **how)
         jitted = jax.jit(over_mesh(of_one, (0, None), self.members, self.mesh), out_shardings=self.by_member)
         made = jax.eval_shape(jitted, self.state_like().variables, self.inputs_like("train"))
         on_a_device = made.size * made.dtype.itemsize / (self.mesh.size // self.mesh.shape[BATCH])
         return jitted if on_a_device <= _FIXED_SHARE * self._memory else None
 
-    def fixed_like(self) -> Any:
-        """Shape, dtype and sharding of what `Trainer.fixed` gives: {} where it is computed in every step."""
-        if self._fixed is None:
+    def frozen_features_like(self) -> Any:
+        """Shape, dtype and sharding of what `Trainer.frozen_features` gives: {} where it is computed in every step."""
+        if self._frozen_features is None:
             return {}
-        made = jax.eval_shape(self._fixed, self.state_like().variables, self.inputs_like("train"))
+        made = jax.eval_shape(self._frozen_features, self.state_like().variables, self.inputs_like("train"))
         return jax.ShapeDtypeStruct(made.shape, made.dtype, sharding=self.by_member)
 
     def teachers_like(self) -> Any:
@@ -187,7 +187,7 @@ class Programs:
         table = self._like((members, total), jnp.float32, MEMBER)
         return (
             self.state_like(),
-            PerMember(table, table, self._like((members,), jnp.float32, MEMBER), self.fixed_like()),
+            PerMember(table, table, self._like((members,), jnp.float32, MEMBER), self.frozen_features_like()),
             PerSeed(
                 taught=self.teachers_like() if taught else {},
                 label=self._like((seeds, len(self.dataset.train.label)), jnp.int32, SEED),

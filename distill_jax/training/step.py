@@ -107,7 +107,7 @@ def make_epoch_order(
     return order
 
 
-def make_fixed(
+def make_frozen_features(
     model: nn.Module, *, mean: ArrayLike | None, std: ArrayLike | None, dtype: Any, input_shape: tuple[int, ...]
 ) -> Callable[..., jax.Array]:
     """The function (variables, x [N, ...] raw) -> [N, ...], what the part of a model that is not trained makes of x.
@@ -115,10 +115,12 @@ def make_fixed(
     x may be flat; `input_shape` is that of one example.
     """
 
-    def fixed(variables: Any, x: jax.Array) -> Any:
-        return model.apply(variables, normalise(x.reshape(-1, *input_shape), mean, std, dtype), method="fixed")
+    def frozen_features(variables: Any, x: jax.Array) -> Any:
+        return model.apply(
+            variables, normalise(x.reshape(-1, *input_shape), mean, std, dtype), method="frozen_features"
+        )
 
-    return fixed
+    return frozen_features
 
 
 def make_dispatch(
@@ -150,7 +152,7 @@ def make_dispatch(
 
     Args:
       model: the network to train, `model.apply(variables, x, train)` -> float32 logits [B, K]. Where it has a
-        method `fixed`, a part of it that is not trained, what that part makes of the split may be given.
+        method `frozen_features`, a part of it that is not trained, what that part makes of the split may be given.
       rule: the update rule without its learning rate, see `optimizer.make_rule`.
       mesh: the batch is split over its 'batch' axis; None where it is not split.
       mean, std: of the inputs, by channel or feature, in raw units.
@@ -195,7 +197,7 @@ def make_dispatch(
         return of(batch) if buckets is None else buckets.cut(of, batch, bucket)
 
     def update(packing: StatePacking, state: TrainState, own: _Own, batch: _Batch) -> tuple[TrainState, Any]:
-        how: dict[str, Any] = {} if own.features is None else {"of_fixed": True}
+        how: dict[str, Any] = {} if own.features is None else {"of_frozen_features": True}
 
         def loss_of(params: Any, x: jax.Array) -> tuple[jax.Array, Any]:
             variables = {"params": params, **packing.collections.unpack(state.collections), **own.constants}
@@ -220,7 +222,7 @@ def make_dispatch(
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         x, taught, label, order = shared.x, of_seed.taught, of_seed.label, of_seed.order
         first_epoch = shared.first_step // steps_per_epoch
-        of_fixed = not isinstance(own.fixed, dict)
+        of_frozen_features = not isinstance(own.frozen_features, dict)
         # What does not change stays out of the loop, which would carry it from step to step.
         constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
         state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == _CHANGING})
@@ -243,8 +245,8 @@ def make_dispatch(
                 key = jax.random.fold_in(_key(of_seed.role, of_seed.seed, _AUGMENT), step)
                 outcome = draw(key, batch_size, augmentation, raw.shape[1:])
                 drawn = moved(raw, outcome, augmentation)
-                seen = None if of_fixed else on_devices(normalise(drawn, mean, std, dtype))
-                features = own.fixed[:, chosen] if of_fixed else None
+                seen = None if of_frozen_features else on_devices(normalise(drawn, mean, std, dtype))
+                features = own.frozen_features[:, chosen] if of_frozen_features else None
             teacher_logits = None
             with jax.named_scope("teacher"):
                 if teacher == "cached":

@@ -70,12 +70,12 @@ class Trainer(Programs):
         of_all = jax.tree.map(lambda a: np.broadcast_to(a, (self.members, *a.shape)), read)
         return dataclasses.replace(state, params=state.params | place(self.mesh, of_all, MEMBER))
 
-    def fixed(self, state: TrainState) -> Any:
+    def frozen_features(self, state: TrainState) -> Any:
         """What the untrained part of each model makes of the training set, [P, N, ...], the same throughout a run.
 
         {} where it would take too much of the memory, or inputs are augmented: then it is computed in every step.
         """
-        return {} if self._fixed is None else self._fixed(state.variables, self.inputs["train"])
+        return {} if self._frozen_features is None else self._frozen_features(state.variables, self.inputs["train"])
 
     def runner(self, members: Sequence[Member], teachers: Any, timing: Timing) -> "Runner":
         """What advances this population.
@@ -130,13 +130,13 @@ class Runner:
         taught = {} if teachers is None else teachers
         self._of_seed = place(mesh, PerSeed(taught, labels, order=None, role=roles, seed=seeds), SEED)
         self._order: tuple[int, Any] = (-1, None)
-        self._fixed: Any = None
+        self._frozen_features: Any = None
 
     def arguments(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, PerMember, PerSeed, Shared]:
         """The dispatch's arguments; what is taught is {} where its weight is 0 for all members."""
         trainer = self._trainer
-        if self._fixed is None:
-            self._fixed = trainer.fixed(state)
+        if self._frozen_features is None:
+            self._frozen_features = trainer.frozen_features(state)
         epoch = first // trainer.schedule.steps_per_epoch
         if self._order[0] != epoch:
             of_seed = self._of_seed
@@ -145,7 +145,7 @@ class Runner:
         if not self._taught(first, steps):
             of_seed = dataclasses.replace(of_seed, taught={})
         weight, rate, temperature = self._by_member
-        own = PerMember(weight, rate, temperature, self._fixed)
+        own = PerMember(weight, rate, temperature, self._frozen_features)
         return state, own, of_seed, Shared(trainer.inputs["train"], np.int32(first))
 
     def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:
