@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from distill_jax.setting import Setting
+from distill_jax.setting import LATER, Setting
 
 
 def identity(setting: Setting) -> dict[str, Any]:
@@ -16,27 +16,28 @@ def identity(setting: Setting) -> dict[str, Any]:
     Where data lie, how the work is carried out and which further students there are, are not part of it; what the
     data are is added by their fingerprint.
     """
-    fields = dataclasses.asdict(setting)
-    del fields["run"], fields["sweep"]
+    fields = _named(setting)
     for role in ("teacher", "student"):
         network = fields[role]
         if network["name"] != "roberta":
             del network["roberta"]
         elif network["roberta"]["pretrained"]:
             network["roberta"]["pretrained"] = _content(network["roberta"]["pretrained"])
-    data = fields["data"]
-    del data["data_dir"], data["cache_dir"]
-    data["dataset"] = Path(data["dataset"]).name
-    del data["tokenizer"]  # of which the data's fingerprint tells
+    fields["data"]["dataset"] = Path(setting.data.dataset).name
     if setting.data.tokenizer is None:
-        del data["length"], data["truncation"], fields["train"]["length_buckets"]
-    if setting.data.test_examples is None:
-        del data["test_examples"]  # so that studies older than this field keep their names
-    if setting.train.norm_examples is None:
-        del fields["train"]["norm_examples"]  # likewise
-    if setting.objective.teacher_precision == "float32":
-        del fields["objective"]["teacher_precision"]  # likewise
+        del fields["data"]["length"], fields["data"]["truncation"], fields["train"]["length_buckets"]
     return json.loads(json.dumps(fields))
+
+
+def _named(group: Any) -> dict[str, Any]:
+    """The fields of a group that are part of a study's identity, as `setting.NEVER` and `setting.LATER` say."""
+    named = {}
+    for field in dataclasses.fields(group):
+        value = getattr(group, field.name)
+        when = field.metadata.get("identity")
+        if when is None or (field.metadata == LATER and value != field.default):
+            named[field.name] = _named(value) if dataclasses.is_dataclass(value) else value
+    return named
 
 
 @functools.cache

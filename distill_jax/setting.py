@@ -6,6 +6,10 @@ from typing import Annotated, Literal
 
 import tyro
 
+# What of a field is part of a study's identity: by default its value. A field that is added to a setting says LATER, so
+# that studies older than it keep their names.
+NEVER, LATER = {"identity": "never"}, {"identity": "where it is not the default"}
+
 STUDENTS = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
 MODELS = ("teacher", *STUDENTS)
 
@@ -18,10 +22,10 @@ class DataSetting:
     """digits | mnist | fashion-mnist | cifar10 | cifar100 | tiny-imagenet | glue/mnli | glue/qqp | imdb_reviews |
     ag_news_subset | path of your own .npz (x_train, y_train, x_test, y_test) | your own folder of texts, with train and
     test as .csv, .jsonl or .parquet (columns text, label and, for pairs, text_pair)."""
-    data_dir: Path | None = None
+    data_dir: Path | None = dataclasses.field(default=None, metadata=NEVER)
     """Folder that holds the prepared data: a TFDS data_dir (mnist, cifar10, cifar100, texts), the folder of
     Tiny-ImageNet or that of Fashion-MNIST's idx files. Not needed for digits and your own data."""
-    cache_dir: Path | None = None
+    cache_dir: Path | None = dataclasses.field(default=None, metadata=NEVER)
     """Folder for decoded arrays and compiled programs [default: ~/.cache/distill-jax]."""
     label: str = "label"
     """Which label of the data set to learn: cifar100 has 'label' (100 classes) and 'coarse_label' (20)."""
@@ -30,7 +34,7 @@ class DataSetting:
     train_examples: int | None = None
     """Keep only so many training examples, the same number of each class as nearly as can be, drawn by
     noise_seed [default: all]."""
-    test_examples: int | None = None
+    test_examples: int | None = dataclasses.field(default=None, metadata=LATER)
     """The same of the test examples, where each snapshot of the whole split would cost too much [default: all]."""
     image_size: int | None = None
     """Average images down to this many pixels a side; must divide the original [default: as they are]."""
@@ -44,7 +48,7 @@ class DataSetting:
     repetition): intervals then range over draws of the noise too. The subset is always the same."""
     augment: Literal["none", "crop", "crop-flip"] = "none"
     """On-device augmentation: zero-pad by an eighth of the side and crop at random; crop-flip also mirrors."""
-    tokenizer: Path | None = None
+    tokenizer: Path | None = dataclasses.field(default=None, metadata=NEVER)
     """texts: folder of RoBERTa's tokenizer, vocab.json and merges.txt, or tokenizer.json."""
     length: int = 128
     """texts: tokens of each, special ones included; shorter ones are padded. 128 is usual for GLUE, whose longer pairs
@@ -134,7 +138,7 @@ class ObjectiveSetting:
     distillation_scale: Literal["T^2", "1"] = "T^2"
     """Factor of the distillation term: T^2 keeps its gradients as large as the one-hot term's (Hinton et al.
     2015, section 2); 1 is the paper's equation (2) to the letter."""
-    teacher_precision: Literal["float32", "bfloat16"] = "float32"
+    teacher_precision: Literal["float32", "bfloat16"] = dataclasses.field(default="float32", metadata=LATER)
     """Precision in which a teacher is evaluated in its students' training, where its logits are not kept: float32, as
     its dumps say, or bfloat16, as --precision has it in its own training, at a third of the cost and less."""
     distillation_weight: float = 1.0
@@ -197,7 +201,7 @@ class TrainSetting:
     """Passes over the training data; the last incomplete batch of a pass is dropped."""
     batch_size: int = 128
     """Examples a step, over all devices together."""
-    norm_examples: int | None = None
+    norm_examples: int | None = dataclasses.field(default=None, metadata=LATER)
     """Examples of which batch normalisation takes statistics together in training: each so many of a batch have their
     own, and what evaluation uses follows their mean. A divisor of --batch-size; where it divides what a device has of
     the batch, no layer waits for other devices [default: the whole batch, over all devices]."""
@@ -259,10 +263,10 @@ class Setting:
     teacher: ModelSetting = dataclasses.field(default_factory=ModelSetting)
     student: ModelSetting = dataclasses.field(default_factory=ModelSetting)
     objective: Annotated[ObjectiveSetting, _Flat] = dataclasses.field(default_factory=ObjectiveSetting)
-    sweep: SweepSetting = dataclasses.field(default_factory=SweepSetting)
+    sweep: SweepSetting = dataclasses.field(default_factory=SweepSetting, metadata=NEVER)
     optimizer: Annotated[OptimizerSetting, _Flat] = dataclasses.field(default_factory=OptimizerSetting)
     train: Annotated[TrainSetting, _Flat] = dataclasses.field(default_factory=TrainSetting)
-    run: Annotated[RunSetting, _Flat] = dataclasses.field(default_factory=RunSetting)
+    run: Annotated[RunSetting, _Flat] = dataclasses.field(default_factory=RunSetting, metadata=NEVER)
 
 
 def of_teachers(setting: Setting) -> Literal["variables", "logits", "outcomes"]:
