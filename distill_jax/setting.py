@@ -10,9 +10,6 @@ import tyro
 # that studies older than it keep their names.
 NEVER, LATER = {"identity": "never"}, {"identity": "where it is not the default"}
 
-STUDENTS = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
-MODELS = ("teacher", *STUDENTS)
-
 
 @dataclasses.dataclass(frozen=True)
 class DataSetting:

@@ -16,11 +16,10 @@ import tyro
 from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.files import read_json
-from distill_jax.measures.comparisons import CONTROL
 from distill_jax.measures.findings import corrected, findings, multiplicity, quoted
 from distill_jax.measures.statistics import quote
 from distill_jax.report.plots.style import LABELS, SPLITS
-from distill_jax.setting import MODELS
+from distill_jax.students import CONTROL, MODELS
 
 PROG = "python -m experiments.study_tables"
 

@@ -25,11 +25,11 @@ import numpy as np
 
 from distill_jax.measures import deviations, slopes, statistics
 from distill_jax.measures.deviations import Comparison, Points
+from distill_jax.students import CONTROL
 
 if TYPE_CHECKING:
     from distill_jax.dumps import Dump
 
-CONTROL = "one_hot"
 _SHARE, _CORRELATION = (0.0, 1.0), (-1.0, 1.0)
 _POSSIBLE = {  # what is in a name, and between which values the truth then lies; the first that is there decides
     "correlation": _CORRELATION,

@@ -7,8 +7,8 @@ or recipe are not what they should be, and no number of the study is to be belie
 from collections.abc import Mapping
 from typing import Any
 
-from distill_jax.measures.comparisons import CONTROL
 from distill_jax.measures.statistics import holm, shifted
+from distill_jax.students import CONTROL
 
 EXPECTED = {"mean_gap_hard": 0.0, "mean_gap_easy": 0.0, "slope_instrumented": 1.0}
 

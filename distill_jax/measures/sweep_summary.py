@@ -9,7 +9,7 @@ import numpy as np
 
 from distill_jax.dumps import Dump, dump_path, read_dump
 from distill_jax.measures import comparisons, deviations, statistics
-from distill_jax.measures.comparisons import CONTROL
+from distill_jax.students import CONTROL
 from distill_jax.training.population import Member
 
 _SELECTED = ("mean_gap_hard", "underfit_fraction_hard")

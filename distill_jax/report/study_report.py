@@ -20,7 +20,7 @@ from distill_jax.errors import InputError
 from distill_jax.files import write_result
 from distill_jax.measures import comparisons, control_check, fidelity, findings, statistics
 from distill_jax.report import plots
-from distill_jax.setting import MODELS, STUDENTS
+from distill_jax.students import MODELS, STUDENTS, SWITCHED
 
 SPLITS = ("train", "test")
 PAIRS = (  # accuracy differences reported, first minus second
@@ -167,7 +167,7 @@ def _accuracy(hits: dict, seeds: int, last: int) -> tuple[dict[str, Any], dict[s
             of = slice(None) if rows is None else rows
             mean = {model: float(hits[measure, model, last][seed][of].mean()) for model in MODELS}
             middle = (mean["one_hot"] + mean["kd"]) / 2  # half of distillation's gain
-            mean |= {f"{s}_minus_middle": mean[s] - middle for s in STUDENTS if "_to_" in s}
+            mean |= {f"{s}_minus_middle": mean[s] - middle for s in SWITCHED}
             return mean | {f"{a}_minus_{b}": mean[a] - mean[b] for a, b in PAIRS}
 
         examples = len(hits[measure, "teacher", last][0])
@@ -179,7 +179,7 @@ def _accuracy(hits: dict, seeds: int, last: int) -> tuple[dict[str, Any], dict[s
             "paired": {name: value for name, value in values.items() if "_minus_" in name},
             "gain_recovered": {
                 student: _recovered(values[f"{student}_minus_one_hot"], values["kd_minus_one_hot"])
-                for student in ("one_hot_to_kd", "kd_to_one_hot")
+                for student in SWITCHED
             },
         }
     return accuracy, models
@@ -219,8 +219,7 @@ def draw(workdir: Path, summary: dict[str, Any]) -> dict[str, Figure]:
     final = {m: [read(m, last, split) for split in SPLITS] for m in STUDENTS}
     steps = {m: t["train_accuracy"]["step"] for m, t in summary["trajectories"].items()}
     shown = _spread(steps["kd"], switch)
-    order = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
-    snapshots = [read(m, step, "train") for m in order for step in shown if step in steps[m]]
+    snapshots = [read(m, step, "train") for m in STUDENTS for step in shown if step in steps[m]]
     statistic = summary["deviations"]
     figures = {
         "scatter": plots.scatter(teachers, final["one_hot"] + final["kd"], statistic),

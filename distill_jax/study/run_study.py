@@ -8,7 +8,8 @@ from distill_jax.machine import processes
 from distill_jax.machine.environment import environment
 from distill_jax.measures import sweep_summary
 from distill_jax.report.study_report import summarise, write_report
-from distill_jax.setting import STUDENTS, Setting
+from distill_jax.setting import Setting
+from distill_jax.students import STUDENTS
 from distill_jax.study import sweep
 from distill_jax.study.study import Study
 

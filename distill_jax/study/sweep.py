@@ -5,18 +5,19 @@ import itertools
 
 from distill_jax.checks import validate, validate_on_data
 from distill_jax.errors import InputError
-from distill_jax.setting import STUDENTS, Setting, SweepSetting
+from distill_jax.setting import Setting, SweepSetting
+from distill_jax.students import KINDS, STUDENTS
 from distill_jax.training.objective import switch_step
 from distill_jax.training.population import Member
 
 FIELDS = tuple(field.name for field in dataclasses.fields(SweepSetting))
 _SWITCHES = ("switch_step", "switch_window")
-_MATTERS = {  # fields of the sweep that change a student at all
-    "one_hot": ("learning_rate",),
-    "kd": tuple(f for f in FIELDS if f not in _SWITCHES),
-    "one_hot_to_kd": FIELDS,
-    "kd_to_one_hot": FIELDS,
-}
+
+
+def _matters(field: str, student: str) -> bool:
+    """Whether a field of the sweep changes a student at all."""
+    kind = KINDS[student]
+    return field == "learning_rate" or (any(kind.distilled) and (kind.switched or field not in _SWITCHES))
 
 
 def own_values(setting: Setting, total_steps: int) -> dict[str, float]:
@@ -39,7 +40,7 @@ def students(setting: Setting, total_steps: int, seed: int = 0) -> list[Member]:
     own = own_values(setting, total_steps)
     members = [Member(model, seed) for model in STUDENTS]
     for model in STUDENTS:
-        swept = [f for f in _MATTERS[model] if getattr(setting.sweep, f)]
+        swept = [f for f in FIELDS if _matters(f, model) and getattr(setting.sweep, f)]
         choices = [dict.fromkeys([own[f], *getattr(setting.sweep, f)]) for f in swept]
         for values in itertools.product(*choices):
             changes = tuple((f, v) for f, v in zip(swept, values, strict=True) if v != own[f])

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from distill_jax.setting import ObjectiveSetting
+from distill_jax.students import KINDS
 
 
 def cross_entropy(
@@ -74,19 +75,13 @@ def switch_step(setting: ObjectiveSetting, total_steps: int) -> int:
 
 
 def weight_schedule(student: str, setting: ObjectiveSetting, total_steps: int) -> optax.Schedule:
-    """The distillation weight w over steps of one of `setting.MODELS`; the teacher's is 0.
+    """The distillation weight w over steps of one of `students.MODELS`; the teacher's is 0.
 
     A switch begins at step s with window n: w is the old value at every step <= s for n > 0, moves linearly, and
     is the new value from step s + n on; for n = 0 step s is the first with the new value.
     """
     on = setting.distillation_weight
-    begin, end = {
-        "teacher": (0.0, 0.0),
-        "one_hot": (0.0, 0.0),
-        "kd": (on, on),
-        "one_hot_to_kd": (0.0, on),
-        "kd_to_one_hot": (on, 0.0),
-    }[student]
+    begin, end = (on if distilled else 0.0 for distilled in KINDS[student].distilled)
     step = switch_step(setting, total_steps)
     if setting.switch_window == 0:
         return optax.join_schedules([optax.constant_schedule(begin), optax.constant_schedule(end)], [step])

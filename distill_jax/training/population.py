@@ -21,7 +21,7 @@ class Member:
     """One model of a study.
 
     Attributes:
-      model: 'teacher' or one of `setting.STUDENTS`.
+      model: 'teacher' or one of `students.STUDENTS`.
       seed: number of the repetition; with the role it decides initialisation, data order and augmentation.
       changes: fields of `setting.SweepSetting` in which it differs from the study's setting, with its own values.
     """

@@ -8,6 +8,7 @@ import numpy as np
 
 from distill_jax.measures import comparisons, control_check, deviations, findings
 from distill_jax.measures.statistics import CONFIDENCE, proportion
+from distill_jax.students import CONTROL
 from experiments.null_world.worlds import World, draw
 
 NOMINAL = 0.05
@@ -42,7 +43,7 @@ def count(world: World, studies: int, seed: Sequence[int]) -> Counts:
         for selection in SELECTIONS:
             for name, verdict in _verdicts(values, selection).items():
                 found[name, selection, verdict] += 1
-        of_control = {comparisons.CONTROL: {_SPLIT: values[comparisons.CONTROL]}}
+        of_control = {CONTROL: {_SPLIT: values[CONTROL]}}
         check = control_check.check({"setting": {}, "study": {"seeds": world.seeds}, "deviations": of_control})
         found[(_CHECK,)] += not check["passed"]
     return found

@@ -12,11 +12,9 @@ import numpy as np
 from distill_jax.dumps import Dump, dump_path, read_dump
 from distill_jax.identity import identity
 from distill_jax.measures import comparisons, deviations
-from distill_jax.measures.comparisons import CONTROL
+from distill_jax.students import CONTROL, KD
 from distill_jax.study import sweep
 from experiments.paper.studies import Planned
-
-KD = "kd"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from distill_jax import dumps
-from distill_jax.setting import MODELS
+from distill_jax.students import MODELS
 from distill_jax.training.population import Member
 
 CLASSES = 4

@@ -9,7 +9,7 @@ import time
 import pytest
 from command import SMALL, kill_when_there, results, run, start, write_npz
 
-from distill_jax.setting import MODELS
+from distill_jax.students import MODELS
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training.population import Member
 

@@ -5,7 +5,8 @@ import optax
 import pytest
 from jax.test_util import check_grads
 
-from distill_jax.setting import MODELS, ObjectiveSetting
+from distill_jax.setting import ObjectiveSetting
+from distill_jax.students import MODELS
 from distill_jax.training.objective import cross_entropy, switch_step, weights
 
 

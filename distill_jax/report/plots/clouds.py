@@ -18,6 +18,7 @@ from distill_jax.errors import InputError
 from distill_jax.measures import deviations
 from distill_jax.measures.statistics import number, quote
 from distill_jax.report.plots.style import LABELS, SPLITS, grid, heading
+from distill_jax.students import SWITCHED
 
 if TYPE_CHECKING:
     from distill_jax.dumps import Dump
@@ -150,7 +151,7 @@ def evolution(
             examples = shown[model, step]
             own = f"(shaded: {number(deviations.gap_by_decile(examples)[0], sign=True)})"
             gap = own if gaps is None else f"hard gap {quote(gaps[model, step], 1, sign=True)}"
-            switched = switch_step is not None and "_to_" in model
+            switched = switch_step is not None and model in SWITCHED
             name = LABELS.get(model, model) + (f"\n(switch at {switch_step:,})" if switched else "")
             cloud = Cloud.of(
                 examples,

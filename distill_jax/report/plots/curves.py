@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from distill_jax.report.plots.style import GUIDE, LABELS, STYLES, bars, grid, heading
+from distill_jax.students import SWITCHED
 
 
 def accuracy(trajectories: Mapping[str, Any], switch_step: int | None = None) -> Figure:
@@ -62,7 +63,7 @@ def _over_steps(
     for model, values in trajectories.items():
         steps, mean, low, high = (np.array(values[measure][k], np.float64) for k in ("step", "mean", "low", "high"))
         start = first
-        if switch_step is not None and "_to_" in model and (steps <= switch_step).any():
+        if switch_step is not None and model in SWITCHED and (steps <= switch_step).any():
             start = max(first, steps[steps <= switch_step].max())
         keep = steps >= start
         style = STYLES.get(model, {})
@@ -84,7 +85,7 @@ def switches(settings: Sequence[Mapping[str, Any]], model: str) -> Figure:
     Args:
       settings: each with `title`, `lines` of numbers, `steps` of the switches, `values` an interval for each, and
         `unswitched` an interval by model.
-      model: 'one_hot_to_kd' or 'kd_to_one_hot'.
+      model: one of `students.SWITCHED`.
     """
     columns = min(len(settings), 2) if len(settings) <= 4 else 4
     figure, axes = grid(-(-len(settings) // columns), columns, 4.6, 3.6)

@@ -10,20 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-LABELS = {
-    "teacher": "Teacher",
-    "one_hot": "One-hot (control)",
-    "kd": "Distilled (KD)",
-    "one_hot_to_kd": "One-hot → KD",
-    "kd_to_one_hot": "KD → one-hot",
-}
-STYLES = {
-    "teacher": {"color": "#000000", "marker": "s", "linestyle": (0, (1, 1.5))},
-    "one_hot": {"color": "#E69F00", "marker": "o", "linestyle": "-"},
-    "kd": {"color": "#0072B2", "marker": "^", "linestyle": "-"},
-    "one_hot_to_kd": {"color": "#009E73", "marker": "D", "linestyle": (0, (6, 2))},
-    "kd_to_one_hot": {"color": "#CC79A7", "marker": "v", "linestyle": (0, (5, 1.5, 1, 1.5))},
-}
+from distill_jax.students import KINDS
+
+LABELS = {name: kind.label for name, kind in KINDS.items()}
+STYLES = {name: kind.look for name, kind in KINDS.items()}
 SPLITS = {"train": "training set", "test": "test set"}
 GUIDE = {"color": "#666666", "lw": 1, "ls": (0, (4, 3)), "zorder": 0}  # lines that are no data
 

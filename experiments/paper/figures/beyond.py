@@ -13,7 +13,7 @@ from distill_jax.measures.findings import verdict
 from distill_jax.measures.statistics import holm, over_seeds, paired, quote, rank_correlation
 from distill_jax.report import plots
 from distill_jax.report.plots.style import GUIDE, bars, grid, heading
-from distill_jax.setting import MODELS
+from distill_jax.students import MODELS
 from experiments.paper.figures.drawn import Drawn, looks
 from experiments.paper.outcome import CONTROL, KD, Outcome
 
