@@ -242,10 +242,10 @@ class DumpWriter:
         Raises:
           OSError, ValueError: what was begun before has failed.
         """
-        from distill_jax.machine import processes
+        import jax
 
         self.wait()
-        if processes.count() > 1:
+        if jax.process_count() > 1:
             write_dumps(*args)
         else:
             self._pending = self._pool.submit(write_dumps, *args)

@@ -34,8 +34,7 @@ def _named(group: Any) -> dict[str, Any]:
     named = {}
     for field in dataclasses.fields(group):
         value = getattr(group, field.name)
-        when = field.metadata.get("identity")
-        if when is None or (field.metadata == LATER and value != field.default):
+        if not field.metadata or (field.metadata == LATER and value != field.default):
             named[field.name] = _named(value) if dataclasses.is_dataclass(value) else value
     return named
 

@@ -180,11 +180,6 @@ def barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def count() -> int:
-    """How many processes there are."""
-    return jax.process_count()
-
-
 def from_first(value: Any) -> np.ndarray:
     """The first process's value, a number or numbers, int32 of the same shape in all of them, in every process."""
     array = np.asarray(value, np.int32)

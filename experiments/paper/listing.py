@@ -65,7 +65,7 @@ def show(
             of_chips = [_on(chip, said) for chip, said in predicted[name].items()]
             expected_time = f"predicted, its training alone: {', '.join(of_chips)}"
         else:
-            expected_time = _measured([times[name]]) or "not measured"
+            expected_time = "not measured" if times[name] is None else _rest([name], times, {})
         table.add_row(name, plan.title, size, expected_time)
     console.print(table)
 
@@ -84,7 +84,8 @@ def _rest(
     """What the missing studies take by what was measured, by what compilers predict, and how many neither knows."""
     known = [time for name in missing if (time := times[name]) is not None]
     forecast = [predicted[name] for name in missing if times[name] is None and predicted.get(name)]
-    parts = [_measured(known)] if known else []
+    devices = dict.fromkeys(time.device for time in known)
+    parts = [f"{duration(sum(t.seconds for t in known if t.device == of))} on {of}" for of in devices]
     if forecast:
         chips = [chip for chip in forecast[0] if all(chip in of and of[chip].hours is not None for of in forecast)]
         sums = [f"{duration(3600 * sum(of[chip].hours or 0 for of in forecast))} on {chip}" for chip in chips]
@@ -92,13 +93,6 @@ def _rest(
     if unknown := len(missing) - len(known) - len(forecast):
         parts.append(f"{unknown} not measured")
     return ", ".join(parts) or "nothing"
-
-
-def _measured(times: Sequence[Expected | None]) -> str:
-    """The sum of expected times on each device."""
-    known = [time for time in times if time is not None]
-    devices = dict.fromkeys(time.device for time in known)
-    return ", ".join(f"{duration(sum(t.seconds for t in known if t.device == of))} on {of}" for of in devices)
 
 
 def duration(seconds: float) -> str:
