@@ -1,4 +1,4 @@
-"""Names of studies and runs: hashes of the fields of a setting that change what its models are."""
+"""Names of studies: the fields of a setting that change what its models are."""
 
 import dataclasses
 import functools
@@ -34,7 +34,8 @@ def _named(group: Any) -> dict[str, Any]:
     named = {}
     for field in dataclasses.fields(group):
         value = getattr(group, field.name)
-        if not field.metadata or (field.metadata == LATER and value != field.default):
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if not field.metadata or (field.metadata == LATER and value != default):
             named[field.name] = _named(value) if dataclasses.is_dataclass(value) else value
     return named
 
@@ -53,14 +54,6 @@ def _content(folder: Path) -> str:
 def digest(value: Any) -> str:
     """A short name for a JSON value: 12 hexadecimal digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def run_digest(setting: Setting, model: str, seed: int, data_fingerprint: str) -> str:
-    """The name of one model's run; a teacher's does not depend on its students."""
-    fields = identity(setting) | {"model": model, "seed": seed, "fingerprint": data_fingerprint}
-    if model == "teacher":
-        del fields["student"], fields["objective"]
-    return digest(fields)
 
 
 def differences(mine: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:

@@ -40,6 +40,14 @@ def check_finite(setting: Any) -> None:
       InputError: one is not; with its option.
     """
     for option, value in leaves(setting):
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, float) and not math.isfinite(number):
+        for number in _numbers(value):
+            if not math.isfinite(number):
                 raise InputError(f"{option} {number}: must be a finite number")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """The numbers in a value, of tuples and dictionaries too."""
+    if isinstance(value, float):
+        yield value
+    for of_it in value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ():
+        yield from _numbers(of_it)

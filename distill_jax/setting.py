@@ -6,8 +6,11 @@ from typing import Annotated, Literal
 
 import tyro
 
+from distill_jax.pairs import Names, NumberLists, Numbers
+from distill_jax.students import STUDENTS
+
 # What of a field is part of a study's identity: by default its value. A field that is added to a setting says LATER, so
-# that studies older than it keep their names.
+# that studies older than it keep their names. What some students alone depend on is part of these (`run_digest`).
 NEVER, LATER = {"identity": "never"}, {"identity": "where it is not the default"}
 
 
@@ -139,11 +142,19 @@ class ObjectiveSetting:
     """Precision in which a teacher is evaluated in its students' training, where its logits are not kept: float32, as
     its dumps say, or bfloat16, as --precision has it in its own training, at a third of the cost and less."""
     distillation_weight: float = 1.0
-    """Weight w of the distillation term, in [0, 1], where distillation is on."""
+    """Weight w, in [0, 1], of whatever loss needs the teacher where that is on; the one-hot loss has 1 - w."""
     switch_step: int | None = None
     """Step at which the two switched students begin to change their loss [default: half way]."""
     switch_window: int = 0
     """Steps over which the weight moves linearly from one loss to the other; 0 switches at once."""
+    loss_settings: Numbers = dataclasses.field(default_factory=dict, metadata=NEVER)
+    """Settings of losses: smoothing of label_smoothing (0.1), alpha (1) and beta (8) of dkd, hint_scale (1) of hint,
+    and those of your own losses."""
+    student_features: Names = dataclasses.field(default_factory=dict, metadata=NEVER)
+    """Layers of the student whose outputs losses on features see, by names of your choice: NAME=LAYER
+    [default: middle=LAYER, the middle one before the last]."""
+    teacher_features: Names = dataclasses.field(default_factory=dict, metadata=NEVER)
+    """Layers of the teacher likewise, by the same names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +173,8 @@ class SweepSetting:
     """Values of --switch-window, likewise."""
     learning_rate: tuple[float, ...] = ()
     """Values of --learning-rate, for all students; the teacher keeps the study's."""
+    loss_settings: NumberLists = dataclasses.field(default_factory=dict)
+    """Values of settings of losses, for the students whose losses have them: beta=1,2,4."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,25 +267,17 @@ _Flat = tyro.conf.arg(name="")  # the group's fields stand on the command line w
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One study: a teacher, a one-hot student (the control), a distilled student and two switched ones."""
+    """One study: a teacher, a one-hot student (the control), a distilled student and others."""
 
     data: Annotated[DataSetting, _Flat] = dataclasses.field(default_factory=DataSetting)
     teacher: ModelSetting = dataclasses.field(default_factory=ModelSetting)
     student: ModelSetting = dataclasses.field(default_factory=ModelSetting)
+    students: tuple[str, ...] = dataclasses.field(default=STUDENTS, metadata=NEVER)
+    """Kinds of students: one_hot (the control) and kd always; one_hot_to_kd and kd_to_one_hot switch their loss;
+    label_smoothing, hard_label, dkd (decoupled KD), fitnets (a hint, then KD); your own as module:attribute, a loss or
+    a students.Kind. More of them may join a work directory that already holds the study."""
     objective: Annotated[ObjectiveSetting, _Flat] = dataclasses.field(default_factory=ObjectiveSetting)
     sweep: SweepSetting = dataclasses.field(default_factory=SweepSetting, metadata=NEVER)
     optimizer: Annotated[OptimizerSetting, _Flat] = dataclasses.field(default_factory=OptimizerSetting)
     train: Annotated[TrainSetting, _Flat] = dataclasses.field(default_factory=TrainSetting)
     run: Annotated[RunSetting, _Flat] = dataclasses.field(default_factory=RunSetting, metadata=NEVER)
-
-
-def of_teachers(setting: Setting) -> Literal["variables", "logits", "outcomes"]:
-    """What students are given of their teachers.
-
-    Their variables; their logits on the training set [N, K]; or those of all outcomes of augmentation, [N outcomes, K].
-    """
-    asked = setting.run.teacher_logits
-    if asked == "all-outcomes":
-        return "outcomes"
-    cached = setting.data.augment == "none" if asked == "auto" else asked == "cached"
-    return "logits" if cached else "variables"

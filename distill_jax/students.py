@@ -1,7 +1,29 @@
-"""The models of a study: its teacher, and a row for each kind of student, with its loss over time and its look."""
+"""The models of a study: its teacher, and a row for each kind of student, with its loss over time and its look.
+
+A kind of one's own is a `Kind` in a module, or a loss alone, and is named as 'module:attribute'::
+
+    # gentle.py
+    from distill_jax.students import Kind
+
+    gentle = Kind("Smoothed, then KD", losses=("label_smoothing", "kd"))
+
+    distill-jax digits --students one_hot kd gentle:gentle
+"""
 
 import dataclasses
+import functools
+import hashlib
+import importlib
+import inspect
+import sys
+import types
+import zlib
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from distill_jax.errors import InputError
+
+TEACHER, CONTROL, KD = "teacher", "one_hot", "kd"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -10,33 +32,131 @@ class Kind:
 
     Attributes:
       label: in figures and reports.
-      distilled: whether it is distilled, at the beginning and at the end of its training.
-      look: color, marker and line style, of matplotlib.
+      losses: at the beginning and at the end of its training; names of `training.losses.LOSSES`, or 'module:function'.
+      schedule: of two different losses, how training goes from one to the other: from the number of steps in all to a
+        function of the step, int32 [...], whose value in [0, 1] is the share of the second loss, as of
+        `optax.linear_schedule(0, 1, steps)`; None is a switch, as --switch-step and --switch-window have it.
+      look: color, marker and linestyle, of matplotlib; left out, one is chosen by the name.
     """
 
     label: str
-    distilled: tuple[bool, bool]
-    look: dict[str, Any]
+    losses: tuple[str, str]
+    schedule: Callable[[int], Callable[[Any], Any]] | None = None
+    look: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def switched(self) -> bool:
         """Whether its loss changes in the course of training."""
-        return self.distilled[0] != self.distilled[1]
+        return self.losses[0] != self.losses[1]
 
 
 def _look(color: str, marker: str, linestyle: Any = "-") -> dict[str, Any]:
     return {"color": color, "marker": marker, "linestyle": linestyle}
 
 
+def _always(label: str, loss: str, look: dict[str, Any]) -> Kind:
+    return Kind(label, (loss, loss), look=look)
+
+
 # By the name that it has in files.
 KINDS = {
-    "teacher": Kind("Teacher", (False, False), _look("#000000", "s", (0, (1, 1.5)))),
-    "one_hot": Kind("One-hot (control)", (False, False), _look("#E69F00", "o")),
-    "kd": Kind("Distilled (KD)", (True, True), _look("#0072B2", "^")),
-    "one_hot_to_kd": Kind("One-hot → KD", (False, True), _look("#009E73", "D", (0, (6, 2)))),
-    "kd_to_one_hot": Kind("KD → one-hot", (True, False), _look("#CC79A7", "v", (0, (5, 1.5, 1, 1.5)))),
+    TEACHER: _always("Teacher", "one_hot", _look("#000000", "s", (0, (1, 1.5)))),
+    CONTROL: _always("One-hot (control)", "one_hot", _look("#E69F00", "o")),
+    KD: _always("Distilled (KD)", "kd", _look("#0072B2", "^")),
+    "one_hot_to_kd": Kind("One-hot → KD", ("one_hot", "kd"), look=_look("#009E73", "D", (0, (6, 2)))),
+    "kd_to_one_hot": Kind("KD → one-hot", ("kd", "one_hot"), look=_look("#CC79A7", "v", (0, (5, 1.5, 1, 1.5)))),
+    "label_smoothing": _always("Label smoothing", "label_smoothing", _look("#D55E00", "<")),
+    "hard_label": _always("Teacher's hard labels", "hard_label", _look("#56B4E9", ">")),
+    "dkd": _always("Decoupled KD", "dkd", _look("#7A5195", "P")),
+    "fitnets": Kind("FitNets (hint → KD)", ("hint", "kd"), look=_look("#6B6B6B", "X", (0, (3, 1)))),
 }
-TEACHER, CONTROL, KD = "teacher", "one_hot", "kd"
-MODELS = tuple(KINDS)
-STUDENTS = tuple(name for name in MODELS if name != TEACHER)
+STUDENTS = (CONTROL, KD, "one_hot_to_kd", "kd_to_one_hot")  # of every study that does not say otherwise
+MODELS = (TEACHER, *STUDENTS)
 SWITCHED = tuple(name for name in STUDENTS if KINDS[name].switched)
+_COLORS = ("#A6761D", "#1B9E77", "#E7298A", "#66A61E", "#386CB0", "#B2182B")  # of kinds that bring no look
+_MARKERS = "hpd8*"
+
+
+def table(names: Sequence[str]) -> dict[str, Kind]:
+    """The kinds of a study's students by the names that they have in files.
+
+    >>> list(table(["one_hot", "kd"]))
+    ['one_hot', 'kd']
+
+    Args:
+      names: of `KINDS`, or 'module:attribute', where the attribute is a `Kind` or a loss; it is its name in files.
+
+    Raises:
+      InputError: there is no such kind, or two have one name.
+    """
+    found: dict[str, Kind] = {}
+    for name in names:
+        short = name.partition(":")[2] or name
+        if short in found or short == TEACHER or (short != name and short in KINDS):
+            raise InputError(f"--students {name}: there is another model {short}; must be of another name")
+        found[short] = _own(name) if short != name else _known(name)
+    return found
+
+
+def _known(name: str) -> Kind:
+    if name not in KINDS:
+        known = ", ".join(k for k in KINDS if k != TEACHER)
+        raise InputError(f"--students {name}: must be of {known}, or your own as module:attribute")
+    return KINDS[name]
+
+
+@functools.cache
+def _own(name: str) -> Kind:
+    found = imported(name, "--students")
+    kind = found if isinstance(found, Kind) else Kind(name.partition(":")[2], (name, name))
+    _SEEN[name.partition(":")[2]] = kind
+    return kind
+
+
+_SEEN: dict[str, Kind] = {}  # kinds of one's own, by their names in files
+
+
+def imported(name: str, option: str) -> Any:
+    """What 'module:attribute' names, of a module in the current folder or an installed one.
+
+    Raises:
+      InputError: there is no such thing.
+    """
+    module, _, attribute = name.partition(":")
+    if "" not in sys.path:
+        sys.path.append("")  # the current folder, which an installed command has not
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
+        raise InputError(f"{option} {name}: cannot be imported ({error}); must be module:attribute") from None
+
+
+def code(names: Sequence[str]) -> str:
+    """A digest of the code behind names of one's own, '' where there are none: a study's models are named by it."""
+    digest = hashlib.sha256()
+    own = sorted({name for name in names if ":" in name})
+    for name in own:
+        found = imported(name, "--students")
+        module = sys.modules[name.partition(":")[0]]
+        # In a notebook a module has no source, but the function has.
+        source = module if getattr(module, "__file__", None) else getattr(found, "function", found)
+        try:
+            digest.update(inspect.getsource(source).encode())
+        except (OSError, TypeError):
+            bare = source.__code__ if isinstance(source, types.FunctionType) else None
+            digest.update(repr((name, bare and (bare.co_code, bare.co_consts))).encode())
+    return digest.hexdigest()[:12] if own else ""
+
+
+def label_of(name: str) -> str:
+    """What a model is called in figures; one that is not known, by its name."""
+    kind = KINDS.get(name) or _SEEN.get(name)
+    return name if kind is None else kind.label
+
+
+def look_of(name: str) -> dict[str, Any]:
+    """A model's color, marker and line style; one that brings none has one by its name, the same every time."""
+    kind = KINDS.get(name) or _SEEN.get(name)
+    number = zlib.crc32(name.encode())
+    chosen = _look(_COLORS[number % len(_COLORS)], _MARKERS[number // len(_COLORS) % len(_MARKERS)])
+    return chosen | ({} if kind is None else kind.look)

@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from rich.console import Console
 from rich.table import Table
 
@@ -33,7 +34,6 @@ from distill_jax.machine.placement import on_host
 from distill_jax.paths import local
 from distill_jax.setting import Setting
 from distill_jax.training.loop import train
-from distill_jax.training.objective import cross_entropy
 from distill_jax.training.population import Member
 from distill_jax.training.step import TrainState
 from distill_jax.training.trainer import Timing, Trainer
@@ -48,12 +48,14 @@ def bare_step(trainer: Trainer, taught: bool, temperature: float) -> Any:
     rate = trainer.setting.optimizer.learning_rate
 
     def step(state: TrainState, teacher_variables: Any, x: jax.Array, label: jax.Array) -> tuple[TrainState, jax.Array]:
-        teacher_logits = trainer.teach(teacher_variables, x) if taught else None
+        target = jax.nn.softmax(trainer.teach(teacher_variables, x).logits / temperature) if taught else None
 
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
             variables = {"params": params, **state.collections}
             logits, updated = trainer.model.apply(variables, x, train=True, mutable=["batch_stats"])
-            return cross_entropy(logits, label, teacher_logits, float(taught), temperature), updated
+            if target is None:
+                return optax.softmax_cross_entropy_with_integer_labels(logits, label).mean(), updated
+            return optax.softmax_cross_entropy(logits / temperature, target).mean() * temperature**2, updated
 
         (loss, updated), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         direction, opt_state = trainer.rule.update(grads, state.opt_state, state.params)

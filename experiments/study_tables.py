@@ -18,8 +18,8 @@ from distill_jax.errors import InputError
 from distill_jax.files import read_json
 from distill_jax.measures.findings import corrected, findings, multiplicity, quoted
 from distill_jax.measures.statistics import quote
-from distill_jax.report.plots.style import LABELS, SPLITS
-from distill_jax.students import CONTROL, MODELS
+from distill_jax.report.plots.style import SPLITS
+from distill_jax.students import CONTROL, MODELS, label_of
 
 PROG = "python -m experiments.study_tables"
 
@@ -57,7 +57,7 @@ def tables(paths: Sequence[Path]) -> str:
     bold = {id(finding) for finding, also in zip(every, corrected(every), strict=True) if also}
     rows = [[claims[f["id"]], *(_verdict(of, f["id"], bold) for of in studies.values())] for f in most["findings"]]
     accuracies = [
-        [LABELS[m], *(quote(of["accuracy"]["test_accuracy"]["models"][m], scale=100) for of in studies.values())]
+        [label_of(m), *(quote(of["accuracy"]["test_accuracy"]["models"][m], scale=100) for of in studies.values())]
         for m in MODELS
     ]
     said = f"{multiplicity(every)} Those are in bold."

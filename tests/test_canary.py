@@ -23,11 +23,12 @@ from distill_jax.data.dataset import Dataset, Vocabulary
 from distill_jax.machine.environment import environment
 from distill_jax.machine.placement import BATCH, SEED, STUDENT, make_mesh, place
 from distill_jax.models import build_model, mobilenet
-from distill_jax.models.evaluation import evaluation
+from distill_jax.models.evaluation import evaluation, teaching
 from distill_jax.models.resnet import ResNet
 from distill_jax.models.roberta import Roberta, RobertaConfig
 from distill_jax.setting import ModelSetting, OptimizerSetting
 from distill_jax.training.inputs import PerMember, PerSeed, Shared
+from distill_jax.training.objective import Objective
 from distill_jax.training.optimizer import make_rule
 from distill_jax.training.predict import Predictor
 from distill_jax.training.step import TrainState, make_dispatch, make_frozen_features, make_init
@@ -228,7 +229,7 @@ def check_training(
             std=None if of_texts else STD,
             augmentation="none",
             dtype=jnp.float32,
-            distillation_scale="T^2",
+            objective=Objective(("one_hot", "kd")),
             batch_size=len(x),
             steps_per_epoch=1,
             steps=steps,
@@ -237,9 +238,9 @@ def check_training(
         )
 
     order = np.stack([np.random.default_rng(e).permutation(len(x)) for e in range(steps)]).astype(np.int32)
-    rates, temperatures = np.full((students, steps), 0.5, np.float32), np.full(students, 4, np.float32)
+    rates, settings = np.full((students, steps), 0.5, np.float32), {"temperature": np.full(students, 4, np.float32)}
     state, weight = drawn(model, x, 0, students), np.array(weights, np.float32)
-    own = PerMember(weight, rates, temperatures, {} if fixed is None else fixed)
+    own = PerMember(np.stack([1 - weight, weight], 1), rates, settings, {} if fixed is None else fixed)
     of_seed = PerSeed({} if taught is None else taught, label, order, role=np.int32(1), seed=np.int32(0))
     args = state, own, of_seed, Shared(x, np.int32(0))
 
@@ -260,7 +261,7 @@ def check_step(kind: str, loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if loss == "one-hot":
         check_training(model, x, label, [[0.0]])
     else:  # half of it, with the teacher in the step
-        check_training(model, x, label, [[0.5]], evaluation(model, "cpu"), first(drawn(model, x, 1).variables))
+        check_training(model, x, label, [[0.5]], teaching(model, "cpu"), first(drawn(model, x, 1).variables))
 
 
 DEFAULT = {

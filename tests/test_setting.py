@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from distill_jax.checks import validate, validate_on_data
 from distill_jax.errors import InputError
-from distill_jax.identity import differences, digest, identity, run_digest
+from distill_jax.identity import differences, digest, identity
 from distill_jax.setting import Setting
+from distill_jax.study.checks import validate, validate_on_data
+from distill_jax.training.run_digest import run_digest
 
 
 def changed(**groups):

@@ -18,6 +18,7 @@ from typing import Any
 
 from distill_jax.measures.deviations import preferred
 from distill_jax.measures.statistics import holm, quote, shifted
+from distill_jax.students import CONTROL, KD
 
 VERDICTS = ("supported", "not supported", "contradicted", "undecided")
 SIGNS = dict(zip(VERDICTS, "✓○✗?", strict=True))  # of verdicts, in tables
@@ -87,8 +88,8 @@ def findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
             "verdict": verdict(gain, 1),
             "difference": gain,
             "unit": "points",
-            "evidence": f"Test accuracy {_points(accuracy['models']['kd'], sign=False)}% distilled against "
-            f"{_points(accuracy['models']['one_hot'], sign=False)}% one-hot: {_points(gain)} points.",
+            "evidence": f"Test accuracy {_points(accuracy['models'][KD], sign=False)}% distilled against "
+            f"{_points(accuracy['models'][CONTROL], sign=False)}% one-hot: {_points(gain)} points.",
             "paper": "Table 2",
         }
     )
@@ -96,13 +97,14 @@ def findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     late = "Switching from one-hot to distillation in the course of training recovers most of distillation's gain."
     undo = "Switching from distillation to one-hot in the course of training undoes most of that gain by its end."
     figures = "Section 3.2, Figures 1b and 4"
-    result.append(
-        _switched(accuracy, "late_distillation", "one_hot_to_kd", claim=late, claimed=1, paper=figures, there=there)
-    )
     nuance = "Section 3.2, Figures 1b and 16: after long enough; Figure 15: not by the usual end"
-    result.append(
-        _switched(accuracy, "late_one_hot", "kd_to_one_hot", claim=undo, claimed=-1, paper=nuance, there=there)
-    )
+    switches = {
+        "one_hot_to_kd": {"name": "late_distillation", "claim": late, "claimed": 1, "paper": figures},
+        "kd_to_one_hot": {"name": "late_one_hot", "claim": undo, "claimed": -1, "paper": nuance},
+    }
+    for student, of_it in switches.items():
+        if student in accuracy["models"]:
+            result.append(_switched(accuracy, student, there=there, **of_it))
     for finding, also in zip(result, corrected(result), strict=True):
         finding["corrected"] = also
     if summary["study"]["seeds"] == 1:
@@ -128,7 +130,7 @@ _PUBLISHED = "the published version, arXiv:2301.12923"
 
 def _below(deviations: Mapping[str, Any], split: str) -> dict[str, Any]:
     """The claim as the paper has it: Y below X, on average of the hard points."""
-    values = deviations["kd"][split]
+    values = deviations[KD][split]
     gap, share = (preferred(values, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
     where, figures = _SEEN[split]
     return {
@@ -151,7 +153,7 @@ def _as_in_paper(value: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 
 def _hard(deviations: Mapping[str, Any], split: str) -> dict[str, Any]:
-    kd, control = (deviations[model][split] for model in ("kd", "one_hot"))
+    kd, control = (deviations[model][split] for model in (KD, CONTROL))
     where, figures = _SEEN[split]
     gap, share = (preferred(kd, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
     control_gap, control_share = (preferred(control, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
@@ -183,7 +185,7 @@ def _hard(deviations: Mapping[str, Any], split: str) -> dict[str, Any]:
 
 def _exaggerates(deviations: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
     """The measure of the paper's published version: a slope of Y on X above 1, and above the control's."""
-    kd, control = (deviations[model][split] for model in ("kd", "one_hot"))
+    kd, control = (deviations[model][split] for model in (KD, CONTROL))
     name = "slope_instrumented" if "slope_instrumented" in kd else "slope_least_squares"
     slope, of_control = kd[name], control[name]
     where, _ = _SEEN[split]
@@ -212,7 +214,7 @@ def _exaggerates(deviations: Mapping[str, Any], split: str) -> list[dict[str, An
 
 
 def _mislabelled(summary: Mapping[str, Any]) -> dict[str, Any]:
-    kd, control = (summary["deviations"][model]["train"] for model in ("kd", "one_hot"))
+    kd, control = (summary["deviations"][model]["train"] for model in (KD, CONTROL))
     gap = kd["mean_gap_mislabelled"]
     return {
         "id": "underfits_mislabelled",
@@ -230,14 +232,14 @@ def _mislabelled(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _switched(
-    accuracy: Mapping[str, Any], name: str, student: str, *, claim: str, claimed: int, paper: str, there: bool
+    accuracy: Mapping[str, Any], student: str, *, name: str, claim: str, claimed: int, paper: str, there: bool
 ) -> dict[str, Any]:
     """Most of the gain, if it is there: the student is above (or below) the middle between control and distilled."""
     middle = accuracy["paired"][f"{student}_minus_middle"]
     recovered = accuracy["gain_recovered"][student]
-    against = {"one_hot_to_kd": "one_hot", "kd_to_one_hot": "kd"}[student]
+    against = {"one_hot_to_kd": CONTROL, "kd_to_one_hot": KD}[student]
     change = accuracy["paired"][f"{student}_minus_{against}"]
-    than = {"one_hot": "one-hot training throughout", "kd": "distillation throughout"}[against]
+    than = {CONTROL: "one-hot training throughout", KD: "distillation throughout"}[against]
     evidence = (
         f"Test accuracy {_points(accuracy['models'][student], sign=False)}%, {_points(change)} points against {than}"
     )

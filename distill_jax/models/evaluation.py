@@ -1,13 +1,14 @@
 """Networks as they teach and are measured: all of it in float32, unless a teacher's precision is asked for."""
 
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from distill_jax.models.layers import THREE_PASSES
+from distill_jax.models.outputs import Outputs, outputs
 from distill_jax.models.roberta import Roberta
 
 
@@ -28,15 +29,29 @@ def evaluation(model: nn.Module, platform: str, precision: str = "float32") -> C
         units; of these three are taken here, half the cost, which move logits by 0.003% of their spread
         (BUILD_NOTES.md, "precision").
     """
-    if precision == "bfloat16":
-        return lambda variables, x: cast(jax.Array, model.apply(variables, x, train=False))
-    exact = in_float32(model)
+    teach = teaching(model, platform, precision)
+    return lambda variables, x: teach(variables, x).logits
 
-    def evaluate(variables: Any, x: jax.Array) -> Any:
+
+def teaching(
+    model: nn.Module, platform: str, precision: str = "float32", layers: Mapping[str, str] | None = None
+) -> Callable[[Any, jax.Array], Outputs]:
+    """The function (variables, x) -> `Outputs` of a network, as `evaluation` has its logits.
+
+    Args:
+      layers: of its features by name, see `outputs.outputs`.
+    """
+    low = precision == "bfloat16"
+    own = model if low else in_float32(model)
+    wanted = layers or {}
+
+    def teach(variables: Any, x: jax.Array) -> Outputs:
+        if low:
+            return outputs(own, variables, x, wanted, train=False)[0]
         with jax.default_matmul_precision(THREE_PASSES if platform == "tpu" else "highest"):
-            return exact.apply(variables, x, train=False)
+            return outputs(own, variables, x, wanted, train=False)[0]
 
-    return evaluate
+    return teach
 
 
 def rounded_kernels(variables: Any) -> Any:

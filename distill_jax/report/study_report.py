@@ -8,6 +8,7 @@ checkpoint. But for `timing` and `environment`, which are passed through, the sa
 import base64
 import itertools
 import json
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,10 @@ from distill_jax.errors import InputError
 from distill_jax.files import write_result
 from distill_jax.measures import comparisons, control_check, fidelity, findings, statistics
 from distill_jax.report import plots
-from distill_jax.students import MODELS, STUDENTS, SWITCHED
+from distill_jax.students import CONTROL, KD, KINDS, STUDENTS, SWITCHED, TEACHER, look_of
 
 SPLITS = ("train", "test")
-PAIRS = (  # accuracy differences reported, first minus second
-    ("kd", "one_hot"),
-    ("one_hot_to_kd", "one_hot"),
-    ("one_hot_to_kd", "kd"),
-    ("kd_to_one_hot", "kd"),
-    ("kd_to_one_hot", "one_hot"),
-    ("kd", "teacher"),
-)
+_PAIRS = {"kd_to_one_hot": (KD, CONTROL)}  # with which a student's accuracy is compared, where not with (CONTROL, KD)
 ROWS = (  # of the report's tables of deviations: name, title, digits, whether with a sign, scale
     ("mean_gap_hard", "Mean gap, hard points", 2, True, 1),
     ("underfit_fraction_hard", "Underfit share, hard points, %", 1, False, 100),
@@ -73,22 +67,24 @@ def summarise(
     seeds: int,
     total_steps: int,
     switch_step: int,
+    students: Mapping[str, str] | None = None,
     sweep: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Every number of a finished study, as JSON-able data.
 
     Args:
-      workdir: folder with the dumps of the five models, of seeds 0..seeds-1, at `total_steps` and before.
+      workdir: folder with the dumps of teacher and students, of seeds 0..seeds-1, at `total_steps` and before.
       setting: the study's setting; quoted, and `data`, `teacher`, `student` name what was run.
       environment: quoted; the report's heading shows `device`, and `command` is printed to be repeated.
       timing: quoted; the report's heading shows `total_seconds`.
       seeds: number of seeds.
       total_steps: the last step, whose dumps are the result.
       switch_step: the step at which the switched students begin to change their loss.
+      students: what each is called, by name, the control and the distilled one among them; None for `STUDENTS`.
       sweep: of `sweep_summary.summarise`, where there is a sweep; quoted.
 
     Returns:
-      setting, environment, timing, sweep as given; study (seeds, steps, models, sizes of the data); models (accuracy
+      setting, environment, timing, sweep as given; study (seeds, steps, students, sizes of the data); models (accuracy
       in [0, 1], one per seed); deviations[student][split][statistic] with mean, low, high, n, level, per_seed
       and, but for the control, minus_control, paired by seed (sections 3.1, 3.2): those of `deviations.deviations`,
       cross-fitted ones where there are two seeds or more, and then inherited_noise; gap_by_decile, by the paper's
@@ -98,41 +94,43 @@ def summarise(
     Raises:
       InputError: a dump is missing or damaged.
     """
+    labels = dict(students or {name: KINDS[name].label for name in STUDENTS})
+    models = [TEACHER, *labels]
     found = {
-        k: p for k, p in dumps.find_dumps(workdir).items() if k[0] in MODELS and k[1] < seeds and k[2] <= total_steps
+        k: p for k, p in dumps.find_dumps(workdir).items() if k[0] in models and k[1] < seeds and k[2] <= total_steps
     }
-    for model, seed, split in itertools.product(MODELS, range(seeds), SPLITS):
+    for model, seed, split in itertools.product(models, range(seeds), SPLITS):
         path = dumps.dump_path(workdir, model, seed, total_steps, split)
         if (model, seed, total_steps, split) not in found:
             raise InputError(f"dump {path} is not there; run the same command again to write it")
     hits, sizes = _hits(found, seeds)
-    comparison: dict[str, Any] = {student: {} for student in STUDENTS}
-    by_decile: dict[str, Any] = {"gap_by_decile_as_in_paper": {student: {} for student in STUDENTS}}
+    comparison: dict[str, Any] = {student: {} for student in labels}
+    by_decile: dict[str, Any] = {"gap_by_decile_as_in_paper": {student: {} for student in labels}}
     if seeds > 1:
-        by_decile["gap_by_decile"] = {student: {} for student in STUDENTS}
+        by_decile["gap_by_decile"] = {student: {} for student in labels}
     for split in SPLITS:
 
         def read(model: str, seed: int, split: str = split) -> dumps.Dump:
             return dumps.read_dump(found[model, seed, total_steps, split])
 
-        compared = comparisons.compare(read, STUDENTS, seeds)
-        inherited = comparisons.inherited_noise(read, STUDENTS, seeds)
+        compared = comparisons.compare(read, list(labels), seeds)
+        inherited = comparisons.inherited_noise(read, list(labels), seeds)
         for student, values in comparisons.intervals(compared).items():
             own = {"inherited_noise": inherited[student]} if student in inherited else {}
             comparison[student][split] = values | own
         for name, of_it in by_decile.items():
             for student, tenths in comparisons.gaps_by_tenth(compared, crossed=name == "gap_by_decile").items():
                 of_it[student][split] = tenths
-    accuracy, models = _accuracy(hits, seeds, total_steps)
+    accuracy, per_seed = _accuracy(hits, models, seeds, total_steps)
     quoted = {"setting": setting, "environment": environment, "timing": timing, "sweep": sweep}
     summary: dict[str, Any] = {
         **json.loads(json.dumps(quoted, default=str)),  # paths and tuples as JSON has them
-        "study": {"seeds": seeds, "total_steps": total_steps, "switch_step": switch_step, **sizes},
-        "models": models,
+        "study": {"seeds": seeds, "total_steps": total_steps, "switch_step": switch_step, "students": labels, **sizes},
+        "models": per_seed,
         "deviations": comparison,
         **by_decile,
         "accuracy": accuracy,
-        "trajectories": _trajectories(hits, seeds),
+        "trajectories": _trajectories(hits, models, seeds),
     }
     summary["control_check"] = control_check.check(summary)
     summary["findings"] = findings.findings(summary)
@@ -158,31 +156,43 @@ def _hits(found: dict, seeds: int) -> tuple[dict, dict[str, int]]:
     return hits, sizes
 
 
-def _accuracy(hits: dict, seeds: int, last: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def pairs(students: Collection[str]) -> list[tuple[str, str]]:
+    """Pairs of models whose difference in accuracy is reported, first minus second.
+
+    >>> pairs(["one_hot", "kd", "dkd"])
+    [('kd', 'one_hot'), ('dkd', 'one_hot'), ('dkd', 'kd'), ('kd', 'teacher')]
+    """
+    others = [s for s in students if s not in (CONTROL, KD)]
+    of_others = [(s, other) for s in others for other in _PAIRS.get(s, (CONTROL, KD))]
+    return [(KD, CONTROL), *of_others, (KD, TEACHER)]
+
+
+def _accuracy(hits: dict, models: Sequence[str], seeds: int, last: int) -> tuple[dict[str, Any], dict[str, Any]]:
     accuracy: dict[str, Any] = {}
-    models: dict[str, Any] = {model: {} for model in MODELS}
+    per_seed: dict[str, Any] = {model: {} for model in models}
+    switched = [s for s in SWITCHED if s in models]
     for measure in sorted({measure for measure, _, _ in hits}):
 
         def statistic(seed: int, rows: np.ndarray | None, measure: str = measure) -> dict[str, float]:
             of = slice(None) if rows is None else rows
-            mean = {model: float(hits[measure, model, last][seed][of].mean()) for model in MODELS}
-            middle = (mean["one_hot"] + mean["kd"]) / 2  # half of distillation's gain
-            mean |= {f"{s}_minus_middle": mean[s] - middle for s in SWITCHED}
-            return mean | {f"{a}_minus_{b}": mean[a] - mean[b] for a, b in PAIRS}
+            mean = {model: float(hits[measure, model, last][seed][of].mean()) for model in models}
+            middle = (mean[CONTROL] + mean[KD]) / 2  # half of distillation's gain
+            mean |= {f"{s}_minus_middle": mean[s] - middle for s in switched}
+            return mean | {f"{a}_minus_{b}": mean[a] - mean[b] for a, b in pairs(models[1:])}
 
         examples = len(hits[measure, "teacher", last][0])
         values = statistics.intervals(statistic, seeds, examples, _within)
-        for model in MODELS:
-            models[model][measure] = values[model]["per_seed"]
+        for model in models:
+            per_seed[model][measure] = values[model]["per_seed"]
         accuracy[measure] = {
-            "models": {model: values[model] for model in MODELS},
+            "models": {model: values[model] for model in models},
             "paired": {name: value for name, value in values.items() if "_minus_" in name},
             "gain_recovered": {
                 student: _recovered(values[f"{student}_minus_one_hot"], values["kd_minus_one_hot"])
-                for student in SWITCHED
+                for student in switched
             },
         }
-    return accuracy, models
+    return accuracy, per_seed
 
 
 def _within(name: str) -> tuple[float, float]:
@@ -194,8 +204,8 @@ def _recovered(part: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
     return statistics.ratio_of_means(part["per_seed"], whole["per_seed"]).as_dict()
 
 
-def _trajectories(hits: dict, seeds: int) -> dict[str, Any]:
-    result: dict[str, Any] = {model: {} for model in MODELS}
+def _trajectories(hits: dict, models: Sequence[str], seeds: int) -> dict[str, Any]:
+    result: dict[str, Any] = {model: {} for model in models}
     for (measure, model, step), correct in sorted(hits.items(), key=lambda item: item[0]):
         value = statistics.over_seeds([float(seed.mean()) for seed in correct]).as_dict()
         line = result[model].setdefault(measure, {"n": seeds, "step": [], "mean": [], "low": [], "high": []})
@@ -216,23 +226,34 @@ def draw(workdir: Path, summary: dict[str, Any]) -> dict[str, Figure]:
         return dumps.read_dump(dumps.dump_path(workdir, model, 0, step, split))
 
     teachers = [read("teacher", last, split) for split in SPLITS]
-    final = {m: [read(m, last, split) for split in SPLITS] for m in STUDENTS}
+    students = list(summary["study"]["students"])
+    final = {m: [read(m, last, split) for split in SPLITS] for m in students}
     steps = {m: t["train_accuracy"]["step"] for m, t in summary["trajectories"].items()}
     shown = _spread(steps["kd"], switch)
-    snapshots = [read(m, step, "train") for m in STUDENTS for step in shown if step in steps[m]]
+    snapshots = [read(m, step, "train") for m in students for step in shown if step in steps[m]]
     statistic = summary["deviations"]
     figures = {
-        "scatter": plots.scatter(teachers, final["one_hot"] + final["kd"], statistic),
-        "scatter_switched": plots.scatter(teachers, final["one_hot_to_kd"] + final["kd_to_one_hot"], statistic),
+        "scatter": plots.scatter(teachers, final[CONTROL] + final[KD], statistic),
         "underfitting": plots.underfitting(summary.get("gap_by_decile"), summary["gap_by_decile_as_in_paper"]),
         "evolution": plots.evolution(teachers[0], snapshots, switch),
         "accuracy": plots.accuracy(summary["trajectories"], switch),
+    }
+    figures |= {
+        f"scatter_{name}": plots.scatter(teachers, [dump for s in of for dump in final[s]], statistic)
+        for name, of in _others(students).items()
     }
     if summary["sweep"]:
         figures |= {f"sweep_{field}": plots.sweep(summary["sweep"], field) for field in summary["sweep"]["fields"]}
     if summary["study"]["train_mislabelled"]:
         figures["mislabelled"] = plots.mislabelled(statistic)
     return figures
+
+
+def _others(students: Collection[str]) -> dict[str, list[str]]:
+    """Students beside the control and the distilled one that share a figure: the two switched ones, and all others."""
+    switched = [s for s in students if s in SWITCHED]
+    others = [s for s in students if s not in (CONTROL, KD, *SWITCHED)]
+    return {name: of for name, of in (("switched", switched), ("others", others)) if of}
 
 
 def _spread(steps: list[int], switch_step: int) -> list[int]:
@@ -278,13 +299,16 @@ def render(summary: dict[str, Any], images: dict[str, str]) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"quote": statistics.quote, "number": statistics.number, "duration": _duration}
+    labels = {TEACHER: KINDS[TEACHER].label, **summary["study"]["students"]}
     template = environment.from_string(Path(__file__).with_name("study_report.html.jinja").read_text("utf-8"))
     return template.render(
         s=summary,
         images=images,
-        labels=plots.LABELS,
-        models=MODELS,
-        pairs=PAIRS,
+        labels=labels,
+        colors={model: look_of(model)["color"] for model in labels},
+        models=list(labels),
+        others=_others(summary["study"]["students"]),
+        pairs=pairs(summary["study"]["students"]),
         splits=plots.SPLITS,
         rows=ROWS,
         checked=CHECKED,

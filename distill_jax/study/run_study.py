@@ -9,7 +9,7 @@ from distill_jax.machine.environment import environment
 from distill_jax.measures import sweep_summary
 from distill_jax.report.study_report import summarise, write_report
 from distill_jax.setting import Setting
-from distill_jax.students import STUDENTS
+from distill_jax.students import table
 from distill_jax.study import sweep
 from distill_jax.study.study import Study
 
@@ -34,7 +34,8 @@ def run_study(setting: Setting, command: str, console: Console) -> Path | None:
         return None
     run, last = setting.run, study.schedule.total_steps
     swept = None
-    if len(study.students) > len(STUDENTS):
+    kinds = table(setting.students)
+    if len(study.students) > len(kinds):
         own = sweep.own_values(setting, last)
         swept = sweep_summary.summarise(run.workdir, study.students, own, run.seeds, last)
     summary = summarise(
@@ -45,6 +46,7 @@ def run_study(setting: Setting, command: str, console: Console) -> Path | None:
         seeds=run.seeds,
         total_steps=last,
         switch_step=study.switch_step,
+        students={name: kind.label for name, kind in kinds.items()},
         sweep=swept,
     )
     return write_report(run.workdir, summary)

@@ -16,13 +16,12 @@ from rich.console import Console
 
 import compiler_faults
 from distill_jax import limits
-from distill_jax.checks import validate, validate_on_data
 from distill_jax.data import load_dataset
 from distill_jax.data.sources.tokens import save_tokenizer
 from distill_jax.dumps import dump_attributes, dump_path, read_dump
 from distill_jax.errors import InputError
 from distill_jax.files import write_text
-from distill_jax.identity import identity, run_digest
+from distill_jax.identity import identity
 from distill_jax.machine import backend, processes
 from distill_jax.machine.checkpoint import Checkpoints
 from distill_jax.machine.environment import commit
@@ -32,8 +31,10 @@ from distill_jax.models.evaluation import evaluation
 from distill_jax.models.roberta import Roberta
 from distill_jax.options import leaves
 from distill_jax.paths import resolved
-from distill_jax.setting import Setting, of_teachers
+from distill_jax.setting import Setting
+from distill_jax.students import MODELS
 from distill_jax.study import sweep, workdir
+from distill_jax.study.checks import validate, validate_on_data
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training import outcomes
 from distill_jax.training.loop import train
@@ -41,7 +42,9 @@ from distill_jax.training.objective import switch_step
 from distill_jax.training.population import Member, seeds, shape, split
 from distill_jax.training.programs import check_batch, mesh_of
 from distill_jax.training.progress import say
+from distill_jax.training.run_digest import run_digest
 from distill_jax.training.schedule import Schedule
+from distill_jax.training.teacher_source import teacher_source
 from distill_jax.training.trainer import Timing, Trainer
 
 
@@ -98,7 +101,7 @@ class Study:
                 f"--norm-examples {of_norm}: must be left out, since neither network has batch normalisation: "
                 + ", ".join(names)
             )
-        if of_teachers(setting) == "outcomes":
+        if teacher_source(setting) == "outcomes":
             limit = backend.memory_limit(setting.run.memory_gib)
             need = outcomes.table_bytes(self.dataset, setting.data.augment, jax.default_backend())
             if need > limit:
@@ -118,7 +121,10 @@ class Study:
             for step, part in itertools.product(self.schedule.snapshot_steps, ("train", "test")):
                 path = dump_path(folder, member.name, member.seed, step, part)
                 if path.exists() and dump_attributes(path).get("setting") != own:
-                    raise InputError(f"--workdir {folder} holds another study's dumps ({path}); choose another folder")
+                    how = "" if member.model in MODELS else " (of other settings of its loss, other features or code)"
+                    raise InputError(
+                        f"--workdir {folder} holds another study's dumps ({path}){how}; choose another folder"
+                    )
         workdir.claim(folder, self.identity)
 
     def train(self) -> None:
@@ -297,8 +303,8 @@ class Study:
         return 2 * 4 * members * rows * self.dataset.num_classes / jax.process_count()
 
     def _teachers(self, seeds: Sequence[int]) -> Callable[[int], Any]:
-        """What the students of a seed are given of their teacher, see `setting.of_teachers`, by seed."""
-        given = of_teachers(self.setting)
+        """What the students of a seed are given of their teacher, see `teacher_source.teacher_source`, by seed."""
+        given = teacher_source(self.setting)
         if given == "logits":
             return self._teachers_logits(seeds).__getitem__
         variables = self._teachers_variables(seeds)

@@ -1,47 +1,62 @@
-"""Which students a study has: the four it always has, and those of its sweep."""
+"""Which students a study has: one of each kind, and those of its sweep."""
 
 import dataclasses
 import itertools
 
-from distill_jax.checks import validate, validate_on_data
 from distill_jax.errors import InputError
 from distill_jax.setting import Setting, SweepSetting
-from distill_jax.students import KINDS, STUDENTS
-from distill_jax.training.objective import switch_step
+from distill_jax.students import KD, Kind, table
+from distill_jax.study.checks import validate, validate_on_data
+from distill_jax.training.losses import loss
+from distill_jax.training.objective import Objective, switch_step
 from distill_jax.training.population import Member
 
-FIELDS = tuple(field.name for field in dataclasses.fields(SweepSetting))
+_LOSS_SETTINGS = "loss_settings"
+FIELDS = tuple(field.name for field in dataclasses.fields(SweepSetting) if field.name != _LOSS_SETTINGS)
 _SWITCHES = ("switch_step", "switch_window")
 
 
-def _matters(field: str, student: str) -> bool:
-    """Whether a field of the sweep changes a student at all."""
-    kind = KINDS[student]
-    return field == "learning_rate" or (any(kind.distilled) and (kind.switched or field not in _SWITCHES))
+def _matters(field: str, kind: Kind) -> bool:
+    """Whether a field of the sweep, or a setting of losses, changes a student at all."""
+    losses = [loss(name) for name in kind.losses]
+    if field == "learning_rate":
+        return True
+    if field in _SWITCHES:
+        return kind.switched and kind.schedule is None
+    if field == "distillation_weight":
+        return any(of.teacher for of in losses)
+    return any(field in of.settings for of in losses)
 
 
 def own_values(setting: Setting, total_steps: int) -> dict[str, float]:
-    """The study's own value of each field that can be swept."""
+    """The study's own value of each field that can be swept, and of each setting of losses that is."""
     objective = setting.objective
-    return {
+    own = {
         "temperature": objective.temperature,
         "distillation_weight": objective.distillation_weight,
         "switch_step": switch_step(objective, total_steps),
         "switch_window": objective.switch_window,
         "learning_rate": setting.optimizer.learning_rate,
     }
+    numbers = Objective.of(list(table(setting.students).values()), objective).settings(objective)
+    of_losses = {key.partition(".")[2]: value for key, value in numbers.items() if "." in key}
+    return own | {name: of_losses[name] for name in setting.sweep.loss_settings if name in of_losses}
+
+
+def _swept(setting: Setting) -> dict[str, tuple[float, ...]]:
+    return {field: getattr(setting.sweep, field) for field in FIELDS} | setting.sweep.loss_settings
 
 
 def students(setting: Setting, total_steps: int, seed: int = 0) -> list[Member]:
-    """The students of one seed: the four of every study, then each model's further ones.
+    """The students of one seed: one of each kind, then each kind's further ones.
 
-    A model's further students are all combinations of the swept values that matter to it and the study's own.
+    A kind's further students are all combinations of the swept values that matter to it and the study's own.
     """
-    own = own_values(setting, total_steps)
-    members = [Member(model, seed) for model in STUDENTS]
-    for model in STUDENTS:
-        swept = [f for f in FIELDS if _matters(f, model) and getattr(setting.sweep, f)]
-        choices = [dict.fromkeys([own[f], *getattr(setting.sweep, f)]) for f in swept]
+    own, kinds, of_sweep = own_values(setting, total_steps), table(setting.students), _swept(setting)
+    members = [Member(model, seed) for model in kinds]
+    for model, kind in kinds.items():
+        swept = [f for f, values in of_sweep.items() if values and _matters(f, kind)]
+        choices = [dict.fromkeys([own[f], *of_sweep[f]]) for f in swept]
         for values in itertools.product(*choices):
             changes = tuple((f, v) for f, v in zip(swept, values, strict=True) if v != own[f])
             if changes:
@@ -55,9 +70,9 @@ def check(setting: Setting, examples: int, test_examples: int, total_steps: int)
     Raises:
       InputError: one line that names the option.
     """
-    for field in FIELDS:
-        for value in getattr(setting.sweep, field):
-            changed = Member("kd", 0, ((field, value),)).applied(setting)
+    for field, values in _swept(setting).items():
+        for value in values:
+            changed = Member(KD, 0, ((field, value),)).applied(setting)
             try:
                 validate(changed)
                 if field == "switch_step":

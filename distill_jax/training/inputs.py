@@ -17,16 +17,16 @@ class PerMember:
     """What each model of a population has for itself; a leading axis of members, seed by seed.
 
     Attributes:
-      weight: float32 [P, total steps], the distillation weight at every step of the run.
+      weights: float32 [P, L, total steps], those of the losses at every step of the run.
       rate: float32 [P, total steps], the learning rate likewise.
-      temperature: float32 [P].
+      settings: float32 [P] by name, what the losses are set by, see `objective.Objective.settings`.
       frozen_features: what `step.make_frozen_features` made of the training set, [P, N, ...]; {} where that is computed
         in every step.
     """
 
-    weight: Any
+    weights: Any
     rate: Any
-    temperature: Any
+    settings: Any
     frozen_features: Any
 
 

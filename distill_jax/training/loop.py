@@ -11,13 +11,14 @@ import numpy as np
 from rich.console import Console
 
 from distill_jax.dumps import DumpWriter, dump_path
-from distill_jax.identity import digest, run_digest
+from distill_jax.identity import digest
 from distill_jax.machine import processes
 from distill_jax.machine.checkpoint import Checkpoints
 from distill_jax.machine.interruption import Interrupted, Interruption
 from distill_jax.training.meter import Meter
 from distill_jax.training.population import Member
 from distill_jax.training.progress import Bar, Scalars
+from distill_jax.training.run_digest import run_digest
 from distill_jax.training.schedule import dispatches
 from distill_jax.training.step import TrainState
 from distill_jax.training.trainer import Timing, Trainer

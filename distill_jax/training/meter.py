@@ -96,7 +96,7 @@ class Meter:
                     "loss": loss,
                     "accuracy": accuracy,
                     "learning_rate": self._runner.rates[:, step - 1],
-                    "distillation_weight": self._runner.weights[:, step - 1],
+                    "distillation_weight": self._runner.distillation_weights[:, step - 1],
                 },
             )
         text = f"loss {loss.mean():.3f}, accuracy {accuracy.mean():.3f}, {speed:,.0f} examples/s"

@@ -21,9 +21,10 @@ class Member:
     """One model of a study.
 
     Attributes:
-      model: 'teacher' or one of `students.STUDENTS`.
+      model: 'teacher' or a student of `students.table`.
       seed: number of the repetition; with the role it decides initialisation, data order and augmentation.
-      changes: fields of `setting.SweepSetting` in which it differs from the study's setting, with its own values.
+      changes: in which it differs from the study's setting, with its own values: fields of `setting.SweepSetting`, and
+        names of losses' settings.
     """
 
     model: str
@@ -44,8 +45,11 @@ class Member:
         """The study's setting with this member's changes."""
         for field, value in self.changes:
             group = "optimizer" if field == "learning_rate" else "objective"
-            changed = dataclasses.replace(getattr(setting, group), **{field: value})
-            setting = dataclasses.replace(setting, **{group: changed})
+            of_group = getattr(setting, group)
+            change = {field: value}
+            if not hasattr(of_group, field):
+                change = {"loss_settings": setting.objective.loss_settings | {field: value}}
+            setting = dataclasses.replace(setting, **{group: dataclasses.replace(of_group, **change)})
         return setting
 
 

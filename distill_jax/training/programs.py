@@ -4,14 +4,16 @@ They ask no device anything, so that they can be compiled for devices that are n
 """
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from distill_jax import students
 from distill_jax.data import augment
 from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError
@@ -29,16 +31,19 @@ from distill_jax.machine.placement import (
     whole_models_per_device,
 )
 from distill_jax.models import build_for, first_positions, kind
-from distill_jax.models.evaluation import evaluation, rounded_kernels
-from distill_jax.setting import Setting, of_teachers
+from distill_jax.models.evaluation import evaluation, rounded_kernels, teaching
+from distill_jax.models.outputs import Outputs, chosen_layers, outputs
+from distill_jax.setting import Setting
 from distill_jax.training import outcomes
 from distill_jax.training.buckets import Buckets
 from distill_jax.training.inputs import MAPPED, SPREAD, PerMember, PerSeed, Shared
+from distill_jax.training.objective import Objective
 from distill_jax.training.optimizer import make_rule
 from distill_jax.training.population import over_members, over_mesh
 from distill_jax.training.predict import Predictor
 from distill_jax.training.schedule import Schedule
 from distill_jax.training.step import TrainState, make_dispatch, make_epoch_order, make_frozen_features, make_init
+from distill_jax.training.teacher_source import teacher_source
 
 _FIXED_SHARE = 0.25  # of a device's memory, for what models' untrained parts make of the training set
 
@@ -69,10 +74,12 @@ class Programs:
       target: the devices; None for this process's.
 
     Attributes:
-      teach: of students, their teacher's evaluation, (variables, x) -> float32 logits [B, K].
+      teach: of students, their teacher's evaluation, (variables, x) -> `Outputs`.
+      kinds: of the students, by name.
+      objective: the losses of these.
 
     Raises:
-      InputError: a batch that does not divide evenly over the devices.
+      InputError: a batch that does not divide evenly over the devices, or a layer that is not there.
     """
 
     def __init__(
@@ -96,8 +103,11 @@ class Programs:
         of_students = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
         platform = jax.default_backend() if target is None else target.platform
         self._teacher, self._platform = of_students, platform
+        self.kinds = students.table(setting.students if of_students is not None else (students.CONTROL,))
+        self.objective = Objective.of(list(self.kinds.values()), setting.objective)
+        self._layers = self._feature_layers()
         asked = setting.objective.teacher_precision
-        self.teach = None if of_students is None else evaluation(of_students, platform, asked)
+        self.teach = None if of_students is None else teaching(of_students, platform, asked, self._layers["teacher"])
         self.mesh = mesh_of(own.name, shape, target)
         standard = _defaults(own.name, target)
         positions = setting.train.batch_size * first_positions(own, dataset.input_shape)
@@ -114,7 +124,8 @@ class Programs:
         check_batch(setting.train.batch_size, self.mesh)
         examples = len(dataset.train.label)
         epochs = (self.steps_per_dispatch + self.schedule.steps_per_epoch - 2) // self.schedule.steps_per_epoch + 1
-        init = over_members(make_init(self.model, self.rule, dataset.input_shape), (0, 0), self.members, MEMBER)
+        of_one = make_init(self.model, self.rule, dataset.input_shape, self._losses_init())
+        init = over_members(of_one, (0, 0), self.members, MEMBER)
         self._init = jax.jit(init, out_shardings=self.by_member)
         self.buckets = _buckets(setting, dataset)
         in_order = make_epoch_order(examples, epochs, self.buckets.get("train"), setting.train.batch_size)
@@ -130,6 +141,39 @@ class Programs:
             batch=max(standard.evaluation_batch // self.members, 1),
         )
         self._frozen_features = self._make_frozen_features()
+
+    def _feature_layers(self) -> dict[str, dict[str, str]]:
+        """The layers whose outputs losses see, of either network, by the names of features."""
+        if not self.objective.features:
+            return {"teacher": {}, "student": {}}
+        assert self._teacher is not None
+        networks = {"teacher": self._teacher, "student": self.model}
+        return {
+            role: chosen_layers(
+                network,
+                self.dataset.input_shape,
+                getattr(self.setting.objective, f"{role}_features"),
+                f"--{role}-features",
+            )
+            for role, network in networks.items()
+        }
+
+    def _losses_init(self) -> Callable[[jax.Array], dict[str, Any]] | None:
+        """From a key to the parameters of the losses that have some."""
+        if not self.objective.features:
+            return None
+        networks = {"teacher": self._teacher, "student": self.model}
+        x = jax.ShapeDtypeStruct((1, *self.dataset.input_shape), self.dtype)
+
+        def evaluated(network: Any, layers: dict[str, str], x: jax.Array) -> Outputs:
+            variables = network.init(jax.random.key(0), x, train=False)
+            return outputs(network, variables, x, layers, train=False)[0]
+
+        like = {
+            role: jax.eval_shape(functools.partial(evaluated, network, self._layers[role]), x)
+            for role, network in networks.items()
+        }
+        return lambda key: self.objective.init(key, like["student"], like["teacher"])
 
     def state_like(self) -> TrainState:
         """Shapes, dtypes and shardings of the state."""
@@ -166,7 +210,7 @@ class Programs:
 
     def teachers_like(self) -> Any:
         """Shapes, dtypes and shardings of what students are given of their teachers: logits, or variables."""
-        given, examples, classes = of_teachers(self.setting), len(self.dataset.train.label), self.dataset.num_classes
+        given, examples, classes = teacher_source(self.setting), len(self.dataset.train.label), self.dataset.num_classes
         row = row_length(classes, self._platform)
         if given == "logits":
             return self._like((self.seeds, examples, row), jnp.float32, SEED)
@@ -184,10 +228,13 @@ class Programs:
         number = self._like((), jnp.int32)
         of_seeds = self._like((seeds,), jnp.int32, SEED)
         order = jax.eval_shape(self.epoch_order, of_seeds, of_seeds, number)
-        table = self._like((members, total), jnp.float32, MEMBER)
+        weights = self._like((members, len(self.objective.names), total), jnp.float32, MEMBER)
+        rate = self._like((members, total), jnp.float32, MEMBER)
+        of_losses = self.objective.settings(self.setting.objective)
+        settings = dict.fromkeys(of_losses, self._like((members,), jnp.float32, MEMBER))
         return (
             self.state_like(),
-            PerMember(table, table, self._like((members,), jnp.float32, MEMBER), self.frozen_features_like()),
+            PerMember(weights, rate, settings, self.frozen_features_like()),
             PerSeed(
                 taught=self.teachers_like() if taught else {},
                 label=self._like((seeds, len(self.dataset.train.label)), jnp.int32, SEED),
@@ -202,9 +249,9 @@ class Programs:
         """The jitted dispatch of so many steps, with the teacher in it or not."""
         whole = whole_models_per_device(self.mesh)
         alone = whole or self.mesh.size == 1  # no device shares a member with another
-        seeds, students = self.shape
+        seeds, of_each = self.shape
         if whole:
-            seeds, students = seeds // self.mesh.shape[SEED], students // self.mesh.shape[STUDENT]
+            seeds, of_each = seeds // self.mesh.shape[SEED], of_each // self.mesh.shape[STUDENT]
         dispatch = make_dispatch(
             self.model,
             self.rule,
@@ -213,16 +260,17 @@ class Programs:
             std=self.dataset.std,
             augmentation=self.setting.data.augment,
             dtype=self.dtype,
-            distillation_scale=self.setting.objective.distillation_scale,
+            objective=self.objective,
+            layers=self._layers["student"],
             batch_size=self.setting.train.batch_size,
             steps_per_epoch=self.schedule.steps_per_epoch,
             steps=steps,
             classes=self.dataset.num_classes,
             input_shape=self.dataset.input_shape,
-            students=students,
+            students=of_each,
             in_turn=self._students_in_turn and alone,
             sharing=self._sharing if whole else 1,
-            teacher=(self.teach if of_teachers(self.setting) == "variables" else "cached") if taught else None,
+            teacher=(self.teach if teacher_source(self.setting) == "variables" else "cached") if taught else None,
             buckets=self.buckets.get("train"),
             packed=self.packed,
         )
@@ -232,12 +280,12 @@ class Programs:
 
         def population(state: TrainState, own: PerMember, of_seed: PerSeed, shared: Shared) -> tuple[TrainState, Any]:
             def by_seed(tree: Any) -> Any:
-                return jax.tree.map(lambda a: a.reshape(seeds, students, *a.shape[1:]), tree)
+                return jax.tree.map(lambda a: a.reshape(seeds, of_each, *a.shape[1:]), tree)
 
             if rounded:
                 of_seed = dataclasses.replace(of_seed, taught=rounded_kernels(of_seed.taught))
             outcome = of_seeds(by_seed(state), by_seed(own), of_seed, shared)
-            moved, metrics = jax.tree.map(lambda a: a.reshape(seeds * students, *a.shape[2:]), outcome)
+            moved, metrics = jax.tree.map(lambda a: a.reshape(seeds * of_each, *a.shape[2:]), outcome)
             return dataclasses.replace(moved, collections={**state.collections, **moved.collections}), metrics
 
         if whole:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import flax.struct
@@ -17,13 +17,14 @@ from distill_jax.data.augment import Kind as Augmentation
 from distill_jax.data.augment import draw, moved, normalise
 from distill_jax.machine.backend import PackingKind
 from distill_jax.machine.placement import BATCH, STUDENT
+from distill_jax.models.outputs import Outputs, outputs
 from distill_jax.training.buckets import Buckets
 from distill_jax.training.inputs import PerMember, PerSeed, Shared
-from distill_jax.training.objective import cross_entropy
+from distill_jax.training.objective import PARAMS, Objective
 from distill_jax.training.packing import StatePacking
 from distill_jax.training.population import over_members
 
-_INIT, _ORDER, _AUGMENT, _DROPOUT = range(4)  # one stream of random numbers for each purpose
+_INIT, _ORDER, _AUGMENT, _DROPOUT, _LOSSES = range(5)  # one stream of random numbers for each purpose
 _CHANGING = "batch_stats"  # the one collection that a step changes
 
 
@@ -32,7 +33,7 @@ class TrainState:
     """All that training changes.
 
     Attributes:
-      params: trained variables, float32.
+      params: trained variables, float32; beside the model's, those of losses that have some, as `objective.PARAMS`.
       collections: the model's other variables (batch statistics, fixed random features).
       opt_state: the optimizer's.
     """
@@ -44,17 +45,21 @@ class TrainState:
     @property
     def variables(self) -> dict[str, Any]:
         """The model's variables, as `model.apply` takes them."""
-        return {"params": self.params, **self.collections}
+        return {"params": _without_losses(self.params), **self.collections}
+
+
+def _without_losses(params: Any) -> Any:
+    return {name: of_it for name, of_it in params.items() if name != PARAMS} if PARAMS in params else params
 
 
 @flax.struct.dataclass
 class _Own:
-    """What each student has for itself in a step: variables that do not change, settings, its own features."""
+    """What each student has for itself in a step: variables that do not change, settings, its frozen features."""
 
     constants: Any
-    weight: jax.Array
+    weights: jax.Array
     rate: jax.Array
-    temperature: jax.Array
+    settings: Any
     features: jax.Array | None
 
 
@@ -64,7 +69,7 @@ class _Batch:
 
     x: jax.Array | None  # where students have no features of their own
     label: jax.Array
-    teacher_logits: jax.Array | None
+    teacher: Outputs | None
     dropout: jax.Array
     bucket: jax.Array | None
 
@@ -74,14 +79,23 @@ def _key(role: jax.Array, seed: jax.Array, purpose: int) -> jax.Array:
 
 
 def make_init(
-    model: nn.Module, optimizer: optax.GradientTransformation, input_shape: tuple[int, ...]
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    input_shape: tuple[int, ...],
+    of_losses: Callable[[jax.Array], dict[str, Any]] | None = None,
 ) -> Callable[[jax.Array, jax.Array], TrainState]:
-    """The function (role, seed) -> the state before step 0."""
+    """The function (role, seed) -> the state before step 0.
+
+    Args:
+      of_losses: from a key to the parameters of losses that have some, see `objective.Objective.init`.
+    """
 
     def init(role: jax.Array, seed: jax.Array) -> TrainState:
         inputs = jnp.zeros((2, *input_shape), jnp.float32)
         variables = dict(model.init(_key(role, seed, _INIT), inputs, train=False))
         params = variables.pop("params")
+        own = {} if of_losses is None else of_losses(_key(role, seed, _LOSSES))
+        params |= {PARAMS: own} if own else {}
         return TrainState(params, variables, optimizer.init(params))
 
     return init
@@ -132,7 +146,7 @@ def make_dispatch(
     std: ArrayLike | None,
     augmentation: Augmentation,
     dtype: Any,
-    distillation_scale: str,
+    objective: Objective,
     batch_size: int,
     steps_per_epoch: int,
     steps: int,
@@ -141,8 +155,8 @@ def make_dispatch(
     students: int = 1,
     in_turn: bool = False,
     sharing: int = 1,
-    teacher: Callable[[Any, jax.Array], jax.Array] | Literal["cached"] | None = None,
-    objective: Callable[..., jax.Array] = cross_entropy,
+    teacher: Callable[[Any, jax.Array], Outputs] | Literal["cached"] | None = None,
+    layers: Mapping[str, str] | None = None,
     buckets: Buckets | None = None,
     packed: PackingKind = "none",
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
@@ -158,7 +172,7 @@ def make_dispatch(
       mean, std: of the inputs, by channel or feature, in raw units.
       augmentation: 'none', 'crop' or 'crop-flip'.
       dtype: of the students' normalised inputs; a teacher's are float32.
-      distillation_scale: see `objective.cross_entropy`.
+      objective: the losses.
       steps: how many.
       classes: K, of the teacher's logits that are given; None for all that these have.
       input_shape: of one example, where x is flat; None where it has that shape.
@@ -166,9 +180,9 @@ def make_dispatch(
       in_turn: whether they take a step one after another, see `backend.Defaults`.
       sharing: devices of the mesh's 'student' axis, over which this function is mapped, that have students of the same
         seed: each evaluates the teacher on a part of the batch, and all are given all of it.
-      teacher: evaluated on the very batch the students see, a function of `models.evaluation`; 'cached' where its
-        logits are given instead, or those of all outcomes; None where the distillation weight is 0 throughout.
-      objective: the loss of a batch, called as `objective.cross_entropy` is.
+      teacher: evaluated on the very batch the students see, a function of `evaluation.teaching`; 'cached' where its
+        logits are given instead, or those of all outcomes; None where no loss that needs a teacher has a weight.
+      layers: of the students' features by name, where a loss compares them.
       buckets: of texts, whose batches are cut to their lengths; the order must be of the same buckets.
       packed: which arrays of the state are one within a call, see `packing`.
 
@@ -190,7 +204,7 @@ def make_dispatch(
         size = batch_size // sharing
         return jax.lax.dynamic_slice_in_dim(batch, jax.lax.axis_index(STUDENT) * size, size)
 
-    def whole(said: jax.Array) -> jax.Array:
+    def whole(said: Outputs) -> Outputs:
         return said if sharing == 1 else jax.lax.all_gather(said, STUDENT, tiled=True)
 
     def cut(of: Callable[[jax.Array], Any], batch: jax.Array, bucket: jax.Array | None) -> Any:
@@ -200,11 +214,14 @@ def make_dispatch(
         how: dict[str, Any] = {} if own.features is None else {"of_frozen_features": True}
 
         def loss_of(params: Any, x: jax.Array) -> tuple[jax.Array, Any]:
-            variables = {"params": params, **packing.collections.unpack(state.collections), **own.constants}
+            of_model = {"params": _without_losses(params), **packing.collections.unpack(state.collections)}
             rngs = {"dropout": batch.dropout}
-            logits, updated = model.apply(variables, x, train=True, mutable=[_CHANGING], rngs=rngs, **how)
-            taught = batch.label, batch.teacher_logits, own.weight, own.temperature
-            return objective(logits, *taught, distillation_scale), (logits, updated)
+            student, updated = outputs(
+                model, of_model | own.constants, x, layers or {}, train=True, mutable=[_CHANGING], rngs=rngs, **how
+            )
+            of_losses = params.get(PARAMS, {})
+            loss = objective(student, batch.teacher, batch.label, own.weights, own.settings, of_losses)
+            return loss, (student.logits, updated)
 
         gradient = functools.partial(jax.value_and_grad(loss_of, has_aux=True), packing.params.unpack(state.params))
         x = batch.x if own.features is None else own.features
@@ -247,20 +264,20 @@ def make_dispatch(
                 drawn = moved(raw, outcome, augmentation)
                 seen = None if of_frozen_features else on_devices(normalise(drawn, mean, std, dtype))
                 features = own.frozen_features[:, chosen] if of_frozen_features else None
-            teacher_logits = None
+            said = None
             with jax.named_scope("teacher"):
                 if teacher == "cached":
                     ways = len(taught) // len(label)
                     row = chosen if ways == 1 else chosen * ways + outcome
-                    teacher_logits = taught[row][:, :classes].astype(jnp.float32)
+                    said = Outputs(taught[row][:, :classes].astype(jnp.float32))
                 elif callable(teacher):
                     exact = on_devices(normalise(part(drawn), mean, std, jnp.float32))
-                    teacher_logits = whole(cut(functools.partial(teacher, taught), exact, bucket))
+                    said = whole(cut(functools.partial(teacher, taught), exact, bucket))
             # The same of all students of a seed.
             dropout = jax.random.fold_in(_key(of_seed.role, of_seed.seed, _DROPOUT), step)
             each = over_members(functools.partial(update, packing), (0, 0, None), students, STUDENT, in_turn)
-            now = _Own(constants, own.weight[:, step], own.rate[:, step], own.temperature, features)
-            return each(state, now, _Batch(seen, target, teacher_logits, dropout, bucket))
+            now = _Own(constants, own.weights[:, :, step], own.rate[:, step], own.settings, features)
+            return each(state, now, _Batch(seen, target, said, dropout, bucket))
 
         if steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
             state, metrics = one_step(state, shared.first_step)

@@ -14,14 +14,15 @@ import numpy as np
 from distill_jax.data.dataset import Dataset
 from distill_jax.machine.placement import MEMBER, SEED, place
 from distill_jax.models import pretrained
-from distill_jax.setting import Setting, of_teachers
-from distill_jax.training import objective
+from distill_jax.setting import Setting
+from distill_jax.students import CONTROL, TEACHER
 from distill_jax.training.inputs import PerMember, PerSeed, Shared
 from distill_jax.training.optimizer import learning_rates
 from distill_jax.training.population import Member
 from distill_jax.training.programs import Programs, Target, program_memory
 from distill_jax.training.schedule import dispatches
 from distill_jax.training.step import TrainState
+from distill_jax.training.teacher_source import teacher_source
 
 
 @dataclasses.dataclass
@@ -82,9 +83,9 @@ class Trainer(Programs):
 
         Args:
           members: seed by seed, of this trainer's shape.
-          teachers: host arrays with a leading axis of seeds, what `setting.of_teachers` says of the setting: the
-            teachers' variables, their logits on the training set, float32 [S, N, K], or those of all outcomes, float16
-            [S, N outcomes, K]; None for teachers.
+          teachers: host arrays with a leading axis of seeds, what `teacher_source` says: their variables,
+            their logits on the training set, float32 [S, N, K], or those of all outcomes, float16 [S, N outcomes, K];
+            None for teachers.
           timing: what compilation is added to.
         """
         return Runner(self, members, teachers, timing)
@@ -108,7 +109,8 @@ class Runner:
     """Advances one population by dispatches.
 
     Attributes:
-      weights, rates: float32 [P, total steps], each member's distillation weight and learning rate at every step.
+      distillation_weights: float32 [P, total steps], each member's of all losses together that need a teacher.
+      rates: float32 [P, total steps], each member's learning rate.
     """
 
     def __init__(self, trainer: Trainer, members: Sequence[Member], teachers: Any, timing: Timing):
@@ -118,14 +120,17 @@ class Runner:
         settings = [m.applied(trainer.setting) for m in members]
         total = schedule.total_steps
         of_each = zip(members, settings, strict=True)
-        self.weights = np.stack([objective.weights(m.model, s.objective, total) for m, s in of_each])
+        objective = trainer.objective
+        weights = np.stack([objective.weights(trainer.kinds[_kind(m)], s.objective, total) for m, s in of_each])
+        self.distillation_weights = weights[:, objective.taught].sum(1)
         self.rates = np.stack([learning_rates(s.optimizer, total, schedule.steps_per_epoch) for s in settings])
-        temperatures = np.array([s.objective.temperature for s in settings], np.float32)
-        self._by_member = place(mesh, (self.weights, self.rates, temperatures), MEMBER)
+        numbers = [objective.settings(s.objective) for s in settings]
+        of_losses = {name: np.array([of[name] for of in numbers], np.float32) for name in numbers[0]}
+        self._by_member = place(mesh, (weights, self.rates, of_losses), MEMBER)
         firsts = members[:: trainer.students]  # one of each seed
         roles, seeds = np.array([m.role for m in firsts], np.int32), np.array([m.seed for m in firsts], np.int32)
         labels = np.stack([trainer.dataset.training_label(m.seed) for m in firsts])
-        if teachers is not None and of_teachers(trainer.setting) != "variables":
+        if teachers is not None and teacher_source(trainer.setting) != "variables":
             teachers = _filled(teachers, trainer.teachers_like().shape[-1])
         taught = {} if teachers is None else teachers
         self._of_seed = place(mesh, PerSeed(taught, labels, order=None, role=roles, seed=seeds), SEED)
@@ -133,7 +138,7 @@ class Runner:
         self._frozen_features: Any = None
 
     def arguments(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, PerMember, PerSeed, Shared]:
-        """The dispatch's arguments; what is taught is {} where its weight is 0 for all members."""
+        """The dispatch's arguments; what is taught is {} where no loss of any member needs a teacher."""
         trainer = self._trainer
         if self._frozen_features is None:
             self._frozen_features = trainer.frozen_features(state)
@@ -144,8 +149,8 @@ class Runner:
         of_seed = dataclasses.replace(self._of_seed, order=self._order[1])
         if not self._taught(first, steps):
             of_seed = dataclasses.replace(of_seed, taught={})
-        weight, rate, temperature = self._by_member
-        own = PerMember(weight, rate, temperature, self._frozen_features)
+        weights, rates, settings = self._by_member
+        own = PerMember(weights, rates, settings, self._frozen_features)
         return state, own, of_seed, Shared(trainer.inputs["train"], np.int32(first))
 
     def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -164,7 +169,12 @@ class Runner:
         return program_memory(trainer.program(self._taught(first, steps), steps))
 
     def _taught(self, first: int, steps: int) -> bool:
-        return bool(np.any(self.weights[:, first : first + steps] > 0))
+        return bool(np.any(self.distillation_weights[:, first : first + steps] > 0))
+
+
+def _kind(member: Member) -> str:
+    """The row of `Programs.kinds` for a member: a teacher is trained as the control is."""
+    return CONTROL if member.model == TEACHER else member.model
 
 
 def _filled(table: np.ndarray, row: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
 from distill_jax.measures.statistics import CONFIDENCE
-from distill_jax.report.plots import LABELS, STYLES
+from distill_jax.students import label_of, look_of
 from experiments.comparison import MODELS, NAMES
 
 
@@ -25,15 +25,15 @@ def figure(found: Mapping[Any, np.ndarray], steps_per_epoch: int) -> Figure:
     canvas = Figure(figsize=(12.5, 8.2), dpi=150, layout="constrained")
     (over_steps, gain), (by_class, differences) = canvas.subplots(2, 2)
     for place, model in enumerate(MODELS):
-        style = STYLES[NAMES[model]]
+        style = look_of(NAMES[model])
         for split, (name, width) in enumerate((("training set", 1.0), ("test set", 1.9))):
-            label = f"{LABELS[NAMES[model]]}, {name}"
+            label = f"{label_of(NAMES[model])}, {name}"
             _band(over_steps, steps, accuracy[:, place, split], label, style, width, marker=split == 1)
     over_steps.set(title="Accuracy (thin: training, thick: test)", xlabel="training step", ylabel="accuracy")
     over_steps.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     for model in ("control", "student"):
         difference = accuracy[:, MODELS.index(model), 1] - accuracy[:, 0, 1]
-        _band(gain, steps, difference, LABELS[NAMES[model]], STYLES[NAMES[model]], 1.6, marker=True)
+        _band(gain, steps, difference, label_of(NAMES[model]), look_of(NAMES[model]), 1.6, marker=True)
     gain.axhline(0, color="#666666", lw=1, ls=(0, (4, 3)), zorder=0)
     gain.axhline(0.007, color="#D55E00", lw=1, ls=(0, (1, 2)), label="the paper's +0.7 points")
     gain.set(title="Test accuracy less the teacher's as far into training", xlabel="training step", ylabel="difference")
@@ -42,15 +42,15 @@ def figure(found: Mapping[Any, np.ndarray], steps_per_epoch: int) -> Figure:
         axis.set_xticks(steps[::steps_per_epoch][:: max(len(steps[::steps_per_epoch]) // 10, 1)])
     classes = np.arange(cosine.shape[-1])
     for place, model in enumerate(MODELS):
-        style = STYLES[NAMES[model]] | {"linestyle": ""}
-        by_class.plot(classes + 0.18 * (place - 1), cosine[0, place], label=LABELS[NAMES[model]], ms=6, **style)
+        style = look_of(NAMES[model]) | {"linestyle": ""}
+        by_class.plot(classes + 0.18 * (place - 1), cosine[0, place], label=label_of(NAMES[model]), ms=6, **style)
     by_class.set(title="Cosine of weights and class vector, one seed", xlabel="class", ylabel="cosine")
     by_class.set_xticks(classes)
     edges = np.linspace(*np.quantile(cosine[:, 1:] - cosine[:, :1], (0, 1)), 61)
     for model in ("control", "student"):
         values = (cosine[:, MODELS.index(model)] - cosine[:, 0]).ravel()
-        label = f"{LABELS[NAMES[model]]}: above 0 in {(values > 0).mean():.0%}"
-        color = STYLES[NAMES[model]]["color"]
+        label = f"{label_of(NAMES[model])}: above 0 in {(values > 0).mean():.0%}"
+        color = look_of(NAMES[model])["color"]
         differences.hist(values, edges, density=True, label=label, color=color, alpha=0.35)
         differences.hist(values, edges, density=True, color=color, histtype="step", lw=1.3)
     differences.axvline(0, color="#666666", lw=1, ls=(0, (4, 3)))

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from distill_jax.report.plots import LABELS, STYLES
+from distill_jax.students import label_of, look_of
 from experiments.comparison import NAMES
 from experiments.eigenspace.bias import LEVELS
 from experiments.eigenspace.bridge_summary import DRAWN
@@ -54,9 +54,9 @@ def figure(rows: Mapping[str, Any]) -> Figure:
 def _curves(axis: Any, name: str, curves: Mapping[str, Any]) -> None:
     u = [0.0, *LEVELS[DRAWN], 1.0]
     for model in ("teacher", "student"):
-        style = STYLES[NAMES[model]]
+        style = look_of(NAMES[model])
         line = {"color": style["color"], "linestyle": style["linestyle"], "lw": 1.8}
-        axis.plot(u, [0.0, *curves[model], 1.0], label=LABELS[NAMES[model]], **line)
+        axis.plot(u, [0.0, *curves[model], 1.0], label=label_of(NAMES[model]), **line)
     closed = {"color": "#999999", "lw": 4, "alpha": 0.5, "zorder": 0}
     axis.plot(u, [0.0, *curves["closed_form"], 1.0], label="closed form nearest to the teacher", **closed)
     axis.set_title(name, fontsize=9)
@@ -68,11 +68,11 @@ def _curves(axis: Any, name: str, curves: Mapping[str, Any]) -> None:
 def _points(axis: Any, rows: Mapping[str, Any], names: Mapping[str, str]) -> None:
     """A point with its interval for each row and model, models slightly apart."""
     for place, (model, name) in enumerate(names.items()):
-        style = STYLES[NAMES[model]]
+        style = look_of(NAMES[model])
         at = [row + (place - (len(names) - 1) / 2) * 0.28 for row in range(len(rows))]
         mean, low, high = ([row[name][k] for row in rows.values()] for k in ("mean", "low", "high"))
         for x, a, b, y in zip(mean, low, high, at, strict=True):
             axis.plot([x if a is None else a, x if b is None else b], [y, y], color=style["color"], lw=1.4)
-        axis.plot(mean, at, style["marker"], color=style["color"], ms=5, label=LABELS[NAMES[model]], ls="none")
+        axis.plot(mean, at, style["marker"], color=style["color"], ms=5, label=label_of(NAMES[model]), ls="none")
     axis.grid(axis="x", alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)

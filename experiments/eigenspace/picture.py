@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from distill_jax.report.plots import LABELS, STYLES
+from distill_jax.students import label_of, look_of
 from experiments.comparison import MODELS, NAMES
 from experiments.eigenspace.bias import area
 from experiments.eigenspace.population import PROJECTIONS, Outcome
@@ -28,9 +28,9 @@ def paths(setting: Setting, outcome: Outcome, seed: int = 0) -> Figure:
     panels = canvas.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for pair, axis in enumerate(panels[: top.shape[1]]):
         for place, model in enumerate(MODELS):
-            style = STYLES[NAMES[model]]
+            style = look_of(NAMES[model])
             line = {"color": style["color"], "linestyle": style["linestyle"], "lw": 1.0 if model == "control" else 1.8}
-            axis.plot(top[place, pair], bottom[place, pair], label=LABELS[NAMES[model]], **line)
+            axis.plot(top[place, pair], bottom[place, pair], label=label_of(NAMES[model]), **line)
             axis.plot(
                 top[place, pair, -1], bottom[place, pair, -1], "*", color=style["color"], ms=9, mec="black", mew=0.4
             )
@@ -43,7 +43,7 @@ def paths(setting: Setting, outcome: Outcome, seed: int = 0) -> Figure:
     canvas.supxlabel(f"along the top direction, {_SIZES[setting.projection]}", fontsize=10)
     canvas.supylabel("along the bottom direction", fontsize=10)
     handles, labels = panels[0].get_legend_handles_labels()
-    title = f"Seed {seed}; B (area) of {', '.join(LABELS[NAMES[model]] for model in MODELS)} above each panel"
+    title = f"Seed {seed}; B (area) of {', '.join(label_of(NAMES[model]) for model in MODELS)} above each panel"
     canvas.suptitle(title, fontsize=10)
     canvas.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=9)
     return canvas
@@ -61,7 +61,7 @@ def distributions(setting: Setting, found: Values) -> Figure:
     more.set(title="Bias more than the teacher's", xlabel="difference", ylabel="density")
     mean = found["accuracy"].mean(0)  # [V, times, 2]
     for place, model in enumerate(MODELS):
-        accuracies.plot(*mean[place].T, label=LABELS[NAMES[model]], ms=3, **STYLES[NAMES[model]])
+        accuracies.plot(*mean[place].T, label=label_of(NAMES[model]), ms=3, **look_of(NAMES[model]))
     accuracies.set(title="Mean accuracies over training", xlabel="training accuracy", ylabel="test accuracy")
     for axis in (accuracies.xaxis, accuracies.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -77,7 +77,7 @@ def _histograms(axis: Any, values: dict[str, np.ndarray]) -> None:
     every = np.concatenate(list(values.values()))
     edges = np.linspace(*np.nanquantile(every, (0.005, 0.995)), 61)
     for model, of_model in values.items():
-        style, label = STYLES[NAMES[model]], f"{LABELS[NAMES[model]]}: above 0 in {np.mean(of_model > 0):.0%}"
+        style, label = look_of(NAMES[model]), f"{label_of(NAMES[model])}: above 0 in {np.mean(of_model > 0):.0%}"
         axis.hist(of_model, edges, density=True, color=style["color"], alpha=0.25)
         line = {"color": style["color"], "linestyle": style["linestyle"], "lw": 1.4}
         axis.hist(of_model, edges, density=True, histtype="step", label=label, **line)

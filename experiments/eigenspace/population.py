@@ -21,14 +21,14 @@ from distill_jax.data.augment import normalise
 from distill_jax.machine.placement import SEED, on_host, place
 from distill_jax.models.mlp import MLP, Linear, relu_features
 from distill_jax.setting import OptimizerSetting
-from distill_jax.training.objective import cross_entropy, squared_error
+from distill_jax.training.objective import Objective
 from distill_jax.training.optimizer import make_rule
 from distill_jax.training.step import TrainState
 from experiments.eigenspace.data import Drawn, draw
 from experiments.eigenspace.directions import along, eigendirections
 from experiments.eigenspace.setting import Setting
 from experiments.many_seeds.seed_batches import SeedBatches
-from experiments.many_seeds.training import FEATURES, SELECTOR, STUDENT, TEACHER, Training
+from experiments.many_seeds.training import FEATURES, ONE_HOT_OR_KD, SELECTOR, STUDENT, TEACHER, Training
 
 PROJECTIONS = ("norm", "displacement")
 _PORTION = 16  # seeds of a portion on each device
@@ -36,7 +36,10 @@ _RULES = {
     "adam": OptimizerSetting(optimizer="adam"),
     "gradient-descent": OptimizerSetting(optimizer="sgd", momentum=0.0),
 }
-_LOSSES = {"cross-entropy": cross_entropy, "squared": squared_error}
+_OBJECTIVES = {
+    "cross-entropy": ONE_HOT_OR_KD,
+    "squared": Objective(("squared_error", "squared_error_kd")),
+}
 
 
 class Outcome(NamedTuple):
@@ -105,7 +108,7 @@ def learn(setting: Setting, dataset: Dataset, selector: bool) -> Callable[..., d
             setting.epochs,
             setting.learning_rate * unit,
             setting.temperature,
-            _LOSSES[setting.loss],
+            _OBJECTIVES[setting.loss],
         )
 
         def logits(params: Any, points: jax.Array) -> jax.Array:

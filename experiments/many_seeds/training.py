@@ -10,7 +10,7 @@ import optax
 from flax import linen as nn
 
 from distill_jax.training.inputs import PerMember, PerSeed, Shared
-from distill_jax.training.objective import cross_entropy
+from distill_jax.training.objective import Objective
 from distill_jax.training.step import TrainState, make_dispatch, make_epoch_order, make_init
 
 # A seed's streams of random numbers, each folded into its key. Three are roles: the models of a seed that share one
@@ -19,6 +19,8 @@ TEACHER, STUDENT = 0, 1
 FEATURES = 2  # random features that all models of a seed share
 SELECTOR = 3  # a second teacher, which chooses class and hard points: see `distill_jax.measures.deviations`
 DATA = 4  # points and labels; by `jax.random.split` of the seed's own key they would share the roles' streams
+
+ONE_HOT_OR_KD = Objective(("one_hot", "kd"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Training:
       epochs: passes over the training points.
       learning_rate: constant; may be traced.
       temperature: T of the distillation loss.
-      objective: see `training.step.make_dispatch`.
+      objective: of two losses, one by the labels and one by the teacher.
     """
 
     model: nn.Module
@@ -43,7 +45,7 @@ class Training:
     epochs: int
     learning_rate: float | jax.Array
     temperature: float
-    objective: Callable[..., jax.Array] = cross_entropy
+    objective: Objective = ONE_HOT_OR_KD
 
     @property
     def steps_per_epoch(self) -> int:
@@ -95,23 +97,23 @@ class Training:
             std=jnp.ones(()),
             augmentation="none",
             dtype=jnp.float32,
-            distillation_scale="T^2",
+            objective=self.objective,
             batch_size=self.batch_size,
             steps_per_epoch=per_epoch,
             steps=1,
             students=models,
             teacher="cached" if any(weights) else None,
-            objective=self.objective,
         )
-        weight = jnp.broadcast_to(jnp.array(weights, jnp.float32)[:, None], (models, self.steps))
+        by_loss = jnp.array([[1 - w, w] for w in weights], jnp.float32)
+        of_losses = jnp.broadcast_to(by_loss[:, :, None], (models, 2, self.steps))
         rate = jnp.full((models, self.steps), self.learning_rate, jnp.float32)
-        temperature = jnp.full(models, self.temperature, jnp.float32)
+        settings = {"temperature": jnp.full(models, self.temperature, jnp.float32)}
         order = make_epoch_order(self.examples, self.epochs)(role, seed, jnp.int32(0))
 
         def step(state: TrainState, now: jax.Array) -> tuple[TrainState, Any]:
             row = jax.lax.dynamic_slice_in_dim(order, now // per_epoch, 1)
             of_seed = PerSeed({} if taught is None else taught, label, row, role, seed)
-            state, _ = dispatch(state, PerMember(weight, rate, temperature, {}), of_seed, Shared(x, now))
+            state, _ = dispatch(state, PerMember(of_losses, rate, settings, {}), of_seed, Shared(x, now))
             return state, record(now + 1, state.params)
 
         last, path = jax.lax.scan(step, state, jnp.arange(self.steps, dtype=jnp.int32))

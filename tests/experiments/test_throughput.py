@@ -15,8 +15,9 @@ from distill_jax.errors import InputError
 from distill_jax.machine import backend
 from distill_jax.machine.placement import on_host
 from distill_jax.models import MobileNetV2, ResNet18, ResNet50, ResNetCIFAR, build_for
+from distill_jax.models.outputs import Outputs
 from distill_jax.setting import ModelSetting, OptimizerSetting, RobertaSetting, RunSetting
-from distill_jax.training.objective import cross_entropy
+from distill_jax.training.losses import kd
 from distill_jax.training.population import Member
 from distill_jax.training.programs import Programs
 from distill_jax.training.trainer import Trainer
@@ -253,8 +254,8 @@ def test_a_peer_of_texts_has_our_gradients(texts, one_thread):
     teacher, student = map(drawn, range(2))
 
     def loss(variables):
-        taught = model.apply(teacher, x, train=False)
-        return cross_entropy(model.apply(variables, x, train=True), label, taught, 1.0, TEXTS.temperature, "T^2")
+        both = (Outputs(model.apply(of, x, train=train)) for of, train in ((variables, True), (teacher, False)))
+        return kd(*both, label, temperature=TEXTS.temperature, distillation_scale="T^2").mean()
 
     expected, gradients = jax.jit(jax.value_and_grad(loss))(student)
     peer = Peer(TEXTS, texts, "float32", 20, "kd", compiled=False)

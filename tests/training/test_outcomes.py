@@ -5,12 +5,12 @@ import pytest
 from rich.console import Console
 from small_study import dataset, setting
 
-from distill_jax.checks import validate
 from distill_jax.data.augment import outcomes as ways_of
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError
 from distill_jax.machine import backend
 from distill_jax.study import study
+from distill_jax.study.checks import validate
 from distill_jax.study.study import Study
 from distill_jax.training import outcomes
 

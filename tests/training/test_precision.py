@@ -1,25 +1,24 @@
 """What is trained in bfloat16 teaches and is dumped in float32."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_study import QUIET, advance, dataset, setting
 
-from distill_jax.checks import validate
 from distill_jax.command.presets import changed
 from distill_jax.data.augment import normalise
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError
-from distill_jax.identity import identity, run_digest
+from distill_jax.identity import identity
 from distill_jax.machine.placement import on_host
 from distill_jax.models import build_for
 from distill_jax.models.evaluation import in_float32
+from distill_jax.study.checks import validate
 from distill_jax.study.study import Study
 from distill_jax.training import programs
 from distill_jax.training.population import Member
+from distill_jax.training.run_digest import run_digest
 from distill_jax.training.step import make_dispatch
 from distill_jax.training.trainer import Trainer
 
@@ -46,10 +45,13 @@ def test_dumps_of_a_bfloat16_study_are_its_parameters_in_float32(tmp_path):
 @pytest.mark.parametrize("network", ["mlp", "resnet"])
 def test_a_teacher_in_the_step_says_what_its_dump_says(tmp_path, monkeypatch, network):
     # The loss is made the largest of what the teacher says of a batch, and the batch all examples, in whatever order.
-    def largest(logits, target, teacher_logits, *_):
-        return jnp.max(teacher_logits) + 0 * jnp.sum(logits)
+    def largest(student, teacher, label, *_):
+        return jnp.max(teacher.logits) + 0 * jnp.sum(student.logits)
 
-    monkeypatch.setattr(programs, "make_dispatch", functools.partial(make_dispatch, objective=largest))
+    def with_largest(*args, objective, **others):
+        return make_dispatch(*args, objective=largest, **others)
+
+    monkeypatch.setattr(programs, "make_dispatch", with_largest)
     low = {"precision": "bfloat16", "batch_size": 100, "epochs": 20}
     whole = setting(tmp_path, network, train=low, data={"augment": "none"}, run={"teacher_logits": "in-step"})
     teachers = Trainer(whole, dataset(), "teacher")

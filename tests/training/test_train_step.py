@@ -12,11 +12,12 @@ from distill_jax.data import augment
 from distill_jax.machine import backend, placement
 from distill_jax.machine.placement import on_host
 from distill_jax.models.evaluation import evaluation
-from distill_jax.setting import ModelSetting, of_teachers
+from distill_jax.setting import ModelSetting
 from distill_jax.training import outcomes, programs
 from distill_jax.training.population import Member, seeds, shape
 from distill_jax.training.programs import mesh_of
 from distill_jax.training.step import make_epoch_order
+from distill_jax.training.teacher_source import teacher_source
 from distill_jax.training.trainer import Timing, Trainer
 
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
@@ -56,7 +57,7 @@ def test_programs_are_compiled_for_the_very_arguments_that_they_are_given(tmp_pa
     members = [Member("kd" if taught else "one_hot", s) for s in (0, 1)]
     trainer = Trainer(small, data, "student", (2, 1))
     teachers = Trainer(small, data, "teacher", (2, 1)).initial_state(members).variables
-    if of_teachers(small) == "logits":
+    if teacher_source(small) == "logits":
         teachers = np.zeros((2, len(data.train.label), data.num_classes), np.float32)
     runner = trainer.runner(members, jax.tree.map(np.asarray, teachers), Timing())
     real, like = runner.arguments(trainer.initial_state(members), 0, 4), trainer.arguments_like(taught, 4)
@@ -255,8 +256,8 @@ def test_a_cached_teacher_teaches_as_one_in_the_step(tmp_path, monkeypatch, netw
     if network == "mlp":
         filled = as_on_a_tpu(monkeypatch, small, data, members, given["cached"])
         np.testing.assert_array_equal(filled, results[1])
-    assert of_teachers(plain) == "logits"
-    assert of_teachers(setting(tmp_path)) == "variables"
+    assert teacher_source(plain) == "logits"
+    assert teacher_source(setting(tmp_path)) == "variables"
 
 
 @pytest.mark.parametrize("network", ["mlp", "resnet"])

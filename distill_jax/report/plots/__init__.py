@@ -7,12 +7,10 @@ Nothing here touches pyplot's global state, and no display is needed.
 from distill_jax.report.plots.bars import mislabelled, underfitting
 from distill_jax.report.plots.clouds import Cloud, clouds, evolution, gap_lines, scatter, underfit_line
 from distill_jax.report.plots.curves import accuracy, sweep, switches, trajectories
-from distill_jax.report.plots.style import LABELS, SPLITS, STYLES, encode
+from distill_jax.report.plots.style import SPLITS, encode
 
 __all__ = [
-    "LABELS",
     "SPLITS",
-    "STYLES",
     "Cloud",
     "accuracy",
     "clouds",

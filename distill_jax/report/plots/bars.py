@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from distill_jax.report.plots.style import GUIDE, LABELS, SPLITS, STYLES, bars, grid
+from distill_jax.report.plots.style import GUIDE, SPLITS, bars, grid
+from distill_jax.students import label_of, look_of
 
 
 def underfitting(
@@ -31,7 +32,7 @@ def underfitting(
             axis.axhline(0, **GUIDE)
             for place, model in enumerate(models):
                 at = np.arange(1, 11) + 0.16 * (place - (len(models) - 1) / 2)
-                bars(axis, at, gaps[model][split], label=LABELS.get(model, model), **STYLES.get(model, {}))
+                bars(axis, at, gaps[model][split], label=label_of(model), **look_of(model))
             axis.set_title(f"{str(SPLITS.get(split, split)).capitalize()}: {how}", fontsize=9.5)
             axis.set_xticks(range(1, 11), ["1\nhard", *map(str, range(2, 10)), "10\neasy"])
             axis.set_xlabel("tenth of the examples")
@@ -61,11 +62,11 @@ def mislabelled(statistics: Mapping[str, Any], split: str = "train") -> Figure:
     figure, axes = grid(1, 2, 4.6, 0.75 + 0.42 * len(models))
     for axis, (name, title) in zip(axes[0], titles.items(), strict=True):
         for place, model in enumerate(models):
-            value, style = statistics[model][split][name], STYLES.get(model, {})
+            value, style = statistics[model][split][name], look_of(model)
             seeds = value["per_seed"]
             axis.plot(seeds, [place + 0.22] * len(seeds), ".", color=style.get("color"), ms=5, alpha=0.6)
             bars(axis, [place], [value], sideways=True, **style)
-        axis.set_yticks(range(len(models)), [LABELS.get(m, m) for m in models])
+        axis.set_yticks(range(len(models)), [label_of(m) for m in models])
         axis.set_ylim(len(models) - 0.5, -0.5)
         axis.set_xlabel(title)
         axis.grid(axis="x", alpha=0.25)

@@ -17,8 +17,8 @@ from scipy.ndimage import gaussian_filter
 from distill_jax.errors import InputError
 from distill_jax.measures import deviations
 from distill_jax.measures.statistics import number, quote
-from distill_jax.report.plots.style import LABELS, SPLITS, grid, heading
-from distill_jax.students import SWITCHED
+from distill_jax.report.plots.style import SPLITS, grid, heading
+from distill_jax.students import SWITCHED, label_of
 
 if TYPE_CHECKING:
     from distill_jax.dumps import Dump
@@ -114,7 +114,7 @@ def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Mapp
             crossed = crossed or "mean_gap_hard" in values
             if "mean_gap_mislabelled" in values:
                 lines.append(f"wrong labels' gap {quote(values['mean_gap_mislabelled'], sign=True)}")
-            title = f"{LABELS.get(model, model)}, {SPLITS.get(split, split)}"
+            title = f"{label_of(model)}, {SPLITS.get(split, split)}"
             ylabel = "student  $Y = \\phi(p)$" if model == models[0] else ""
             fields = {"title": title, "lines": lines, "xlabel": "teacher  $X = \\phi(p)$", "ylabel": ylabel}
             rows[-1].append(Cloud.of(examples, group=split, **fields))
@@ -152,7 +152,7 @@ def evolution(
             own = f"(shaded: {number(deviations.gap_by_decile(examples)[0], sign=True)})"
             gap = own if gaps is None else f"hard gap {quote(gaps[model, step], 1, sign=True)}"
             switched = switch_step is not None and model in SWITCHED
-            name = LABELS.get(model, model) + (f"\n(switch at {switch_step:,})" if switched else "")
+            name = label_of(model) + (f"\n(switch at {switch_step:,})" if switched else "")
             cloud = Cloud.of(
                 examples,
                 title=f"step {step:,}" if model == models[0] else "",

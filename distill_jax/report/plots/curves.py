@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from distill_jax.report.plots.style import GUIDE, LABELS, STYLES, bars, grid, heading
-from distill_jax.students import SWITCHED
+from distill_jax.report.plots.style import GUIDE, bars, grid, heading
+from distill_jax.students import SWITCHED, label_of, look_of
 
 
 def accuracy(trajectories: Mapping[str, Any], switch_step: int | None = None) -> Figure:
@@ -66,8 +66,8 @@ def _over_steps(
         if switch_step is not None and model in SWITCHED and (steps <= switch_step).any():
             start = max(first, steps[steps <= switch_step].max())
         keep = steps >= start
-        style = STYLES.get(model, {})
-        axis.plot(steps[keep], mean[keep], label=LABELS.get(model, model), markersize=4.5, lw=1.6, **style)
+        style = look_of(model)
+        axis.plot(steps[keep], mean[keep], label=label_of(model), markersize=4.5, lw=1.6, **style)
         axis.fill_between(steps[keep], low[keep], high[keep], color=style.get("color"), alpha=0.13, lw=0)
     if switch_step is not None and switch_step < last:
         axis.axvline(switch_step, **GUIDE)
@@ -93,11 +93,11 @@ def switches(settings: Sequence[Mapping[str, Any]], model: str) -> Figure:
         axis.axis("off")
     for axis, setting in zip(axes.flat, settings, strict=False):
         for name, value in setting["unswitched"].items():
-            style = STYLES[name]
-            axis.axhline(value["mean"], label=LABELS[name], color=style["color"], ls=style["linestyle"], lw=1.5)
+            style = look_of(name)
+            axis.axhline(value["mean"], label=label_of(name), color=style["color"], ls=style["linestyle"], lw=1.5)
             if value["low"] is not None:
                 axis.axhspan(value["low"], value["high"], color=style["color"], alpha=0.1, lw=0)
-        bars(axis, setting["steps"], setting["values"], label=LABELS[model], **STYLES[model])
+        bars(axis, setting["steps"], setting["values"], label=label_of(model), **look_of(model))
         axis.set_xticks(setting["steps"], [f"{step:,}" for step in setting["steps"]])
         axis.margins(x=0.15)
         axis.set(xlabel="step of the switch", ylabel="final test accuracy")
@@ -133,7 +133,7 @@ def sweep(summary: Mapping[str, Any], field: str) -> Figure:
             line = sorted((s for s in shown if s["model"] == model), key=lambda s: s[field])
             if len(line) > 1:
                 values = [s["statistics"][name]["minus_control"] for s in line]
-                bars(axis, [s[field] for s in line], values, label=LABELS[model], **STYLES[model])
+                bars(axis, [s[field] for s in line], values, label=label_of(model), **look_of(model))
         axis.axhline(0, **GUIDE)
         axis.axvline(own[field], color="#666666", lw=0.8, ls=(0, (1, 2)), zorder=0)
         if field in ("temperature", "learning_rate"):

@@ -10,10 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from distill_jax.students import KINDS
-
-LABELS = {name: kind.label for name, kind in KINDS.items()}
-STYLES = {name: kind.look for name, kind in KINDS.items()}
 SPLITS = {"train": "training set", "test": "test set"}
 GUIDE = {"color": "#666666", "lw": 1, "ls": (0, (4, 3)), "zorder": 0}  # lines that are no data
 

@@ -13,7 +13,7 @@ from distill_jax.measures.findings import verdict
 from distill_jax.measures.statistics import holm, over_seeds, paired, quote, rank_correlation
 from distill_jax.report import plots
 from distill_jax.report.plots.style import GUIDE, bars, grid, heading
-from distill_jax.students import MODELS
+from distill_jax.students import MODELS, label_of, look_of
 from experiments.paper.figures.drawn import Drawn, looks
 from experiments.paper.outcome import CONTROL, KD, Outcome
 
@@ -135,8 +135,8 @@ def precision(outcomes: Sequence[Outcome]) -> Drawn:
         for place, model in enumerate(models):
             for offset, precise in zip((-0.12, 0.12), names, strict=True):
                 filled = {"mfc": "white"} if offset > 0 else {}
-                bars(axis, [place + offset], [numbers[model][name][precise]], **plots.STYLES[model] | filled)
-        axis.set_xticks(range(len(models)), [plots.LABELS[m].replace(" (", "\n(") for m in models], fontsize=8)
+                bars(axis, [place + offset], [numbers[model][name][precise]], **look_of(model) | filled)
+        axis.set_xticks(range(len(models)), [label_of(m).replace(" (", "\n(") for m in models], fontsize=8)
         axis.grid(axis="y", alpha=0.25)
     axes[0, 0].set_ylabel("test accuracy")
     axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))

@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 from distill_jax.measures import deviations
 from distill_jax.measures.statistics import quote
 from distill_jax.report import plots
+from distill_jax.students import label_of
 from experiments.paper.figures.drawn import Drawn
 from experiments.paper.outcome import CONTROL, KD, Outcome
 
@@ -64,7 +65,7 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
                     teacher,
                     examples.kl if kl else of_student,
                     examples.mislabelled,
-                    title=plots.LABELS[student],
+                    title=label_of(student),
                     lines=[line],
                     xlabel=f"teacher's {MEASURES[name]}",
                     ylabel="KL(teacher || student) (nats)" if kl else f"student's {MEASURES[name]}",

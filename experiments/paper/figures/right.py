@@ -7,6 +7,7 @@ import numpy as np
 from distill_jax.measures import deviations
 from distill_jax.measures.statistics import quote
 from distill_jax.report import plots
+from distill_jax.students import label_of
 from experiments.paper.figures.drawn import Drawn
 from experiments.paper.outcome import CONTROL, KD, Outcome
 
@@ -44,7 +45,7 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
                     title=GROUPS[group],
                     lines=["" if row else outcome.plan.title, *lines],
                     xlabel="teacher  $X = \\phi(p)$",
-                    ylabel=f"{plots.LABELS[student]}  $Y$" if not row else "",
+                    ylabel=f"{label_of(student)}  $Y$" if not row else "",
                     group=outcome.plan.name,
                 )
                 row.append(cloud)

@@ -6,6 +6,7 @@ from typing import Any
 from distill_jax.measures import deviations
 from distill_jax.measures.statistics import quote
 from distill_jax.report import plots
+from distill_jax.students import label_of
 from experiments.paper.figures.drawn import Drawn, chooser_sentence, gap_sentence
 from experiments.paper.outcome import CONTROL, KD, Outcome
 
@@ -50,7 +51,7 @@ def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_
                     title=outcome.plan.networks,
                     lines=lines,
                     xlabel="teacher  $X = \\phi(p)$",
-                    ylabel=f"{plots.LABELS[student]}  $Y$" if not row else "",
+                    ylabel=f"{label_of(student)}  $Y$" if not row else "",
                     group=(outcome.plan.name, split),
                 )
                 row.append(cloud)

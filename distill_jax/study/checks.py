@@ -1,11 +1,16 @@
 """Checks of a setting: each refusal is one line with the option, its value and what would be right."""
 
+import math
 from typing import Any
 
 from distill_jax import limits
 from distill_jax.errors import InputError
 from distill_jax.options import check_finite
-from distill_jax.setting import Setting, of_teachers
+from distill_jax.setting import Setting
+from distill_jax.students import CONTROL, KD, table
+from distill_jax.training.losses import OPTIONS, loss
+from distill_jax.training.objective import Objective
+from distill_jax.training.teacher_source import teacher_source
 
 
 def validate(setting: Setting) -> None:
@@ -21,6 +26,7 @@ def validate(setting: Setting) -> None:
 
     check_finite(setting)
     objective, optimizer, train, run = setting.objective, setting.optimizer, setting.train, setting.run
+    _check_losses(setting)
     require(objective.temperature > 0, "--temperature", objective.temperature, "positive")
     weight = objective.distillation_weight
     require(0 <= weight <= 1, "--distillation-weight", weight, "in [0, 1]")
@@ -72,7 +78,7 @@ def validate(setting: Setting) -> None:
         "cached or auto, since with --augment none there is one outcome",
     )
     require(
-        objective.teacher_precision == "float32" or of_teachers(setting) == "variables",
+        objective.teacher_precision == "float32" or teacher_source(setting) == "variables",
         "--teacher-precision",
         objective.teacher_precision,
         "float32, since the teacher's logits are kept and not computed in the step",
@@ -90,6 +96,39 @@ def validate(setting: Setting) -> None:
         "given",
         "given together with --distributed True",
     )
+
+
+def _check_losses(setting: Setting) -> None:
+    """Checks the students, and what their losses are set by."""
+    kinds, names = table(setting.students), " ".join(setting.students)
+    for name in (CONTROL, KD):
+        if name not in kinds:
+            raise InputError(f"--students {names}: must have {name} among them, which the others are compared with")
+    own = Objective.of(list(kinds.values()), setting.objective)
+    ranges: dict[str, list[tuple[float, float]]] = {}
+    for name in own.names:
+        for key in loss(name).settings:
+            if key not in OPTIONS:
+                ranges.setdefault(key, []).append(loss(name).ranges.get(key, (-math.inf, math.inf)))
+    for key, value in setting.objective.loss_settings.items():
+        if key not in ranges:
+            there = "; there are " + ", ".join(sorted(ranges)) if ranges else ""
+            raise InputError(f"--loss-settings {key}={value}: no loss of --students {names} has it{there}")
+        for low, high in ranges[key]:
+            if not low <= value <= high:
+                raise InputError(f"--loss-settings {key}={value}: must be in [{low:g}, {high:g}]")
+    why = f"since {'a' if own.features else 'no'} loss of --students {names} sees features"
+    for role in ("student", "teacher"):
+        given = getattr(setting.objective, f"{role}_features")
+        if given and not own.features:
+            said = " ".join(f"{name}={layer}" for name, layer in given.items())
+            raise InputError(f"--{role}-features {said}: must be left out, {why}")
+    if not own.features:
+        return
+    if setting.run.teacher_logits in ("cached", "all-outcomes"):
+        raise InputError(f"--teacher-logits {setting.run.teacher_logits}: must be in-step or auto, {why}")
+    if setting.data.tokenizer is not None and setting.train.length_buckets != 1:
+        raise InputError(f"--length-buckets {setting.train.length_buckets}: must be 1, {why}")
 
 
 def validate_on_data(setting: Setting, examples: int, test_examples: int, total_steps: int) -> None:

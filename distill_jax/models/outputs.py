@@ -1,0 +1,116 @@
+"""What a network gives: logits and, where asked, outputs of its layers as named features."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.struct
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from distill_jax.errors import InputError
+
+_KEPT = "intermediates"  # Flax's collection for layers' outputs
+
+
+@flax.struct.dataclass
+class Outputs:
+    """What a network gives of a batch.
+
+    Attributes:
+      logits: float32 [B, K].
+      features: by the names that --student-features and --teacher-features give them, [B, ...] in the network's
+        precision; empty where no loss asks for any.
+    """
+
+    logits: jax.Array
+    features: Mapping[str, jax.Array] = flax.struct.field(default_factory=dict)
+
+
+def outputs(
+    model: nn.Module,
+    variables: Any,
+    x: jax.Array,
+    layers: Mapping[str, str],
+    *,
+    train: bool,
+    mutable: Sequence[str] = (),
+    **how: Any,
+) -> tuple[Outputs, Any]:
+    """What a network gives of inputs, and the collections of `mutable` after it.
+
+    Args:
+      layers: of each feature, its layer's path, as 'stage1/conv2'.
+      how: given to `model.apply`.
+    """
+    if not layers:
+        logits, updated = model.apply(variables, x, train=train, mutable=list(mutable), **how)
+        return Outputs(logits), updated
+    wanted = set(layers.values())
+
+    def is_wanted(module: nn.Module, method: str) -> bool:
+        return method == "__call__" and "/".join(module.path) in wanted
+
+    logits, updated = model.apply(
+        variables, x, train=train, mutable=[*mutable, _KEPT], capture_intermediates=is_wanted, **how
+    )
+    kept = updated.pop(_KEPT)
+    return Outputs(logits, {name: _output(kept, path) for name, path in layers.items()}), updated
+
+
+def _output(kept: Any, path: str) -> Any:
+    """What the layer of a path has given, in Flax's collection of layers' outputs."""
+    for part in path.split("/"):
+        kept = kept[part]
+    return kept["__call__"][0]
+
+
+def layers_of(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """The layers whose outputs a loss may compare, in the order in which they end, with the shape for one example.
+
+    They are those with parameters.
+
+    >>> layers_of(MLP(10), (64,))
+    {'hidden1': (256,), 'head': (10,)}
+    """
+    found: dict[str, tuple[int, ...]] = {}
+
+    def keep(module: nn.Module, method: str) -> bool:
+        if method == "__call__" and module.path:
+            order.append("/".join(module.path))
+        return method == "__call__"
+
+    order: list[str] = []
+    x = jax.ShapeDtypeStruct((2, *input_shape), jnp.float32)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
+    order.clear()
+    _, kept = jax.eval_shape(
+        lambda v, x: model.apply(v, x, train=False, mutable=[_KEPT], capture_intermediates=keep), variables, x
+    )
+    for path in order:
+        said = _output(kept[_KEPT], path)
+        trained = flax.traverse_util.flatten_dict(variables["params"], sep="/")
+        if any(name.startswith(f"{path}/") for name in trained) and getattr(said, "shape", ())[:1] == (2,):
+            found[path] = said.shape[1:]
+    return found
+
+
+def chosen_layers(
+    model: nn.Module, input_shape: tuple[int, ...], named: Mapping[str, str], option: str
+) -> dict[str, str]:
+    """The layers that are named, or where none is the middle one before the last.
+
+    Raises:
+      InputError: a layer is not there.
+    """
+    there = layers_of(model, input_shape)
+    for name, path in named.items():
+        if path not in there:
+            raise InputError(f"{option} {name}={path}: is no layer of the network; must be of {', '.join(there)}")
+    if named:
+        return dict(named)
+    outer = [path for path in there if "/" not in path][:-1]
+    if not outer:
+        raise InputError(f"{option}: must name a layer, since the network has none before its last")
+    return {"middle": outer[len(outer) // 2]}

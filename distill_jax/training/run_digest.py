@@ -1,0 +1,36 @@
+"""Names of runs: hashes of all that makes one model what it is."""
+
+from typing import Any
+
+from distill_jax.identity import digest, identity
+from distill_jax.setting import Setting
+from distill_jax.students import TEACHER, code, table
+from distill_jax.training.losses import loss
+
+
+def run_digest(setting: Setting, model: str, seed: int, data_fingerprint: str) -> str:
+    """The name of one model's run.
+
+    A teacher's does not depend on its students, nor a student's on other students, their losses' settings and code.
+
+    Args:
+      setting: with the changes of a student of a sweep.
+      model: 'teacher' or a student of `students.table`.
+    """
+    fields = identity(setting) | {"model": model, "seed": seed, "fingerprint": data_fingerprint}
+    if model == TEACHER:
+        del fields["student"], fields["objective"]
+        return digest(fields)
+    kinds = table(setting.students)
+    names, losses = dict(zip(kinds, setting.students, strict=True)), [loss(name) for name in kinds[model].losses]
+    own: dict[str, Any] = {
+        name: value
+        for name, value in setting.objective.loss_settings.items()
+        if any(value != of.settings[name] for of in losses if name in of.settings)
+    }
+    if any(of.features for of in losses):
+        own |= {"student_features": setting.objective.student_features}
+        own |= {"teacher_features": setting.objective.teacher_features}
+    if (behind := code([names[model], *kinds[model].losses])) != "":
+        own["code"] = behind
+    return digest(fields | ({"own": own} if own else {}))
