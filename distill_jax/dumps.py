@@ -117,6 +117,16 @@ def find_dumps(workdir: Path) -> dict[tuple[str, int, int, str], Path]:
     return found
 
 
+def find_steps(folder: Path, split: str) -> dict[int, Path]:
+    """All complete dumps of one split of one model and seed, by step; `folder` is DIR/dumps/MODEL/seed-N."""
+    found = {}
+    for path in folder.resolve().glob(f"step-*/{split}"):
+        match = _PLACE.search(path.as_posix())
+        if match:
+            found[int(match["step"])] = path
+    return found
+
+
 def _spec(path: Path, name: str, shape: Sequence[int]) -> dict[str, Any]:
     little, checked = {"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}
     if name == "logits":  # their digits do not compress: 7% saved for a third of the speed

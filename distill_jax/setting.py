@@ -130,6 +130,16 @@ NETWORKS: dict[str, tuple[str, ...]] = {
 
 
 @dataclasses.dataclass(frozen=True)
+class GivenTeacherSetting:
+    """A teacher that is there already."""
+
+    logits: tuple[str, ...] = ()
+    """In place of a network that is trained: a file of numpy.savez with train and test, logits [N, K] in the data's
+    order (or with train_id and test_id); a folder of dumps, as DIR/dumps/teacher of another study, whose seeds are
+    this one's; or module:function of your own, from inputs [B, ...] to logits [B, K]. Of several, their mean."""
+
+
+@dataclasses.dataclass(frozen=True)
 class ObjectiveSetting:
     """The loss: (1 - w) one-hot cross-entropy + w distillation cross-entropy, w a schedule over steps."""
 
@@ -141,6 +151,9 @@ class ObjectiveSetting:
     teacher_precision: Literal["float32", "bfloat16"] = dataclasses.field(default="float32", metadata=LATER)
     """Precision in which a teacher is evaluated in its students' training, where its logits are not kept: float32, as
     its dumps say, or bfloat16, as --precision has it in its own training, at a third of the cost and less."""
+    teacher_shuffle: Literal["none", "within-class", "all"] = dataclasses.field(default="none", metadata=LATER)
+    """Give students the teacher's logits of other examples, of the same label or any: a control that asks whether what
+    the teacher knows of each example matters. For logits that are kept (without augmentation, or given)."""
     distillation_weight: float = 1.0
     """Weight w, in [0, 1], of whatever loss needs the teacher where that is on; the one-hot loss has 1 - w."""
     switch_step: int | None = None
@@ -271,6 +284,9 @@ class Setting:
 
     data: Annotated[DataSetting, _Flat] = dataclasses.field(default_factory=DataSetting)
     teacher: ModelSetting = dataclasses.field(default_factory=ModelSetting)
+    given: Annotated[GivenTeacherSetting, tyro.conf.arg(name="teacher")] = dataclasses.field(
+        default_factory=GivenTeacherSetting, metadata=NEVER
+    )
     student: ModelSetting = dataclasses.field(default_factory=ModelSetting)
     students: tuple[str, ...] = dataclasses.field(default=STUDENTS, metadata=NEVER)
     """Kinds of students: one_hot (the control) and kd always; one_hot_to_kd and kd_to_one_hot switch their loss;

@@ -240,7 +240,7 @@ def check_training(
     order = np.stack([np.random.default_rng(e).permutation(len(x)) for e in range(steps)]).astype(np.int32)
     rates, settings = np.full((students, steps), 0.5, np.float32), {"temperature": np.full(students, 4, np.float32)}
     state, weight = drawn(model, x, 0, students), np.array(weights, np.float32)
-    own = PerMember(np.stack([1 - weight, weight], 1), rates, settings, {} if fixed is None else fixed)
+    own = PerMember({"kd": weight}, rates, settings, {} if fixed is None else fixed)
     of_seed = PerSeed({} if taught is None else taught, label, order, role=np.int32(1), seed=np.int32(0))
     args = state, own, of_seed, Shared(x, np.int32(0))
 

@@ -70,6 +70,9 @@ def _idle(setting: Setting) -> Iterator[tuple[str, str]]:
         if network.roberta.pretrained is not None:
             for field in ("layers", "units"):
                 yield f"--{role}.roberta.{field}", f"--{role}.roberta.pretrained says how many there are"
+    if setting.given.logits:
+        for field in dataclasses.fields(ModelSetting):
+            yield f"--teacher.{field.name}", "--teacher.logits gives what the teacher says"
     optimizer = setting.optimizer
     if optimizer.optimizer != "sgd":
         yield "--momentum", f"--optimizer {optimizer.optimizer} has none of that kind"

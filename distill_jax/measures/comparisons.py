@@ -11,6 +11,9 @@ correlated by the share of a difference's variance that is luck of the teachers:
 of Y's in Y - X, or all of a student's and none of the control's in what is paired. With one degree of freedom a
 correlation of one half makes t the square root of 3 times as large, and so much wider are the intervals of two seeds.
 `experiments.null_world` counts how often verdicts are false.
+
+Where all seeds have one teacher, which was given and not trained, there is no other. The next seed's control chooses
+then: its luck is neither the teacher's nor a student's, and which points are hard to it is hard to the others too.
 """
 
 from __future__ import annotations
@@ -77,7 +80,7 @@ def _of_seeds(
     read: Read, students: Sequence[str], seeds: int, class_from: deviations.ClassFrom, columns: bool
 ) -> list[dict[str, Comparison]]:
     """The comparisons of every seed; by the paper's choice with the columns of `PerExample`, or the points alone."""
-    found = []
+    found, selecting = [], CONTROL if one_teacher(read, seeds) and CONTROL in students else "teacher"
     for seed in range(seeds):
         other = selecting_seed(seed, seeds)
         teacher, dumps = read("teacher", seed), [read(s, seed) for s in students]
@@ -88,9 +91,14 @@ def _of_seeds(
             own = deviations.points(teacher, dumps, teacher, class_from)
         crossed: Sequence[Points | None] = [None] * len(dumps)
         if other is not None:  # of all students at once, whose X and Z are the same
-            crossed = deviations.points(teacher, dumps, read("teacher", other), class_from)
+            crossed = deviations.points(teacher, dumps, read(selecting, other), class_from)
         found.append({s: Comparison(a, b) for s, a, b in zip(students, own, crossed, strict=True)})
     return pooled(found)
+
+
+def one_teacher(read: Read, seeds: int) -> bool:
+    """Whether the seeds of a study share a teacher."""
+    return seeds > 1 and np.array_equal(read("teacher", 0).logits, read("teacher", 1).logits)
 
 
 def pooled(found: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Comparison]]:
@@ -195,9 +203,11 @@ def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str
     """How much of its teacher's luck each student has, by `deviations.inherited_noise`.
 
     Over pairs of seeds that share none, so that they are independent: seeds 0 and 1, 2 and 3, ...; `per_seed` has a
-    value for each pair. Empty with one seed.
+    value for each pair. Empty with one seed, and where seeds share a teacher, whose luck nothing tells from the rest.
     """
     values: dict[str, list[float]] = {s: [] for s in students}
+    if one_teacher(read, seeds):
+        return {}
     for seed in range(0, seeds - 1, 2):
         teachers = read("teacher", seed), read("teacher", seed + 1)
         for s in students:

@@ -108,6 +108,7 @@ def summarise(
     by_decile: dict[str, Any] = {"gap_by_decile_as_in_paper": {student: {} for student in labels}}
     if seeds > 1:
         by_decile["gap_by_decile"] = {student: {} for student in labels}
+    shared = False
     for split in SPLITS:
 
         def read(model: str, seed: int, split: str = split) -> dumps.Dump:
@@ -118,6 +119,7 @@ def summarise(
         for student, values in comparisons.intervals(compared).items():
             own = {"inherited_noise": inherited[student]} if student in inherited else {}
             comparison[student][split] = values | own
+        shared = comparisons.one_teacher(read, seeds)
         for name, of_it in by_decile.items():
             for student, tenths in comparisons.gaps_by_tenth(compared, crossed=name == "gap_by_decile").items():
                 of_it[student][split] = tenths
@@ -125,7 +127,14 @@ def summarise(
     quoted = {"setting": setting, "environment": environment, "timing": timing, "sweep": sweep}
     summary: dict[str, Any] = {
         **json.loads(json.dumps(quoted, default=str)),  # paths and tuples as JSON has them
-        "study": {"seeds": seeds, "total_steps": total_steps, "switch_step": switch_step, "students": labels, **sizes},
+        "study": {
+            "seeds": seeds,
+            "total_steps": total_steps,
+            "switch_step": switch_step,
+            "students": labels,
+            "one_teacher": shared,
+            **sizes,
+        },
         "models": per_seed,
         "deviations": comparison,
         **by_decile,
@@ -234,7 +243,11 @@ def draw(workdir: Path, summary: dict[str, Any]) -> dict[str, Figure]:
     statistic = summary["deviations"]
     figures = {
         "scatter": plots.scatter(teachers, final[CONTROL] + final[KD], statistic),
-        "underfitting": plots.underfitting(summary.get("gap_by_decile"), summary["gap_by_decile_as_in_paper"]),
+        "underfitting": plots.underfitting(
+            summary.get("gap_by_decile"),
+            summary["gap_by_decile_as_in_paper"],
+            selecting=CONTROL if summary["study"]["one_teacher"] else TEACHER,
+        ),
         "evolution": plots.evolution(teachers[0], snapshots, switch),
         "accuracy": plots.accuracy(summary["trajectories"], switch),
     }

@@ -65,8 +65,15 @@ def validate(setting: Setting) -> None:
     require(seconds >= 0, "--checkpoint-seconds", seconds, "0 or more")
     memory = run.memory_gib
     require(memory is None or memory > 0, "--memory-gib", memory, "positive")
+    given = " ".join(setting.given.logits)
     require(
-        run.teacher_logits != "cached" or setting.data.augment == "none",
+        not given or run.teacher_logits in ("auto", "cached"),
+        "--teacher-logits",
+        run.teacher_logits,
+        f"auto or cached, since --teacher.logits {given} is all that there is of the teacher",
+    )
+    require(
+        run.teacher_logits != "cached" or setting.data.augment == "none" or bool(given),
         "--teacher-logits",
         run.teacher_logits,
         f"in-step, all-outcomes or auto, since --augment {setting.data.augment} changes what the teacher sees",
@@ -76,6 +83,12 @@ def validate(setting: Setting) -> None:
         "--teacher-logits",
         run.teacher_logits,
         "cached or auto, since with --augment none there is one outcome",
+    )
+    require(
+        objective.teacher_shuffle == "none" or teacher_source(setting) == "logits",
+        "--teacher-shuffle",
+        objective.teacher_shuffle,
+        "none, since the teacher's logits are not kept (they are with --augment none, and those of --teacher.logits)",
     )
     require(
         objective.teacher_precision == "float32" or teacher_source(setting) == "variables",
@@ -125,6 +138,8 @@ def _check_losses(setting: Setting) -> None:
             raise InputError(f"--{role}-features {said}: must be left out, {why}")
     if not own.features:
         return
+    if setting.given.logits:
+        raise InputError(f"--teacher.logits {' '.join(setting.given.logits)}: must be left out, {why}")
     if setting.run.teacher_logits in ("cached", "all-outcomes"):
         raise InputError(f"--teacher-logits {setting.run.teacher_logits}: must be in-step or auto, {why}")
     if setting.data.tokenizer is not None and setting.train.length_buckets != 1:

@@ -32,9 +32,10 @@ from distill_jax.models.roberta import Roberta
 from distill_jax.options import leaves
 from distill_jax.paths import resolved
 from distill_jax.setting import Setting
-from distill_jax.students import MODELS
+from distill_jax.students import MODELS, TEACHER
 from distill_jax.study import sweep, workdir
 from distill_jax.study.checks import validate, validate_on_data
+from distill_jax.study.given_teacher import given_teacher, shuffled, write
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training import outcomes
 from distill_jax.training.loop import train
@@ -69,6 +70,8 @@ class Study:
                 check_batch(self.setting.train.batch_size, mesh)
         self.switch_step = switch_step(self.setting.objective, self.schedule.total_steps)
         self.identity = identity(self.setting) | {"fingerprint": self.dataset.fingerprint}
+        if self._given is not None:
+            self.identity["teacher"] = {"name": "given logits", "logits": self._given.digest(0)}
         processes.by_first(self._claim)
         if not processes.everywhere(lambda: workdir.holds(self.setting.run.workdir, self.identity)):
             raise InputError(
@@ -91,10 +94,14 @@ class Study:
         validate_on_data(setting, examples, len(self.dataset.test.label), self.schedule.total_steps)
         sweep.check(setting, examples, len(self.dataset.test.label), self.schedule.total_steps)
         self._networks = {}
-        for role in ("teacher", "student"):
+        self._given = given_teacher(setting.given.logits, self.dataset) if setting.given.logits else None
+        for role in ("student",) if self._given else ("teacher", "student"):
             network = getattr(setting, role)
             self._networks[role] = build_for(self.dataset, network, setting.train.precision, f"--{role}")
             pretrained.read(network, self._networks[role], f"--{role}")
+        if self._given is not None:
+            for line in self._given.description(self.dataset, setting.data.augment):
+                say(console, line)
         of_norm, names = setting.train.norm_examples, [getattr(setting, role).name for role in self._networks]
         if of_norm is not None and all(kind(name) != "convolutional" for name in names):
             raise InputError(
@@ -117,7 +124,7 @@ class Study:
         if workdir.is_claimed(folder):  # which says what is another there
             workdir.claim(folder, self.identity)
         for member in [*self._members("teacher"), *self._members("student")]:
-            own = run_digest(member.applied(self.setting), member.model, member.seed, self.dataset.fingerprint)
+            own = self._digest(member)
             for step, part in itertools.product(self.schedule.snapshot_steps, ("train", "test")):
                 path = dump_path(folder, member.name, member.seed, step, part)
                 if path.exists() and dump_attributes(path).get("setting") != own:
@@ -138,8 +145,16 @@ class Study:
         with lock or contextlib.nullcontext(), jax.default_matmul_precision(precision):
             if processes.is_first():
                 self._describe()
-            for role in ("teacher", "student"):
+            if self._given is not None:
+                digests = {m.seed: self._digest(m) for m in self._members(TEACHER)}
+                write(self._given, self.dataset, self.setting.run.workdir, self.schedule.total_steps, digests)
+            for role in self._networks:
                 self._train(role)
+
+    def _digest(self, member: Member) -> str:
+        """What makes a member what it is."""
+        given = None if self._given is None else self._given.digest(member.seed)
+        return run_digest(member.applied(self.setting), member.model, member.seed, self.dataset.fingerprint, given)
 
     def _describe(self) -> None:
         """Writes what the classes are called, and what `experiments.export` needs to know of RoBERTas."""
@@ -249,7 +264,15 @@ class Study:
             of_each = None if given is None else jax.tree.map(lambda *a: np.stack(a), *given)
             done += 1
             name = _name(portion) + (f" ({done} of {done + len(portions)})" if done + len(portions) > 1 else "")
-            timing = train(trainer, portion, of_each, population.folder, name, self._console)
+            timing = train(
+                trainer,
+                portion,
+                of_each,
+                folder=population.folder,
+                digests=[self._digest(member) for member in portion],
+                name=name,
+                console=self._console,
+            )
             examples = self.schedule.total_steps * self.setting.train.batch_size * len(portion)
             if processes.is_first():
                 seconds = {f"{kind}_seconds": spent for kind, spent in dataclasses.asdict(timing).items()}
@@ -329,9 +352,13 @@ class Study:
         return found
 
     def _teachers_logits(self, seeds: Sequence[int]) -> dict[int, Any]:
-        """The trained teachers' logits on the training set, [N, K], by seed."""
-        run, last = self.setting.run, self.schedule.total_steps
-        return {seed: read_dump(dump_path(run.workdir, "teacher", seed, last, "train")).logits for seed in seeds}
+        """What students are given of the teachers' logits on the training set, [N, K], by seed."""
+        run, last, how = self.setting.run, self.schedule.total_steps, self.setting.objective.teacher_shuffle
+        found = {}
+        for seed in seeds:
+            logits = read_dump(dump_path(run.workdir, TEACHER, seed, last, "train")).logits
+            found[seed] = shuffled(logits, self.dataset.training_label(seed), seed, how)
+        return found
 
     def _teachers_variables(self, seeds: Sequence[int]) -> dict[int, Any]:
         """The trained teachers' variables by seed, host arrays."""
@@ -359,7 +386,7 @@ class Study:
             of_role = sums["teacher" if population.members[0].model == "teacher" else "student"]
             for name, value in population.facts().items():
                 of_role[name] = of_role.get(name, 0) + value
-        for of_role in sums.values():
+        for of_role in filter(None, sums.values()):
             of_role["examples_per_second"] = of_role["training_examples"] / max(of_role["training_seconds"], 1e-9)
         total = sum(v for of_role in sums.values() for name, v in of_role.items() if name.endswith("_seconds"))
         return sums | {"total_seconds": total}

@@ -17,7 +17,7 @@ class PerMember:
     """What each model of a population has for itself; a leading axis of members, seed by seed.
 
     Attributes:
-      weights: float32 [P, L, total steps], those of the losses at every step of the run.
+      weights: float32 [P, total steps] by loss, at every step of the run; of all but the first of `Objective.names`.
       rate: float32 [P, total steps], the learning rate likewise.
       settings: float32 [P] by name, what the losses are set by, see `objective.Objective.settings`.
       frozen_features: what `step.make_frozen_features` made of the training set, [P, N, ...]; {} where that is computed

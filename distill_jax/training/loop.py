@@ -18,7 +18,6 @@ from distill_jax.machine.interruption import Interrupted, Interruption
 from distill_jax.training.meter import Meter
 from distill_jax.training.population import Member
 from distill_jax.training.progress import Bar, Scalars
-from distill_jax.training.run_digest import run_digest
 from distill_jax.training.schedule import dispatches
 from distill_jax.training.step import TrainState
 from distill_jax.training.trainer import Timing, Trainer
@@ -28,7 +27,9 @@ def train(
     trainer: Trainer,
     members: Sequence[Member],
     teachers: Any,
+    *,
     folder: Path,
+    digests: Sequence[str],
     name: str,
     console: Console,
 ) -> Timing:
@@ -39,6 +40,7 @@ def train(
       members: who is trained.
       teachers: what `Trainer.runner` takes.
       folder: of this population, for checkpoints.
+      digests: of each member, what makes it what it is; see `run_digest`.
       name: what to call it while it works.
       console: for progress.
 
@@ -53,7 +55,6 @@ def train(
     setting, schedule = trainer.setting, trainer.schedule
     run, workdir = setting.run, setting.run.workdir
     timing = Timing()
-    digests = [run_digest(m.applied(setting), m.model, m.seed, trainer.dataset.fingerprint) for m in members]
 
     def paths(step: int, split: str) -> list[Path]:
         return [dump_path(workdir, m.name, m.seed, step, split) for m in members]

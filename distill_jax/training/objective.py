@@ -10,6 +10,7 @@ taught by a loss, that has --distillation-weight, and the one-hot loss what is l
 import dataclasses
 import functools
 import operator
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ class Objective:
     """The weighted sum of some losses.
 
     Attributes:
-      names: of the losses, in the order of their weights, L.
+      names: of the losses. The first, in studies the one-hot loss, has the weight that the others leave of 1.
       distillation_scale: 'T^2' or '1', see `losses.kd`.
     """
 
@@ -49,7 +50,7 @@ class Objective:
         student: Outputs,
         teacher: Outputs | None,
         label: jax.Array,
-        weights: jax.Array,
+        weights: Mapping[str, jax.Array],
         settings: Mapping[str, jax.Array],
         params: Mapping[str, Any],
     ) -> jax.Array:
@@ -58,24 +59,27 @@ class Objective:
         Args:
           student, teacher: their outputs on the same inputs; None for a teacher where all that need one have no weight.
           label: int [B].
-          weights: float32 [L].
+          weights: of all losses but the first by their names, scalars.
           settings: of `settings`, scalars.
           params: of the losses' own, by their names.
 
         Returns:
           float32 scalar, nats, mean over the batch.
         """
+        first, *others = self.names
+        others = [name for name in others if teacher is not None or not loss(name).teacher]
+        left = 1 - functools.reduce(operator.add, [weights[name] for name in others]) if others else None
         terms = []
-        for number, name in enumerate(self.names):
+        for name in (first, *others):
             one = loss(name)
-            if one.teacher and teacher is None:
-                continue
             own: dict[str, Any] = {key: settings[_key(name, key)] for key in self._numbers(name)}
             if "distillation_scale" in one.settings:
                 own["distillation_scale"] = self.distillation_scale
             if one.init is not None:
                 own["params"] = params[name]
-            terms.append(weights[number] * jnp.mean(one.function(student, teacher, label, **own)))
+            weight = left if name == first else weights[name]
+            mean = jnp.mean(one.function(student, teacher, label, **own))
+            terms.append(mean if weight is None else weight * mean)
         return functools.reduce(operator.add, terms)
 
     @staticmethod
@@ -96,11 +100,6 @@ class Objective:
         return found
 
     @property
-    def taught(self) -> np.ndarray:
-        """Which of the losses need a teacher, bool [L]."""
-        return np.array([loss(name).teacher for name in self.names])
-
-    @property
     def features(self) -> bool:
         """Whether one of the losses compares features."""
         return any(loss(name).features for name in self.names)
@@ -108,29 +107,26 @@ class Objective:
     def init(self, key: jax.Array, student: Outputs, teacher: Outputs) -> dict[str, Any]:
         """The losses' own parameters by name, from the shapes of both outputs."""
         own = {name: loss(name).init for name in self.names}
-        return {
-            name: make(jax.random.fold_in(key, number), student, teacher)
-            for number, (name, make) in enumerate(own.items())
-            if make is not None
-        }
+        # By the name: whatever other losses there are, a loss begins with the same.
+        keys = {name: jax.random.fold_in(key, zlib.crc32(name.encode())) for name in own}
+        return {name: make(keys[name], student, teacher) for name, make in own.items() if make is not None}
 
-    def weights(self, kind: Kind, setting: ObjectiveSetting, total_steps: int) -> np.ndarray:
-        """The losses' weights at every step for a student of a kind, float32 [L, total_steps].
+    def weights(self, kind: Kind, setting: ObjectiveSetting, total_steps: int) -> dict[str, np.ndarray]:
+        """The weights at every step, for a student of a kind, of all losses but the first: float32 [total_steps].
 
-        Steps know their weights from this table, so that members of a population may differ in any way in it, and the
-        host knows where all that need a teacher are 0.
+        Steps know their weights from these tables, so that members of a population may differ in any way in them, and
+        the host knows where all that need a teacher are 0.
         """
-        left = _share_left(kind, setting, total_steps)
-        table = np.zeros((len(self.names), total_steps), np.float32)
-        shares = [dict.fromkeys(self.names, np.float32(0)) for _ in kind.losses]
-        for share, name in zip(shares, kind.losses, strict=True):
-            share[name] = np.float32(setting.distillation_weight if loss(name).teacher else 1.0)
-        for row, name in enumerate(self.names):
-            begin, end = (share[name] for share in shares)
-            table[row] = (begin - end) * left + end
-        table[self.names.index("one_hot")] = 0
-        table[self.names.index("one_hot")] = 1 - table.sum(0)
-        return table
+        left, tables = _share_left(kind, setting, total_steps), {}
+        for name in self.names[1:]:
+            size = np.float32(setting.distillation_weight if loss(name).teacher else 1.0)
+            begin, end = (size if of == name else np.float32(0) for of in kind.losses)
+            tables[name] = (begin - end) * left + end
+        return tables
+
+    def taught(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Of tables of weights, the sum of those of losses that need a teacher; of the shape of one."""
+        return sum((table for name, table in weights.items() if loss(name).teacher), np.zeros(1, np.float32))
 
 
 def _key(name: str, setting: str) -> str:

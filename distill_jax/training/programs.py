@@ -74,7 +74,7 @@ class Programs:
       target: the devices; None for this process's.
 
     Attributes:
-      teach: of students, their teacher's evaluation, (variables, x) -> `Outputs`.
+      teach: of students, their teacher's evaluation, (variables, x) -> `Outputs`; None of one whose logits are given.
       kinds: of the students, by name.
       objective: the losses of these.
 
@@ -100,10 +100,11 @@ class Programs:
         self.model = build_for(dataset, own, precision, f"--{role}", setting.train.norm_examples)
         # Of lower precision than float32 is what is trained, while it is trained; what is measured never is, and what
         # is taught where it is asked for.
-        of_students = None if role == "teacher" else build_for(dataset, setting.teacher, precision, "--teacher")
+        evaluated = role == "student" and not setting.given.logits
+        of_students = build_for(dataset, setting.teacher, precision, "--teacher") if evaluated else None
         platform = jax.default_backend() if target is None else target.platform
         self._teacher, self._platform = of_students, platform
-        self.kinds = students.table(setting.students if of_students is not None else (students.CONTROL,))
+        self.kinds = students.table(setting.students if role == "student" else (students.CONTROL,))
         self.objective = Objective.of(list(self.kinds.values()), setting.objective)
         self._layers = self._feature_layers()
         asked = setting.objective.teacher_precision
@@ -228,13 +229,13 @@ class Programs:
         number = self._like((), jnp.int32)
         of_seeds = self._like((seeds,), jnp.int32, SEED)
         order = jax.eval_shape(self.epoch_order, of_seeds, of_seeds, number)
-        weights = self._like((members, len(self.objective.names), total), jnp.float32, MEMBER)
-        rate = self._like((members, total), jnp.float32, MEMBER)
+        table = self._like((members, total), jnp.float32, MEMBER)
+        weights = dict.fromkeys(self.objective.names[1:], table)
         of_losses = self.objective.settings(self.setting.objective)
         settings = dict.fromkeys(of_losses, self._like((members,), jnp.float32, MEMBER))
         return (
             self.state_like(),
-            PerMember(weights, rate, settings, self.frozen_features_like()),
+            PerMember(weights, table, settings, self.frozen_features_like()),
             PerSeed(
                 taught=self.teachers_like() if taught else {},
                 label=self._like((seeds, len(self.dataset.train.label)), jnp.int32, SEED),

@@ -8,7 +8,7 @@ from distill_jax.students import TEACHER, code, table
 from distill_jax.training.losses import loss
 
 
-def run_digest(setting: Setting, model: str, seed: int, data_fingerprint: str) -> str:
+def run_digest(setting: Setting, model: str, seed: int, data_fingerprint: str, given: str | None = None) -> str:
     """The name of one model's run.
 
     A teacher's does not depend on its students, nor a student's on other students, their losses' settings and code.
@@ -16,8 +16,11 @@ def run_digest(setting: Setting, model: str, seed: int, data_fingerprint: str) -
     Args:
       setting: with the changes of a student of a sweep.
       model: 'teacher' or a student of `students.table`.
+      given: digest of the logits of a teacher that is not trained here.
     """
     fields = identity(setting) | {"model": model, "seed": seed, "fingerprint": data_fingerprint}
+    if given is not None:
+        fields["teacher"] = {"logits": given}
     if model == TEACHER:
         del fields["student"], fields["objective"]
         return digest(fields)

@@ -57,7 +57,7 @@ class _Own:
     """What each student has for itself in a step: variables that do not change, settings, its frozen features."""
 
     constants: Any
-    weights: jax.Array
+    weights: Any
     rate: jax.Array
     settings: Any
     features: jax.Array | None
@@ -276,7 +276,8 @@ def make_dispatch(
             # The same of all students of a seed.
             dropout = jax.random.fold_in(_key(of_seed.role, of_seed.seed, _DROPOUT), step)
             each = over_members(functools.partial(update, packing), (0, 0, None), students, STUDENT, in_turn)
-            now = _Own(constants, own.weights[:, :, step], own.rate[:, step], own.settings, features)
+            weights = {name: table[:, step] for name, table in own.weights.items()}
+            now = _Own(constants, weights, own.rate[:, step], own.settings, features)
             return each(state, now, _Batch(seen, target, said, dropout, bucket))
 
         if steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower

@@ -12,7 +12,7 @@ def teacher_source(setting: Setting) -> Literal["variables", "logits", "outcomes
 
     Their variables; their logits on the training set [N, K]; or those of all outcomes of augmentation, [N outcomes, K].
     """
-    asked = setting.run.teacher_logits
+    asked = "cached" if setting.given.logits else setting.run.teacher_logits
     if asked == "all-outcomes":
         return "outcomes"
     if asked == "auto":

@@ -121,8 +121,9 @@ class Runner:
         total = schedule.total_steps
         of_each = zip(members, settings, strict=True)
         objective = trainer.objective
-        weights = np.stack([objective.weights(trainer.kinds[_kind(m)], s.objective, total) for m, s in of_each])
-        self.distillation_weights = weights[:, objective.taught].sum(1)
+        tables = [objective.weights(trainer.kinds[_kind(m)], s.objective, total) for m, s in of_each]
+        weights = {name: np.stack([of[name] for of in tables]) for name in objective.names[1:]}
+        self.distillation_weights = np.broadcast_to(objective.taught(weights), (len(members), total))
         self.rates = np.stack([learning_rates(s.optimizer, total, schedule.steps_per_epoch) for s in settings])
         numbers = [objective.settings(s.objective) for s in settings]
         of_losses = {name: np.array([of[name] for of in numbers], np.float32) for name in numbers[0]}

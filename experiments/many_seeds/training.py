@@ -104,8 +104,8 @@ class Training:
             students=models,
             teacher="cached" if any(weights) else None,
         )
-        by_loss = jnp.array([[1 - w, w] for w in weights], jnp.float32)
-        of_losses = jnp.broadcast_to(by_loss[:, :, None], (models, 2, self.steps))
+        of_loss = jnp.broadcast_to(jnp.array(weights, jnp.float32)[:, None], (models, self.steps))
+        _, by_teacher = self.objective.names
         rate = jnp.full((models, self.steps), self.learning_rate, jnp.float32)
         settings = {"temperature": jnp.full(models, self.temperature, jnp.float32)}
         order = make_epoch_order(self.examples, self.epochs)(role, seed, jnp.int32(0))
@@ -113,7 +113,7 @@ class Training:
         def step(state: TrainState, now: jax.Array) -> tuple[TrainState, Any]:
             row = jax.lax.dynamic_slice_in_dim(order, now // per_epoch, 1)
             of_seed = PerSeed({} if taught is None else taught, label, row, role, seed)
-            state, _ = dispatch(state, PerMember(of_losses, rate, settings, {}), of_seed, Shared(x, now))
+            state, _ = dispatch(state, PerMember({by_teacher: of_loss}, rate, settings, {}), of_seed, Shared(x, now))
             return state, record(now + 1, state.params)
 
         last, path = jax.lax.scan(step, state, jnp.arange(self.steps, dtype=jnp.int32))

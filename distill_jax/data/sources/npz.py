@@ -1,14 +1,12 @@
 """The user's own arrays, in a .npz file."""
 
-import zipfile
-
 import numpy as np
 
+from distill_jax.data.arrays_file import read_arrays
 from distill_jax.data.dataset import Split
 from distill_jax.data.sources import labels
 from distill_jax.data.sources.source import Raw, check_label, not_read
-from distill_jax.errors import InputError, one_line
-from distill_jax.limits import check_fits
+from distill_jax.errors import InputError
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
@@ -52,31 +50,7 @@ def _load(dataset: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     path = local("--dataset", dataset)
     names = [f"{kind}_{split}" for split in ("train", "test") for kind in "xy"]
     remedy = "must be a file of numpy.savez with x_train, y_train, x_test and y_test"
-    if not path.exists():
-        raise InputError(f"--dataset {dataset}: does not exist; {remedy}")
-    try:
-        # numpy would take what is no zip for a pickle and say so.
-        if not zipfile.is_zipfile(path):
-            path.open("rb").close()
-            raise InputError(f"--dataset {dataset}: is not a .npz file, or is truncated; {remedy}")
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            absent = [name for name in names if name not in file.files]
-            if absent:
-                raise InputError(f"--dataset {dataset}: has no {', '.join(absent)}; {remedy}")
-            members = [member.filename.removesuffix(".npy") for member in file.zip.infolist()]
-            if twice := [name for name in names if members.count(name) > 1]:
-                raise InputError(f"--dataset {dataset}: has {twice[0]} more than once; {remedy}, each once")
-            sizes = {member.filename: member.file_size for member in file.zip.infolist()}  # unpacked
-            check_fits(f"--dataset {dataset}: its arrays", sum(sizes.get(f"{name}.npy", 0) for name in names))
-            arrays = {name: file[name] for name in names}
-            more = set(members) - set(names)
-    except InputError:
-        raise
-    except Exception as error:  # of many types, as the damage has it: a header is read as Python's words
-        raise InputError(f"--dataset {dataset}: cannot be read: {one_line(error)}; {remedy}") from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # a member that is not an .npy file comes as bytes
-            raise InputError(f"--dataset {dataset}: {name} is not an array; {remedy}")
+    arrays, more = read_arrays(path, names, (), f"--dataset {dataset}", remedy)
     return arrays, not_read("arrays", more)
 
 

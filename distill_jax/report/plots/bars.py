@@ -8,11 +8,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from distill_jax.report.plots.style import GUIDE, SPLITS, bars, grid
-from distill_jax.students import label_of, look_of
+from distill_jax.students import CONTROL, KD, TEACHER, label_of, look_of
+
+_CALLED = {TEACHER: "teacher", CONTROL: "control"}
 
 
 def underfitting(
-    crossed: Mapping[str, Any] | None, as_in_paper: Mapping[str, Any], models: Sequence[str] = ("one_hot", "kd")
+    crossed: Mapping[str, Any] | None,
+    as_in_paper: Mapping[str, Any],
+    models: Sequence[str] = (CONTROL, KD),
+    selecting: str = TEACHER,
 ) -> Figure:
     """Mean gap Y - X in each tenth of the examples by a teacher's confidence, with 95% intervals.
 
@@ -22,9 +27,10 @@ def underfitting(
       crossed, as_in_paper: the summary's `gap_by_decile` and `gap_by_decile_as_in_paper`, [student][split] a list of
         ten intervals; the former None with one seed.
       models: students shown; the control should be among them.
+      selecting: the model of another seed that has chosen class and tenths.
     """
     chosen = {"chosen by the student's own teacher, as in the paper": as_in_paper}
-    chosen |= {} if crossed is None else {"chosen by another seed's teacher": crossed}
+    chosen |= {} if crossed is None else {f"chosen by another seed's {_CALLED[selecting]}": crossed}
     splits = list(as_in_paper[models[0]])
     figure, axes = grid(len(chosen), len(splits), 4.9, 3.4)
     for row, (how, gaps) in zip(axes, chosen.items(), strict=True):

@@ -1,0 +1,224 @@
+"""A teacher that is not trained here: logits in files, dumps of another study, or what a function of one's own says."""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from distill_jax.data.arrays_file import read_arrays
+from distill_jax.data.dataset import Dataset, Split
+from distill_jax.dumps import Dump, dump_path, find_steps, read_dump, write_dumps
+from distill_jax.errors import InputError
+from distill_jax.machine import processes
+from distill_jax.paths import local
+from distill_jax.students import TEACHER, imported
+from distill_jax.training.predict import process_rows
+
+SPLITS = ("train", "test")
+Logits = dict[str, np.ndarray]  # of each split, float32 [N, K]
+_OPTION = "--teacher.logits"
+_RIGHT = "must be a file of numpy.savez with train and test, logits [N, K]"
+_BATCH = 256  # examples that a function is given at once
+_CHANCE = 1.2  # times the accuracy of a guess, below which a teacher is none
+_OWN_SEED = re.compile(r"seed-\d+")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GivenTeacher:
+    """The teachers of a study's seeds.
+
+    Attributes:
+      named: as they were named.
+      of_seed: from a seed to its teacher's logits of the data set's examples.
+      one: whether it is the same for all seeds.
+    """
+
+    named: tuple[str, ...]
+    of_seed: Callable[[int], Logits]
+    one: bool
+
+    def digest(self, seed: int) -> str:
+        """A digest of a seed's logits, which name it wherever they lie."""
+        return self._digest(0 if self.one else seed)
+
+    @functools.cached_property
+    def _digest(self) -> Callable[[int], str]:
+        @functools.cache
+        def of(seed: int) -> str:
+            found, logits = hashlib.sha256(), self.of_seed(seed)
+            for split in SPLITS:
+                found.update(np.ascontiguousarray(logits[split]).data)
+            return found.hexdigest()[:12]
+
+        return of
+
+    def description(self, dataset: Dataset, augment: str) -> Iterator[str]:
+        """Lines on how good it is, by which one sees whether it is of these data, and on what is augmented."""
+        right = {s: np.mean(self.of_seed(0)[s].argmax(1) == getattr(dataset, s).true_label) for s in SPLITS}
+        said = ", ".join(f"{accuracy:.1%} right on {split}" for split, accuracy in right.items())
+        yield f"teacher: logits of {', '.join(self.named)}, {said}"
+        if right["test"] <= _CHANCE / dataset.num_classes:
+            yield "warning: the teacher is no better than chance; are its rows in the order of the data?"
+        if augment != "none":
+            yield (
+                f"teacher: its logits are of images as they are, and stay so where --augment {augment} changes what "
+                "students see; for logits of the very images train the teacher here, or give --augment none"
+            )
+
+
+def given_teacher(named: Sequence[str], dataset: Dataset) -> GivenTeacher:
+    """The teacher that is named; of several, the mean of their logits.
+
+    Args:
+      named: of each a file of arrays; a folder of dumps of a model, as 'work/a/dumps/teacher', of which each seed is
+        given that seed's last ones, or a single seed's, as 'work/a/dumps/teacher/seed-0', for all; or
+        'module:function', a function from inputs as the data set has them, [B, ...], to logits [B, K].
+
+    Raises:
+      InputError: one is none of these, or is not of this data set.
+    """
+    found = [_source(name, dataset) for name in named]
+
+    @functools.lru_cache(maxsize=1)
+    def of_seed(seed: int) -> Logits:
+        logits = [of(seed) for of, _ in found]
+        return {split: np.stack([of[split] for of in logits]).mean(0, np.float32) for split in SPLITS}
+
+    one = all(one for _, one in found)
+    return GivenTeacher(tuple(named), (lambda _: of_seed(0)) if one else of_seed, one)
+
+
+def _source(name: str, dataset: Dataset) -> tuple[Callable[[int], Logits], bool]:
+    """From a seed to its logits, and whether they are the same for all."""
+    where = f"{_OPTION} {name}"
+    if re.fullmatch(r"[\w.]+:\w+", name) and not Path(name).exists():
+        logits = _of_function(name, dataset)
+        return lambda _: logits, True
+    path = local(_OPTION, name)
+    if path.is_dir():
+        alone = _OWN_SEED.fullmatch(path.resolve().name) is not None
+
+        def of_dumps(seed: int) -> Logits:
+            folder = path if alone else path / f"seed-{seed}"
+            return {split: _of_dump(where, folder, split, dataset) for split in SPLITS}
+
+        return of_dumps, alone
+    logits = _of_file(where, path, dataset)
+    return lambda _: logits, True
+
+
+def _of_file(where: str, path: Path, dataset: Dataset) -> Logits:
+    ids = [f"{split}_id" for split in SPLITS]
+    arrays, more = read_arrays(path, SPLITS, ids, where, f"{_RIGHT}, and perhaps train_id and test_id [N]")
+    if more:
+        raise InputError(f"{where}: has {', '.join(sorted(more))} besides; {_RIGHT}")
+    found = {}
+    for split in SPLITS:
+        own = getattr(dataset, split)
+        found[split] = _checked(f"{where}: {split}", arrays[split], arrays.get(f"{split}_id"), own, dataset)
+    return found
+
+
+def _of_dump(where: str, folder: Path, split: str, dataset: Dataset) -> np.ndarray:
+    steps = find_steps(folder, split)
+    if not steps:
+        raise InputError(f"{where}: has no dump {folder.name}/step-N/{split}; must be as DIR/dumps/teacher of a study")
+    dump, own = read_dump(steps[max(steps)]), getattr(dataset, split)
+    logits = _checked(f"{where}: {split}", dump.logits, dump.id, own, dataset)
+    rows = _rows(dump.id, own.id)
+    if rows is not None and not np.array_equal(dump.true_label[rows], own.true_label):
+        raise InputError(f"{where}: {split} is of other examples, whose labels differ; must be of the same data set")
+    return logits
+
+
+def _of_function(name: str, dataset: Dataset) -> Logits:
+    function, found = imported(name, _OPTION), {}
+    for split in SPLITS:
+        own = getattr(dataset, split)
+        parts = [np.asarray(function(own.x[i : i + _BATCH])) for i in range(0, len(own.x), _BATCH)]
+        sizes = {part.shape for part in parts[:-1]} | {(_BATCH, *parts[-1].shape[1:])}
+        if len(sizes) > 1 or parts[-1].ndim != 2:
+            said = ", ".join(map(str, sorted({part.shape for part in parts})))
+            raise InputError(f"{_OPTION} {name}: gives {said} of {_BATCH} examples; must be logits [B, K]")
+        found[split] = _checked(f"{_OPTION} {name}: {split}", np.concatenate(parts), None, own, dataset)
+    return found
+
+
+def _checked(what: str, logits: np.ndarray, ids: np.ndarray | None, own: Split, dataset: Dataset) -> np.ndarray:
+    """Logits in the order of the data set's examples, float32 [N, K]."""
+    if logits.ndim != 2 or logits.shape[1] != dataset.num_classes:
+        raise InputError(f"{what} has the shape {logits.shape}; must be [N, {dataset.num_classes}], a row an example")
+    given = np.arange(len(logits)) if ids is None else ids
+    zeros = np.zeros(len(logits), np.int32)
+    try:
+        logits = Dump(logits, zeros, zeros, given, {}).logits.astype(np.float32)
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from None
+    if not np.isfinite(logits).all():
+        raise InputError(f"{what} has NaN or infinite values; must be finite")
+    if ids is None:
+        if len(logits) != len(own.label):
+            raise InputError(
+                f"{what} has {len(logits)} rows for {len(own.label)} examples; must be one for each, in the data's "
+                "order, or have their ids"
+            )
+        return logits
+    rows = _rows(np.asarray(ids).reshape(-1), own.id)
+    if rows is None:
+        raise InputError(f"{what} lacks examples of the data set by their ids; must have all {len(own.id)}, each once")
+    return logits[rows]
+
+
+def _rows(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray | None:
+    """Where the wanted ids are among the given; None if one is not, or one is there twice."""
+    order = np.argsort(ids, kind="stable")
+    place = np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)
+    rows = order[place]
+    return rows if len(np.unique(ids)) == len(ids) and np.array_equal(ids[rows], wanted) else None
+
+
+def write(teacher: GivenTeacher, dataset: Dataset, workdir: Path, step: int, digests: Mapping[int, str]) -> None:
+    """Writes the teacher's dumps that are not there, from which a study goes on as from a trained one's.
+
+    Args:
+      step: the last of the study, whose dumps they are.
+      digests: of each seed, what makes its teacher what it is.
+    """
+    for seed, split in itertools.product(digests, SPLITS):
+        path = dump_path(workdir, TEACHER, seed, step, split)
+        if bool(processes.from_first([path.exists()])[0]):
+            continue
+        examples, logits = getattr(dataset, split), teacher.of_seed(seed)[split]
+        rows = process_rows(len(logits), jax.process_index(), jax.process_count())
+        attributes = {"model": TEACHER, "seed": seed, "step": step, "split": split}
+        attributes |= {"num_classes": dataset.num_classes, "setting": digests[seed]}
+        label = dataset.training_label(seed) if split == "train" else examples.label
+        write_dumps([(path, logits[rows], attributes)], label, examples.true_label, examples.id, rows.start)
+
+
+def shuffled(logits: np.ndarray, label: np.ndarray, seed: int, how: str) -> np.ndarray:
+    """A teacher's logits given to other examples, which asks whether what it knows of each matters.
+
+    Args:
+      logits: [N, K].
+      label: int [N].
+      seed: of the permutation.
+      how: 'none'; 'within-class', among the examples of a label, by which the teacher knows the class and no more;
+        'all', among all, by which it knows nothing.
+
+    Returns:
+      [N, K], the same rows in another order.
+    """
+    if how == "none":
+        return logits
+    rng, rows = np.random.default_rng((seed, len(label))), np.arange(len(label))
+    groups = [rows] if how == "all" else [np.flatnonzero(label == of) for of in np.unique(label)]
+    for group in groups:
+        rows[group] = rng.permutation(group)
+    return logits[rows]
