@@ -35,4 +35,16 @@ Numbers = Annotated[dict[str, float], _constructor(float, repr, "NUMBER")]
 NumberLists = Annotated[
     dict[str, tuple[float, ...]], _constructor(_numbers, lambda of: ",".join(map(repr, of)), "NUMBER,NUMBER,...")
 ]
+
+
+def _value(text: str) -> int | float | str:
+    for of in (int, float):
+        try:
+            return of(text)
+        except ValueError:
+            continue
+    return text
+
+
+Values = Annotated[dict[str, int | float | str], _constructor(_value, str, "VALUE")]
 Names = Annotated[dict[str, str], _constructor(str, str, "NAME")]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from distill_jax.pairs import Names, NumberLists, Numbers
+from distill_jax.pairs import Names, NumberLists, Numbers, Values
 from distill_jax.students import STUDENTS
 
 # What of a field is part of a study's identity: by default its value. A field that is added to a setting says LATER, so
@@ -85,19 +85,12 @@ class RobertaSetting:
 class ModelSetting:
     """A network. Fields that the named network does not have are ignored, see `NETWORKS`."""
 
-    name: Literal[
-        "resnet-cifar",
-        "resnet18",
-        "resnet50",
-        "mobilenet-v2",
-        "mlp",
-        "linear",
-        "random-features",
-        "channel",
-        "roberta",
-    ] = "mlp"
+    name: str = "mlp"
     """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for 64x64;
-    channel is linear, with inputs of its own for every class; roberta is for texts, and texts are for it alone."""
+    mobilenet-v2; mlp; linear; random-features; channel is linear, with inputs of its own for every class; roberta is
+    for texts, and these are for it. Or a Flax module of your own, as module:Class (see docs/extending.md)."""
+    settings: Values = dataclasses.field(default_factory=dict, metadata=LATER)
+    """Settings of a network of your own: NAME=VALUE."""
     depth: int = 56
     """resnet-cifar: layers; 6n+2 with basic blocks, 9n+2 with others."""
     block: Literal["basic", "bottleneck", "keras"] = "basic"

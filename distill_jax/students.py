@@ -136,7 +136,7 @@ def code(names: Sequence[str]) -> str:
     digest = hashlib.sha256()
     own = sorted({name for name in names if ":" in name})
     for name in own:
-        found = imported(name, "--students")
+        found = imported(name, "code")
         module = sys.modules[name.partition(":")[0]]
         # In a notebook a module has no source, but the function has.
         source = module if getattr(module, "__file__", None) else getattr(found, "function", found)

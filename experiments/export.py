@@ -104,7 +104,8 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
         raise InputError(f"{workdir}: does not say of which sizes its RoBERTas are; run the study's command again")
     roberta, population = huggingface.read_model(folder, "WORKDIR"), members[model, seed]
     count = len(population.members)
-    init = over_members(make_init(roberta, make_rule(optimizer), (length,)), (0, 0), count)
+    of_one = make_init(roberta, make_rule(optimizer), jax.ShapeDtypeStruct((2, length), np.int32))
+    init = over_members(of_one, (0, 0), count)
     numbers = jax.ShapeDtypeStruct((count,), np.int32)
     on_host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
     like = jax.tree.map(

@@ -190,7 +190,9 @@ def drawn(model: Any, x: np.ndarray, seed: int, students: int = 1) -> TrainState
         values = rng.uniform(0.5, 1.5, like.shape) if scale else rng.normal(size=like.shape) / wide
         return np.stack([values.astype(like.dtype)] * students)
 
-    like = jax.eval_shape(make_init(model, RULE, x.shape[1:]), jnp.int32(0), jnp.int32(0))
+    like = jax.eval_shape(
+        make_init(model, RULE, jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype)), jnp.int32(0), jnp.int32(0)
+    )
     params, collections = (jax.tree_util.tree_map_with_path(number, tree) for tree in (like.params, like.collections))
     momentum = jax.tree.map(lambda leaf: np.zeros((students, *leaf.shape), leaf.dtype), like.opt_state)
     return TrainState(params, collections, momentum)

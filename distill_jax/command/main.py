@@ -62,7 +62,7 @@ def _idle(setting: Setting) -> Iterator[tuple[str, str]]:
     """
     for role in ("teacher", "student"):
         network = getattr(setting, role)
-        own = NETWORKS[network.name]
+        own = NETWORKS.get(network.name, ("settings",))
         has = ", ".join(f"--{role}.{field}" for field in own) or "no options"
         for field in dataclasses.fields(ModelSetting):
             if field.name not in ("name", *own):

@@ -18,6 +18,7 @@ from distill_jax.errors import InputError
 from distill_jax.models.channel import Channel
 from distill_jax.models.mlp import MLP, Linear, RandomFeatures
 from distill_jax.models.mobilenet import MobileNetV2
+from distill_jax.models.own import build_own, is_own, own_kind
 from distill_jax.models.pretrained import build_roberta
 from distill_jax.models.resnet import ResNet18, ResNet50, ResNetCIFAR
 from distill_jax.setting import NETWORKS, ModelSetting
@@ -28,6 +29,8 @@ CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
 
 def kind(name: str) -> Literal["convolutional", "text", "dense"]:
     """What the defaults of the machine go by, see `backend.defaults`."""
+    if is_own(name):
+        return own_kind(name)
     if name == "roberta":
         return "text"
     return "convolutional" if name in CONVOLUTIONAL else "dense"
@@ -35,7 +38,7 @@ def kind(name: str) -> Literal["convolutional", "text", "dense"]:
 
 def first_positions(setting: ModelSetting, input_shape: tuple[int, ...]) -> int:
     """Positions of an image at which a network's first convolutions work; 0 of one that has none."""
-    if setting.name not in CONVOLUTIONAL:
+    if kind(setting.name) != "convolutional" or len(input_shape) != 3:
         return 0
     stride = 2 if setting.name == "mobilenet-v2" and setting.strides == "imagenet" else 1
     return math.prod(-(-side // stride) for side in input_shape[:2])
@@ -76,6 +79,13 @@ def build_model(
       InputError: there is no such network, or not for such inputs.
     """
     name, dtype = setting.name, jnp.dtype(precision)
+    if is_own(name):
+        how = {"dtype": dtype, "norm_examples": norm_examples, "texts": vocabulary is not None, "option": option}
+        return build_own(name, setting.settings, num_classes, input_shape, **how)
+    if name not in NETWORKS:
+        raise InputError(
+            f"{option}.name {name}: must be one of {', '.join(NETWORKS)}, or a Flax module of your own as module:Class"
+        )
     _check_sizes(setting, option)
     if name in CONVOLUTIONAL and len(input_shape) != 3:
         raise InputError(
@@ -119,7 +129,7 @@ def build_model(
                     f"has {values}"
                 )
             return Channel(num_classes, dtype)
-    raise InputError(f"{option}.name {name}: must be one of {', '.join(NETWORKS)}")
+    raise AssertionError(name)  # of NETWORKS
 
 
 def _check_sizes(setting: ModelSetting, option: str) -> None:

@@ -13,7 +13,9 @@ from distill_jax.models.roberta import Roberta
 
 
 def in_float32(model: nn.Module) -> nn.Module:
-    """The same network on the same variables with all of it computed in float32."""
+    """The same network on the same variables with all of it computed in float32; one without `dtype` is so already."""
+    if not hasattr(model, "dtype"):
+        return model
     if isinstance(model, Roberta):
         return model.clone(dtype=jnp.float32, attention="xla")  # cuDNN's is for bfloat16
     return model.clone(dtype=jnp.float32)

@@ -6,7 +6,6 @@ from typing import Any
 import flax.struct
 import flax.traverse_util
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from distill_jax.errors import InputError
@@ -66,12 +65,12 @@ def _output(kept: Any, path: str) -> Any:
     return kept["__call__"][0]
 
 
-def layers_of(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+def layers_of(model: nn.Module, inputs: jax.ShapeDtypeStruct) -> dict[str, tuple[int, ...]]:
     """The layers whose outputs a loss may compare, in the order in which they end, with the shape for one example.
 
     They are those with parameters.
 
-    >>> layers_of(MLP(10), (64,))
+    >>> layers_of(MLP(10), jax.ShapeDtypeStruct((2, 64), "float32"))
     {'hidden1': (256,), 'head': (10,)}
     """
     found: dict[str, tuple[int, ...]] = {}
@@ -82,29 +81,28 @@ def layers_of(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, tuple
         return method == "__call__"
 
     order: list[str] = []
-    x = jax.ShapeDtypeStruct((2, *input_shape), jnp.float32)
-    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), inputs)
     order.clear()
     _, kept = jax.eval_shape(
-        lambda v, x: model.apply(v, x, train=False, mutable=[_KEPT], capture_intermediates=keep), variables, x
+        lambda v, x: model.apply(v, x, train=False, mutable=[_KEPT], capture_intermediates=keep), variables, inputs
     )
     for path in order:
         said = _output(kept[_KEPT], path)
         trained = flax.traverse_util.flatten_dict(variables["params"], sep="/")
-        if any(name.startswith(f"{path}/") for name in trained) and getattr(said, "shape", ())[:1] == (2,):
+        if any(name.startswith(f"{path}/") for name in trained) and getattr(said, "shape", ())[:1] == inputs.shape[:1]:
             found[path] = said.shape[1:]
     return found
 
 
 def chosen_layers(
-    model: nn.Module, input_shape: tuple[int, ...], named: Mapping[str, str], option: str
+    model: nn.Module, inputs: jax.ShapeDtypeStruct, named: Mapping[str, str], option: str
 ) -> dict[str, str]:
     """The layers that are named, or where none is the middle one before the last.
 
     Raises:
       InputError: a layer is not there.
     """
-    there = layers_of(model, input_shape)
+    there = layers_of(model, inputs)
     for name, path in named.items():
         if path not in there:
             raise InputError(f"{option} {name}={path}: is no layer of the network; must be of {', '.join(there)}")

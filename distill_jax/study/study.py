@@ -32,16 +32,16 @@ from distill_jax.models.roberta import Roberta
 from distill_jax.options import leaves
 from distill_jax.paths import resolved
 from distill_jax.setting import Setting
-from distill_jax.students import MODELS, TEACHER
+from distill_jax.students import MODELS, TEACHER, table
 from distill_jax.study import sweep, workdir
 from distill_jax.study.checks import validate, validate_on_data
 from distill_jax.study.given_teacher import given_teacher, shuffled, write
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training import outcomes
 from distill_jax.training.loop import train
-from distill_jax.training.objective import switch_step
+from distill_jax.training.objective import Objective, switch_step
 from distill_jax.training.population import Member, seeds, shape, split
-from distill_jax.training.programs import check_batch, mesh_of
+from distill_jax.training.programs import check_batch, feature_layers, inputs_of, mesh_of
 from distill_jax.training.progress import say
 from distill_jax.training.run_digest import run_digest
 from distill_jax.training.schedule import Schedule
@@ -99,6 +99,8 @@ class Study:
             network = getattr(setting, role)
             self._networks[role] = build_for(self.dataset, network, setting.train.precision, f"--{role}")
             pretrained.read(network, self._networks[role], f"--{role}")
+        objective = Objective.of(list(table(setting.students).values()), setting.objective)
+        feature_layers(setting, objective, self._networks, inputs_of(self.dataset))
         if self._given is not None:
             for line in self._given.description(self.dataset, setting.data.augment):
                 say(console, line)

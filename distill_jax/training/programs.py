@@ -6,7 +6,7 @@ They ask no device anything, so that they can be compiled for devices that are n
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -33,6 +33,7 @@ from distill_jax.machine.placement import (
 from distill_jax.models import build_for, first_positions, kind
 from distill_jax.models.evaluation import evaluation, rounded_kernels, teaching
 from distill_jax.models.outputs import Outputs, chosen_layers, outputs
+from distill_jax.models.own import is_own
 from distill_jax.setting import Setting
 from distill_jax.training import outcomes
 from distill_jax.training.buckets import Buckets
@@ -106,7 +107,8 @@ class Programs:
         self._teacher, self._platform = of_students, platform
         self.kinds = students.table(setting.students if role == "student" else (students.CONTROL,))
         self.objective = Objective.of(list(self.kinds.values()), setting.objective)
-        self._layers = self._feature_layers()
+        networks = {"teacher": of_students, "student": self.model}
+        self._layers = feature_layers(setting, self.objective, networks, self._inputs)
         asked = setting.objective.teacher_precision
         self.teach = None if of_students is None else teaching(of_students, platform, asked, self._layers["teacher"])
         self.mesh = mesh_of(own.name, shape, target)
@@ -125,7 +127,7 @@ class Programs:
         check_batch(setting.train.batch_size, self.mesh)
         examples = len(dataset.train.label)
         epochs = (self.steps_per_dispatch + self.schedule.steps_per_epoch - 2) // self.schedule.steps_per_epoch + 1
-        of_one = make_init(self.model, self.rule, dataset.input_shape, self._losses_init())
+        of_one = make_init(self.model, self.rule, self._inputs, self._losses_init())
         init = over_members(of_one, (0, 0), self.members, MEMBER)
         self._init = jax.jit(init, out_shardings=self.by_member)
         self.buckets = _buckets(setting, dataset)
@@ -143,38 +145,25 @@ class Programs:
         )
         self._frozen_features = self._make_frozen_features()
 
-    def _feature_layers(self) -> dict[str, dict[str, str]]:
-        """The layers whose outputs losses see, of either network, by the names of features."""
-        if not self.objective.features:
-            return {"teacher": {}, "student": {}}
-        assert self._teacher is not None
-        networks = {"teacher": self._teacher, "student": self.model}
-        return {
-            role: chosen_layers(
-                network,
-                self.dataset.input_shape,
-                getattr(self.setting.objective, f"{role}_features"),
-                f"--{role}-features",
-            )
-            for role, network in networks.items()
-        }
-
     def _losses_init(self) -> Callable[[jax.Array], dict[str, Any]] | None:
         """From a key to the parameters of the losses that have some."""
         if not self.objective.features:
             return None
         networks = {"teacher": self._teacher, "student": self.model}
-        x = jax.ShapeDtypeStruct((1, *self.dataset.input_shape), self.dtype)
 
         def evaluated(network: Any, layers: dict[str, str], x: jax.Array) -> Outputs:
             variables = network.init(jax.random.key(0), x, train=False)
             return outputs(network, variables, x, layers, train=False)[0]
 
         like = {
-            role: jax.eval_shape(functools.partial(evaluated, network, self._layers[role]), x)
+            role: jax.eval_shape(functools.partial(evaluated, network, self._layers[role]), self._inputs)
             for role, network in networks.items()
         }
         return lambda key: self.objective.init(key, like["student"], like["teacher"])
+
+    @property
+    def _inputs(self) -> jax.ShapeDtypeStruct:
+        return inputs_of(self.dataset)
 
     def state_like(self) -> TrainState:
         """Shapes, dtypes and shardings of the state."""
@@ -219,7 +208,7 @@ class Programs:
             ways = augment.outcomes(self.setting.data.augment, self.dataset.input_shape)
             return self._like((self.seeds, examples * ways, row), outcomes.DTYPE, SEED)
         assert self._teacher is not None
-        init = make_init(self._teacher, self.rule, self.dataset.input_shape)
+        init = make_init(self._teacher, self.rule, self._inputs)
         one = jax.eval_shape(init, *[jax.ShapeDtypeStruct((), jnp.int32)] * 2).variables
         return jax.tree.map(lambda leaf: self._like((self.seeds, *leaf.shape), leaf.dtype, SEED), one)
 
@@ -277,7 +266,8 @@ class Programs:
         )
         in_turn = self.seeds_in_turn and alone
         of_seeds = over_members(dispatch, MAPPED, seeds, None if whole else SEED, in_turn)
-        rounded = taught and self.setting.objective.teacher_precision == "bfloat16"
+        low = self.setting.objective.teacher_precision == "bfloat16"
+        rounded = taught and low and not is_own(self.setting.teacher.name)
 
         def population(state: TrainState, own: PerMember, of_seed: PerSeed, shared: Shared) -> tuple[TrainState, Any]:
             def by_seed(tree: Any) -> Any:
@@ -302,6 +292,26 @@ class Programs:
 
     def _like(self, shape: tuple[int, ...], dtype: Any, *axes: Axes) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(self.mesh, PartitionSpec(*axes)))
+
+
+def inputs_of(dataset: Dataset) -> jax.ShapeDtypeStruct:
+    """A batch as networks are given it when they are drawn; tokens are whole numbers."""
+    dtype = jnp.float32 if dataset.vocabulary is None else jnp.int32
+    return jax.ShapeDtypeStruct((2, *dataset.input_shape), dtype)
+
+
+def feature_layers(
+    setting: Setting, objective: Objective, networks: Mapping[str, Any], inputs: jax.ShapeDtypeStruct
+) -> dict[str, dict[str, str]]:
+    """The layers whose outputs the losses see, of 'teacher' and 'student', by the names of features.
+
+    Raises:
+      InputError: a layer that is named is not there.
+    """
+    if not objective.features:
+        return {"teacher": {}, "student": {}}
+    named = {role: getattr(setting.objective, f"{role}_features") for role in networks}
+    return {role: chosen_layers(of, inputs, named[role], f"--{role}-features") for role, of in networks.items()}
 
 
 def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:

@@ -23,7 +23,8 @@ def run_digest(setting: Setting, model: str, seed: int, data_fingerprint: str, g
         fields["teacher"] = {"logits": given}
     if model == TEACHER:
         del fields["student"], fields["objective"]
-        return digest(fields)
+        behind = code([setting.teacher.name])
+        return digest(fields | ({"own": {"code": behind}} if behind else {}))
     kinds = table(setting.students)
     names, losses = dict(zip(kinds, setting.students, strict=True)), [loss(name) for name in kinds[model].losses]
     own: dict[str, Any] = {
@@ -34,6 +35,7 @@ def run_digest(setting: Setting, model: str, seed: int, data_fingerprint: str, g
     if any(of.features for of in losses):
         own |= {"student_features": setting.objective.student_features}
         own |= {"teacher_features": setting.objective.teacher_features}
-    if (behind := code([names[model], *kinds[model].losses])) != "":
+    networks = [setting.student.name, *([] if given else [setting.teacher.name])]
+    if (behind := code([names[model], *kinds[model].losses, *networks])) != "":
         own["code"] = behind
     return digest(fields | ({"own": own} if own else {}))

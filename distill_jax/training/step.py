@@ -81,18 +81,19 @@ def _key(role: jax.Array, seed: jax.Array, purpose: int) -> jax.Array:
 def make_init(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
-    input_shape: tuple[int, ...],
+    inputs: jax.ShapeDtypeStruct,
     of_losses: Callable[[jax.Array], dict[str, Any]] | None = None,
 ) -> Callable[[jax.Array, jax.Array], TrainState]:
     """The function (role, seed) -> the state before step 0.
 
     Args:
+      inputs: shape and type of a batch, of which what a network draws does not depend.
       of_losses: from a key to the parameters of losses that have some, see `objective.Objective.init`.
     """
 
     def init(role: jax.Array, seed: jax.Array) -> TrainState:
-        inputs = jnp.zeros((2, *input_shape), jnp.float32)
-        variables = dict(model.init(_key(role, seed, _INIT), inputs, train=False))
+        zeros = jnp.zeros(inputs.shape, inputs.dtype)
+        variables = dict(model.init(_key(role, seed, _INIT), zeros, train=False))
         params = variables.pop("params")
         own = {} if of_losses is None else of_losses(_key(role, seed, _LOSSES))
         params |= {PARAMS: own} if own else {}

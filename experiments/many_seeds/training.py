@@ -59,7 +59,8 @@ class Training:
 
     def start(self, role: int, seed: jax.Array, models: int, input_shape: tuple[int, ...]) -> TrainState:
         """The state before the first step of so many models V of one role, leaves [V, ...], all alike."""
-        first = make_init(self.model, self.rule, input_shape)(jnp.int32(role), seed)
+        inputs = jax.ShapeDtypeStruct((2, *input_shape), jnp.float32)
+        first = make_init(self.model, self.rule, inputs)(jnp.int32(role), seed)
         return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (models, *leaf.shape)), first)
 
     def run(

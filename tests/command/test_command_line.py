@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import time
-import typing
 
 import pytest
 from command import ROOT, SMALL, kill_when_there, run, start, start_python, write_npz
@@ -14,7 +13,9 @@ from command import ROOT, SMALL, kill_when_there, run, start, start_python, writ
 from distill_jax.command import command_line
 from distill_jax.command import main as distill
 from distill_jax.command.presets import PRESETS
+from distill_jax.data.dataset import Vocabulary
 from distill_jax.errors import InputError
+from distill_jax.models import build_model
 from distill_jax.setting import NETWORKS, ModelSetting
 
 
@@ -242,9 +243,11 @@ def test_an_option_of_the_network_that_is_named_beside_it():
 
 
 def test_every_field_of_a_network_is_of_some_and_every_network_has_its_own():
-    fields = {field.name for field in dataclasses.fields(ModelSetting)} - {"name"}
+    fields = {field.name for field in dataclasses.fields(ModelSetting)} - {"name", "settings"}
     assert fields == {field for of_network in NETWORKS.values() for field in of_network}
-    assert set(NETWORKS) == set(typing.get_args(typing.get_type_hints(ModelSetting)["name"]))
+    for name in NETWORKS:
+        words = {"vocabulary": Vocabulary(size=9, pad=0)} if name == "roberta" else {}
+        assert build_model(ModelSetting(name=name, depth=8), 4, (8,) if words else (8, 8, 4), **words)
 
 
 def test_what_is_written_at_the_end_is_checked_at_the_beginning(tmp_path):

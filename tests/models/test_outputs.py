@@ -14,6 +14,10 @@ from distill_jax.setting import ModelSetting, RobertaSetting
 IMAGE = (8, 8, 3)
 
 
+def like(shape):
+    return jax.ShapeDtypeStruct((2, *shape), "float32")
+
+
 def network(name):
     setting = ModelSetting(
         name=name, depth=8, width=4, hidden=(6, 7), features=9, roberta=RobertaSetting(layers=2, units=64)
@@ -28,7 +32,7 @@ def network(name):
 @pytest.mark.parametrize("name", ["resnet-cifar", "mlp", "random-features", "channel", "roberta"])
 def test_features_are_asked_for_by_layer_and_change_nothing(name):
     model, shape = network(name)
-    there = layers_of(model, shape)
+    there = layers_of(model, like(shape))
     x = jax.random.uniform(jax.random.key(1), (3, *shape)) * 9
     variables = jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), x)
     layers = {f"number {i}": path for i, path in enumerate(there)}
@@ -46,17 +50,17 @@ def test_features_are_asked_for_by_layer_and_change_nothing(name):
 
 def test_the_layer_that_is_taken_where_none_is_named_is_the_middle_one():
     model, shape = network("resnet-cifar")
-    assert chosen_layers(model, shape, {}, "--x") == {"middle": "stage2_unit1"}
+    assert chosen_layers(model, like(shape), {}, "--x") == {"middle": "stage2_unit1"}
     mlp, shape = network("mlp")
-    assert chosen_layers(mlp, shape, {}, "--x") == {"middle": "hidden2"}
-    assert chosen_layers(mlp, shape, {"late": "hidden2"}, "--x") == {"late": "hidden2"}
+    assert chosen_layers(mlp, like(shape), {}, "--x") == {"middle": "hidden2"}
+    assert chosen_layers(mlp, like(shape), {"late": "hidden2"}, "--x") == {"late": "hidden2"}
     with pytest.raises(
         InputError, match="--x late=hidden3: is no layer of the network; must be of hidden1, hidden2, head"
     ):
-        chosen_layers(mlp, shape, {"late": "hidden3"}, "--x")
+        chosen_layers(mlp, like(shape), {"late": "hidden3"}, "--x")
     linear, shape = network("linear")
     with pytest.raises(InputError, match="--x: must name a layer, since the network has none before its last"):
-        chosen_layers(linear, shape, {}, "--x")
+        chosen_layers(linear, like(shape), {}, "--x")
 
 
 def test_a_feature_is_what_its_layer_gives():

@@ -1,0 +1,133 @@
+"""Networks of one's own, named as 'module:Class': Flax modules, of Linen or NNX, or functions that give one.
+
+What is asked of it::
+
+    # small.py
+    import flax.linen as nn
+    import jax.numpy as jnp
+
+    class Small(nn.Module):
+        num_classes: int             # always given
+        dtype: jnp.dtype = jnp.float32  # if it is there, given: of activations, by --precision
+        width: int = 32              # settings of its own, by --student.settings width=64
+
+        @nn.compact
+        def __call__(self, x, train: bool):
+            x = nn.relu(nn.Dense(self.width, dtype=self.dtype)(x.reshape(len(x), -1)))
+            return nn.Dense(self.num_classes)(x)   # float32 logits [B, K]
+
+    distill-jax digits --student.name small:Small
+
+x is [B, H, W, C] or [B, D], normalised, or tokens, int [B, L]. Parameters are the collection 'params'; 'batch_stats'
+are updated in training; other collections stay as they are drawn. In training there is the random stream 'dropout'. A
+class attribute `kind`, 'dense' or 'convolutional' (the default), says which measured defaults of the machine suit it.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import nnx
+from flax.nnx import bridge
+
+from distill_jax.errors import InputError, one_line
+from distill_jax.students import imported
+
+KINDS = ("dense", "convolutional")
+
+
+def is_own(name: str) -> bool:
+    """Whether a network's name is that of one's own."""
+    return ":" in name
+
+
+def own_kind(name: str) -> Literal["dense", "convolutional"]:
+    """The kind of machine's defaults for a network of one's own.
+
+    Raises:
+      InputError: there is no such network, or no such kind.
+    """
+    found = getattr(imported(name, "network"), "kind", "convolutional")
+    if found not in KINDS:
+        raise InputError(f"network {name}: has the kind {found!r}; must be of {', '.join(KINDS)}")
+    return found
+
+
+def build_own(
+    name: str,
+    settings: Mapping[str, Any],
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    *,
+    dtype: Any,
+    norm_examples: int | None,
+    texts: bool,
+    option: str,
+) -> nn.Module:
+    """The network of a name, whose contract is checked on shapes alone.
+
+    Args:
+      settings: of its own.
+      num_classes: K.
+      input_shape: of one example.
+      dtype: of activations.
+      norm_examples: of which batch normalisation takes statistics together, if it has a field for this.
+      texts: whether inputs are tokens.
+      option: prefix of the options, for a message.
+
+    Raises:
+      InputError: it does not keep the contract; one line says where.
+    """
+    where = f"{option}.name {name}"
+    found = imported(name, f"{option}.name")
+    if not callable(found):
+        raise InputError(f"{where}: is a {type(found).__name__}; must be a class of a Flax module, or a function")
+    takes = inspect.signature(found).parameters
+    any_name = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+    if unknown := [key for key in settings if key not in takes and not any_name]:
+        there = ", ".join(key for key in takes if key not in ("num_classes", "dtype", "parent", "name", "rngs"))
+        raise InputError(f"{option}.settings {unknown[0]}: is none of {name}; there are {there or 'none'}")
+    given = {"num_classes": num_classes, **settings}
+    if "dtype" in takes:
+        given["dtype"] = dtype
+    elif dtype != jnp.float32:
+        raise InputError(f"--precision {dtype.name}: must be float32, since {name} has no field dtype")
+    if norm_examples is not None:
+        if "norm_examples" not in takes:
+            raise InputError(f"--norm-examples {norm_examples}: must be left out, since {name} has no such field")
+        given["norm_examples"] = norm_examples
+    try:
+        if inspect.isclass(found) and issubclass(found, nnx.Module):
+            model: Any = bridge.ToLinen(found, kwargs=given)
+        else:
+            model = found(**given)
+    except TypeError as error:
+        raise InputError(f"{where}: cannot be built ({one_line(error)}); must take num_classes") from error
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{where}: gives a {type(model).__name__}; must be a Flax module")
+    x = jax.ShapeDtypeStruct((2, *input_shape), jnp.int32 if texts else dtype)
+    for train in (False, True):
+        _check(model, x, train, num_classes, where)
+    return model
+
+
+def _check(model: nn.Module, x: jax.ShapeDtypeStruct, train: bool, num_classes: int, where: str) -> None:
+    """That a network gives logits of inputs, and changes no collection but batch_stats."""
+
+    def called(x: jax.Array) -> Any:
+        keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+        variables = model.init(keys, x, train=False)
+        return model.apply(variables, x, train=train, mutable=["batch_stats"], rngs={"dropout": keys["dropout"]})
+
+    try:
+        logits, _ = jax.eval_shape(called, x)
+    except Exception as error:  # of whatever type the network's own code has it
+        said = one_line(error)[:300]
+        raise InputError(f"{where}: cannot be called as (x {list(x.shape)}, train={train}): {said}") from error
+    shape, dtype = getattr(logits, "shape", None), getattr(logits, "dtype", None)
+    if shape != (2, num_classes) or dtype != jnp.float32:
+        said = f"{dtype} {list(shape)}" if shape is not None else type(logits).__name__
+        raise InputError(f"{where}: gives {said} of inputs {list(x.shape)}; must be float32 [2, {num_classes}]")
