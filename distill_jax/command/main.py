@@ -1,9 +1,9 @@
 """The main job: train a teacher and its students, dump their probabilities, and report how they deviate.
 
-    python -m distill_jax [PRESET] [--field value ...]
+    python -m distill_jax [PRESET | --setting FILE] [--field value ...]
 
---list shows the presets, --help every field. The same command resumes what was interrupted and returns at once
-what is finished.
+--list shows the presets, --help every field; FILE is the study.json that a study keeps in its folder. The same command
+resumes what was interrupted and returns at once what is finished.
 """
 
 import contextlib
@@ -14,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from distill_jax import data
+from distill_jax import data, saved_setting
 from distill_jax.command import command_line
 from distill_jax.command.presets import PRESETS, preset_for
 from distill_jax.errors import InputError
 from distill_jax.machine import processes
+from distill_jax.paths import local
 from distill_jax.setting import NETWORKS, ModelSetting, Setting
 
 PROG = "python -m distill_jax"
@@ -33,6 +34,11 @@ def setting_from(arguments: Sequence[str]) -> Setting:
       InputError: an unknown preset or field, or a value of the wrong type.
     """
     rest = list(arguments)
+    saved, rest = _saved(rest)
+    if saved is not None:
+        setting = command_line.parse(saved, f"{PROG} --setting FILE", rest)
+        command_line.refuse_idle(_idle(setting), rest)
+        return setting
     name = "digits"
     if rest and not rest[0].startswith("-"):
         name = rest.pop(0)
@@ -49,6 +55,21 @@ def setting_from(arguments: Sequence[str]) -> Setting:
     setting = command_line.parse(PRESETS[name].setting, f"{PROG} {name}", rest)
     command_line.refuse_idle(_idle(setting), rest)
     return setting
+
+
+def _saved(words: list[str]) -> tuple[Setting | None, list[str]]:
+    """The setting of --setting FILE, and the other words."""
+    at = next((i for i, word in enumerate(words) if word.split("=")[0] == "--setting"), None)
+    if at is None:
+        return None, words
+    option, equals, path = words[at].partition("=")
+    rest = words[:at] + words[at + (1 if equals else 2) :]
+    path = path if equals else next(iter(words[at + 1 : at + 2]), "")
+    if not path:
+        raise InputError(f"{option}: is given nothing; must be a study.json of a study's folder")
+    if rest and not rest[0].startswith("-"):
+        raise InputError(f"{option} {path}: stands in the place of a preset; must be given without {rest[0]}")
+    return saved_setting.load(local(option, path)), rest
 
 
 def _names_data(words: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 
 import compiler_faults
-from distill_jax import limits
+from distill_jax import limits, saved_setting
 from distill_jax.data import load_dataset
 from distill_jax.data.sources.tokens import save_tokenizer
 from distill_jax.dumps import dump_attributes, dump_path, read_dump
@@ -159,8 +159,9 @@ class Study:
         return run_digest(member.applied(self.setting), member.model, member.seed, self.dataset.fingerprint, given)
 
     def _describe(self) -> None:
-        """Writes what the classes are called, and what `experiments.export` needs to know of RoBERTas."""
+        """Writes the setting, what classes are called, and what `experiments.export` needs to know of RoBERTas."""
         folder, names = self.setting.run.workdir, self.dataset.names
+        saved_setting.save(self.setting, folder / workdir.SAVED)
         if names is not None:
             write_text(workdir.classes_file(folder), json.dumps(names, indent=1, ensure_ascii=False) + "\n")
         for role, model in self._networks.items():

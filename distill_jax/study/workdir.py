@@ -14,7 +14,8 @@ from distill_jax.files import read_json, write_text
 from distill_jax.identity import differences, digest
 from distill_jax.training.population import Member
 
-_READ = (".lock", "setting.json", "classes.json", "networks", "runs", "dumps")
+SAVED = "study.json"  # the whole setting, to be given back by --setting
+_READ = (".lock", "setting.json", SAVED, "classes.json", "networks", "runs", "dumps")
 _REMOVE = "remove that file and run the same command"
 
 
