@@ -1,52 +1,77 @@
 """How a distilled student deviates from its teacher, and why that helps.
 
-Train a study from Python; everything it computes is then in the dumps of its work directory::
-
-    from pathlib import Path
-
-    from rich.console import Console
-
-    from distill_jax.setting import RunSetting, Setting
-    from distill_jax.study.study import Study
-
-    Study(Setting(run=RunSetting(workdir=Path("work/mine"), seeds=2)), Console()).train()
-
-From dumps to the statistics and the figure, with no accelerator::
+A study from Python; everything that it computes is also in its folder::
 
     import distill_jax
 
-    def dump(model, seed=0):
-        return distill_jax.dumps.read_dump(f"work/digits/dumps/{model}/seed-{seed}/step-1100/test")
+    study = distill_jax.run("digits", seeds=3, epochs=20, workdir="work/mine")
+    study  # in a notebook: accuracies, and each claim with its verdict
+    study.dump("kd", seed=1).logits
+    study.scatter()
 
-    other = dump("teacher", seed=1)  # chooses class and hard points
-    distill_jax.deviations.deviations(dump("teacher"), dump("kd"), selector=other)["mean_gap_hard"]
-    distill_jax.plots.scatter([dump("teacher")], [dump("one_hot"), dump("kd")]).savefig("scatter.png")
+The report's numbers of logits of one's own, of one seed or several, whatever made them::
+
+    distill_jax.compare(teacher, {"student": logits, "control": others}, labels, control="control")
+
+Reading, measuring and drawing need no accelerator, and do not load JAX's machinery.
 """
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import compiler_faults
 
 if TYPE_CHECKING:
     from distill_jax import dumps
+    from distill_jax.data import load_dataset
+    from distill_jax.dumps import Dump, read_dump, save_dump
     from distill_jax.measures import deviations, statistics
+    from distill_jax.models.outputs import Outputs
+    from distill_jax.notebook import compare, open_study, run
     from distill_jax.report import plots
+    from distill_jax.report.plots import scatter
+    from distill_jax.setting import Setting
+    from distill_jax.students import Kind
+    from distill_jax.training.losses import Loss
 
 compiler_faults.avoid()
 
 # Imported when first used: data can be loaded without JAX, and dumps without Flax.
-_PLACES = {
+_MODULES = {
     "deviations": "measures.deviations",
     "dumps": "dumps",
     "plots": "report.plots",
     "statistics": "measures.statistics",
 }
-__all__ = ["deviations", "dumps", "plots", "statistics"]
+_NAMES = {
+    **dict.fromkeys(("Dump", "read_dump", "save_dump"), "dumps"),
+    **dict.fromkeys(("compare", "open_study", "run"), "notebook"),
+    **{"Kind": "students", "Loss": "training.losses", "Outputs": "models.outputs", "Setting": "setting"},
+    **{"load_dataset": "data", "scatter": "report.plots"},
+}
+__all__ = [
+    "Dump",
+    "Kind",
+    "Loss",
+    "Outputs",
+    "Setting",
+    "compare",
+    "deviations",
+    "dumps",
+    "load_dataset",
+    "open_study",
+    "plots",
+    "read_dump",
+    "run",
+    "save_dump",
+    "scatter",
+    "statistics",
+]
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name in __all__:
-        return importlib.import_module(f"{__name__}.{_PLACES[name]}")
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

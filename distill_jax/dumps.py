@@ -62,10 +62,43 @@ class Dump:
     id: np.ndarray
     attributes: dict[str, Any]
 
+    @classmethod
+    def of(
+        cls,
+        logits: Any,
+        label: Any,
+        *,
+        model: str,
+        split: str = "test",
+        seed: int = 0,
+        step: int = 0,
+        true_label: Any = None,
+        id: Any = None,
+    ) -> "Dump":
+        """A dump of logits of one's own.
+
+        Args:
+          logits, label: as above.
+          model: what to call it; figures tell students apart by it.
+          split: 'train' or 'test'.
+          seed, step: whole numbers.
+          true_label: None for `label`.
+          id: None numbers the examples.
+
+        Example:
+          >>> Dump.of([[2.0, -1.0], [0.5, 0.0]], [0, 1], model="mine").attributes["split"]
+          'test'
+        """
+        if split not in ("train", "test"):
+            raise InputError(f"split {split!r}: must be train or test")
+        true_label = label if true_label is None else true_label
+        number = np.arange(len(as_array("label", label))) if id is None else id
+        return cls(logits, label, true_label, number, {"model": model, "split": split, "seed": seed, "step": step})
+
     def __post_init__(self) -> None:
         if not isinstance(self.attributes, Mapping):
             raise InputError(f"attributes are {self.attributes!r}; must be a dictionary, which may be empty")
-        logits = _array("logits", self.logits)
+        logits = as_array("logits", self.logits)
         if logits.ndim != 2 or logits.shape[1] < 2:
             raise InputError(f"logits have the shape {logits.shape}; must be [N, K], of 2 classes or more")
         if not (np.issubdtype(logits.dtype, np.number) or logits.dtype.name == "bfloat16") or np.iscomplexobj(logits):
@@ -77,7 +110,7 @@ class Dump:
             raise InputError("logits are probabilities, since each row's sum is 1; must be logits, or their logarithms")
         object.__setattr__(self, "logits", logits)
         for name, dtype in (("label", np.int32), ("true_label", np.int32), ("id", np.int64)):
-            array = _array(name, getattr(self, name))
+            array = as_array(name, getattr(self, name))
             array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
             if array.shape != logits.shape[:1] or array.dtype.kind not in "iu":
                 raise InputError(f"{name} is {array.dtype} {array.shape}; must be integers [{len(logits)}], as logits")
@@ -90,8 +123,12 @@ class Dump:
             object.__setattr__(self, name, array.astype(dtype, copy=False))
 
 
-def _array(name: str, given: Any) -> np.ndarray:
-    """A NumPy array of what is given."""
+def as_array(name: str, given: Any) -> np.ndarray:
+    """A NumPy array of what is given: of NumPy, JAX or PyTorch, or lists.
+
+    Raises:
+      InputError: it is none.
+    """
     try:
         if hasattr(given, "detach"):  # PyTorch's, which may have a gradient, lie on a device or be bfloat16
             given = given.detach().cpu()
@@ -229,6 +266,28 @@ def write_dumps(
                 path.unlink()
             folder.rename(path)
     processes.barrier("dump-renamed")
+
+
+def save_dump(workdir: Path | str, dump: Dump) -> Path:
+    """Writes a dump to the place in a work directory that its attributes name, and gives that place.
+
+    Where there is one, it is replaced. The logits become float32.
+
+    Raises:
+      InputError: the dump has no name of a model or a split, as `Dump.of` gives it.
+    """
+    said = {"seed": 0, "step": 0, **dump.attributes}
+    absent = [name for name in ("model", "split") if not said.get(name)]
+    if absent:
+        raise InputError(f"dump: has no {' and no '.join(absent)} among its attributes; make it by Dump.of")
+    path = dump_path(Path(workdir), said["model"], said["seed"], said["step"], said["split"])
+    if not _PLACE.search(path.as_posix()):
+        raise InputError(f"dump: cannot be at {path}; must have a plain name, whole numbers, and train or test")
+    remove(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    attributes = said | {"num_classes": dump.logits.shape[1]}
+    write_dumps([(path, dump.logits, attributes)], dump.label, dump.true_label, dump.id)
+    return path
 
 
 class DumpWriter:

@@ -3,9 +3,9 @@
 import dataclasses
 import difflib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,13 +31,14 @@ _SOURCES: dict[str, Callable[[DataSetting], Raw]] = {
 }
 
 
-def load_dataset(setting: DataSetting) -> Dataset:
+def load_dataset(setting: DataSetting, arrays: Mapping[str, Any] | None = None) -> Dataset:
     """Loads a data set, as much of it as is asked for, with label noise on its training split.
 
     The first load of one that has to be decoded takes a while; later ones map the cached arrays.
 
     Args:
       setting: what to load; `augment` is only checked.
+      arrays: what is there already and need not be loaded, see `npz.raw_of`; `setting.dataset` is then its name.
 
     Returns:
       Both splits, the same on every load and in every process. Images are uint8 where the source's are, texts are
@@ -48,7 +49,7 @@ def load_dataset(setting: DataSetting) -> Dataset:
       RunError: the cache cannot be written, as on a full disk.
     """
     _check(setting)
-    raw = _source(setting)(setting)
+    raw = _source(setting)(setting) if arrays is None else npz.raw_of(arrays, setting.dataset)
     if raw.train.x.ndim != 4 and setting.augment != "none":
         raise InputError(f"--augment {setting.augment}: must be none for {'texts' if raw.vocabulary else 'features'}")
     train, test, num_classes = _select(setting, raw)

@@ -61,7 +61,8 @@ def compare(
       class_from: as of `deviations.compare`.
 
     Returns:
-      For each seed the comparisons by student.
+      For each seed the comparisons by student; by the paper's choice alone with one seed, and where seeds share a
+      teacher and there is no control.
 
     Raises:
       InputError: as `deviations.compare`.
@@ -80,7 +81,10 @@ def _of_seeds(
     read: Read, students: Sequence[str], seeds: int, class_from: deviations.ClassFrom, columns: bool
 ) -> list[dict[str, Comparison]]:
     """The comparisons of every seed; by the paper's choice with the columns of `PerExample`, or the points alone."""
-    found, selecting = [], CONTROL if one_teacher(read, seeds) and CONTROL in students else "teacher"
+    shared, selecting = one_teacher(read, seeds), "teacher"
+    if shared:
+        selecting = CONTROL if CONTROL in students else None
+    found = []
     for seed in range(seeds):
         other = selecting_seed(seed, seeds)
         teacher, dumps = read("teacher", seed), [read(s, seed) for s in students]
@@ -90,7 +94,7 @@ def _of_seeds(
         else:
             own = deviations.points(teacher, dumps, teacher, class_from)
         crossed: Sequence[Points | None] = [None] * len(dumps)
-        if other is not None:  # of all students at once, whose X and Z are the same
+        if other is not None and selecting is not None:  # of all students at once, whose X and Z are the same
             crossed = deviations.points(teacher, dumps, read(selecting, other), class_from)
         found.append({s: Comparison(a, b) for s, a, b in zip(students, own, crossed, strict=True)})
     return pooled(found)

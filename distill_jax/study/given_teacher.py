@@ -7,13 +7,14 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
 from distill_jax.data.arrays_file import read_arrays
 from distill_jax.data.dataset import Dataset, Split
-from distill_jax.dumps import Dump, dump_path, find_steps, read_dump, write_dumps
+from distill_jax.dumps import Dump, as_array, dump_path, find_steps, read_dump, write_dumps
 from distill_jax.errors import InputError
 from distill_jax.machine import processes
 from distill_jax.paths import local
@@ -22,6 +23,7 @@ from distill_jax.training.predict import process_rows
 
 SPLITS = ("train", "test")
 Logits = dict[str, np.ndarray]  # of each split, float32 [N, K]
+Source = str | Mapping[str, Any] | Callable[[np.ndarray], Any]
 _OPTION = "--teacher.logits"
 _RIGHT = "must be a file of numpy.savez with train and test, logits [N, K]"
 _BATCH = 256  # examples that a function is given at once
@@ -72,18 +74,19 @@ class GivenTeacher:
             )
 
 
-def given_teacher(named: Sequence[str], dataset: Dataset) -> GivenTeacher:
+def given_teacher(sources: Sequence[Source], dataset: Dataset) -> GivenTeacher:
     """The teacher that is named; of several, the mean of their logits.
 
     Args:
-      named: of each a file of arrays; a folder of dumps of a model, as 'work/a/dumps/teacher', of which each seed is
-        given that seed's last ones, or a single seed's, as 'work/a/dumps/teacher/seed-0', for all; or
-        'module:function', a function from inputs as the data set has them, [B, ...], to logits [B, K].
+      sources: of each logits by 'train' and 'test'; a function from inputs as the data set has them, [B, ...], to
+        logits [B, K]; or what names it: a file of arrays; 'module:function'; a folder of dumps of a model, as
+        'work/a/dumps/teacher', of which each seed is given that seed's last ones, or a single seed's, as
+        'work/a/dumps/teacher/seed-0', for all.
 
     Raises:
       InputError: one is none of these, or is not of this data set.
     """
-    found = [_source(name, dataset) for name in named]
+    found = [_source(source, dataset) for source in sources]
 
     @functools.lru_cache(maxsize=1)
     def of_seed(seed: int) -> Logits:
@@ -91,14 +94,28 @@ def given_teacher(named: Sequence[str], dataset: Dataset) -> GivenTeacher:
         return {split: np.stack([of[split] for of in logits]).mean(0, np.float32) for split in SPLITS}
 
     one = all(one for _, one in found)
-    return GivenTeacher(tuple(named), (lambda _: of_seed(0)) if one else of_seed, one)
+    named = tuple(s if isinstance(s, str) else getattr(s, "__name__", "arrays") for s in sources)
+    return GivenTeacher(named, (lambda _: of_seed(0)) if one else of_seed, one)
 
 
-def _source(name: str, dataset: Dataset) -> tuple[Callable[[int], Logits], bool]:
+def _source(source: Source, dataset: Dataset) -> tuple[Callable[[int], Logits], bool]:
     """From a seed to its logits, and whether they are the same for all."""
+    if isinstance(source, Mapping):
+        absent = [split for split in SPLITS if split not in source]
+        if absent:
+            raise InputError(f"teacher: has no {', '.join(absent)}; must be logits [N, K] by 'train' and 'test'")
+        logits = {
+            split: _checked(f"teacher: {split}", as_array(split, source[split]), None, getattr(dataset, split), dataset)
+            for split in SPLITS
+        }
+        return lambda _: logits, True
+    if callable(source):
+        logits = _of_function(f"teacher {getattr(source, '__name__', source)}", source, dataset)
+        return lambda _: logits, True
+    name = source
     where = f"{_OPTION} {name}"
     if re.fullmatch(r"[\w.]+:\w+", name) and not Path(name).exists():
-        logits = _of_function(name, dataset)
+        logits = _of_function(where, imported(name, _OPTION), dataset)
         return lambda _: logits, True
     path = local(_OPTION, name)
     if path.is_dir():
@@ -137,16 +154,16 @@ def _of_dump(where: str, folder: Path, split: str, dataset: Dataset) -> np.ndarr
     return logits
 
 
-def _of_function(name: str, dataset: Dataset) -> Logits:
-    function, found = imported(name, _OPTION), {}
+def _of_function(where: str, function: Callable[[np.ndarray], Any], dataset: Dataset) -> Logits:
+    found = {}
     for split in SPLITS:
         own = getattr(dataset, split)
-        parts = [np.asarray(function(own.x[i : i + _BATCH])) for i in range(0, len(own.x), _BATCH)]
+        parts = [as_array("logits", function(own.x[i : i + _BATCH])) for i in range(0, len(own.x), _BATCH)]
         sizes = {part.shape for part in parts[:-1]} | {(_BATCH, *parts[-1].shape[1:])}
         if len(sizes) > 1 or parts[-1].ndim != 2:
             said = ", ".join(map(str, sorted({part.shape for part in parts})))
-            raise InputError(f"{_OPTION} {name}: gives {said} of {_BATCH} examples; must be logits [B, K]")
-        found[split] = _checked(f"{_OPTION} {name}: {split}", np.concatenate(parts), None, own, dataset)
+            raise InputError(f"{where}: gives {said} of {_BATCH} examples; must be logits [B, K]")
+        found[split] = _checked(f"{where}: {split}", np.concatenate(parts), None, own, dataset)
     return found
 
 

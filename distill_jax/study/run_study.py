@@ -1,6 +1,8 @@
 """Runs one study, from its setting to its report."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -11,16 +13,25 @@ from distill_jax.report.study_report import summarise, write_report
 from distill_jax.setting import Setting
 from distill_jax.students import table
 from distill_jax.study import sweep
+from distill_jax.study.given_teacher import Source
 from distill_jax.study.study import Study
 
 
-def run_study(setting: Setting, command: str, console: Console) -> Path | None:
+def run_study(
+    setting: Setting,
+    command: str,
+    console: Console,
+    *,
+    arrays: Mapping[str, Any] | None = None,
+    teacher: Source | None = None,
+) -> Path | None:
     """Trains what of a study is not yet trained, and writes its summary and report.
 
     Args:
       setting: the study.
       command: that does it again, quoted in the report.
       console: for what a person should see.
+      arrays, teacher: as of `Study`.
 
     Returns:
       The path of the report; None in all processes but the first.
@@ -28,7 +39,7 @@ def run_study(setting: Setting, command: str, console: Console) -> Path | None:
     Raises:
       InputError, RunError, Interrupted: as `Study`.
     """
-    study = Study(setting, console)
+    study = Study(setting, console, arrays=arrays, teacher=teacher)
     study.train()
     if not processes.is_first():
         return None

@@ -6,7 +6,7 @@ import functools
 import itertools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,11 @@ from distill_jax.models.evaluation import evaluation
 from distill_jax.models.roberta import Roberta
 from distill_jax.options import leaves
 from distill_jax.paths import resolved
-from distill_jax.setting import Setting
+from distill_jax.setting import GivenTeacherSetting, Setting
 from distill_jax.students import MODELS, TEACHER, table
 from distill_jax.study import sweep, workdir
 from distill_jax.study.checks import validate, validate_on_data
-from distill_jax.study.given_teacher import given_teacher, shuffled, write
+from distill_jax.study.given_teacher import Source, given_teacher, shuffled, write
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training import outcomes
 from distill_jax.training.loop import train
@@ -55,13 +55,27 @@ class Study:
     Args:
       setting: what to study.
       console: for what a person should see.
+      arrays: data that are there already, see `data.load_dataset`.
+      teacher: one that is there already, beside those that the setting names: see `given_teacher`.
 
     Raises:
       InputError: the setting, the data or the work directory is not right; nothing was written then.
     """
 
-    def __init__(self, setting: Setting, console: Console):
-        self.setting, self._console = resolved(setting), console
+    def __init__(
+        self,
+        setting: Setting,
+        console: Console,
+        *,
+        arrays: Mapping[str, Any] | None = None,
+        teacher: Source | None = None,
+    ):
+        if arrays is not None:
+            setting = dataclasses.replace(setting, data=dataclasses.replace(setting.data, dataset="arrays"))
+        sources: list[Source] = [*setting.given.logits, *([] if teacher is None else [teacher])]
+        if teacher is not None:
+            setting = dataclasses.replace(setting, given=GivenTeacherSetting((*setting.given.logits, "arrays")))
+        self.setting, self._console, self._arrays, self._sources = resolved(setting), console, arrays, sources
         processes.require_same(_of_all_processes(self.setting))
         processes.together(self._prepare)
         for role in self._networks:  # by what the first process knows, and so alike in all
@@ -86,7 +100,7 @@ class Study:
         backend.check_options()
         if (warning := compiler_faults.warning()) is not None:
             say(console, f"warning: {warning}")
-        self.dataset = load_dataset(setting.data)
+        self.dataset = load_dataset(setting.data, self._arrays)
         for note in self.dataset.notes:
             say(console, f"data: {note}")
         examples = len(self.dataset.train.label)
@@ -94,7 +108,7 @@ class Study:
         validate_on_data(setting, examples, len(self.dataset.test.label), self.schedule.total_steps)
         sweep.check(setting, examples, len(self.dataset.test.label), self.schedule.total_steps)
         self._networks = {}
-        self._given = given_teacher(setting.given.logits, self.dataset) if setting.given.logits else None
+        self._given = given_teacher(self._sources, self.dataset) if self._sources else None
         for role in ("student",) if self._given else ("teacher", "student"):
             network = getattr(setting, role)
             self._networks[role] = build_for(self.dataset, network, setting.train.precision, f"--{role}")

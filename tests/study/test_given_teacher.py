@@ -164,7 +164,7 @@ def test_what_goes_with_no_given_teacher_is_named(tmp_path):
 def test_a_teacher_of_other_data_is_doubted_and_augmentation_explained(tmp_path, monkeypatch):
     lines = []
     monkeypatch.setattr(study_module, "say", lambda _, line: lines.append(line))
-    monkeypatch.setattr(study_module, "load_dataset", lambda _: DATA)
+    monkeypatch.setattr(study_module, "load_dataset", lambda *_: DATA)
     turned = {s: LOGITS[s][::-1] for s in LOGITS}
     given = GivenTeacherSetting((savez(tmp_path / "a.npz", **turned),))
     Study(dataclasses.replace(setting(tmp_path / "work"), given=given), QUIET)

@@ -1,15 +1,20 @@
 """The user's own arrays, in a .npz file."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from distill_jax.data.arrays_file import read_arrays
 from distill_jax.data.dataset import Split
 from distill_jax.data.sources import labels
 from distill_jax.data.sources.source import Raw, check_label, not_read
+from distill_jax.dumps import as_array
 from distill_jax.errors import InputError
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
+_NAMES = tuple(f"{kind}_{split}" for split in ("train", "test") for kind in "xy")
 _CHANNELS = (1, 2, 3, 4)  # an image may have
 _LIGHT = 1.5  # between the greatest value of images in [0, 1], of which some go a little beyond, and in [0, 255]
 
@@ -25,9 +30,30 @@ def read(setting: DataSetting) -> Raw:
       InputError: the file cannot be read, or an array is not as above; nothing in it is ever unpickled.
     """
     check_label(setting, ["label"])
-    arrays, notes = _load(setting.dataset)
-    (train, y_train), (test, y_test) = (_split(setting.dataset, arrays, split) for split in ("train", "test"))
-    where = f"--dataset {setting.dataset}: "
+    return _raw(setting.dataset, *_load(setting.dataset))
+
+
+def raw_of(arrays: Mapping[str, Any], dataset: str) -> Raw:
+    """The same of arrays in memory, of NumPy, JAX or PyTorch, or lists.
+
+    Args:
+      arrays: x_train, y_train, x_test and y_test.
+      dataset: what to call them.
+
+    Raises:
+      InputError: as `read`.
+    """
+    absent = [name for name in _NAMES if name not in arrays]
+    more = [name for name in arrays if name not in _NAMES]
+    if absent or more:
+        said = f"has no {', '.join(absent)}" if absent else f"has {', '.join(more)} besides"
+        raise InputError(f"--dataset {dataset}: {said}; must have {', '.join(_NAMES)}")
+    return _raw(dataset, {name: as_array(name, arrays[name]) for name in _NAMES}, ())
+
+
+def _raw(dataset: str, arrays: dict[str, np.ndarray], notes: tuple[str, ...]) -> Raw:
+    (train, y_train), (test, y_test) = (_split(dataset, arrays, split) for split in ("train", "test"))
+    where = f"--dataset {dataset}: "
     if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
         raise InputError(
             f"{where}x_train holds {train.dtype} {train.shape[1:]} and x_test {test.dtype} {test.shape[1:]}; must be "
@@ -48,9 +74,8 @@ def read(setting: DataSetting) -> Raw:
 def _load(dataset: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The four arrays, and what is said of others."""
     path = local("--dataset", dataset)
-    names = [f"{kind}_{split}" for split in ("train", "test") for kind in "xy"]
     remedy = "must be a file of numpy.savez with x_train, y_train, x_test and y_test"
-    arrays, more = read_arrays(path, names, (), f"--dataset {dataset}", remedy)
+    arrays, more = read_arrays(path, _NAMES, (), f"--dataset {dataset}", remedy)
     return arrays, not_read("arrays", more)
 
 

@@ -1,0 +1,313 @@
+"""Studies and comparisons from Python: what a command writes into files, as values that a notebook shows.
+
+import distill_jax
+
+study = distill_jax.run("digits", seeds=3, epochs=20)   # trains, resumes, or finds it finished
+study                                                   # its findings and accuracies
+study.dump("kd", seed=1).logits
+
+distill_jax.compare(teacher=logits, students={"mine": others, "control": plain}, labels=y, control="control")
+"""
+
+import dataclasses
+import html
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distill_jax import students
+from distill_jax.dumps import Dump, as_array, dump_path, read_dump
+from distill_jax.errors import InputError
+from distill_jax.files import read_json
+from distill_jax.measures import comparisons
+from distill_jax.measures.findings import SIGNS, quoted
+from distill_jax.measures.statistics import quote
+from distill_jax.report import plots
+from distill_jax.report.rows import ROWS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from distill_jax.setting import Setting
+
+_SUMMARY = "summary.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """A claim with the verdict of one interval over seeds; see `measures.findings`.
+
+    Attributes:
+      id, claim: its name, and a sentence.
+      verdict: 'supported', 'not supported', 'contradicted' or 'undecided'.
+      difference: what decides, with mean, low, high, n and per_seed.
+      unit: 'phi', 'slope' or 'points'.
+      evidence: the numbers behind it in a sentence or two.
+      paper: where it is made.
+      corrected: whether the interval excludes 0 also by Holm's correction for all of the study's.
+    """
+
+    id: str
+    claim: str
+    verdict: str
+    difference: dict[str, Any]
+    unit: str
+    evidence: str
+    paper: str
+    corrected: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedStudy:
+    """A study whose report is written.
+
+    Attributes:
+      folder: its --workdir.
+      summary: every number of it, as `report.study_report.summarise` gives them.
+    """
+
+    folder: Path
+    summary: dict[str, Any] = dataclasses.field(repr=False)
+
+    @property
+    def students(self) -> dict[str, str]:
+        """What each student is called, by its name."""
+        return self.summary["study"].get("students") or {s: students.label_of(s) for s in self.summary["deviations"]}
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Each claim with its verdict."""
+        return [Finding(**finding) for finding in self.summary["findings"]]
+
+    def accuracy(self, model: str, split: str = "test") -> dict[str, Any]:
+        """A model's accuracy at the end, in [0, 1]: mean, low, high, n and per_seed."""
+        return self.summary["accuracy"][f"{split}_accuracy"]["models"][model]
+
+    def deviation(self, student: str, name: str, split: str = "train") -> dict[str, Any]:
+        """A statistic of `deviations.deviations`: mean, low, high, n, per_seed and, paired, minus_control."""
+        return self.summary["deviations"][student][split][name]
+
+    def dump(self, model: str, seed: int = 0, split: str = "test", step: int | None = None) -> Dump:
+        """A model's logits, at the end or a snapshot's step.
+
+        Raises:
+          InputError: there are none.
+        """
+        last = self.summary["study"]["total_steps"]
+        return read_dump(dump_path(self.folder, model, seed, last if step is None else step, split))
+
+    def scatter(self, *names: str, seed: int = 0, splits: Sequence[str] = ("train", "test")) -> "Figure":
+        """Teacher against students in phi space; without names the control and the distilled one."""
+        shown = names or (students.CONTROL, students.KD)
+        of = [self.dump(name, seed, split) for name in shown for split in splits]
+        return plots.scatter([self.dump(students.TEACHER, seed, s) for s in splits], of, self.summary["deviations"])
+
+    def _repr_html_(self) -> str:
+        accuracies = self.summary["accuracy"]["test_accuracy"]["models"]
+        models = {students.TEACHER: students.label_of(students.TEACHER), **self.students}
+        found = _table(["", "Test accuracy, %"], [[models[m], quote(accuracies[m], scale=100)] for m in models])
+        signs = {str(verdict): sign for verdict, sign in SIGNS.items()}
+        verdicts = [[f"{signs[f.verdict]} {f.verdict}", f.claim, quoted(dataclasses.asdict(f))] for f in self.findings]
+        return found + _table(["Verdict", "Claim", "By"], verdicts)
+
+
+def run(
+    setting: "Setting | str | None" = None,
+    *,
+    dataset: Mapping[str, Any] | None = None,
+    teacher: Mapping[str, Any] | Callable[[np.ndarray], Any] | str | None = None,
+    quiet: bool = False,
+    **fields: Any,
+) -> FinishedStudy:
+    """Trains what of a study is not yet trained, writes its report, and opens it.
+
+    Args:
+      setting: a `Setting`, or the name of a preset; None for 'digits', or 'own-data' where there is a data set.
+      dataset: arrays of one's own, x_train, y_train, x_test and y_test, as `data.sources.npz` describes them; all else
+        of the setting holds for them: label noise, parts, augmentation.
+      teacher: one that is there already: logits [N, K] of 'train' and 'test', a function from inputs as the data have
+        them to logits, or what --teacher.logits takes.
+      quiet: says nothing while it works.
+      fields: of the setting's groups, by their names alone: `seeds=3, epochs=20, workdir=...`.
+
+    Raises:
+      InputError, RunError, Interrupted: as the command's lines say.
+    """
+    from rich.console import Console
+
+    from distill_jax.machine import program_cache
+    from distill_jax.setting import GivenTeacherSetting
+    from distill_jax.study.run_study import run_study
+
+    chosen = setting if setting is not None else "digits" if dataset is None else "own-data"
+    whole = _changed(_setting(chosen), fields)
+    if isinstance(teacher, str):
+        whole, teacher = dataclasses.replace(whole, given=GivenTeacherSetting((teacher,))), None
+    program_cache.keep_programs(whole.data.cache_dir)
+    console = Console(quiet=quiet, markup=False, emoji=False)
+    run_study(whole, "distill_jax.run(...)", console, arrays=dataset, teacher=teacher)
+    return open_study(whole.run.workdir)
+
+
+def _setting(named: "Setting | str") -> "Setting":
+    from distill_jax.command.presets import PRESETS
+
+    if not isinstance(named, str):
+        return named
+    if named not in PRESETS:
+        raise InputError(f"preset {named!r} is not known; there are {', '.join(PRESETS)}")
+    return PRESETS[named].setting
+
+
+def _changed(setting: "Setting", fields: Mapping[str, Any]) -> "Setting":
+    """A setting with fields of itself, or of its groups whose options have no prefix, replaced."""
+    groups = ("data", "objective", "optimizer", "train", "run")
+    for name, given in fields.items():
+        of = [group for group in groups if name in {f.name for f in dataclasses.fields(getattr(setting, group))}]
+        if not of and not hasattr(setting, name):
+            raise InputError(f"{name}: is no field of a setting; must be as --help has them, without their prefix")
+        own = getattr(setting if not of else getattr(setting, of[0]), name)
+        value = tuple(given) if isinstance(own, tuple) and isinstance(given, list) else given
+        value = Path(str(value)) if isinstance(own, Path) else value
+        changed = value if not of else dataclasses.replace(getattr(setting, of[0]), **{name: value})
+        setting = dataclasses.replace(setting, **{of[0] if of else name: changed})
+    return setting
+
+
+def open_study(folder: Path | str) -> FinishedStudy:
+    """A finished study.
+
+    Raises:
+      InputError: there is none in the folder.
+    """
+    folder = Path(folder)
+    if not (folder / _SUMMARY).exists():
+        raise InputError(f"{folder}: has no {_SUMMARY}; must be the --workdir of a finished study")
+    return FinishedStudy(folder, read_json(folder / _SUMMARY, dict[str, Any], "run the study's command again"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Deviations:
+    """How students deviate from their teachers on one split.
+
+    Attributes:
+      split: 'train' or 'test'.
+      intervals: [student][statistic]: mean, low, high, n, level ('seeds' or, of one seed, 'examples') and per_seed;
+        with a control also minus_control, paired by seed. The statistics are those of `deviations.deviations`.
+      control: which student is the control; None without one.
+      teachers, students: of each seed, and of each student and seed.
+    """
+
+    split: str
+    intervals: dict[str, dict[str, Any]]
+    control: str | None
+    teachers: list[Dump] = dataclasses.field(repr=False)
+    students: dict[str, list[Dump]] = dataclasses.field(repr=False)
+
+    def scatter(self, seed: int = 0) -> "Figure":
+        """Teacher against students in phi space, of one seed."""
+        statistics = {name: {self.split: of} for name, of in self.intervals.items()}
+        return plots.scatter([self.teachers[seed]], [of[seed] for of in self.students.values()], statistics)
+
+    def _repr_html_(self) -> str:
+        head, rows = [f"Against the teacher, {self.split}"], []
+        others = [name for name in self.intervals if name != self.control]
+        order = [self.control, *others] if self.control is not None else others
+        for name in order:
+            head += [name, *([f"minus {self.control}"] if self.control is not None and name != self.control else [])]
+        for key, title, digits, sign, scale in ROWS:
+            if any(key in of and of[key]["mean"] is not None for of in self.intervals.values()):
+                row = [title]
+                for name in order:
+                    value = self.intervals[name][key]
+                    row.append(quote(value, digits, sign, scale))
+                    row += [quote(value["minus_control"], digits, True, scale)] if "minus_control" in value else []
+                rows.append(row)
+        return _table(head, rows)
+
+
+def compare(
+    teacher: Any,
+    students: Mapping[str, Any],
+    labels: Any,
+    *,
+    true_labels: Any = None,
+    ids: Any = None,
+    control: str | None = None,
+    split: str = "test",
+) -> Deviations:
+    """The report's numbers from logits of one's own, whatever made them.
+
+    >>> compare(teacher, {"student": student}, labels).intervals["student"]["agreement"]["mean"]
+    0.93
+
+    Args:
+      teacher: logits [N, K]; of several seeds [S, N, K], or a list. One teacher may be that of all seeds.
+      students: likewise by name, of as many seeds each.
+      labels: int [N], as training saw them; [S, N] where each seed has its own.
+      true_labels: int [N], before noise; None where there is none.
+      ids: int [N]; None numbers the examples.
+      control: name of a student that is trained without the teacher, and in all else like the others: each of these is
+        then compared with it too, paired by seed.
+      split: 'train' or 'test'; names the figures.
+
+    Raises:
+      InputError: arrays that do not belong together; the line says which.
+    """
+    if control is not None and control not in students:
+        raise InputError(f"control {control!r}: is none of the students; must be of {', '.join(students)}")
+    given = {name: _by_seed(name, logits) for name, logits in students.items()}
+    if not given:
+        raise InputError("students: are none; must be a dictionary of logits by name")
+    seeds = len(next(iter(given.values())))
+    if any(len(of) != seeds for of in given.values()):
+        said = ", ".join(f"{name} {len(of)}" for name, of in given.items())
+        raise InputError(f"students: have different numbers of seeds ({said}); must have one number")
+    teachers = _by_seed("teacher", teacher)
+    if len(teachers) not in (1, seeds):
+        raise InputError(f"teacher: is of {len(teachers)} seeds; must be of 1, or {seeds} as the students")
+    teachers = teachers * (seeds if len(teachers) == 1 else 1)
+    of_labels = np.asarray(labels)
+    of_seeds = [of_labels] * seeds if of_labels.ndim == 1 else list(of_labels)
+    if len(of_seeds) != seeds:
+        raise InputError(f"labels: are of {len(of_seeds)} seeds; must be [N], or [{seeds}, N] as the students")
+
+    def dump(name: str, logits: Any, seed: int) -> Dump:
+        true = of_seeds[seed] if true_labels is None else true_labels
+        own = np.arange(len(of_seeds[seed])) if ids is None else ids
+        return Dump(logits, of_seeds[seed], true, own, {"model": name, "seed": seed, "split": split})
+
+    dumps = {name: [dump(name, logits, seed) for seed, logits in enumerate(of)] for name, of in given.items()}
+    of_teacher = [dump("teacher", logits, seed) for seed, logits in enumerate(teachers)]
+    inner = {name: "one_hot" if name == control else f"student {name}" for name in given}  # as measures know a control
+    outer = {own: name for name, own in inner.items()}
+
+    def read(model: str, seed: int) -> Dump:
+        return of_teacher[seed] if model == "teacher" else dumps[outer[model]][seed]
+
+    found = comparisons.intervals(comparisons.compare(read, list(outer), seeds))
+    for name, value in comparisons.inherited_noise(read, list(outer), seeds).items():
+        found[name]["inherited_noise"] = value
+    return Deviations(split, {outer[name]: of for name, of in found.items()}, control, of_teacher, dumps)
+
+
+def _by_seed(name: str, logits: Any) -> list[Any]:
+    """Logits of each seed."""
+    if isinstance(logits, list | tuple) and all(getattr(of, "ndim", 0) == 2 for of in logits):
+        return list(logits)
+    array = as_array(name, logits)
+    if array.ndim not in (2, 3):
+        raise InputError(f"{name}: has the shape {array.shape}; must be logits [N, K], or of several seeds [S, N, K]")
+    return list(array) if array.ndim == 3 else [array]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in HTML."""
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        return "<tr>" + "".join(f"<{tag} style='text-align:left'>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
+
+    body = "".join(line("td", row) for row in rows)
+    return f"<table><thead>{line('th', head)}</thead><tbody>{body}</tbody></table>"
