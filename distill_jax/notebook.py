@@ -21,7 +21,7 @@ from distill_jax import students
 from distill_jax.dumps import Dump, as_array, dump_path, read_dump
 from distill_jax.errors import InputError
 from distill_jax.files import read_json
-from distill_jax.measures import comparisons
+from distill_jax.measures import comparisons, statistics
 from distill_jax.measures.findings import SIGNS, quoted
 from distill_jax.measures.statistics import quote
 from distill_jax.report import plots
@@ -97,6 +97,26 @@ class FinishedStudy:
         """
         last = self.summary["study"]["total_steps"]
         return read_dump(dump_path(self.folder, model, seed, last if step is None else step, split))
+
+    def measure(self, of: Callable[[Dump, Dump], float], split: str = "test") -> dict[str, dict[str, Any]]:
+        """A number of one's own, of each student against its teacher: mean and 95% interval over seeds.
+
+        >>> study.measure(lambda teacher, student: np.abs(teacher.logits - student.logits).mean())["kd"]["mean"]
+
+        Args:
+          of: (teacher's dump, student's dump) of one seed and split -> a number.
+
+        Returns:
+          By student mean, low, high, n and per_seed, and but for the control minus_control, paired by seed.
+        """
+        seeds, found = range(self.summary["study"]["seeds"]), {}
+        for name in self.students:
+            values = [float(of(self.dump(students.TEACHER, k, split), self.dump(name, k, split))) for k in seeds]
+            found[name] = statistics.over_seeds(values).as_dict() | {"per_seed": values}
+        control = found[students.CONTROL]["per_seed"]
+        for name in [name for name in found if name != students.CONTROL]:
+            found[name]["minus_control"] = statistics.paired(found[name]["per_seed"], control).as_dict()
+        return found
 
     def scatter(self, *names: str, seed: int = 0, splits: Sequence[str] = ("train", "test")) -> "Figure":
         """Teacher against students in phi space; without names the control and the distilled one."""

@@ -21,7 +21,8 @@ class DataSetting:
     dataset: str = "digits"
     """digits | mnist | fashion-mnist | cifar10 | cifar100 | tiny-imagenet | glue/mnli | glue/qqp | imdb_reviews |
     ag_news_subset | path of your own .npz (x_train, y_train, x_test, y_test) | your own folder of texts, with train and
-    test as .csv, .jsonl or .parquet (columns text, label and, for pairs, text_pair)."""
+    test as .csv, .jsonl or .parquet (columns text, label and, for pairs, text_pair) | module:function of your own,
+    which gives the four arrays as a dictionary."""
     data_dir: Path | None = dataclasses.field(default=None, metadata=NEVER)
     """Folder that holds the prepared data: a TFDS data_dir (mnist, cifar10, cifar100, texts), the folder of
     Tiny-ImageNet or that of Fashion-MNIST's idx files. Not needed for digits and your own data."""
@@ -187,8 +188,9 @@ class SweepSetting:
 class OptimizerSetting:
     """Update rule and learning-rate schedule."""
 
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    """sgd has Nesterov momentum."""
+    optimizer: str = "sgd"
+    """sgd (with Nesterov momentum), adam, adamw, or module:function of your own: from this group of the setting to an
+    optax.GradientTransformation that leaves the learning rate out."""
     learning_rate: float = 0.1
     """Peak learning rate."""
     momentum: float = 0.9

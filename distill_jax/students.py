@@ -12,16 +12,12 @@ A kind of one's own is a `Kind` in a module, or a loss alone, and is named as 'm
 
 import dataclasses
 import functools
-import hashlib
-import importlib
-import inspect
-import sys
-import types
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from distill_jax.errors import InputError
+from distill_jax.own_code import imported, is_own, short_name
 
 TEACHER, CONTROL, KD = "teacher", "one_hot", "kd"
 
@@ -91,10 +87,10 @@ def table(names: Sequence[str]) -> dict[str, Kind]:
     """
     found: dict[str, Kind] = {}
     for name in names:
-        short = name.partition(":")[2] or name
+        short = short_name(name)
         if short in found or short == TEACHER or (short != name and short in KINDS):
             raise InputError(f"--students {name}: there is another model {short}; must be of another name")
-        found[short] = _own(name) if short != name else _known(name)
+        found[short] = _own(name) if is_own(name) else _known(name)
     return found
 
 
@@ -108,44 +104,12 @@ def _known(name: str) -> Kind:
 @functools.cache
 def _own(name: str) -> Kind:
     found = imported(name, "--students")
-    kind = found if isinstance(found, Kind) else Kind(name.partition(":")[2], (name, name))
-    _SEEN[name.partition(":")[2]] = kind
+    kind = found if isinstance(found, Kind) else Kind(short_name(name), (name, name))
+    _SEEN[short_name(name)] = kind
     return kind
 
 
 _SEEN: dict[str, Kind] = {}  # kinds of one's own, by their names in files
-
-
-def imported(name: str, option: str) -> Any:
-    """What 'module:attribute' names, of a module in the current folder or an installed one.
-
-    Raises:
-      InputError: there is no such thing.
-    """
-    module, _, attribute = name.partition(":")
-    if "" not in sys.path:
-        sys.path.append("")  # the current folder, which an installed command has not
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
-        raise InputError(f"{option} {name}: cannot be imported ({error}); must be module:attribute") from None
-
-
-def code(names: Sequence[str]) -> str:
-    """A digest of the code behind names of one's own, '' where there are none: a study's models are named by it."""
-    digest = hashlib.sha256()
-    own = sorted({name for name in names if ":" in name})
-    for name in own:
-        found = imported(name, "code")
-        module = sys.modules[name.partition(":")[0]]
-        # In a notebook a module has no source, but the function has.
-        source = module if getattr(module, "__file__", None) else getattr(found, "function", found)
-        try:
-            digest.update(inspect.getsource(source).encode())
-        except (OSError, TypeError):
-            bare = source.__code__ if isinstance(source, types.FunctionType) else None
-            digest.update(repr((name, bare and (bare.co_code, bare.co_consts))).encode())
-    return digest.hexdigest()[:12] if own else ""
 
 
 def label_of(name: str) -> str:

@@ -19,6 +19,7 @@ from distill_jax.command import command_line
 from distill_jax.command.presets import PRESETS, preset_for
 from distill_jax.errors import InputError
 from distill_jax.machine import processes
+from distill_jax.own_code import is_own
 from distill_jax.paths import local
 from distill_jax.setting import NETWORKS, ModelSetting, Setting
 
@@ -95,7 +96,7 @@ def _idle(setting: Setting) -> Iterator[tuple[str, str]]:
         for field in dataclasses.fields(ModelSetting):
             yield f"--teacher.{field.name}", "--teacher.logits gives what the teacher says"
     optimizer = setting.optimizer
-    if optimizer.optimizer != "sgd":
+    if optimizer.optimizer != "sgd" and not is_own(optimizer.optimizer):
         yield "--momentum", f"--optimizer {optimizer.optimizer} has none of that kind"
     if optimizer.decay != "step":
         for option in ("--decay-factor", "--decay-epochs"):

@@ -17,6 +17,7 @@ from distill_jax.data.sources import digits, idx, npz, text_files, tfds_images, 
 from distill_jax.data.sources.labels import shown
 from distill_jax.data.sources.source import Raw
 from distill_jax.errors import InputError
+from distill_jax.own_code import is_own
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
@@ -82,6 +83,8 @@ def load_dataset(setting: DataSetting, arrays: Mapping[str, Any] | None = None) 
 
 def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
     """What --dataset, as named, is of: texts, or images and flat features; 'unknown' where it cannot be loaded."""
+    if is_own(dataset):
+        return "arrays"
     if dataset in _SOURCES:
         return "texts" if dataset in tfds_text.NAMES else "arrays"
     path = local("--dataset", dataset)
@@ -117,6 +120,8 @@ def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
         return idx.read
     if name in _SOURCES:
         return _SOURCES[name]
+    if is_own(name):
+        return npz.of_function
     of = kind(name)
     if of != "unknown":
         return npz.read if of == "arrays" else text_files.read
@@ -124,7 +129,8 @@ def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
     guess = f" (did you mean {close[0]}?)" if close else ""
     known = ", ".join(sorted(_SOURCES))
     raise InputError(
-        f"--dataset {name}: is not known{guess}; must be one of {known}, the path of a .npz file, or a folder of texts"
+        f"--dataset {name}: is not known{guess}; must be one of {known}, the path of a .npz file, a folder of texts, "
+        "or module:function of your own"
     )
 
 

@@ -18,9 +18,10 @@ from distill_jax.errors import InputError
 from distill_jax.models.channel import Channel
 from distill_jax.models.mlp import MLP, Linear, RandomFeatures
 from distill_jax.models.mobilenet import MobileNetV2
-from distill_jax.models.own import build_own, is_own, own_kind
+from distill_jax.models.own import build_own, own_kind
 from distill_jax.models.pretrained import build_roberta
 from distill_jax.models.resnet import ResNet18, ResNet50, ResNetCIFAR
+from distill_jax.own_code import is_own
 from distill_jax.setting import NETWORKS, ModelSetting
 
 _WIDEST = 64.0  # a MobileNet-v2 whose last layer has 81,920 channels

@@ -34,14 +34,9 @@ from flax import nnx
 from flax.nnx import bridge
 
 from distill_jax.errors import InputError, one_line
-from distill_jax.students import imported
+from distill_jax.own_code import imported
 
 KINDS = ("dense", "convolutional")
-
-
-def is_own(name: str) -> bool:
-    """Whether a network's name is that of one's own."""
-    return ":" in name
 
 
 def own_kind(name: str) -> Literal["dense", "convolutional"]:

@@ -10,6 +10,7 @@ from distill_jax.setting import Setting
 from distill_jax.students import CONTROL, KD, table
 from distill_jax.training.losses import OPTIONS, loss
 from distill_jax.training.objective import Objective
+from distill_jax.training.optimizer import make_rule
 from distill_jax.training.teacher_source import teacher_source
 
 
@@ -31,6 +32,7 @@ def validate(setting: Setting) -> None:
     weight = objective.distillation_weight
     require(0 <= weight <= 1, "--distillation-weight", weight, "in [0, 1]")
     require(objective.switch_window >= 0, "--switch-window", objective.switch_window, "0 or more steps")
+    make_rule(optimizer)  # which refuses what is none
     rate = optimizer.learning_rate
     require(rate > 0, "--learning-rate", rate, "positive")
     require(0 <= optimizer.momentum < 1, "--momentum", optimizer.momentum, "in [0, 1)")

@@ -17,8 +17,9 @@ from distill_jax.data.dataset import Dataset, Split
 from distill_jax.dumps import Dump, as_array, dump_path, find_steps, read_dump, write_dumps
 from distill_jax.errors import InputError
 from distill_jax.machine import processes
+from distill_jax.own_code import imported, is_own
 from distill_jax.paths import local
-from distill_jax.students import TEACHER, imported
+from distill_jax.students import TEACHER
 from distill_jax.training.predict import process_rows
 
 SPLITS = ("train", "test")
@@ -114,7 +115,7 @@ def _source(source: Source, dataset: Dataset) -> tuple[Callable[[int], Logits], 
         return lambda _: logits, True
     name = source
     where = f"{_OPTION} {name}"
-    if re.fullmatch(r"[\w.]+:\w+", name) and not Path(name).exists():
+    if is_own(name) and not Path(name).exists():
         logits = _of_function(where, imported(name, _OPTION), dataset)
         return lambda _: logits, True
     path = local(_OPTION, name)

@@ -27,10 +27,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from distill_jax import students
 from distill_jax.errors import InputError
 from distill_jax.models.layers import product_precision
 from distill_jax.models.outputs import Outputs
+from distill_jax.own_code import imported, is_own
 from distill_jax.setting import ObjectiveSetting
 
 OPTIONS = ("temperature", "distillation_scale")  # settings of losses that are options of their own
@@ -194,9 +194,9 @@ def loss(name: str) -> Loss:
     """
     if name in LOSSES:
         return LOSSES[name]
-    if ":" not in name:
+    if not is_own(name):
         raise InputError(f"loss {name}: must be of {', '.join(LOSSES)}, or your own as module:function")
-    found = students.imported(name, "loss")
+    found = imported(name, "loss")
     if not isinstance(found, Loss) and not callable(found):
         raise InputError(f"loss {name}: is a {type(found).__name__}; must be a function, or a losses.Loss")
     own = found if isinstance(found, Loss) else Loss(cast(Callable[..., jax.Array], found))

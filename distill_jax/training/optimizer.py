@@ -5,7 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from distill_jax.errors import InputError
+from distill_jax.own_code import imported, is_own
 from distill_jax.setting import OptimizerSetting
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
 def learning_rate_schedule(setting: OptimizerSetting, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
@@ -49,7 +53,20 @@ def make_rule(setting: OptimizerSetting) -> optax.GradientTransformation:
 
     Weight decay is coupled for sgd and adam: weight_decay * params is added to the gradient before momentum or
     normalisation, as an L2 term of the loss would (Table 1). adamw decouples it.
+
+    Raises:
+      InputError: there is no such optimizer.
     """
+    name = setting.optimizer
+    if is_own(name):
+        own = imported(name, "--optimizer")(setting)
+        if not isinstance(own, optax.GradientTransformation):
+            raise InputError(
+                f"--optimizer {name}: gives a {type(own).__name__}; must give an optax.GradientTransformation"
+            )
+        return own
+    if name not in OPTIMIZERS:
+        raise InputError(f"--optimizer {name}: must be of {', '.join(OPTIMIZERS)}, or your own as module:function")
     rule = optax.trace(setting.momentum, nesterov=True) if setting.optimizer == "sgd" else optax.scale_by_adam()
     if setting.weight_decay == 0:
         return rule

@@ -33,7 +33,7 @@ from distill_jax.machine.placement import (
 from distill_jax.models import build_for, first_positions, kind
 from distill_jax.models.evaluation import evaluation, rounded_kernels, teaching
 from distill_jax.models.outputs import Outputs, chosen_layers, outputs
-from distill_jax.models.own import is_own
+from distill_jax.own_code import is_own
 from distill_jax.setting import Setting
 from distill_jax.training import outcomes
 from distill_jax.training.buckets import Buckets

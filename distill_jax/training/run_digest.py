@@ -3,8 +3,9 @@
 from typing import Any
 
 from distill_jax.identity import digest, identity
+from distill_jax.own_code import code
 from distill_jax.setting import Setting
-from distill_jax.students import TEACHER, code, table
+from distill_jax.students import TEACHER, table
 from distill_jax.training.losses import loss
 
 
@@ -23,7 +24,7 @@ def run_digest(setting: Setting, model: str, seed: int, data_fingerprint: str, g
         fields["teacher"] = {"logits": given}
     if model == TEACHER:
         del fields["student"], fields["objective"]
-        behind = code([setting.teacher.name])
+        behind = code([setting.teacher.name, setting.optimizer.optimizer])
         return digest(fields | ({"own": {"code": behind}} if behind else {}))
     kinds = table(setting.students)
     names, losses = dict(zip(kinds, setting.students, strict=True)), [loss(name) for name in kinds[model].losses]
@@ -35,7 +36,7 @@ def run_digest(setting: Setting, model: str, seed: int, data_fingerprint: str, g
     if any(of.features for of in losses):
         own |= {"student_features": setting.objective.student_features}
         own |= {"teacher_features": setting.objective.teacher_features}
-    networks = [setting.student.name, *([] if given else [setting.teacher.name])]
-    if (behind := code([names[model], *kinds[model].losses, *networks])) != "":
+    others = [setting.optimizer.optimizer, setting.student.name, *([] if given else [setting.teacher.name])]
+    if (behind := code([names[model], *kinds[model].losses, *others])) != "":
         own["code"] = behind
     return digest(fields | ({"own": own} if own else {}))

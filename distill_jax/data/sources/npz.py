@@ -11,6 +11,7 @@ from distill_jax.data.sources import labels
 from distill_jax.data.sources.source import Raw, check_label, not_read
 from distill_jax.dumps import as_array
 from distill_jax.errors import InputError
+from distill_jax.own_code import imported
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
@@ -49,6 +50,21 @@ def raw_of(arrays: Mapping[str, Any], dataset: str) -> Raw:
         said = f"has no {', '.join(absent)}" if absent else f"has {', '.join(more)} besides"
         raise InputError(f"--dataset {dataset}: {said}; must have {', '.join(_NAMES)}")
     return _raw(dataset, {name: as_array(name, arrays[name]) for name in _NAMES}, ())
+
+
+def of_function(setting: DataSetting) -> Raw:
+    """The same of what a function of one's own gives, named as 'module:function'; it is called without arguments.
+
+    Raises:
+      InputError: as `read`, or there is no such function.
+    """
+    check_label(setting, ["label"])
+    arrays = imported(setting.dataset, "--dataset")()
+    if not isinstance(arrays, Mapping):
+        raise InputError(
+            f"--dataset {setting.dataset}: gives a {type(arrays).__name__}; must give a dictionary of arrays"
+        )
+    return raw_of(arrays, setting.dataset)
 
 
 def _raw(dataset: str, arrays: dict[str, np.ndarray], notes: tuple[str, ...]) -> Raw:

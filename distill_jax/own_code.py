@@ -1,0 +1,60 @@
+"""Code of one's own, named as 'module:attribute', of a module in the current folder or an installed one."""
+
+import hashlib
+import importlib
+import inspect
+import re
+import sys
+import types
+from collections.abc import Sequence
+from typing import Any
+
+from distill_jax.errors import InputError
+
+_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is of the form 'module:attribute'.
+
+    >>> is_own("small:Small"), is_own("mlp")
+    (True, False)
+    """
+    return _NAME.fullmatch(name) is not None
+
+
+def short_name(name: str) -> str:
+    """The attribute of 'module:attribute'; any other name as it is."""
+    return name.partition(":")[2] if is_own(name) else name
+
+
+def imported(name: str, option: str) -> Any:
+    """What 'module:attribute' names, of a module in the current folder or an installed one.
+
+    Raises:
+      InputError: there is no such thing.
+    """
+    module, _, attribute = name.partition(":")
+    if "" not in sys.path:
+        sys.path.append("")  # the current folder, which an installed command has not
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
+        raise InputError(f"{option} {name}: cannot be imported ({error}); must be module:attribute") from None
+
+
+def code(names: Sequence[str]) -> str:
+    """A digest of the code behind names of one's own, '' where there are none: a study's models are named by it."""
+    digest = hashlib.sha256()
+    own = sorted({name for name in names if is_own(name)})
+    for name in own:
+        found = imported(name, "code")
+        module = sys.modules[name.partition(":")[0]]
+        # In a notebook a module has no source, but the function has.
+        source = module if getattr(module, "__file__", None) else getattr(found, "function", found)
+        try:
+            digest.update(inspect.getsource(source).encode())
+        except (OSError, TypeError):
+            bare = source.__code__ if isinstance(source, types.FunctionType) else None
+            digest.update(repr((name, bare and (bare.co_code, bare.co_consts))).encode())
+    return digest.hexdigest()[:12] if own else ""
