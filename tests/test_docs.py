@@ -1,5 +1,6 @@
 """Every example of docs/extending.md as it stands there: the file is saved, its command given."""
 
+import json
 import re
 import runpy
 import shlex
@@ -35,3 +36,27 @@ def test_an_example_works(tmp_path, monkeypatch, capsys, name, code, command):
     expected = {"distill-jax": "report: ", "entropy.py": "from the control's", "margins.py": ""}
     assert expected[name if words == [name] else program] in capsys.readouterr().out
     assert name != "margins.py" or (tmp_path / "margins.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_runs_and_shows_what_it_showed(tmp_path, monkeypatch, path):
+    cells = [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
+    shown = [output for cell in cells for output in cell["outputs"]]
+    assert not [output for output in shown if output["output_type"] == "error"]
+    kinds = {kind for output in shown for kind in output.get("data", {})}
+    assert {"text/html", "image/png"} <= kinds
+    script = tmp_path / "notebook.py"
+    script.write_text("\n".join("".join(cell["source"]) for cell in cells))
+    monkeypatch.chdir(tmp_path)
+    found = runpy.run_path(str(script), run_name="__main__")  # the module that a notebook's cells are
+    page = next("".join(output["data"]["text/html"]) for output in shown if "text/html" in output.get("data", {}))
+    before, now = (
+        {
+            cell
+            for cell in re.findall(r"<td[^>]*>([^<]*)</td>", of)
+            if not re.search(r"\d|supported|undecided|contra", cell)
+        }
+        for of in (page, found.get("study", found.get("found"))._repr_html_())
+    )
+    assert before == now  # its rows; their numbers are another machine's
+    assert len(now) > 5

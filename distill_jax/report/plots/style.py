@@ -14,9 +14,16 @@ SPLITS = {"train": "training set", "test": "test set"}
 GUIDE = {"color": "#666666", "lw": 1, "ls": (0, (4, 3)), "zorder": 0}  # lines that are no data
 
 
+class _Shown(Figure):
+    """A figure that a notebook shows; Matplotlib's own are shown where pyplot has made them."""
+
+    def _repr_png_(self) -> bytes:
+        return encode(self, "shown")["png"]
+
+
 def grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
     """An empty figure of panels, each so many inches wide and high."""
-    figure = Figure(
+    figure = _Shown(
         figsize=(width * columns + 0.4, height * rows + 0.4),
         dpi=150,
         layout=ConstrainedLayoutEngine(h_pad=0.07, w_pad=0.05),
