@@ -1,4 +1,4 @@
-"""Fills the tables of the pages that quote results, README.md and the one beside the results, from their files.
+"""Fills the tables of the pages that quote results, from their files: README.md, benchmarks, and beside the results.
 
 python -m experiments.pages
 
@@ -30,7 +30,7 @@ from experiments.throughput import table as throughput_table
 PROG = "python -m experiments.pages"
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
-PAGES = (ROOT / "README.md", RESULTS / "README.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", RESULTS / "README.md")
 _BLOCK = re.compile(r"(<!-- ([a-z ]+): ([^\n]*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 

@@ -50,7 +50,7 @@ class Defaults:
 
 
 def defaults(kind: Literal["convolutional", "text", "dense"], platform: str | None = None) -> Defaults:
-    """The defaults for a backend: on CPUs measured (BUILD_NOTES.md, "Measurements"), elsewhere not yet.
+    """The defaults for a backend: on CPUs measured (docs/optimisation-log.md), elsewhere not yet.
 
     Args:
       kind: of network: with convolutions, for texts, or another, which is small.
@@ -74,8 +74,8 @@ def defaults(kind: Literal["convolutional", "text", "dense"], platform: str | No
     packed: PackingKind = "small" if platform == "tpu" else "all"
     if kind != "dense":
         # Mapped over members a GPU's convolutions are grouped ones, around which activations are transposed; in turn
-        # each member has kernels, and so launches, of its own. By the compilers (BUILD_NOTES.md, "By the compilers of
-        # accelerators") the former costs more from here on, on TPUs too; of texts it never does.
+        # each member has kernels, and so launches, of its own. By the compilers (docs/optimisation-log.md) the former
+        # costs more from here on, on TPUs too; of texts it never does.
         in_turn_from = math.inf if kind == "text" else 2**20 if platform == "tpu" else 2**19
         # Chosen to fit: ResNet-56 at batch 1024 keeps up to 7 GB for each mapped member's gradient.
         # A GPU takes a launch for each array that a call unpacks: of 20 steps of a ResNet-20 at batch 128 that is 3.7%.

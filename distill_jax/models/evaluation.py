@@ -29,7 +29,7 @@ def evaluation(model: nn.Module, platform: str, precision: str = "float32") -> C
       precision: 'float32', or 'bfloat16', which the model must be of: then it is evaluated as it is.
       platform: for which it is compiled. A TPU makes a product of float32 factors of six passes of its bfloat16
         units; of these three are taken here, half the cost, which move logits by 0.003% of their spread
-        (BUILD_NOTES.md, "precision").
+        (docs/paper-gaps.md, "precision").
     """
     teach = teaching(model, platform, precision)
     return lambda variables, x: teach(variables, x).logits

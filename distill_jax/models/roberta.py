@@ -6,7 +6,7 @@ first token alone, <s>; so the last layer is computed for it alone, which change
 Sizes. The paper fine-tunes "RoBERTa-Base, -Medium and -Small". Base is that of Liu et al.; Medium and Small were not
 published for RoBERTa. Of these names there are compact BERTs (Turc et al. 2019, "Well-read students learn better",
 table 1), heads of 64 units and feed-forward layers four times as wide; the paper's accuracies fit this Medium, but are
-lower than this Small's (see BUILD_NOTES.md):
+lower than this Small's (see docs/paper-gaps.md):
 
     size     layers   units   heads   parameters (2 classes, 50,265 tokens, 512 positions)
     base         12     768      12   124,647,170

@@ -128,7 +128,7 @@ _TABLE_1_TINY = changed(
     optimizer={"learning_rate": 0.1, "weight_decay": 5e-4, "warmup_epochs": 5, "decay_epochs": (75, 135)},
     train={"epochs": 200, "batch_size": 128},
 )
-# Share of wrong labels in "CIFAR100 noise", which the paper does not say: BUILD_NOTES.md has what its accuracies say.
+# Share of wrong labels in "CIFAR100 noise", of which the paper says nothing but its accuracies: docs/paper-gaps.md.
 NOISE, MORE_NOISE = 0.05, 0.2
 
 # Figure 3 has an early snapshot at 1.9k steps and a switch at 15k, Figure 13 at 12.5k and 100k.

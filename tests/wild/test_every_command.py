@@ -57,7 +57,8 @@ sys.exit(bool(failed))
 
 
 def test_every_command_of_the_readme_is_here():
-    there = set(re.findall(r"python3? -m ((?:distill_jax|experiments|theory)[\w.]*)", (ROOT / "README.md").read_text()))
+    pages = "".join((ROOT / page).read_text() for page in ("README.md", "docs/benchmarks.md"))
+    there = set(re.findall(r"python3? -m ((?:distill_jax|experiments|theory)[\w.]*)", pages))
     assert there == {name.split()[0] for name in COMMANDS} - {"experiments.pages"}
 
 
