@@ -17,7 +17,7 @@ from distill_jax.training import outcomes
 
 @pytest.fixture
 def _data(monkeypatch):
-    monkeypatch.setattr(study, "load_dataset", lambda _: dataset())
+    monkeypatch.setattr(study, "load_dataset", lambda *_: dataset())
 
 
 def trained(folder, how, population=None):

@@ -15,7 +15,7 @@ from distill_jax.training.population import Member
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    monkeypatch.setattr(study_module, "load_dataset", lambda _: dataset())
+    monkeypatch.setattr(study_module, "load_dataset", lambda *_: dataset())
     return Study(setting(tmp_path / "work"), QUIET)
 
 
