@@ -15,12 +15,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from distill_jax import limits
 from distill_jax.errors import InputError, one_line
+from distill_jax.extras import needed
 from distill_jax.files import partial, write_text
 from distill_jax.models.roberta import Roberta, RobertaConfig
 
@@ -143,7 +142,7 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, option: s
     Raises:
       InputError: the weights are absent or damaged, or a tensor is absent or of another shape.
     """
-    path = folder / _WEIGHTS
+    path, safetensors = folder / _WEIGHTS, needed("safetensors", "text", f"{option} {folder}")
     if not path.is_file():
         other = next((f.name for f in sorted(folder.glob("*.bin")) + sorted(folder.glob("*.index.json"))), None)
         found = f" but {other}; save it again, as one file of safetensors" if other else ""
@@ -225,7 +224,8 @@ def save(folder: Path, model: Roberta, params: Params, names: Sequence[str] | No
         tensor = np.asarray(leaf, np.float32)
         tensors[tensor_name(place)] = np.ascontiguousarray(tensor.T if place[-1] == "kernel" else tensor)
     beside = partial(folder / _WEIGHTS)
-    safetensors.numpy.save_file(tensors, beside, metadata={"format": "pt"})  # without which transformers refuses it
+    writer = needed("safetensors.numpy", "text", f"{folder / _WEIGHTS}")
+    writer.save_file(tensors, beside, metadata={"format": "pt"})  # without which transformers refuses it
     os.replace(beside, folder / _WEIGHTS)
     write_config(folder, model, names)
 

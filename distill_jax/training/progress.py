@@ -19,7 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from distill_jax.errors import InputError, printable
+from distill_jax.errors import printable
+from distill_jax.extras import needed
 from distill_jax.files import write_text
 from distill_jax.machine import processes
 from distill_jax.training.population import Member
@@ -75,11 +76,7 @@ def require_tensorboard() -> Any:
     Raises:
       InputError: the extra is not installed.
     """
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise InputError("--tensorboard True needs tensorboardX: pip install 'distill-jax[tensorboard]'") from error
-    return SummaryWriter
+    return needed("tensorboardX", "tensorboard", "--tensorboard True").SummaryWriter
 
 
 def _board(folder: Path, first_step: int) -> Any:

@@ -16,6 +16,7 @@ from distill_jax.data.sources import labels
 from distill_jax.data.sources.source import Raw, check_label, not_read
 from distill_jax.data.sources.tokens import Texts, tokenised
 from distill_jax.errors import InputError, one_line
+from distill_jax.extras import needed
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
@@ -121,9 +122,8 @@ def _jsonl(path: Path) -> _Rows:
 
 
 def _parquet(path: Path) -> _Rows:
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(path) as file:
+    parquet = needed("pyarrow.parquet", "text", f"--dataset {path}")
+    with parquet.ParquetFile(path) as file:
         _unlike(file.schema_arrow.names)
         number = itertools.count()
         known = [name for name in file.schema_arrow.names if name in _COLUMNS]

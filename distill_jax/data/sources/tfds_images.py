@@ -17,6 +17,7 @@ from distill_jax.data.dataset import Split
 from distill_jax.data.sources.pictures import decoded
 from distill_jax.data.sources.source import Raw, check_label, data_folder
 from distill_jax.errors import InputError, one_line
+from distill_jax.extras import needed
 from distill_jax.limits import check_fits
 from distill_jax.setting import DataSetting
 
@@ -136,19 +137,15 @@ def open_source(
       InputError: they cannot be opened, or are not whole.
     """
     _check_features(name, folder, version)
+    for module in ("array_record", "tensorflow_datasets"):
+        tfds = needed(module, "tfds", f"--dataset {name}")
     try:
-        import tensorflow_datasets as tfds
-
         source: Any = tfds.data_source(
             f"{name}:{version}",
             data_dir=folder,
             download=False,
             decoders={feature: tfds.decode.SkipDecoding() for feature in encoded},
         )
-    except ImportError as error:
-        raise InputError(
-            f"--dataset {name}: {one_line(error)}; pip install tensorflow-datasets array_record"
-        ) from error
     except NotImplementedError as error:
         raise InputError(
             f"--data-dir {folder}: {name} is prepared there in a format that cannot be read without "

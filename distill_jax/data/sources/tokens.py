@@ -14,6 +14,7 @@ from distill_jax.data.cache import Arrays, cached
 from distill_jax.data.dataset import Split, Vocabulary
 from distill_jax.data.sources.source import Raw
 from distill_jax.errors import InputError, one_line
+from distill_jax.extras import needed
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
@@ -113,8 +114,7 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
     if not whole and not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
         raise InputError(f"--tokenizer {folder}: must be {_CONTENT}")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch, which nothing needs
-    import transformers  # which takes seconds, and no data but texts need it
-
+    transformers = needed("transformers", "text", f"--tokenizer {folder}")  # seconds, and no data but texts need it
     # RobertaTokenizer would take a tokenizer.json's tokens, and not what that says of letters, spaces and pairs.
     kind = transformers.PreTrainedTokenizerFast if whole else transformers.RobertaTokenizer
     try:
