@@ -105,6 +105,7 @@ def _from_file(lines: Callable[[Mapping[str, object]], str]) -> Callable[[str], 
 
 KINDS: dict[str, Callable[[str], str]] = {
     "studies": _studies,
+    "students": lambda files: study_tables.students([ROOT / file for file in files.split()]),
     "paper": lambda file: document.readme(ROOT / file),
     "null world": lambda file: null_world_picture.read_lines(ROOT / file),
     "channel": _from_file(channel_summary.lines),

@@ -19,7 +19,8 @@ from distill_jax.files import read_json
 from distill_jax.measures.findings import corrected, findings, multiplicity, quoted
 from distill_jax.measures.statistics import quote
 from distill_jax.report.plots.style import SPLITS
-from distill_jax.students import CONTROL, MODELS, label_of
+from distill_jax.students import CONTROL, KD, MODELS, label_of
+from experiments.markdown_table import markdown_table
 
 PROG = "python -m experiments.study_tables"
 
@@ -62,11 +63,50 @@ def tables(paths: Sequence[Path]) -> str:
     ]
     said = f"{multiplicity(every)} Those are in bold."
     parts = [
-        _table(["claim", *heads], rows) + f"\n{said}\n",
-        _table(["control → distilled", *heads], _choices(list(studies.values()))),
-        _table(["test accuracy, %", *heads], accuracies),
+        markdown_table(["claim", *heads], rows) + f"\n{said}\n",
+        markdown_table(["control → distilled", *heads], _choices(list(studies.values()))),
+        markdown_table(["test accuracy, %", *heads], accuracies),
     ]
     return "\n".join(parts)
+
+
+def students(paths: Sequence[Path]) -> str:
+    """A row for each student of studies, but for the control: what it gains, and how it deviates from its teacher.
+
+    Raises:
+      InputError: as `tables`.
+    """
+    rows = []
+    for path in paths:
+        study = _read(path)
+        labels = study["study"].get("students") or {m: label_of(m) for m in study["deviations"]}
+        accuracy = study["accuracy"]["test_accuracy"]
+        for model in (m for m in accuracy["models"] if m in labels and m != CONTROL):
+            of = study["deviations"][model]
+            than_kd = accuracy["paired"].get(f"{model}_minus_{KD}")
+            gap, agreement, kl = of["train"]["mean_gap_hard"], of["test"]["agreement"], of["test"]["kl"]
+            rows.append(
+                [
+                    f"`{path.absolute().parent.name}`, n = {study['study']['seeds']}",
+                    labels[model],
+                    quote(accuracy["models"][model], scale=100),
+                    quote(accuracy["paired"][f"{model}_minus_{CONTROL}"], sign=True, scale=100),
+                    "-" if than_kd is None else quote(than_kd, sign=True, scale=100),
+                    quote(gap["minus_control"], sign=True),
+                    quote(agreement["minus_control"], 1, sign=True, scale=100),
+                    quote(kl["minus_control"], 3, sign=True),
+                ]
+            )
+    head = [
+        "study",
+        "student",
+        "test accuracy, %",
+        "minus control",
+        "minus KD",
+        "gap, hard training points, minus control",
+    ]
+    head += ["agreement, test, points, minus control", "KL, test, nats, minus control"]
+    return markdown_table(head, rows)
 
 
 def _choices(studies: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -103,11 +143,6 @@ def _verdict(study: Mapping[str, Any], claim: str, bold: Set[int]) -> str:
             said = f"{finding['verdict']}: {quoted(finding)}"
             return f"**{said}**" if id(finding) in bold else said
     return "-"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 if __name__ == "__main__":

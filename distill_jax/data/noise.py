@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from distill_jax.randomness import Stream, generator
+
 
 def corrupt_labels(label: np.ndarray, share: float, num_classes: int, seed: int, repetition: int = 0) -> np.ndarray:
     """Replaces a share of the labels by another class, drawn uniformly.
@@ -18,7 +20,7 @@ def corrupt_labels(label: np.ndarray, share: float, num_classes: int, seed: int,
     Returns:
       int32 [N], a new array.
     """
-    rng = np.random.default_rng([seed, 1, repetition])  # the 1 keeps it apart from the subset's draw
+    rng = generator(seed, Stream.NOISE, repetition)
     order = rng.permutation(len(label))
     shift = rng.integers(1, num_classes, size=len(label), dtype=np.int32)
     replaced = order[: round(share * len(label))]

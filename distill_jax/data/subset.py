@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from distill_jax.randomness import Stream, generator
+
 
 def stratified(label: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Draws examples, the same number of each class as nearly as can be.
@@ -17,7 +19,7 @@ def stratified(label: np.ndarray, count: int, seed: int) -> np.ndarray:
     Returns:
       int64 [count], ascending positions.
     """
-    order = np.random.default_rng([seed, 0]).permutation(len(label))
+    order = generator(seed, Stream.SUBSET).permutation(len(label))
     order = order[np.argsort(label[order], kind="stable")]
     grouped = label[order]
     turn = np.arange(len(order)) - np.searchsorted(grouped, grouped)  # place in the class's own shuffled queue

@@ -19,6 +19,7 @@ from distill_jax.errors import InputError
 from distill_jax.machine import processes
 from distill_jax.own_code import imported, is_own
 from distill_jax.paths import local
+from distill_jax.randomness import Stream, generator
 from distill_jax.students import TEACHER
 from distill_jax.training.predict import process_rows
 
@@ -235,7 +236,7 @@ def shuffled(logits: np.ndarray, label: np.ndarray, seed: int, how: str) -> np.n
     """
     if how == "none":
         return logits
-    rng, rows = np.random.default_rng((seed, len(label))), np.arange(len(label))
+    rng, rows = generator(seed, Stream.SHUFFLE), np.arange(len(label))
     groups = [rows] if how == "all" else [np.flatnonzero(label == of) for of in np.unique(label)]
     for group in groups:
         rows[group] = rng.permutation(group)

@@ -13,7 +13,9 @@ import jax
 from jax.sharding import Mesh
 
 from distill_jax.machine.placement import MEMBER, over_devices, whole_models_per_device
+from distill_jax.randomness import Role
 from distill_jax.setting import Setting
+from distill_jax.students import TEACHER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Member:
 
     @property
     def role(self) -> int:
-        """0 for teachers, 1 for students: all students of a seed share their randomness, no teacher does."""
-        return 0 if self.model == "teacher" else 1
+        """All students of a seed share their randomness, no teacher does."""
+        return Role.TEACHER if self.model == TEACHER else Role.STUDENT
 
     @property
     def name(self) -> str:

@@ -18,13 +18,13 @@ from distill_jax.data.augment import draw, moved, normalise
 from distill_jax.machine.backend import PackingKind
 from distill_jax.machine.placement import BATCH, STUDENT
 from distill_jax.models.outputs import Outputs, outputs
+from distill_jax.randomness import Purpose, model_key
 from distill_jax.training.buckets import Buckets
 from distill_jax.training.inputs import PerMember, PerSeed, Shared
 from distill_jax.training.objective import PARAMS, Objective
 from distill_jax.training.packing import StatePacking
 from distill_jax.training.population import over_members
 
-_INIT, _ORDER, _AUGMENT, _DROPOUT, _LOSSES = range(5)  # one stream of random numbers for each purpose
 _CHANGING = "batch_stats"  # the one collection that a step changes
 
 
@@ -74,10 +74,6 @@ class _Batch:
     bucket: jax.Array | None
 
 
-def _key(role: jax.Array, seed: jax.Array, purpose: int) -> jax.Array:
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), role), purpose)
-
-
 def make_init(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
@@ -93,9 +89,9 @@ def make_init(
 
     def init(role: jax.Array, seed: jax.Array) -> TrainState:
         zeros = jnp.zeros(inputs.shape, inputs.dtype)
-        variables = dict(model.init(_key(role, seed, _INIT), zeros, train=False))
+        variables = dict(model.init(model_key(role, seed, Purpose.INIT), zeros, train=False))
         params = variables.pop("params")
-        own = {} if of_losses is None else of_losses(_key(role, seed, _LOSSES))
+        own = {} if of_losses is None else of_losses(model_key(role, seed, Purpose.LOSSES))
         params |= {PARAMS: own} if own else {}
         return TrainState(params, variables, optimizer.init(params))
 
@@ -112,7 +108,7 @@ def make_epoch_order(
 
     def order(role: jax.Array, seed: jax.Array, first_epoch: jax.Array) -> jax.Array:
         def one(epoch: jax.Array) -> jax.Array:
-            key = jax.random.fold_in(_key(role, seed, _ORDER), epoch)
+            key = jax.random.fold_in(model_key(role, seed, Purpose.ORDER), epoch)
             shuffled = jax.random.permutation(key, examples).astype(jnp.int32)
             return shuffled if buckets is None else buckets.order(shuffled, epoch, batch_size)
 
@@ -260,7 +256,7 @@ def make_dispatch(
                 raw = x[chosen].reshape(batch_size, *(x.shape[1:] if input_shape is None else input_shape))
                 target = on_devices(label[chosen])
             with jax.named_scope("augmentation"):
-                key = jax.random.fold_in(_key(of_seed.role, of_seed.seed, _AUGMENT), step)
+                key = jax.random.fold_in(model_key(of_seed.role, of_seed.seed, Purpose.AUGMENT), step)
                 outcome = draw(key, batch_size, augmentation, raw.shape[1:])
                 drawn = moved(raw, outcome, augmentation)
                 seen = None if of_frozen_features else on_devices(normalise(drawn, mean, std, dtype))
@@ -275,7 +271,7 @@ def make_dispatch(
                     exact = on_devices(normalise(part(drawn), mean, std, jnp.float32))
                     said = whole(cut(functools.partial(teacher, taught), exact, bucket))
             # The same of all students of a seed.
-            dropout = jax.random.fold_in(_key(of_seed.role, of_seed.seed, _DROPOUT), step)
+            dropout = jax.random.fold_in(model_key(of_seed.role, of_seed.seed, Purpose.DROPOUT), step)
             each = over_members(functools.partial(update, packing), (0, 0, None), students, STUDENT, in_turn)
             weights = {name: table[:, step] for name, table in own.weights.items()}
             now = _Own(constants, weights, own.rate[:, step], own.settings, features)

@@ -14,11 +14,12 @@ import numpy as np
 
 from distill_jax.machine.placement import SEED, on_host, place
 from distill_jax.models import Channel
+from distill_jax.randomness import Role, role_key
 from distill_jax.setting import OptimizerSetting
 from distill_jax.training.optimizer import make_rule
 from experiments.channel.setting import Setting
 from experiments.many_seeds.seed_batches import SeedBatches
-from experiments.many_seeds.training import DATA, SELECTOR, STUDENT, TEACHER, Training
+from experiments.many_seeds.training import Training
 from theory import channel
 
 _PORTION = 16  # seeds of a portion on each device: what is on the device at once stays below 1 GB
@@ -94,7 +95,7 @@ def draw(setting: Setting) -> Callable[[jax.Array], Drawn]:
     }
 
     def one(seed: jax.Array) -> Drawn:
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), DATA))
+        keys = jax.random.split(role_key(Role.DATA, seed))
         means = vectors(keys[0], setting.classes, setting.dim)
         n = setting.train_examples
         data = channel.sample_c5(keys[1], means, n=n + setting.test_examples, **reading)
@@ -114,10 +115,10 @@ def learn(setting: Setting, selector: bool) -> Callable[[jax.Array, Drawn], dict
         how = setting.train_examples, setting.batch_size, epochs, setting.learning_rate, setting.temperature
         return Training(model, rule, *how)
 
-    of_role = {TEACHER: passes(setting.teacher_epochs or setting.epochs), STUDENT: passes(setting.epochs)}
-    of_role[SELECTOR] = of_role[TEACHER]
+    of_role = {Role.TEACHER: passes(setting.teacher_epochs or setting.epochs), Role.STUDENT: passes(setting.epochs)}
+    of_role[Role.SELECTOR] = of_role[Role.TEACHER]
     # Of the teacher as many points as of the students, at the same shares of its own training.
-    shown = np.rint(np.linspace(0, of_role[TEACHER].steps, of_role[STUDENT].steps + 1)).astype(int)
+    shown = np.rint(np.linspace(0, of_role[Role.TEACHER].steps, of_role[Role.STUDENT].steps + 1)).astype(int)
 
     def train(role: int, seed: jax.Array, drawn: Drawn, weights: list[float], taught: jax.Array | None) -> jax.Array:
         """Weights after every step, [steps + 1, V, K, D], of the models that share a seed's role."""
@@ -129,8 +130,8 @@ def learn(setting: Setting, selector: bool) -> Callable[[jax.Array, Drawn], dict
         return model.apply({"params": {"kernel": kernel}}, x, train=False)
 
     def one(seed: jax.Array, drawn: Drawn) -> dict[str, jax.Array]:
-        teacher = train(TEACHER, seed, drawn, [0.0], None)
-        students = train(STUDENT, seed, drawn, [0.0, 1.0], logits(teacher[-1, 0], drawn.x))
+        teacher = train(Role.TEACHER, seed, drawn, [0.0], None)
+        students = train(Role.STUDENT, seed, drawn, [0.0, 1.0], logits(teacher[-1, 0], drawn.x))
         path = jnp.concatenate([teacher[shown], students], 1).swapaxes(0, 1)  # [V, steps + 1, K, D]
         last = path[:, -1]
         right = []
@@ -140,7 +141,7 @@ def learn(setting: Setting, selector: bool) -> Callable[[jax.Array, Drawn], dict
         length = jnp.linalg.norm(last, axis=-1) * jnp.linalg.norm(drawn.means, axis=-1)
         found = {}
         if selector:
-            second = train(SELECTOR, seed, drawn, [0.0], None)[-1, 0]
+            second = train(Role.SELECTOR, seed, drawn, [0.0], None)[-1, 0]
             found = {"selector": logits(second, drawn.x), "test_selector": logits(second, drawn.test_x)}
         return found | {
             "logits": jax.vmap(logits, (0, None))(last, drawn.x),

@@ -14,6 +14,7 @@ from experiments.channel import signs
 from experiments.channel.population import outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate
 from experiments.comparison import CONTROL, STUDENT, TEACHER
+from experiments.markdown_table import markdown_table
 
 FIELDS = tuple(field.name for field in dataclasses.fields(SweepSetting))
 GAIN = "paired_gain_over_control"
@@ -135,11 +136,11 @@ def lines(said: Mapping[str, Any]) -> str:
     down, across = [name for name in rows[0] if name in FIELDS]
     columns = _values(rows, across)
     head = [f"{_word(down)} ↓, {_word(across)} →", *(f"{value:g}" for value in columns)]
-    body = [head, ["---"] * len(head)]
+    body = []
     for value in _values(rows, down):
         of_row = {row[across]: row for row in rows if row[down] == value}
         body.append([f"{value:g}", *(_said(of_row[column]) for column in columns)])
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in body)
+    return markdown_table(head, body)
 
 
 def together(maps: Sequence[Mapping[str, Any]]) -> str:

@@ -9,10 +9,9 @@ from distill_jax.data import Dataset, Split, load_dataset
 from distill_jax.data.noise import corrupt_labels
 from distill_jax.data.subset import stratified
 from distill_jax.errors import InputError
+from distill_jax.randomness import Stream, generator
 from distill_jax.setting import DataSetting
 from experiments.eigenspace.setting import Setting
-
-_TEST, _PAIRS = 2, 3  # streams beside the library's: 0 is its subset's, 1 its noise's
 
 
 class Drawn(NamedTuple):
@@ -56,11 +55,11 @@ def draw(setting: Setting, dataset: Dataset, seeds: np.ndarray) -> Drawn:
         own = dataset.train.take(stratified(dataset.train.label, setting.train_examples, seed))
         label = corrupt_labels(own.label, setting.label_noise, dataset.num_classes, seed)
         train.append(dataclasses.replace(own, label=label))
-        rng = np.random.default_rng([seed, _TEST])
+        rng = generator(seed, Stream.TEST)
         test.append(
             dataset.test.take(np.sort(rng.choice(len(dataset.test.label), setting.test_examples, replace=False)))
         )
-        rng = np.random.default_rng([seed, _PAIRS])
+        rng = generator(seed, Stream.PAIRS)
         top = rng.choice(setting.top, setting.pairs, replace=False)
         pairs.append([top, rng.choice(np.arange(first, last + 1), setting.pairs, replace=False)])
     return Drawn(_stack(train), _stack(test), np.array(pairs, np.int32))

@@ -20,6 +20,7 @@ from distill_jax.data import Dataset
 from distill_jax.data.augment import normalise
 from distill_jax.machine.placement import SEED, on_host, place
 from distill_jax.models.mlp import MLP, Linear, relu_features
+from distill_jax.randomness import Role, role_key
 from distill_jax.setting import OptimizerSetting
 from distill_jax.training.objective import Objective
 from distill_jax.training.optimizer import make_rule
@@ -28,7 +29,7 @@ from experiments.eigenspace.data import Drawn, draw
 from experiments.eigenspace.directions import along, eigendirections
 from experiments.eigenspace.setting import Setting
 from experiments.many_seeds.seed_batches import SeedBatches
-from experiments.many_seeds.training import FEATURES, ONE_HOT_OR_KD, SELECTOR, STUDENT, TEACHER, Training
+from experiments.many_seeds.training import ONE_HOT_OR_KD, Training
 
 PROJECTIONS = ("norm", "displacement")
 _PORTION = 16  # seeds of a portion on each device
@@ -93,7 +94,7 @@ def learn(setting: Setting, dataset: Dataset, selector: bool) -> Callable[..., d
     ) -> dict[str, jax.Array]:
         x, test_x = inputs(x), inputs(test_x)
         if linear:
-            key = jax.random.fold_in(jax.random.key(seed), FEATURES)
+            key = role_key(Role.FEATURES, seed)
             kernel = jax.random.normal(key, (x.shape[1], setting.features), jnp.float32)
             x, test_x = relu_features(x, kernel), relu_features(test_x, kernel)
         eigenvalue, directions = eigendirections(x, setting.centred)
@@ -138,14 +139,14 @@ def learn(setting: Setting, dataset: Dataset, selector: bool) -> Callable[..., d
 
             return training.run(role, seed, start, x, label, weights, taught, record)
 
-        teacher, of_teacher = train(TEACHER, [0.0], None)
-        students, of_students = train(STUDENT, [0.0, 1.0], logits(teacher.params, x)[0])
+        teacher, of_teacher = train(Role.TEACHER, [0.0], None)
+        students, of_students = train(Role.STUDENT, [0.0, 1.0], logits(teacher.params, x)[0])
         path, right = (jnp.concatenate(both, 1).swapaxes(0, 1) for both in zip(of_teacher, of_students, strict=True))
         params = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), teacher.params, students.params)
         found = {}
         if selector:
-            how = seed, first(SELECTOR, 1), x, label, [0.0], None
-            second = training.run(SELECTOR, *how, lambda *_: ())[0].params
+            how = seed, first(Role.SELECTOR, 1), x, label, [0.0], None
+            second = training.run(Role.SELECTOR, *how, lambda *_: ())[0].params
             found = {"selector": logits(second, x)[0], "test_selector": logits(second, test_x)[0]}
         return found | {
             "eigenvalue": eigenvalue,

@@ -13,13 +13,6 @@ from distill_jax.training.inputs import PerMember, PerSeed, Shared
 from distill_jax.training.objective import Objective
 from distill_jax.training.step import TrainState, make_dispatch, make_epoch_order, make_init
 
-# A seed's streams of random numbers, each folded into its key. Three are roles: the models of a seed that share one
-# share initial weights and order of batches.
-TEACHER, STUDENT = 0, 1
-FEATURES = 2  # random features that all models of a seed share
-SELECTOR = 3  # a second teacher, which chooses class and hard points: see `distill_jax.measures.deviations`
-DATA = 4  # points and labels; by `jax.random.split` of the seed's own key they would share the roles' streams
-
 ONE_HOT_OR_KD = Objective(("one_hot", "kd"))
 
 
@@ -77,7 +70,7 @@ class Training:
         """Trains the models of a role to the end.
 
         Args:
-          role: `TEACHER` or `STUDENT`.
+          role: of the models.
           seed: int32 scalar.
           state: of `start`.
           x: training points as the model takes them, float32 [N, ...].

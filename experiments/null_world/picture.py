@@ -12,6 +12,7 @@ from rich.table import Table
 from distill_jax.errors import InputError
 from distill_jax.measures.statistics import number, quote
 from distill_jax.report.plots.style import GUIDE, bars, grid
+from experiments.markdown_table import markdown_table
 from experiments.null_world.rates import NOMINAL, SELECTIONS, VERDICTS
 
 _HEADS = {
@@ -129,5 +130,4 @@ def _power_cells(said: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = rows
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, ["---"] * len(head), *body))
+    return markdown_table(rows[0], rows[1:])

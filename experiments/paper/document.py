@@ -7,6 +7,7 @@ from typing import Any
 
 from distill_jax.errors import InputError
 from distill_jax.measures import findings
+from experiments.markdown_table import markdown_table
 from experiments.paper import published, table2
 from experiments.paper.outcome import Outcome
 from experiments.paper.scale import SCALES
@@ -44,7 +45,7 @@ def of_claims(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
     """
     shown = [finding for study in of_studies.values() for finding in study["findings"] if finding["id"] in CLAIMS]
     bold = {id(finding) for finding, also in zip(shown, findings.corrected(shown), strict=True) if also}
-    rows = [["study", *CLAIMS.values(), "fitted, %"], ["---"] * (len(CLAIMS) + 2)]
+    rows = []
     for study in of_studies.values():
         by_id = {finding["id"]: finding for finding in study["findings"]}
         cells = [f"{study['title']} (n = {study['study']['seeds']})"]
@@ -57,7 +58,7 @@ def of_claims(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
             cells.append(f"**{value}**" if id(finding) in bold else value)
         cells.append(", ".join(f"{100 * study['fitted'][model]['mean']:.0f}" for model in FITTED))
         rows.append(cells)
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+    return markdown_table(["study", *CLAIMS.values(), "fitted, %"], rows)
 
 
 LEGEND = (

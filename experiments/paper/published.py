@@ -21,6 +21,7 @@ from typing import Any
 
 from distill_jax.measures.findings import SIGNS, corrected, findings, multiplicity
 from distill_jax.measures.statistics import number, quote, rank_correlation
+from experiments.markdown_table import markdown_table
 from experiments.paper.outcome import CONTROL, KD, Outcome
 from experiments.paper.rows import CROSS_PAIRS, TABLE_2, Pair, Row
 from experiments.paper.table2 import missing, percent
@@ -187,7 +188,7 @@ def lines(table: Sequence[Mapping[str, Any]]) -> str:
     every = _differences(table)
     bold = {id(of) for of, also in zip(every, corrected(every), strict=True) if also}
     head = ["data set, teacher → student", "fitted", "slope, training [control]", "slope, test [control]"]
-    body = [[*head, "gain", "one-hot → KD", "KD → one-hot", "n", "status"], ["---"] * (len(head) + 5)]
+    body = []
     for row in table:
         cells = [f"{row['dataset']}, {row['teacher']} → {row['student']}{'' if row['same_network'] else ' †'}"]
         if row["status"] == "finished":
@@ -205,7 +206,8 @@ def lines(table: Sequence[Mapping[str, Any]]) -> str:
             cells += [number(None)] * 7
         stand_in = row["scale"] == "small" and row["status"] == "finished"
         body.append([*cells, f"stand-in: {row['stands_for']}" if stand_in else row["status"]])
-    parts = ["".join(f"| {' | '.join(cells)} |\n" for cells in body), missing(table), sentences(table)]
+    head += ["gain", "one-hot → KD", "KD → one-hot", "n", "status"]
+    parts = [markdown_table(head, body), missing(table), sentences(table)]
     return "\n".join(part for part in parts if part)
 
 

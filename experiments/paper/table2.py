@@ -14,6 +14,7 @@ from scipy import stats
 
 from distill_jax.measures.findings import verdict
 from distill_jax.measures.statistics import CONFIDENCE, number, quote
+from experiments.markdown_table import markdown_table
 from experiments.paper.outcome import Outcome
 from experiments.paper.rows import TABLE_2, Row
 
@@ -84,7 +85,7 @@ def lines(table: Sequence[Mapping[str, Any]]) -> str:
     """The table in Markdown, of test accuracies."""
     names = "teacher, one-hot, KD"
     head = ["data set, teacher → student", f"paper: {names}", "gain", f"ours: {names}", "gain", "n", "status"]
-    body = [head, ["---"] * len(head)]
+    body = []
     for row in table:
         paper, ours = row["paper"], row["ours"]
         cells = [
@@ -97,7 +98,7 @@ def lines(table: Sequence[Mapping[str, Any]]) -> str:
         else:
             cells += [number(None)] * 3
         body.append([*cells, row["status"]])
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in body) + "\n" + missing(table)
+    return markdown_table(head, body) + "\n" + missing(table)
 
 
 def missing(table: Sequence[Mapping[str, Any]]) -> str:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from distill_jax.errors import InputError
+from distill_jax.randomness import Role
 from experiments.channel import reading_table, readings, signs, sweep
 from experiments.channel.__main__ import PROG, main
 from experiments.channel.population import draw, outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate
 from experiments.channel.summary import lines, rows
 from experiments.comparison import control_row, gaps, of_tenths, supported, with_paper
-from experiments.many_seeds.training import FEATURES, SELECTOR, STUDENT, TEACHER
 from theory import channel
 
 RESULTS = command.ROOT / "experiments" / "results"
@@ -59,7 +59,7 @@ def test_the_data_s_random_numbers_are_no_model_s(monkeypatch):
     with jax.enable_x64(True):
         draw(TINY)(7)
     seed = jax.random.key(7)
-    models = [jax.random.fold_in(seed, role) for role in (TEACHER, STUDENT, FEATURES, SELECTOR)]
+    models = [jax.random.fold_in(seed, role) for role in Role if role != Role.DATA]
     numbers = [tuple(jax.random.key_data(key).tolist()) for key in [*keys, *models]]
     assert len(keys) == 2
     assert len(set(numbers)) == len(numbers)
