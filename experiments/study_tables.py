@@ -97,6 +97,22 @@ def students(paths: Sequence[Path]) -> str:
                     quote(kl["minus_control"], 3, sign=True),
                 ]
             )
+        for of_it in (study.get("sweep") or {"students": [], "fields": []})["students"]:
+            changes = [f"{f} {of_it[f]:g}" for f in study["sweep"]["fields"]]
+            if of_it["name"] != of_it["model"]:
+                of = of_it["statistics"]
+                rows.append(
+                    [
+                        f"`{path.absolute().parent.name}`, n = {study['study']['seeds']}",
+                        f"{labels[of_it['model']]}, {', '.join(changes)}",
+                        quote(of["test_accuracy"], scale=100),
+                        quote(of["test_accuracy"]["minus_control"], sign=True, scale=100),
+                        "-",
+                        quote(of["train_mean_gap_hard"]["minus_control"], sign=True),
+                        "-",
+                        "-",
+                    ]
+                )
     head = [
         "study",
         "student",

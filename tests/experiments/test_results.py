@@ -31,7 +31,7 @@ def test_filling_a_page_changes_its_tables_alone():
     table = max(pages.blocks(), key=lambda block: page.count(block.text) and len(block.text)).text
     assert page.count(table) == 1
     assert pages.filled(page.replace(table, "old\n")) == page
-    with pytest.raises(InputError, match=r"<!-- chanel: a\.json -->: is no kind of table; there are studies, paper"):
+    with pytest.raises(InputError, match=r"<!-- chanel: a\.json -->: is no kind of table; there are studies, students"):
         pages.filled("<!-- chanel: a.json -->\n<!-- end -->")
 
 
@@ -67,7 +67,7 @@ def test_a_result_says_how_and_on_what_it_was_made(path):
     said = json.loads(path.read_text())
     for row in said if isinstance(said, list) else [said]:
         environment = row["environment"]
-        assert environment["command"].startswith("python -m experiments.")
+        assert environment["command"].startswith(("python -m experiments.", "python -m distill_jax "))
         assert re.fullmatch("[0-9a-f]{40}", environment["commit"]), "made from files that differ from their commit"
         # A prediction is of no device, but of a chip by a compiler.
         assert environment["device"] if path.parent.name != "compiled" else row["chip"]
