@@ -53,7 +53,8 @@ class Dump:
       InputError: an array has another shape, is not of numbers of its kind, or `logits` are probabilities.
 
     Example:
-      >>> Dump([[2.0, -1.0], [0.5, 0.0]], label=[0, 1], true_label=[0, 1], id=[7, 8], attributes={})
+      >>> Dump([[2.0, -1.0], [0.5, 0.0]], label=[0, 1], true_label=[0, 1], id=[7, 8], attributes={}).logits.shape
+      (2, 2)
     """
 
     logits: np.ndarray

@@ -24,7 +24,11 @@ def is_own(name: str) -> bool:
 
 
 def short_name(name: str) -> str:
-    """The attribute of 'module:attribute'; any other name as it is."""
+    """The attribute of 'module:attribute'; any other name as it is.
+
+    >>> short_name("small:Small"), short_name("mlp")
+    ('Small', 'mlp')
+    """
     return name.partition(":")[2] if is_own(name) else name
 
 

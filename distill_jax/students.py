@@ -113,7 +113,11 @@ _SEEN: dict[str, Kind] = {}  # kinds of one's own, by their names in files
 
 
 def label_of(name: str) -> str:
-    """What a model is called in figures; one that is not known, by its name."""
+    """What a model is called in figures; one that is not known, by its name.
+
+    >>> label_of("dkd"), label_of("mine")
+    ('Decoupled KD', 'mine')
+    """
     kind = KINDS.get(name) or _SEEN.get(name)
     return name if kind is None else kind.label
 

@@ -25,7 +25,11 @@ SIGNS = dict(zip(VERDICTS, "✓○✗?", strict=True))  # of verdicts, in tables
 
 
 def verdict(difference: Mapping[str, Any], claimed: int) -> str:
-    """The verdict by a paired difference whose sign is claimed to be +1 or -1."""
+    """The verdict by a paired difference whose sign is claimed to be +1 or -1.
+
+    >>> verdict({"mean": -0.5, "low": -0.7, "high": -0.3, "n": 3, "level": "seeds"}, claimed=-1)
+    'supported'
+    """
     low, high = difference["low"], difference["high"]
     # Equal differences in all seeds have an interval of no width: the t-interval is then no evidence.
     if difference["n"] < 2 or difference["level"] != "seeds" or low is None or high - low < 1e-12:

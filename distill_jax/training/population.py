@@ -40,7 +40,11 @@ class Member:
 
     @property
     def name(self) -> str:
-        """Its model and what it changes, as in 'kd' or 'kd@temperature=2': the name of its dumps."""
+        """Its model and what it changes: the name of its dumps.
+
+        >>> Member("kd", 0, (("temperature", 2.0),)).name
+        'kd@temperature=2'
+        """
         return "@".join([self.model, ",".join(f"{field}={value:g}" for field, value in self.changes)]).rstrip("@")
 
     def applied(self, setting: Setting) -> Setting:

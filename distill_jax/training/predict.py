@@ -17,7 +17,11 @@ from distill_jax.training.population import over_mesh
 
 
 def process_rows(examples: int, process: int, processes: int) -> slice:
-    """The rows a process answers for: whole shards of a dump, contiguous, as even as whole shards allow."""
+    """The rows a process answers for: whole shards of a dump, contiguous, as even as whole shards allow.
+
+    >>> process_rows(10_000, 0, 2), process_rows(10_000, 1, 2)
+    (slice(0, 8192, None), slice(8192, 10000, None))
+    """
     shards = -(-examples // SHARD_EXAMPLES)
     each = -(-shards // processes) * SHARD_EXAMPLES
     return slice(min(process * each, examples), min((process + 1) * each, examples))

@@ -26,6 +26,9 @@ class Schedule:
 def dispatches(first: int, schedule: Schedule, most: int) -> Iterator[tuple[int, int]]:
     """(first step, steps) of each dispatch from `first` on: `most` steps, or fewer where a snapshot comes sooner.
 
+    >>> list(dispatches(0, Schedule(10, 24, (12, 24)), 10))
+    [(0, 10), (10, 1), (11, 1), (12, 10), (22, 1), (23, 1)]
+
     Only three sizes, so that only three programs are compiled: `most`, its square root where it is 50 or more (a
     call of one step takes up to twice as long a step), and one. A run resumed where one of its dispatches ended makes
     the very calls the uninterrupted run would have made.
