@@ -4,6 +4,7 @@ import os
 import tempfile
 
 import pytest
+from jaxtyping import install_import_hook
 from xla_flags import xla_flags
 
 import compiler_faults
@@ -19,6 +20,9 @@ compiler_faults.avoid()
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ[_SHARED]
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+# Shapes and types of what these are given and give are checked at every call.
+_CHECKED = ("measures.deviations", "measures.slopes", "measures.fidelity", "training.losses", "training.objective")
+install_import_hook([f"distill_jax.{name}" for name in (*_CHECKED, "training.predict")], "beartype.beartype")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from distill_jax.errors import InputError
 from distill_jax.measures import fidelity, slopes
@@ -35,7 +36,7 @@ CROSSED = (*TENTHS, "slope_instrumented")  # at points that another seed's teach
 _BLOCK = 8192  # examples turned to float64 at once
 
 
-def phi(logits: np.ndarray, index: np.ndarray) -> np.ndarray:
+def phi(logits: Float[np.ndarray, "N K"], index: Int[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
     """log(p / (1 - p)) of the softmax probability p of one class in each row (section 3.1).
 
     It is z_k - logsumexp of the other logits, in float64, and so exact where p itself rounds to 0 or 1.
@@ -73,10 +74,10 @@ class Points:
       z: phi of the teacher that chose the class and by which they are sorted; x where that is the student's own.
     """
 
-    row: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    z: np.ndarray
+    row: Int[np.ndarray, " N"]
+    x: Float[np.ndarray, " N"]
+    y: Float[np.ndarray, " N"]
+    z: Float[np.ndarray, " N"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +91,12 @@ class PerExample(Points, fidelity.Fidelity):
       mislabelled: whether that label is not the true one.
     """
 
-    id: np.ndarray
-    x_label: np.ndarray
-    y_label: np.ndarray
-    teacher_correct: np.ndarray
-    correct: np.ndarray
-    mislabelled: np.ndarray
+    id: Int[np.ndarray, " N"]
+    x_label: Float[np.ndarray, " N"]
+    y_label: Float[np.ndarray, " N"]
+    teacher_correct: Bool[np.ndarray, " N"]
+    correct: Bool[np.ndarray, " N"]
+    mislabelled: Bool[np.ndarray, " N"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,14 +284,14 @@ def _tenths(points: Points) -> dict[str, float]:
     return dict(zip(TENTHS, values, strict=True))
 
 
-def gap_by_decile(points: Points, rows: np.ndarray | None = None) -> np.ndarray:
+def gap_by_decile(points: Points, rows: Int[np.ndarray, " n"] | None = None) -> Float[np.ndarray, 10]:
     """Mean of Y - X in each tenth of the examples from the hardest to the easiest, float64 [10]."""
     gap = points.y - points.x
     gap = gap if rows is None else gap[np.sort(rows)]
     return np.array([part.mean() for part in np.array_split(gap, 10)])
 
 
-def by_who_is_right(examples: PerExample) -> dict[str, np.ndarray]:
+def by_who_is_right(examples: PerExample) -> dict[str, Bool[np.ndarray, " N"]]:
     """The four parts of a comparison by who predicts the label (section C.2.2), bool [N] each; no two overlap."""
     teacher, student = examples.teacher_correct, examples.correct
     return {

@@ -20,6 +20,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
 if TYPE_CHECKING:
@@ -50,16 +51,16 @@ class Fidelity:
       teacher_entropy, student_entropy: of their probabilities, nats.
     """
 
-    agree: np.ndarray
-    top_k_overlap: np.ndarray
-    kl: np.ndarray
-    jensen_shannon: np.ndarray
-    rank_correlation: np.ndarray
-    blocked: np.ndarray
-    teacher_right: np.ndarray
-    confidence: np.ndarray
-    teacher_entropy: np.ndarray
-    student_entropy: np.ndarray
+    agree: Bool[np.ndarray, " N"]
+    top_k_overlap: Float[np.ndarray, " N"]
+    kl: Float[np.ndarray, " N"]
+    jensen_shannon: Float[np.ndarray, " N"]
+    rank_correlation: Float[np.ndarray, " N"]
+    blocked: Bool[np.ndarray, " N"]
+    teacher_right: Bool[np.ndarray, " N"]
+    confidence: Float[np.ndarray, " N"]
+    teacher_entropy: Float[np.ndarray, " N"]
+    student_entropy: Float[np.ndarray, " N"]
 
 
 def top_k(classes: int) -> int:
@@ -136,7 +137,7 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
+def _log_softmax(logits: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
     z = logits.astype(np.float64)
     z -= z.max(axis=1, keepdims=True)
     return z - np.log(np.exp(z).sum(axis=1, keepdims=True))

@@ -5,11 +5,13 @@ agree on, and this one's luck. That luck makes every slope that knows X alone to
 """
 
 import numpy as np
+from jaxtyping import Float
 
+Vector = Float[np.ndarray, " N"]
 POINTS = 1000  # of Theil and Sen's: half a million pairs; more would change the slope by less than its interval
 
 
-def instrumented(x: np.ndarray, y: np.ndarray, z: np.ndarray, spread: float | None = None) -> float:
+def instrumented(x: Vector, y: Vector, z: Vector, spread: float | None = None) -> float:
     """Slope of Y on X with Z for an instrument (Wald 1940): cov(Z, Y) / cov(Z, X).
 
     Another seed's teacher has other luck than this one, so that both covariances are of what all agree on. With another
@@ -27,17 +29,17 @@ def instrumented(x: np.ndarray, y: np.ndarray, z: np.ndarray, spread: float | No
     return 1 + covariance(z, y - x) / spread if spread else float("nan")
 
 
-def covariance(a: np.ndarray, b: np.ndarray) -> float:
+def covariance(a: Vector, b: Vector) -> float:
     """Of two float [N]."""
     return float((a - a.mean()) @ b / len(a))
 
 
-def least_squares(x: np.ndarray, y: np.ndarray) -> float:
+def least_squares(x: Vector, y: Vector) -> float:
     """Slope of Y on X by least squares, x, y float [N]; NaN where all x are equal."""
     return instrumented(x, y, x)
 
 
-def theil_sen(x: np.ndarray, y: np.ndarray, every: int = 1) -> float:
+def theil_sen(x: Vector, y: Vector, every: int = 1) -> float:
     """Median slope over the pairs of points; least squares would follow the heavy tails of X and Y.
 
     Args:

@@ -26,6 +26,8 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
+from jaxtyping import Float, Int
 
 from distill_jax.errors import InputError
 from distill_jax.models.layers import product_precision
@@ -33,6 +35,8 @@ from distill_jax.models.outputs import Outputs
 from distill_jax.own_code import imported, is_own
 from distill_jax.setting import ObjectiveSetting
 
+Labels = Int[jax.Array, " B"]
+PerExample = Float[jax.Array, " B"]
 OPTIONS = ("temperature", "distillation_scale")  # settings of losses that are options of their own
 
 
@@ -62,14 +66,14 @@ class Loss:
         return {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.name != "params"}
 
 
-def one_hot(student: Outputs, teacher: Outputs | None, label: jax.Array) -> jax.Array:
+def one_hot(student: Outputs, teacher: Outputs | None, label: Labels) -> PerExample:
     """Cross-entropy of the labels: CE(e(y), f), equation (1) of the paper; float32 [B], nats."""
     return optax.softmax_cross_entropy_with_integer_labels(student.logits, label)
 
 
 def kd(
-    student: Outputs, teacher: Outputs, label: jax.Array, *, temperature: jax.Array, distillation_scale: str
-) -> jax.Array:
+    student: Outputs, teacher: Outputs, label: Labels, *, temperature: ArrayLike, distillation_scale: str
+) -> PerExample:
     """Distillation: s CE(softmax(g / T), f / T), equation (2) of the paper; float32 [B], nats.
 
     s is T^2 (Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2) or 1.
@@ -80,14 +84,14 @@ def kd(
 
 
 def label_smoothing(
-    student: Outputs, teacher: Outputs | None, label: jax.Array, *, smoothing: jax.Array | float = 0.1
-) -> jax.Array:
+    student: Outputs, teacher: Outputs | None, label: Labels, *, smoothing: ArrayLike = 0.1
+) -> PerExample:
     """Cross-entropy of (1 - a) e(y) + a / K, a the smoothing (Szegedy et al. 2016, section 7); float32 [B], nats."""
     target = optax.smooth_labels(jax.nn.one_hot(label, student.logits.shape[-1]), smoothing)
     return optax.softmax_cross_entropy(student.logits, target)
 
 
-def hard_label(student: Outputs, teacher: Outputs, label: jax.Array) -> jax.Array:
+def hard_label(student: Outputs, teacher: Outputs, label: Labels) -> PerExample:
     """Cross-entropy of the class that the teacher thinks likeliest: CE(e(argmax g), f); float32 [B], nats."""
     return optax.softmax_cross_entropy_with_integer_labels(student.logits, teacher.logits.argmax(-1))
 
@@ -95,12 +99,12 @@ def hard_label(student: Outputs, teacher: Outputs, label: jax.Array) -> jax.Arra
 def dkd(
     student: Outputs,
     teacher: Outputs,
-    label: jax.Array,
+    label: Labels,
     *,
-    temperature: jax.Array | float,
-    alpha: jax.Array | float = 1.0,
-    beta: jax.Array | float = 8.0,
-) -> jax.Array:
+    temperature: ArrayLike,
+    alpha: ArrayLike = 1.0,
+    beta: ArrayLike = 8.0,
+) -> PerExample:
     """Decoupled distillation: T^2 (alpha TCKD + beta NCKD); float32 [B], nats.
 
     TCKD is KL of the probabilities of label and no label, NCKD that of the other classes among themselves, teacher from
@@ -120,12 +124,10 @@ def dkd(
     (binary, others), (own_binary, own_others) = decoupled(teacher.logits), decoupled(student.logits)
     target_class = jnp.sum(jnp.exp(binary) * (binary - own_binary), -1)
     other_classes = jnp.sum(jnp.exp(others) * (others - own_others), -1, where=~is_label)
-    return (alpha * target_class + beta * other_classes) * temperature**2
+    return jnp.asarray((alpha * target_class + beta * other_classes) * temperature**2)
 
 
-def hint(
-    student: Outputs, teacher: Outputs, label: jax.Array, *, params: Any, hint_scale: jax.Array | float = 1.0
-) -> jax.Array:
+def hint(student: Outputs, teacher: Outputs, label: Labels, *, params: Any, hint_scale: ArrayLike = 1.0) -> PerExample:
     """FitNets' hint: c / 2 ||r(h) - g||^2, a mean over a feature's values and a sum over features; float32 [B].
 
     h and g are features of student and teacher of one name, r a linear map of channels that is trained with the student
@@ -138,7 +140,7 @@ def hint(
         kernel, bias = params[name]["kernel"], params[name]["bias"]
         difference = jnp.dot(h, kernel, precision=product_precision(jnp.float32)) + bias - g.astype(jnp.float32)
         total += jnp.mean(difference**2, axis=tuple(range(1, g.ndim))) / 2
-    return hint_scale * total
+    return jnp.asarray(hint_scale * total)
 
 
 def _resized(h: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -163,12 +165,12 @@ def _regressors(key: jax.Array, student: Outputs, teacher: Outputs) -> Any:
     return found
 
 
-def squared_error(student: Outputs, teacher: Outputs | None, label: jax.Array) -> jax.Array:
+def squared_error(student: Outputs, teacher: Outputs | None, label: Labels) -> PerExample:
     """Section 4.1's loss of a teacher: half the squared distance of logits to the one-hot label; float32 [B]."""
     return jnp.sum((student.logits - jax.nn.one_hot(label, student.logits.shape[-1])) ** 2, -1) / 2
 
 
-def squared_error_kd(student: Outputs, teacher: Outputs, label: jax.Array) -> jax.Array:
+def squared_error_kd(student: Outputs, teacher: Outputs, label: Labels) -> PerExample:
     """Section 4.1's loss of a student: half the squared distance of logits to the teacher's; float32 [B]."""
     return jnp.sum((student.logits - teacher.logits) ** 2, -1) / 2
 

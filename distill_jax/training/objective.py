@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
+from jaxtyping import Float, Float32, Int
 
 from distill_jax.models.outputs import Outputs
 from distill_jax.setting import ObjectiveSetting
@@ -49,11 +51,11 @@ class Objective:
         self,
         student: Outputs,
         teacher: Outputs | None,
-        label: jax.Array,
-        weights: Mapping[str, jax.Array],
-        settings: Mapping[str, jax.Array],
+        label: Int[jax.Array, " B"],
+        weights: Mapping[str, ArrayLike],
+        settings: Mapping[str, ArrayLike],
         params: Mapping[str, Any],
-    ) -> jax.Array:
+    ) -> Float[jax.Array, ""]:
         """The objective of a batch.
 
         Args:
@@ -68,7 +70,7 @@ class Objective:
         """
         first, *others = self.names
         others = [name for name in others if teacher is not None or not loss(name).teacher]
-        left = 1 - functools.reduce(operator.add, [weights[name] for name in others]) if others else None
+        left = 1 - functools.reduce(lambda a, b: a + b, [weights[name] for name in others]) if others else None
         terms = []
         for name in (first, *others):
             one = loss(name)
@@ -111,7 +113,9 @@ class Objective:
         keys = {name: jax.random.fold_in(key, zlib.crc32(name.encode())) for name in own}
         return {name: make(keys[name], student, teacher) for name, make in own.items() if make is not None}
 
-    def weights(self, kind: Kind, setting: ObjectiveSetting, total_steps: int) -> dict[str, np.ndarray]:
+    def weights(
+        self, kind: Kind, setting: ObjectiveSetting, total_steps: int
+    ) -> dict[str, Float32[np.ndarray, " steps"]]:
         """The weights at every step, for a student of a kind, of all losses but the first: float32 [total_steps].
 
         Steps know their weights from these tables, so that members of a population may differ in any way in them, and

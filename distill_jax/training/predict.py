@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
+from jaxtyping import Float32, Shaped
 
 from distill_jax.data.augment import normalise
 from distill_jax.dumps import SHARD_EXAMPLES
@@ -45,8 +47,8 @@ class Predictor:
         mesh: Mesh,
         members: int,
         *,
-        mean: np.ndarray | None,
-        std: np.ndarray | None,
+        mean: ArrayLike | None,
+        std: ArrayLike | None,
         input_shape: tuple[int, ...],
         batch: int,
     ):
@@ -72,7 +74,9 @@ class Predictor:
         across = self._mesh.shape[BATCH]
         return min(self._batch, -(-examples // across) * across)
 
-    def __call__(self, variables: Any, x: jax.Array, buckets: Buckets | None = None) -> tuple[np.ndarray, int]:
+    def __call__(
+        self, variables: Any, x: Shaped[jax.Array, "N ..."], buckets: Buckets | None = None
+    ) -> tuple[Float32[np.ndarray, "P n K"], int]:
         """Logits of this process's rows.
 
         Args:

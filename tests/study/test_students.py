@@ -101,7 +101,7 @@ def studied(tmp_path_factory):
     own, npz = own_module(folder, "of_study"), write_npz(folder / "own.npz")
     arguments = ["--dataset", npz, "--workdir", folder / "work", *SMALL, "--epochs", "2"]
     grown = [*arguments, "--students", *EVERY, f"{own}:fading", "--loss-settings", "hint_scale=0.1"]
-    grown += ["--sweep.loss-settings", "beta=2,8", "sharpness=1"]
+    grown += ["--sweep.loss-settings", "beta=2,8", "sharpness=1", "--population", "32"]  # in one program
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PYTHONPATH", str(folder))
         said(arguments)

@@ -50,10 +50,12 @@ def test_each_is_a_number_of_each_example_with_the_gradient_of_finite_difference
     with jax.enable_x64(True):
         exact = jax.tree.map(lambda a: jnp.asarray(a.astype(np.float64)), jax.device_get((student, teacher, params)))
         given = jax.tree.map(lambda a: a[:2], exact[:2])
-        check_grads(
-            lambda s, p: called(name, s, given[1], label[:2], p).sum(), (given[0], exact[2]), order=1, modes=["rev"],
-            atol=1e-3 if name == "hint" else None, rtol=1e-3 if name == "hint" else None,
-        )  # fmt: skip
+
+        def total(s, p):  # finite differences are taken of NumPy's arrays
+            return called(name, jax.tree.map(jnp.asarray, s), given[1], label[:2], p).sum()
+
+        near = {"atol": 1e-3, "rtol": 1e-3} if name == "hint" else {}
+        check_grads(total, (given[0], exact[2]), order=1, modes=["rev"], **near)
 
 
 def test_what_has_no_weight_in_a_loss_does_not_matter(batch):
