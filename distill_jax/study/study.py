@@ -2,11 +2,9 @@
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 import json
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +16,13 @@ import compiler_faults
 from distill_jax import limits, saved_setting
 from distill_jax.data import load_dataset
 from distill_jax.data.sources.tokens import save_tokenizer
-from distill_jax.dumps import dump_attributes, dump_path, read_dump
+from distill_jax.dumps import dump_attributes, dump_path
 from distill_jax.errors import InputError
 from distill_jax.files import write_text
 from distill_jax.identity import identity
 from distill_jax.machine import backend, processes
-from distill_jax.machine.checkpoint import Checkpoints
 from distill_jax.machine.environment import commit
-from distill_jax.machine.placement import on_host
 from distill_jax.models import build_for, huggingface, kind, pretrained
-from distill_jax.models.evaluation import evaluation
 from distill_jax.models.roberta import Roberta
 from distill_jax.options import leaves
 from distill_jax.paths import resolved
@@ -35,7 +30,8 @@ from distill_jax.setting import GivenTeacherSetting, Setting
 from distill_jax.students import MODELS, TEACHER, table
 from distill_jax.study import sweep, workdir
 from distill_jax.study.checks import validate, validate_on_data
-from distill_jax.study.given_teacher import Source, given_teacher, shuffled, write
+from distill_jax.study.given_teacher import Source, given_teacher, write
+from distill_jax.study.teachers import Teachers
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training import outcomes
 from distill_jax.training.loop import train
@@ -253,7 +249,10 @@ class Study:
         todo, everyone = sum(map(len, portions)), len(self._members(role))
         if todo > most > 1:
             say(self._console, f"{todo} {role}s are more than --population {most}: they are trained in portions")
-        teachers = self._teachers([m.seed for portion in portions for m in portion]) if role == "student" else None
+        teachers = None
+        if role == "student":
+            of_study = self.setting, self.dataset, self.schedule.total_steps, self._finished(), self._console
+            teachers = Teachers(*of_study).given([m.seed for portion in portions for m in portion])
         trainers: dict[tuple[int, int], Trainer] = {}
         done = 0
         while portions:
@@ -341,55 +340,6 @@ class Study:
         """Of this process's memory for a dump's logits: while they are put together, and while they are written."""
         rows = len(self.dataset.train.label) + len(self.dataset.test.label)
         return 2 * 4 * members * rows * self.dataset.num_classes / jax.process_count()
-
-    def _teachers(self, seeds: Sequence[int]) -> Callable[[int], Any]:
-        """What the students of a seed are given of their teacher, see `teacher_source.teacher_source`, by seed."""
-        given = teacher_source(self.setting)
-        if given == "logits":
-            return self._teachers_logits(seeds).__getitem__
-        variables = self._teachers_variables(seeds)
-        if given == "variables":
-            return variables.__getitem__
-        # The last alone is kept, for students of a seed that are trained in portions.
-        return functools.lru_cache(maxsize=1)(lambda seed: self._outcomes(seed, variables[seed]))
-
-    def _outcomes(self, seed: int, variables: Any) -> np.ndarray:
-        """A teacher's logits for all outcomes of augmentation."""
-        started, network = time.monotonic(), self._networks["teacher"]
-        batch = backend.defaults(kind(self.setting.teacher.name)).evaluation_batch
-        teacher = evaluation(network, jax.default_backend())
-        found = outcomes.table(teacher, variables, self.dataset, self.setting.data.augment, batch)
-        if processes.is_first():
-            images = len(self.dataset.train.label)
-            say(
-                self._console,
-                f"teacher, seed {seed}: logits of {len(found) // images} outcomes of {images:,} images, "
-                f"{found.nbytes / 2**30:.2g} GiB, in {time.monotonic() - started:.1f} s",
-            )
-        return found
-
-    def _teachers_logits(self, seeds: Sequence[int]) -> dict[int, Any]:
-        """What students are given of the teachers' logits on the training set, [N, K], by seed."""
-        run, last, how = self.setting.run, self.schedule.total_steps, self.setting.objective.teacher_shuffle
-        found = {}
-        for seed in seeds:
-            logits = read_dump(dump_path(run.workdir, TEACHER, seed, last, "train")).logits
-            found[seed] = shuffled(logits, self.dataset.training_label(seed), seed, how)
-        return found
-
-    def _teachers_variables(self, seeds: Sequence[int]) -> dict[int, Any]:
-        """The trained teachers' variables by seed, host arrays."""
-        variables, trainers, finished = {}, {}, self._finished()
-        for population in dict.fromkeys(finished[Member("teacher", seed)] for seed in seeds):
-            extent = shape(population.members)
-            if extent not in trainers:
-                trainers[extent] = Trainer(self.setting, self.dataset, "teacher", extent)
-            with Checkpoints(population.folder / "checkpoints", self.setting.run.keep_checkpoints) as saved:
-                restored = saved.restore(self.schedule.total_steps, trainers[extent].state_like())
-            host = jax.tree.map(on_host, restored.state.variables)
-            for i, member in enumerate(population.members):
-                variables[member.seed] = jax.tree.map(lambda a, i=i: a[i], host)
-        return variables
 
     def commits(self) -> list[str | None]:
         """The commits of the code that trained its populations, each once; None is one outside a git checkout."""

@@ -16,6 +16,7 @@ from distill_jax.models import build_for
 from distill_jax.models.evaluation import in_float32
 from distill_jax.study.checks import validate
 from distill_jax.study.study import Study
+from distill_jax.study.teachers import Teachers
 from distill_jax.training import programs
 from distill_jax.training.population import Member
 from distill_jax.training.run_digest import run_digest
@@ -35,7 +36,8 @@ def test_dumps_of_a_bfloat16_study_are_its_parameters_in_float32(tmp_path):
     low = {"precision": "bfloat16", "epochs": 2, "snapshots": ()}
     study = Study(setting(tmp_path, "resnet", data=fields, train=low, run={"seeds": 1}), QUIET)
     study.train()
-    variables = study._teachers_variables([0])[0]
+    of_study = study.setting, study.dataset, study.schedule.total_steps, study._finished(), QUIET
+    variables = Teachers(*of_study).given([0])(0)
     for split in ("train", "test"):
         dumped = read_dump(dump_path(tmp_path, "teacher", 0, study.schedule.total_steps, split)).logits
         np.testing.assert_allclose(dumped, forward(study, variables, split, "float32"), rtol=1e-5, atol=1e-5)

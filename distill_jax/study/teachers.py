@@ -1,0 +1,92 @@
+"""What students are given of teachers in training: variables, logits, or those for all outcomes of augmentation."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from distill_jax.data.dataset import Dataset
+from distill_jax.dumps import dump_path, read_dump
+from distill_jax.machine import backend, processes
+from distill_jax.machine.checkpoint import Checkpoints
+from distill_jax.machine.placement import on_host
+from distill_jax.models import build_for, kind
+from distill_jax.models.evaluation import evaluation
+from distill_jax.setting import Setting
+from distill_jax.students import TEACHER
+from distill_jax.study.given_teacher import shuffled
+from distill_jax.study.workdir import RunFolder
+from distill_jax.training import outcomes
+from distill_jax.training.population import Member, shape
+from distill_jax.training.progress import say
+from distill_jax.training.teacher_source import teacher_source
+from distill_jax.training.trainer import Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class Teachers:
+    """A study's teachers, whose dumps are all there.
+
+    Attributes:
+      setting, dataset: the study's.
+      last: its last step, of which dumps and checkpoints are read.
+      finished: the folder of each teacher that was trained.
+      console: for what a person should see.
+    """
+
+    setting: Setting
+    dataset: Dataset
+    last: int
+    finished: Mapping[Member, RunFolder]
+    console: Console
+
+    def given(self, seeds: Sequence[int]) -> Callable[[int], Any]:
+        """What the students of these seeds are given, by seed, as `teacher_source` says of the setting."""
+        source = teacher_source(self.setting)
+        if source == "logits":
+            return {seed: self._logits(seed) for seed in seeds}.__getitem__
+        variables = self._variables(seeds)
+        if source == "variables":
+            return variables.__getitem__
+        # The last alone is kept, for students of a seed that are trained in portions.
+        return functools.lru_cache(maxsize=1)(lambda seed: self._outcomes(seed, variables[seed]))
+
+    def _logits(self, seed: int) -> np.ndarray:
+        """A teacher's logits on the training set, [N, K], or those of other examples."""
+        logits = read_dump(dump_path(self.setting.run.workdir, TEACHER, seed, self.last, "train")).logits
+        return shuffled(logits, self.dataset.training_label(seed), seed, self.setting.objective.teacher_shuffle)
+
+    def _outcomes(self, seed: int, variables: Any) -> np.ndarray:
+        """A teacher's logits for all outcomes of augmentation."""
+        started = time.monotonic()
+        network = build_for(self.dataset, self.setting.teacher, self.setting.train.precision, "--teacher")
+        batch = backend.defaults(kind(self.setting.teacher.name)).evaluation_batch
+        teacher = evaluation(network, jax.default_backend())
+        found = outcomes.table(teacher, variables, self.dataset, self.setting.data.augment, batch)
+        if processes.is_first():
+            images = len(self.dataset.train.label)
+            say(
+                self.console,
+                f"teacher, seed {seed}: logits of {len(found) // images} outcomes of {images:,} images, "
+                f"{found.nbytes / 2**30:.2g} GiB, in {time.monotonic() - started:.1f} s",
+            )
+        return found
+
+    def _variables(self, seeds: Sequence[int]) -> dict[int, Any]:
+        """The trained teachers' variables by seed, host arrays."""
+        variables, trainers = {}, {}
+        for population in dict.fromkeys(self.finished[Member(TEACHER, seed)] for seed in seeds):
+            extent = shape(population.members)
+            if extent not in trainers:
+                trainers[extent] = Trainer(self.setting, self.dataset, TEACHER, extent)
+            with Checkpoints(population.folder / "checkpoints", self.setting.run.keep_checkpoints) as saved:
+                restored = saved.restore(self.last, trainers[extent].state_like())
+            host = jax.tree.map(on_host, restored.state.variables)
+            for i, member in enumerate(population.members):
+                variables[member.seed] = jax.tree.map(lambda a, i=i: a[i], host)
+        return variables
