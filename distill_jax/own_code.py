@@ -7,10 +7,12 @@ import re
 import sys
 import types
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from distill_jax.errors import InputError
 
+_SOURCES: dict[str, tuple[Any, bytes]] = {}  # of modules, by what and from which source they were loaded
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -36,15 +38,28 @@ def imported(name: str, option: str) -> Any:
     """What 'module:attribute' names, of a module in the current folder or an installed one.
 
     Raises:
-      InputError: there is no such thing.
+      InputError: there is no such thing, or its file has changed since it was imported, and is not what would be run.
     """
     module, _, attribute = name.partition(":")
     if "" not in sys.path:
         sys.path.append("")  # the current folder, which an installed command has not
     try:
-        return getattr(importlib.import_module(module), attribute)
+        loaded = importlib.import_module(module)
+        found = getattr(loaded, attribute)
     except (ImportError, AttributeError, SyntaxError, ValueError) as error:
         raise InputError(f"{option} {name}: cannot be imported ({error}); must be module:attribute") from None
+    path = Path(getattr(loaded, "__file__", None) or "")
+    if module != "__main__" and path.suffix == ".py" and path.is_file():
+        source = path.read_bytes()
+        spec, known = _SOURCES.get(module, (None, b""))
+        if spec is not loaded.__spec__:  # a module that is loaded again has another
+            _SOURCES[module] = loaded.__spec__, source
+        elif known != source:
+            raise InputError(
+                f"{option} {name}: {path.name} has changed since it was imported; must be loaded again "
+                f"(importlib.reload), or Python started anew"
+            )
+    return found
 
 
 def code(names: Sequence[str]) -> str:

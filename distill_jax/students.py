@@ -11,7 +11,6 @@ A kind of one's own is a `Kind` in a module, or a loss alone, and is named as 'm
 """
 
 import dataclasses
-import functools
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -101,7 +100,6 @@ def _known(name: str) -> Kind:
     return KINDS[name]
 
 
-@functools.cache
 def _own(name: str) -> Kind:
     found = imported(name, "--students")
     kind = found if isinstance(found, Kind) else Kind(short_name(name), (name, name))

@@ -17,7 +17,6 @@ by --loss-settings, and differ between the members of a population by --sweep.lo
 """
 
 import dataclasses
-import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -187,7 +186,6 @@ LOSSES = {
 }
 
 
-@functools.cache
 def loss(name: str) -> Loss:
     """The loss of a name: of `LOSSES`, or 'module:function' (or ':Loss') of one's own.
 

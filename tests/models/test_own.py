@@ -1,6 +1,8 @@
 """Networks of one's own: of Linen and NNX, as if they were ours; and what is refused."""
 
 import dataclasses
+import importlib
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -153,5 +155,8 @@ def test_a_run_s_name_knows_the_code_of_its_network(own, tmp_path):
     before = [run_digest(of, m, 0, "x") for of in (plain, twin) for m in ("teacher", "kd")]
     path = tmp_path / f"{own}.py"
     path.write_text(path.read_text() + "\n# another\n")
+    with pytest.raises(InputError, match=f"{own}.py has changed since it was imported; must be loaded again"):
+        build_model(ModelSetting(name=f"{own}:Twin"), 5, (8, 8, 3))  # which would be the old one
+    importlib.reload(sys.modules[own])
     after = [run_digest(of, m, 0, "x") for of in (plain, twin) for m in ("teacher", "kd")]
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, True, False, False]

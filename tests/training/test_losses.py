@@ -1,4 +1,6 @@
 import functools
+import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -171,3 +173,12 @@ def test_what_is_no_loss_is_refused_in_one_line(tmp_path, monkeypatch, code, nam
         (tmp_path / f"{name.split(':')[0]}.py").write_text(code)
     with pytest.raises(InputError, match=message):
         loss(name)
+
+
+def test_a_loss_that_is_defined_anew_is_the_new_one(monkeypatch):
+    module = types.ModuleType("cell")  # as a notebook's, whose cells define a function again
+    monkeypatch.setitem(sys.modules, "cell", module)
+    module.mine = lambda student, teacher, label: one_hot(student, teacher, label)
+    first = loss("cell:mine").function
+    module.mine = lambda student, teacher, label: 2 * one_hot(student, teacher, label)
+    assert loss("cell:mine").function is module.mine is not first
