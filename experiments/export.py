@@ -12,6 +12,7 @@ from typing import Any
 
 import tyro
 
+from distill_jax import saved_setting
 from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.files import partial, read_json
@@ -76,7 +77,9 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
     from distill_jax.machine.checkpoint import Checkpoints
     from distill_jax.models import huggingface
     from distill_jax.setting import OptimizerSetting
-    from distill_jax.study.workdir import check_plain, network_folder, populations
+    from distill_jax.students import table
+    from distill_jax.study.workdir import SAVED, check_plain, network_folder, populations
+    from distill_jax.training.objective import Objective
     from distill_jax.training.optimizer import make_rule
     from distill_jax.training.population import over_members
     from distill_jax.training.step import make_init
@@ -102,6 +105,14 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
     folder = network_folder(workdir, role)
     if not folder.is_dir():
         raise InputError(f"{workdir}: does not say of which sizes its RoBERTas are; run the study's command again")
+    whole = workdir / SAVED
+    if role == "student" and whole.is_file():
+        study = saved_setting.load(whole)
+        if Objective.of(list(table(study.students).values()), study.objective).features:
+            said = " ".join(study.students)
+            raise InputError(
+                f"--model {model}: was trained beside parameters of a loss (--students {said}); is not exported"
+            )
     roberta, population = huggingface.read_model(folder, "WORKDIR"), members[model, seed]
     count = len(population.members)
     of_one = make_init(roberta, make_rule(optimizer), jax.ShapeDtypeStruct((2, length), np.int32))

@@ -25,6 +25,7 @@ from distill_jax.machine.environment import commit
 from distill_jax.models import build_for, huggingface, kind, pretrained
 from distill_jax.models.roberta import Roberta
 from distill_jax.options import leaves
+from distill_jax.own_code import code
 from distill_jax.paths import resolved
 from distill_jax.setting import GivenTeacherSetting, Setting
 from distill_jax.students import MODELS, TEACHER, table
@@ -371,4 +372,7 @@ def _of_all_processes(setting: Setting) -> dict[str, str]:
     """What must be the same in all processes, by name; places may differ, their content is compared by its own."""
     places = ("--coordinator", "--process-id", "--dataset")
     found = {option: repr(v) for option, v in leaves(setting) if option not in places and not isinstance(v, Path)}
+    if jax.process_count() > 1:
+        own = [setting.optimizer.optimizer, setting.teacher.name, setting.student.name, *setting.students]
+        found["code of one's own"] = code(own)
     return found | {"the commit of the code": str(commit()), "the version of JAX": jax.__version__}

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import itertools
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -247,6 +248,16 @@ def test_what_cannot_be_exported_is_refused(studied, tmp_path, monkeypatch):
         ([work, "--to", "out", "--seed", "1"], "--seed 1: must be one that is trained to its end there: 0"),
     ]:
         refused(export.main, arguments, [part], tmp_path)
+
+
+def test_students_that_have_parameters_of_a_loss_beside_them_are_not_exported(studied, tmp_path):
+    shutil.copytree(studied, tmp_path / "work", ignore=shutil.ignore_patterns("dumps", "checkpoints"))
+    saved = tmp_path / "work" / "study.json"
+    said = json.loads(saved.read_text())
+    saved.write_text(json.dumps(said | {"students": [*said["students"], "fitnets"]}))
+    with pytest.raises(InputError, match="--model kd: was trained beside parameters of a loss"):
+        export.main([str(tmp_path / "work"), "--to", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
