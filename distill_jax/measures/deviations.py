@@ -197,7 +197,7 @@ def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher")
     return PerExample(**{name: column[order] for name, column in columns.items()})
 
 
-def _check_class_from(class_from: ClassFrom) -> None:
+def _check_class_from(class_from: str) -> None:
     if class_from not in (known := typing.get_args(ClassFrom)):
         raise InputError(f"class_from {class_from!r}: must be {' or '.join(map(repr, known))}")
 
