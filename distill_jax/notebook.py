@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distill_jax import students
 from distill_jax.dumps import Dump, as_array, dump_path, read_dump
 from distill_jax.errors import InputError
 from distill_jax.files import read_json
@@ -26,6 +25,7 @@ from distill_jax.measures.findings import SIGNS, quoted
 from distill_jax.measures.statistics import quote
 from distill_jax.report import plots
 from distill_jax.report.rows import ROWS
+from distill_jax.students import CONTROL, KD, TEACHER, label_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +74,7 @@ class FinishedStudy:
     @property
     def students(self) -> dict[str, str]:
         """What each student is called, by its name."""
-        return self.summary["study"].get("students") or {s: students.label_of(s) for s in self.summary["deviations"]}
+        return self.summary["study"].get("students") or {s: label_of(s) for s in self.summary["deviations"]}
 
     @property
     def findings(self) -> list[Finding]:
@@ -109,24 +109,27 @@ class FinishedStudy:
         Returns:
           By student mean, low, high, n and per_seed, and but for the control minus_control, paired by seed.
         """
-        seeds, found = range(self.summary["study"]["seeds"]), {}
-        for name in self.students:
-            values = [float(of(self.dump(students.TEACHER, k, split), self.dump(name, k, split))) for k in seeds]
-            found[name] = statistics.over_seeds(values).as_dict() | {"per_seed": values}
-        control = found[students.CONTROL]["per_seed"]
-        for name in [name for name in found if name != students.CONTROL]:
-            found[name]["minus_control"] = statistics.paired(found[name]["per_seed"], control).as_dict()
+        values: dict[str, list[float]] = {name: [] for name in self.students}
+        for seed in range(self.summary["study"]["seeds"]):
+            teacher = self.dump(TEACHER, seed, split)
+            for name, of_seeds in values.items():
+                of_seeds.append(float(of(teacher, self.dump(name, seed, split))))
+        found: dict[str, dict[str, Any]] = {}
+        for name, of_seeds in values.items():
+            found[name] = statistics.over_seeds(of_seeds).as_dict() | {"per_seed": of_seeds}
+            if name != CONTROL:
+                found[name]["minus_control"] = statistics.paired(of_seeds, values[CONTROL]).as_dict()
         return found
 
     def scatter(self, *names: str, seed: int = 0, splits: Sequence[str] = ("train", "test")) -> "Figure":
         """Teacher against students in phi space; without names the control and the distilled one."""
-        shown = names or (students.CONTROL, students.KD)
+        shown = names or (CONTROL, KD)
         of = [self.dump(name, seed, split) for name in shown for split in splits]
-        return plots.scatter([self.dump(students.TEACHER, seed, s) for s in splits], of, self.summary["deviations"])
+        return plots.scatter([self.dump(TEACHER, seed, s) for s in splits], of, self.summary["deviations"])
 
     def _repr_html_(self) -> str:
         accuracies = self.summary["accuracy"]["test_accuracy"]["models"]
-        models = {students.TEACHER: students.label_of(students.TEACHER), **self.students}
+        models = {TEACHER: label_of(TEACHER), **self.students}
         found = _table(["", "Test accuracy, %"], [[models[m], quote(accuracies[m], scale=100)] for m in models])
         signs = {str(verdict): sign for verdict, sign in SIGNS.items()}
         verdicts = [[f"{signs[f.verdict]} {f.verdict}", f.claim, quoted(dataclasses.asdict(f))] for f in self.findings]
@@ -300,12 +303,12 @@ def compare(
         return Dump(logits, of_seeds[seed], true, own, {"model": name, "seed": seed, "split": split})
 
     dumps = {name: [dump(name, logits, seed) for seed, logits in enumerate(of)] for name, of in given.items()}
-    of_teacher = [dump("teacher", logits, seed) for seed, logits in enumerate(teachers)]
-    inner = {name: "one_hot" if name == control else f"student {name}" for name in given}  # as measures know a control
+    of_teacher = [dump(TEACHER, logits, seed) for seed, logits in enumerate(teachers)]
+    inner = {name: CONTROL if name == control else f"student {name}" for name in given}  # as measures know a control
     outer = {own: name for name, own in inner.items()}
 
     def read(model: str, seed: int) -> Dump:
-        return of_teacher[seed] if model == "teacher" else dumps[outer[model]][seed]
+        return of_teacher[seed] if model == TEACHER else dumps[outer[model]][seed]
 
     found = comparisons.intervals(comparisons.compare(read, list(outer), seeds))
     for name, value in comparisons.inherited_noise(read, list(outer), seeds).items():

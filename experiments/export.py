@@ -77,7 +77,6 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
     from distill_jax.machine.checkpoint import Checkpoints
     from distill_jax.models import huggingface
     from distill_jax.setting import OptimizerSetting
-    from distill_jax.students import table
     from distill_jax.study.workdir import SAVED, check_plain, network_folder, populations
     from distill_jax.training.objective import Objective
     from distill_jax.training.optimizer import make_rule
@@ -108,7 +107,7 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
     whole = workdir / SAVED
     if role == "student" and whole.is_file():
         study = saved_setting.load(whole)
-        if Objective.of(list(table(study.students).values()), study.objective).features:
+        if Objective.of_study(study).features:
             said = " ".join(study.students)
             raise InputError(
                 f"--model {model}: was trained beside parameters of a loss (--students {said}); is not exported"

@@ -72,6 +72,10 @@ class Dataset:
         """The training labels of one repetition, int32 [N]: `train.label`, or its own draw of the noise."""
         return self.train.label if self.draw is None else self.draw(seed)
 
+    def label(self, split: str, seed: int) -> np.ndarray:
+        """The labels of 'train' or 'test' as the models of one repetition see them, int32 [N]."""
+        return self.training_label(seed) if split == "train" else self.test.label
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one example: (H, W, C), (D,) or, of texts, (L,)."""

@@ -81,10 +81,7 @@ def _of_seeds(
     read: Read, students: Sequence[str], seeds: int, class_from: deviations.ClassFrom, columns: bool
 ) -> list[dict[str, Comparison]]:
     """The comparisons of every seed; by the paper's choice with the columns of `PerExample`, or the points alone."""
-    shared, selecting = one_teacher(read, seeds), "teacher"
-    if shared:
-        selecting = CONTROL if CONTROL in students else None
-    found = []
+    found, shared = [], False
     for seed in range(seeds):
         other = selecting_seed(seed, seeds)
         teacher, dumps = read("teacher", seed), [read(s, seed) for s in students]
@@ -94,15 +91,16 @@ def _of_seeds(
         else:
             own = deviations.points(teacher, dumps, teacher, class_from)
         crossed: Sequence[Points | None] = [None] * len(dumps)
-        if other is not None and selecting is not None:  # of all students at once, whose X and Z are the same
-            crossed = deviations.points(teacher, dumps, read(selecting, other), class_from)
+        selector = None
+        if other is not None and not shared:
+            selector = read("teacher", other)
+            shared = seed == 0 and np.array_equal(teacher.logits, selector.logits)
+        if other is not None and shared:
+            selector = read(CONTROL, other) if CONTROL in students else None
+        if selector is not None:  # of all students at once, whose X and Z are the same
+            crossed = deviations.points(teacher, dumps, selector, class_from)
         found.append({s: Comparison(a, b) for s, a, b in zip(students, own, crossed, strict=True)})
     return pooled(found)
-
-
-def one_teacher(read: Read, seeds: int) -> bool:
-    """Whether the seeds of a study share a teacher."""
-    return seeds > 1 and np.array_equal(read("teacher", 0).logits, read("teacher", 1).logits)
 
 
 def pooled(found: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Comparison]]:
@@ -210,10 +208,10 @@ def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str
     value for each pair. Empty with one seed, and where seeds share a teacher, whose luck nothing tells from the rest.
     """
     values: dict[str, list[float]] = {s: [] for s in students}
-    if one_teacher(read, seeds):
-        return {}
     for seed in range(0, seeds - 1, 2):
         teachers = read("teacher", seed), read("teacher", seed + 1)
+        if seed == 0 and np.array_equal(teachers[0].logits, teachers[1].logits):
+            return {}
         for s in students:
             values[s].append(deviations.inherited_noise(teachers, (read(s, seed), read(s, seed + 1))))
     alone, less = (possible("inherited_noise", difference) for difference in (False, True))

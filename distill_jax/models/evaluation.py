@@ -1,5 +1,6 @@
 """Networks as they teach and are measured: all of it in float32, unless a teacher's precision is asked for."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -44,14 +45,11 @@ def teaching(
       layers: of its features by name, see `outputs.outputs`.
     """
     low = precision == "bfloat16"
-    own = model if low else in_float32(model)
-    wanted = layers or {}
+    own, products = (model, None) if low else (in_float32(model), THREE_PASSES if platform == "tpu" else "highest")
 
     def teach(variables: Any, x: jax.Array) -> Outputs:
-        if low:
-            return outputs(own, variables, x, wanted, train=False)[0]
-        with jax.default_matmul_precision(THREE_PASSES if platform == "tpu" else "highest"):
-            return outputs(own, variables, x, wanted, train=False)[0]
+        with contextlib.nullcontext() if products is None else jax.default_matmul_precision(products):
+            return outputs(own, variables, x, layers or {}, train=False)[0]
 
     return teach
 

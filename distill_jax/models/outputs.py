@@ -86,9 +86,9 @@ def layers_of(model: nn.Module, inputs: jax.ShapeDtypeStruct) -> dict[str, tuple
     _, kept = jax.eval_shape(
         lambda v, x: model.apply(v, x, train=False, mutable=[_KEPT], capture_intermediates=keep), variables, inputs
     )
+    trained = flax.traverse_util.flatten_dict(variables["params"], sep="/")
     for path in order:
         said = _output(kept[_KEPT], path)
-        trained = flax.traverse_util.flatten_dict(variables["params"], sep="/")
         if any(name.startswith(f"{path}/") for name in trained) and getattr(said, "shape", ())[:1] == inputs.shape[:1]:
             found[path] = said.shape[1:]
     return found

@@ -80,7 +80,6 @@ def summarise(
     by_decile: dict[str, Any] = {"gap_by_decile_as_in_paper": {student: {} for student in labels}}
     if seeds > 1:
         by_decile["gap_by_decile"] = {student: {} for student in labels}
-    shared = False
     for split in SPLITS:
 
         def read(model: str, seed: int, split: str = split) -> dumps.Dump:
@@ -91,7 +90,6 @@ def summarise(
         for student, values in comparisons.intervals(compared).items():
             own = {"inherited_noise": inherited[student]} if student in inherited else {}
             comparison[student][split] = values | own
-        shared = comparisons.one_teacher(read, seeds)
         for name, of_it in by_decile.items():
             for student, tenths in comparisons.gaps_by_tenth(compared, crossed=name == "gap_by_decile").items():
                 of_it[student][split] = tenths
@@ -104,7 +102,8 @@ def summarise(
             "total_steps": total_steps,
             "switch_step": switch_step,
             "students": labels,
-            "one_teacher": shared,
+            # Whose luck is then nobody's to inherit: see `comparisons.inherited_noise`.
+            "one_teacher": seeds > 1 and "inherited_noise" not in comparison[CONTROL]["train"],
             **sizes,
         },
         "models": per_seed,

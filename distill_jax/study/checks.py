@@ -119,7 +119,7 @@ def _check_losses(setting: Setting) -> None:
     for name in (CONTROL, KD):
         if name not in kinds:
             raise InputError(f"--students {names}: must have {name} among them, which the others are compared with")
-    own = Objective.of(list(kinds.values()), setting.objective)
+    own = Objective.of_study(setting)
     ranges: dict[str, list[tuple[float, float]]] = {}
     for name in own.names:
         for key in loss(name).settings:

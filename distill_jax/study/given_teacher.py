@@ -40,27 +40,14 @@ class GivenTeacher:
     Attributes:
       named: as they were named.
       of_seed: from a seed to its teacher's logits of the data set's examples.
+      digest: from a seed to a digest of these, which names it wherever they lie.
       one: whether it is the same for all seeds.
     """
 
     named: tuple[str, ...]
     of_seed: Callable[[int], Logits]
+    digest: Callable[[int], str]
     one: bool
-
-    def digest(self, seed: int) -> str:
-        """A digest of a seed's logits, which name it wherever they lie."""
-        return self._digest(0 if self.one else seed)
-
-    @functools.cached_property
-    def _digest(self) -> Callable[[int], str]:
-        @functools.cache
-        def of(seed: int) -> str:
-            found, logits = hashlib.sha256(), self.of_seed(seed)
-            for split in SPLITS:
-                found.update(np.ascontiguousarray(logits[split]).data)
-            return found.hexdigest()[:12]
-
-        return of
 
     def description(self, dataset: Dataset, augment: str) -> Iterator[str]:
         """Lines on how good it is, by which one sees whether it is of these data, and on what is augmented."""
@@ -90,14 +77,25 @@ def given_teacher(sources: Sequence[Source], dataset: Dataset) -> GivenTeacher:
     """
     found = [_source(source, dataset) for source in sources]
 
+    one = all(one for _, one in found)
+
     @functools.lru_cache(maxsize=1)
-    def of_seed(seed: int) -> Logits:
+    def mean(seed: int) -> Logits:
         logits = [of(seed) for of, _ in found]
         return {split: np.stack([of[split] for of in logits]).mean(0, np.float32) for split in SPLITS}
 
-    one = all(one for _, one in found)
+    @functools.cache
+    def digest(seed: int) -> str:
+        content, logits = hashlib.sha256(), of_seed(seed)
+        for split in SPLITS:
+            content.update(np.ascontiguousarray(logits[split]).data)
+        return content.hexdigest()[:12]
+
+    def of_seed(seed: int) -> Logits:
+        return mean(0 if one else seed)
+
     named = tuple(s if isinstance(s, str) else getattr(s, "__name__", "arrays") for s in sources)
-    return GivenTeacher(named, (lambda _: of_seed(0)) if one else of_seed, one)
+    return GivenTeacher(named, of_seed, digest, one)
 
 
 def _source(source: Source, dataset: Dataset) -> tuple[Callable[[int], Logits], bool]:
@@ -107,7 +105,9 @@ def _source(source: Source, dataset: Dataset) -> tuple[Callable[[int], Logits], 
         if absent:
             raise InputError(f"teacher: has no {', '.join(absent)}; must be logits [N, K] by 'train' and 'test'")
         logits = {
-            split: _checked(f"teacher: {split}", as_array(split, source[split]), None, getattr(dataset, split), dataset)
+            split: _checked(
+                f"teacher: {split}", as_array(split, source[split]), None, getattr(dataset, split), dataset
+            )[0]
             for split in SPLITS
         }
         return lambda _: logits, True
@@ -140,7 +140,7 @@ def _of_file(where: str, path: Path, dataset: Dataset) -> Logits:
     found = {}
     for split in SPLITS:
         own = getattr(dataset, split)
-        found[split] = _checked(f"{where}: {split}", arrays[split], arrays.get(f"{split}_id"), own, dataset)
+        found[split], _ = _checked(f"{where}: {split}", arrays[split], arrays.get(f"{split}_id"), own, dataset)
     return found
 
 
@@ -149,9 +149,8 @@ def _of_dump(where: str, folder: Path, split: str, dataset: Dataset) -> np.ndarr
     if not steps:
         raise InputError(f"{where}: has no dump {folder.name}/step-N/{split}; must be as DIR/dumps/teacher of a study")
     dump, own = read_dump(steps[max(steps)]), getattr(dataset, split)
-    logits = _checked(f"{where}: {split}", dump.logits, dump.id, own, dataset)
-    rows = _rows(dump.id, own.id)
-    if rows is not None and not np.array_equal(dump.true_label[rows], own.true_label):
+    logits, rows = _checked(f"{where}: {split}", dump.logits, dump.id, own, dataset)
+    if not np.array_equal(dump.true_label[rows], own.true_label):
         raise InputError(f"{where}: {split} is of other examples, whose labels differ; must be of the same data set")
     return logits
 
@@ -165,12 +164,14 @@ def _of_function(where: str, function: Callable[[np.ndarray], Any], dataset: Dat
         if len(sizes) > 1 or parts[-1].ndim != 2:
             said = ", ".join(map(str, sorted({part.shape for part in parts})))
             raise InputError(f"{where}: gives {said} of {_BATCH} examples; must be logits [B, K]")
-        found[split] = _checked(f"{where}: {split}", np.concatenate(parts), None, own, dataset)
+        found[split], _ = _checked(f"{where}: {split}", np.concatenate(parts), None, own, dataset)
     return found
 
 
-def _checked(what: str, logits: np.ndarray, ids: np.ndarray | None, own: Split, dataset: Dataset) -> np.ndarray:
-    """Logits in the order of the data set's examples, float32 [N, K]."""
+def _checked(
+    what: str, logits: np.ndarray, ids: np.ndarray | None, own: Split, dataset: Dataset
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits in the order of the data set's examples, float32 [N, K], and which of the given rows these are, [N]."""
     if logits.ndim != 2 or logits.shape[1] != dataset.num_classes:
         raise InputError(f"{what} has the shape {logits.shape}; must be [N, {dataset.num_classes}], a row an example")
     given = np.arange(len(logits)) if ids is None else ids
@@ -187,11 +188,11 @@ def _checked(what: str, logits: np.ndarray, ids: np.ndarray | None, own: Split, 
                 f"{what} has {len(logits)} rows for {len(own.label)} examples; must be one for each, in the data's "
                 "order, or have their ids"
             )
-        return logits
+        return logits, given
     rows = _rows(np.asarray(ids).reshape(-1), own.id)
     if rows is None:
         raise InputError(f"{what} lacks examples of the data set by their ids; must have all {len(own.id)}, each once")
-    return logits[rows]
+    return logits[rows], rows
 
 
 def _rows(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray | None:
@@ -217,7 +218,7 @@ def write(teacher: GivenTeacher, dataset: Dataset, workdir: Path, step: int, dig
         rows = process_rows(len(logits), jax.process_index(), jax.process_count())
         attributes = {"model": TEACHER, "seed": seed, "step": step, "split": split}
         attributes |= {"num_classes": dataset.num_classes, "setting": digests[seed]}
-        label = dataset.training_label(seed) if split == "train" else examples.label
+        label = dataset.label(split, seed)
         write_dumps([(path, logits[rows], attributes)], label, examples.true_label, examples.id, rows.start)
 
 

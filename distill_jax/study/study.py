@@ -28,7 +28,7 @@ from distill_jax.options import leaves
 from distill_jax.own_code import code
 from distill_jax.paths import resolved
 from distill_jax.setting import GivenTeacherSetting, Setting
-from distill_jax.students import MODELS, TEACHER, table
+from distill_jax.students import MODELS, TEACHER
 from distill_jax.study import sweep, workdir
 from distill_jax.study.checks import validate, validate_on_data
 from distill_jax.study.given_teacher import Source, given_teacher, write
@@ -110,8 +110,8 @@ class Study:
             network = getattr(setting, role)
             self._networks[role] = build_for(self.dataset, network, setting.train.precision, f"--{role}")
             pretrained.read(network, self._networks[role], f"--{role}")
-        objective = Objective.of(list(table(setting.students).values()), setting.objective)
-        feature_layers(setting, objective, self._networks, inputs_of(self.dataset))
+        # Trainers find the layers again; here one that is not there is refused before anything is trained.
+        feature_layers(setting, Objective.of_study(setting), self._networks, inputs_of(self.dataset))
         if self._given is not None:
             for line in self._given.description(self.dataset, setting.data.augment):
                 say(console, line)

@@ -38,7 +38,7 @@ def own_values(setting: Setting, total_steps: int) -> dict[str, float]:
         "switch_window": objective.switch_window,
         "learning_rate": setting.optimizer.learning_rate,
     }
-    numbers = Objective.of(list(table(setting.students).values()), objective).settings(objective)
+    numbers = Objective.of_study(setting).settings(objective)
     of_losses = {key.partition(".")[2]: value for key, value in numbers.items() if "." in key}
     return own | {name: of_losses[name] for name in setting.sweep.loss_settings if name in of_losses}
 

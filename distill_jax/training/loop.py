@@ -84,8 +84,7 @@ def train(
                 }
                 if is_absent:
                     items.append((path, of_member, attributes))
-                    is_train = split_name == "train"
-                    labels.append(trainer.dataset.training_label(member.seed) if is_train else split.label)
+                    labels.append(trainer.dataset.label(split_name, member.seed))
             writer(items, np.stack(labels), split.true_label, split.id, first_row)
         timing.dumps += time.monotonic() - started
 

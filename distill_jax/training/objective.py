@@ -22,8 +22,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Float32, Int
 
 from distill_jax.models.outputs import Outputs
-from distill_jax.setting import ObjectiveSetting
-from distill_jax.students import Kind
+from distill_jax.setting import ObjectiveSetting, Setting
+from distill_jax.students import Kind, table
 from distill_jax.training.losses import OPTIONS, loss
 
 PARAMS = "losses"  # of a model's parameters those that are its losses' own
@@ -46,6 +46,11 @@ class Objective:
         """That of students of these kinds."""
         used = dict.fromkeys(["one_hot", *(name for kind in kinds for name in kind.losses)])
         return cls(tuple(used), setting.distillation_scale)
+
+    @classmethod
+    def of_study(cls, setting: Setting) -> "Objective":
+        """That of all of a study's students."""
+        return cls.of(list(table(setting.students).values()), setting.objective)
 
     def __call__(
         self,

@@ -49,7 +49,7 @@ class TrainState:
 
 
 def _without_losses(params: Any) -> Any:
-    return {name: of_it for name, of_it in params.items() if name != PARAMS} if PARAMS in params else params
+    return {name: of_it for name, of_it in params.items() if name != PARAMS}
 
 
 @flax.struct.dataclass

@@ -3,7 +3,6 @@
 from typing import Literal
 
 from distill_jax.setting import Setting
-from distill_jax.students import table
 from distill_jax.training.objective import Objective
 
 
@@ -16,6 +15,6 @@ def teacher_source(setting: Setting) -> Literal["variables", "logits", "outcomes
     if asked == "all-outcomes":
         return "outcomes"
     if asked == "auto":
-        features = Objective.of(list(table(setting.students).values()), setting.objective).features
+        features = Objective.of_study(setting).features
         return "logits" if setting.data.augment == "none" and not features else "variables"
     return "logits" if asked == "cached" else "variables"
