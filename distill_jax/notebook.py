@@ -175,7 +175,7 @@ def run(
 
 
 def _setting(named: "Setting | str") -> "Setting":
-    from distill_jax.command.presets import PRESETS
+    from distill_jax.presets import PRESETS
 
     if not isinstance(named, str):
         return named

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -292,3 +292,14 @@ class Setting:
     optimizer: Annotated[OptimizerSetting, _Flat] = dataclasses.field(default_factory=OptimizerSetting)
     train: Annotated[TrainSetting, _Flat] = dataclasses.field(default_factory=TrainSetting)
     run: Annotated[RunSetting, _Flat] = dataclasses.field(default_factory=RunSetting, metadata=NEVER)
+
+
+def changed(setting: Setting, **groups: dict[str, Any]) -> Setting:
+    """A setting with fields of some of its groups replaced.
+
+    >>> changed(Setting(), train={"epochs": 3}, run={"seeds": 2}).train.epochs
+    3
+    """
+    return dataclasses.replace(
+        setting, **{group: dataclasses.replace(getattr(setting, group), **of) for group, of in groups.items()}
+    )

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from distill_jax.command import main as distill
-from distill_jax.command.presets import PRESETS
 from distill_jax.errors import InputError
+from distill_jax.presets import PRESETS
 from distill_jax.saved_setting import load, save
 from distill_jax.setting import ObjectiveSetting, Setting, SweepSetting
 

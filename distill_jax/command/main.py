@@ -16,11 +16,11 @@ from rich.table import Table
 
 from distill_jax import data, saved_setting
 from distill_jax.command import command_line
-from distill_jax.command.presets import PRESETS, preset_for
 from distill_jax.errors import InputError
 from distill_jax.machine import processes
 from distill_jax.own_code import is_own
 from distill_jax.paths import local
+from distill_jax.presets import PRESETS, preset_for
 from distill_jax.setting import NETWORKS, ModelSetting, Setting
 
 PROG = "python -m distill_jax"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from distill_jax.command.presets import changed
 from distill_jax.data.dataset import Dataset
+from distill_jax.setting import changed
 from experiments.compiled import studies
 from experiments.compiled.program import Program, zeros
 from experiments.throughput.grid import NETWORKS, Row, rows

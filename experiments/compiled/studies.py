@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.command.presets import changed
 from distill_jax.data.dataset import Vocabulary
 from distill_jax.machine import backend
 from distill_jax.models import kind
-from distill_jax.setting import RobertaSetting
+from distill_jax.setting import RobertaSetting, changed
 from distill_jax.training.population import Member, shape, split
 from experiments.compiled.program import Program, zeros
 from experiments.compiled.results import read

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distill_jax.command.presets import PRESETS, changed
+from distill_jax.presets import PRESETS
 from distill_jax.setting import (
     DataSetting,
     ModelSetting,
@@ -21,6 +21,7 @@ from distill_jax.setting import (
     RobertaSetting,
     Setting,
     TrainSetting,
+    changed,
 )
 from distill_jax.training.schedule import Schedule
 

@@ -7,8 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from distill_jax.command.presets import changed
-from distill_jax.setting import Setting, SweepSetting
+from distill_jax.setting import Setting, SweepSetting, changed
 from distill_jax.students import MODELS
 from distill_jax.training.schedule import Schedule
 from experiments.paper.rows import CROSS_PAIRS, TABLE_2, Pair

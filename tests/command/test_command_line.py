@@ -12,10 +12,10 @@ from command import ROOT, SMALL, kill_when_there, run, start, start_python, writ
 
 from distill_jax.command import command_line
 from distill_jax.command import main as distill
-from distill_jax.command.presets import PRESETS
 from distill_jax.data.dataset import Vocabulary
 from distill_jax.errors import InputError
 from distill_jax.models import build_model
+from distill_jax.presets import PRESETS
 from distill_jax.setting import NETWORKS, ModelSetting
 
 

@@ -11,12 +11,12 @@ import pytest
 from command import refused
 from tiny_tokenizer import write_tokenizer
 
-from distill_jax.command.presets import PRESETS, changed
 from distill_jax.identity import differences, identity
 from distill_jax.measures import deviations, sweep_summary
+from distill_jax.presets import PRESETS
 from distill_jax.report import plots
 from distill_jax.report import study_report as report
-from distill_jax.setting import ModelSetting
+from distill_jax.setting import ModelSetting, changed
 from distill_jax.study import sweep
 from distill_jax.training.schedule import Schedule
 from experiments.paper import cost, document, make, published, table2

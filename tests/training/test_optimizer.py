@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from distill_jax.command.presets import PRESETS
+from distill_jax.presets import PRESETS
 from distill_jax.setting import OptimizerSetting
 from distill_jax.training.optimizer import learning_rate_schedule, learning_rates, make_rule
 from distill_jax.training.schedule import Schedule

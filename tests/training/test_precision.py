@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from small_study import QUIET, advance, dataset, setting
 
-from distill_jax.command.presets import changed
 from distill_jax.data.augment import normalise
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError
@@ -14,6 +13,7 @@ from distill_jax.identity import identity
 from distill_jax.machine.placement import on_host
 from distill_jax.models import build_for
 from distill_jax.models.evaluation import in_float32
+from distill_jax.setting import changed
 from distill_jax.study.checks import validate
 from distill_jax.study.study import Study
 from distill_jax.study.teachers import Teachers

@@ -23,12 +23,12 @@ from hypothesis.extra import numpy as arrays_of
 from small_study import QUIET, setting
 
 from distill_jax.command import main as distill
-from distill_jax.command.presets import PRESETS
 from distill_jax.data import load_dataset
 from distill_jax.data.sources import text_files
 from distill_jax.dumps import find_dumps, read_dump
 from distill_jax.errors import InputError, RunError
 from distill_jax.options import leaves
+from distill_jax.presets import PRESETS
 from distill_jax.setting import DataSetting
 from distill_jax.study.study import Study
 from distill_jax.study.workdir import populations

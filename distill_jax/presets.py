@@ -13,6 +13,7 @@ from distill_jax.setting import (
     RunSetting,
     Setting,
     TrainSetting,
+    changed,
 )
 
 
@@ -41,13 +42,6 @@ _SMALL_MLP_STUDY = Setting(
     train=TrainSetting(epochs=100, batch_size=128),
     run=RunSetting(seeds=24, checkpoint_seconds=5),
 )
-
-
-def changed(setting: Setting, **groups: dict) -> Setting:
-    """A setting with some fields of some groups replaced."""
-    return dataclasses.replace(
-        setting, **{g: dataclasses.replace(getattr(setting, g), **fields) for g, fields in groups.items()}
-    )
 
 
 _RESNET56 = ModelSetting(name="resnet-cifar", depth=56)
