@@ -24,6 +24,14 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 _CHECKED = ("measures.deviations", "measures.slopes", "measures.fidelity", "training.losses", "training.objective")
 install_import_hook([f"distill_jax.{name}" for name in (*_CHECKED, "training.predict")], "beartype.beartype")
 
+# Files that take a minute or two are begun first, so that one process does not wait for the other's at the end.
+_LONG = ("test_canary.py", "test_types.py", "test_devices.py", "test_resume.py", "test_docs.py", "test_train_step.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of long files before all others."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
 
 @pytest.fixture
 def fails():

@@ -1,5 +1,7 @@
 """The main job, or another command, as a user runs it: a process of its own, on a small data set of the user's own."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -7,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +17,18 @@ import pytest
 from small_study import dataset
 from xla_flags import xla_flags
 
+from distill_jax.command.main import main
 from distill_jax.errors import InputError
+from distill_jax.report import study_report
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
     *("--optimizer", "sgd", "--learning-rate", "0.1", "--weight-decay", "1e-4"),
     *("--teacher.hidden", "16", "--student.hidden", "16", "--label-noise", "0.1", "--augment", "crop-flip"),
     *("--epochs", "6", "--batch-size", "8", "--warmup-epochs", "1", "--snapshots", "0.5"),
-    *("--seeds", "2", "--population", "4", "--steps-per-dispatch", "6", "--checkpoint-seconds", "0"),
+    *("--seeds", "2", "--population", "4", "--steps-per-dispatch", "6"),
 ]
+EVERY_CALL = ["--checkpoint-seconds", "0"]  # a checkpoint after each call of the program, as for a kill
 
 
 def write_npz(path: Path) -> Path:
@@ -67,6 +72,27 @@ def run(
     out, err = process.communicate(timeout=300)
     assert process.returncode == status, f"status {process.returncode}\n{out}\n{err}"
     return err
+
+
+@contextlib.contextmanager
+def undrawn() -> Iterator[None]:
+    """Within it reports of this process are empty and have no figures: drawing is half of a small study's time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(study_report, "draw", lambda folder, summary: {})
+        patched.setattr(study_report, "render", lambda summary, images: "")
+        yield
+
+
+def here(arguments: Sequence, drawn: bool = False) -> str:
+    """Runs the main job in this process, which has imported all it needs; gives what it printed.
+
+    Args:
+      arguments: of the command.
+      drawn: whether the report is drawn.
+    """
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.nullcontext() if drawn else undrawn():
+        main(list(map(str, arguments)))
+    return out.getvalue()
 
 
 def kill_when_there(arguments: list[str], workdir: Path, pattern: str) -> None:

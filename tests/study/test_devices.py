@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from command import SMALL, end, results, start, start_two, write_npz
+from command import EVERY_CALL, SMALL, end, results, start, start_two, write_npz
 
 from distill_jax.dumps import find_dumps, read_dump
 
@@ -91,7 +91,7 @@ def test_a_folder_that_is_not_shared_ends_both_processes(npz, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("who", [0, 1])
 def test_two_processes_of_which_one_is_killed_go_on_to_the_same_bytes(npz, tmp_path, who):
-    arguments = ["--dataset", npz, *SMALL, "--epochs", "20", "--workdir"]
+    arguments = ["--dataset", npz, *SMALL, *EVERY_CALL, "--epochs", "20", "--workdir"]
     statuses, said = end(start_two([*arguments, tmp_path / "whole"]))
     assert statuses == [0, 0], said
     both = start_two([*arguments, tmp_path / "killed"])

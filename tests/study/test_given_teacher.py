@@ -7,7 +7,7 @@ import types
 
 import numpy as np
 import pytest
-from command import SMALL, run, start, write_npz
+from command import SMALL, here, run, write_npz
 from small_study import QUIET, dataset, setting
 
 from distill_jax.dumps import dump_path, read_dump
@@ -106,14 +106,14 @@ def source(tmp_path_factory):
     """A study whose teachers are trained, and the data of it."""
     folder = tmp_path_factory.mktemp("source")
     npz = write_npz(folder / "own.npz")
-    run(["--dataset", npz, "--workdir", folder / "work", *PLAIN])
+    here(["--dataset", npz, "--workdir", folder / "work", *PLAIN])
     return folder / "work", npz
 
 
 def test_students_of_another_study_s_dumps_are_that_study_s_students(source, tmp_path):
     work, npz = source
     rest = PLAIN[: PLAIN.index("--teacher.hidden")] + PLAIN[PLAIN.index("--student.hidden") :]
-    run(["--dataset", npz, "--workdir", tmp_path, *rest, "--teacher.logits", work / "dumps" / "teacher"])
+    here(["--dataset", npz, "--workdir", tmp_path, *rest, "--teacher.logits", work / "dumps" / "teacher"])
     for model in ("teacher", "kd", "one_hot_to_kd"):
         for seed in (0, 1):
             ours, theirs = (read_dump(dump_path(f, model, seed, 24, "train")) for f in (tmp_path, work))
@@ -128,10 +128,7 @@ def test_one_teacher_of_all_seeds_has_its_points_chosen_by_controls_and_another_
     work, npz = source
     rest = PLAIN[: PLAIN.index("--teacher.hidden")] + PLAIN[PLAIN.index("--student.hidden") :]
     one = ["--dataset", npz, "--workdir", tmp_path, *rest, "--teacher.logits"]
-    process = start([*one, work / "dumps" / "teacher" / "seed-1"])
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert "teacher: logits of" in out
+    assert "teacher: logits of" in here([*one, work / "dumps" / "teacher" / "seed-1"], drawn=True)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["study"]["one_teacher"] is True
     assert "inherited_noise" not in summary["deviations"]["kd"]["train"]

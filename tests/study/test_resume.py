@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from command import SMALL, kill_when_there, results, run, start, write_npz
+from command import EVERY_CALL, SMALL, here, kill_when_there, results, run, start, write_npz
 
 from distill_jax.students import MODELS
 from distill_jax.study.workdir import RunFolder
@@ -67,7 +67,7 @@ def kill_at_random(arguments, workdir, kills: int, seconds: float, rng: random.R
 
 def test_killed_and_resumed_is_uninterrupted(npz, undisturbed, tmp_path):
     workdir = tmp_path / "work"
-    arguments = ["--dataset", npz, "--workdir", workdir, *SMALL]
+    arguments = ["--dataset", npz, "--workdir", workdir, *SMALL, *EVERY_CALL]
     kill_at_random(arguments, workdir, kills=4, seconds=5.0, rng=random.Random(0))
     run(arguments)
     assert results(workdir) == results(undisturbed)
@@ -109,14 +109,14 @@ def test_what_is_finished_is_not_done_again(npz, undisturbed, tmp_path):
     arguments = ["--dataset", npz, "--workdir", undisturbed, *SMALL]
     before = {p: p.stat().st_mtime_ns for p in undisturbed.glob("dumps/**/*")}
     expected = results(undisturbed)
-    run(arguments)
+    here(arguments)
     assert {p: p.stat().st_mtime_ns for p in undisturbed.glob("dumps/**/*")} == before
     assert results(undisturbed) == expected
 
 
 def test_another_seed_adds_to_what_is_there(npz, undisturbed, tmp_path):
     shutil.copytree(undisturbed, tmp_path / "work")
-    run(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL, "--seeds", "3"])
+    here(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL, "--seeds", "3"])
     more, fewer = results(tmp_path / "work"), results(undisturbed)
     assert all(more[name] == content for name, content in fewer.items() if name != "summary")
     assert any("seed-2" in name for name in more)
@@ -124,7 +124,7 @@ def test_another_seed_adds_to_what_is_there(npz, undisturbed, tmp_path):
 
 @pytest.mark.slow
 def test_interrupted_and_asked_for_more_it_goes_on_with_what_was_begun(npz, undisturbed, tmp_path):
-    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL]
+    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, *EVERY_CALL]
     kill_when_there(arguments, tmp_path, "dumps/kd/seed-0/*/train")
     first = min(tmp_path.glob("dumps/kd/seed-0/*/train/zarr.json")).stat().st_mtime_ns
     run([*arguments, "--seeds", "3"])

@@ -6,7 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from command import SMALL, start, write_npz
+from command import SMALL, here, run, write_npz
 from small_study import advance, dataset, setting
 
 from distill_jax.errors import InputError
@@ -87,13 +87,6 @@ def test_a_hint_moves_the_layers_below_it_alone_and_its_regressor(tmp_path):
     assert losses[0, -4:].mean() < 0.8 * losses[0, :4].mean()
 
 
-def said(arguments, status=0):
-    process = start(arguments)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == status, err
-    return err if status else out
-
-
 @pytest.fixture(scope="module")
 def studied(tmp_path_factory):
     """A study of the four, grown to every kind and one of one's own, and the command that did."""
@@ -104,8 +97,9 @@ def studied(tmp_path_factory):
     grown += ["--sweep.loss-settings", "beta=2,8", "sharpness=1", "--population", "32"]  # in one program
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PYTHONPATH", str(folder))
-        said(arguments)
-        yield folder, own, grown, said(grown)
+        patched.syspath_prepend(folder)
+        here(arguments)
+        yield folder, own, grown, here(grown, drawn=True)
 
 
 def test_a_study_grows_by_kinds_and_reports_them(studied):
@@ -131,10 +125,10 @@ def test_a_study_grows_by_kinds_and_reports_them(studied):
 
 def test_code_of_one_s_own_is_part_of_what_a_student_is(studied):
     folder, own, grown, _ = studied
-    assert "22 of 22 students were there already" in said(grown)
+    assert "22 of 22 students were there already" in here(grown)
     path = folder / f"{own}.py"
     path.write_text(path.read_text().replace("sharpness=2.0", "sharpness=3.0"))
-    err = said(grown, status=2)
+    err = run(grown, status=2)
     assert "holds another study's dumps" in err
     assert "fading" in err
 

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from command import SMALL, kill_when_there, results, run, start, write_npz
+from command import EVERY_CALL, SMALL, here, kill_when_there, results, run, write_npz
 
 from distill_jax.command import main as distill
 from distill_jax.dumps import dump_path, read_dump
@@ -26,15 +26,8 @@ def npz(tmp_path_factory):
 @pytest.fixture(scope="module")
 def swept(npz, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("swept")
-    run(["--dataset", npz, "--workdir", workdir, *SMALL, *SWEEP])
+    here(["--dataset", npz, "--workdir", workdir, *SMALL, *SWEEP], drawn=True)
     return workdir
-
-
-def said(arguments):
-    process = start(arguments)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out
 
 
 def test_students_are_all_combinations_that_matter():
@@ -109,10 +102,10 @@ def test_the_summary_has_the_sweep(swept):
 def test_a_study_of_one_seed_has_an_interval_over_each_split_s_examples(swept):
     setting = dataclasses.replace(Setting(), sweep=SweepSetting(temperature=(2.0,), learning_rate=(0.05,)))
     members, own = sweep.students(setting, STEPS), {"temperature": 4.0}
-    [of_it] = [s for s in summarise(swept, members, own, 1, STEPS)["students"] if s["name"] == "kd@temperature=2"]
+    [of_it] = [s for s in summarise(swept, members, own, 1, STEPS).students if s.name == "kd@temperature=2"]
     for split in ("train", "test"):
-        gap = of_it["statistics"][f"{split}_mean_gap_hard"]
-        assert gap["low"] < gap["mean"] < gap["high"]
+        gap = of_it.statistics[f"{split}_mean_gap_hard"]
+        assert gap.low < gap.mean < gap.high
 
 
 def test_each_seed_has_its_own_noise_and_its_models_share_it(swept):
@@ -131,7 +124,7 @@ def test_each_seed_has_its_own_noise_and_its_models_share_it(swept):
 
 @pytest.mark.slow
 def test_a_sweep_killed_and_resumed_is_uninterrupted(npz, swept, tmp_path):
-    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, *SWEEP]
+    arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, *SWEEP, *EVERY_CALL]
     kill_when_there(arguments, tmp_path, "runs/students*/checkpoints/4*")
     run(arguments)
     assert results(tmp_path) == results(swept)
@@ -139,9 +132,9 @@ def test_a_sweep_killed_and_resumed_is_uninterrupted(npz, swept, tmp_path):
 
 def test_a_sweep_grows(npz, tmp_path):
     arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, "--epochs", "2"]
-    run(arguments)
+    here(arguments)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("dumps/**/c/**/*") if p.is_file()}
-    out = said([*arguments, "--sweep.temperature", "2"])
+    out = here([*arguments, "--sweep.temperature", "2"])
     assert "8 of 14 students were there already" in out
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert len(json.loads((tmp_path / "summary.json").read_text())["sweep"]["students"]) == 7
@@ -149,7 +142,7 @@ def test_a_sweep_grows(npz, tmp_path):
 
 def test_a_population_larger_than_memory_is_split(npz, tmp_path):
     arguments = ["--dataset", npz, *SMALL, "--epochs", "2", "--population", "8", "--workdir", tmp_path]
-    out = said([*arguments, "--memory-gib", "0.0001"])
+    out = here([*arguments, "--memory-gib", "0.0001"])
     assert "8 students, seeds 0-1, need" in out
     assert "at once are tried instead" in out
     assert "(2 of 2)" in out

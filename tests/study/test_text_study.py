@@ -9,7 +9,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from command import refused
+from command import here, refused
 from small_study import advance
 from small_text_study import LENGTH, TINY, VOCABULARY, dataset, setting
 from tiny_tokenizer import SIZE, write_tokenizer
@@ -152,15 +152,12 @@ def own(tmp_path_factory):
 def studied(own, tmp_path_factory):
     """The work directory in which the command has studied them."""
     from distill_jax.machine import backend, program_cache
-    from distill_jax.report import study_report as report
 
     work = tmp_path_factory.mktemp("studied")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend, "use_cores", lambda batch: None)  # the tests' JAX has its devices
         patch.setattr(program_cache, "keep_programs", lambda folder: None)
-        patch.setattr(report, "draw", lambda folder, summary: {})  # what is drawn and said knows no texts
-        patch.setattr(report, "render", lambda summary, images: "")
-        main([*own, "--workdir", str(work)])
+        here([*own, "--workdir", str(work)])  # what is drawn and said knows no texts
     return work
 
 
