@@ -30,8 +30,6 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax import nnx
-from flax.nnx import bridge
 
 from distill_jax.errors import InputError, one_line
 from distill_jax.own_code import imported
@@ -76,6 +74,9 @@ def build_own(
     Raises:
       InputError: it does not keep the contract; one line says where.
     """
+    from flax import nnx  # only now: a third of a second for what few studies have
+    from flax.nnx import bridge
+
     where = f"{option}.name {name}"
     found = imported(name, f"{option}.name")
     if not callable(found):

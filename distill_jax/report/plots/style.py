@@ -1,14 +1,18 @@
 """Common style of all figures: names and looks of models, axes, means with intervals."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from distill_jax.measures.interval import Interval
 
 SPLITS = {"train": "training set", "test": "test set"}
 GUIDE = {"color": "#666666", "lw": 1, "ls": (0, (4, 3)), "zorder": 0}  # lines that are no data
@@ -36,13 +40,16 @@ def grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, 
 
 def encode(figure: Figure, name: str) -> dict[str, bytes]:
     """The figure as 'svg' and 'png'; the same figure of the same name gives the same bytes."""
-    found = {}
-    for suffix, metadata in (("svg", {"Date": None}), ("png", {})):
-        buffer = io.BytesIO()
-        with matplotlib.rc_context({"svg.hashsalt": name}):
-            figure.savefig(buffer, format=suffix, metadata=metadata)
-        found[suffix] = buffer.getvalue()
-    return found
+    # By the canvases themselves: `savefig` places and draws a figure twice for each format.
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    svg, png, dpi = io.BytesIO(), io.BytesIO(), figure.dpi
+    FigureCanvasAgg(figure).print_png(png)
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})  # which leaves the figure with 72 dots per inch
+    figure.set_dpi(dpi)
+    return {"svg": svg.getvalue(), "png": png.getvalue()}
 
 
 def heading(axis: Axes, title: str, lines: Sequence[str] = (), small: bool = False) -> None:
@@ -53,9 +60,9 @@ def heading(axis: Axes, title: str, lines: Sequence[str] = (), small: bool = Fal
     axis.annotate(text, (0, 1), (0, 4 if small else 6), "axes fraction", "offset points", fontsize=size - 2)
 
 
-def bars(axis: Axes, at: Any, values: Sequence[Mapping[str, Any]], sideways: bool = False, **style: Any) -> None:
+def bars(axis: Axes, at: Any, values: Sequence[Interval], sideways: bool = False, **style: Any) -> None:
     """Means with their 95% intervals, at places on the other axis."""
-    mean, low, high = (np.array([v[k] for v in values], np.float64) for k in ("mean", "low", "high"))
+    mean, low, high = (np.array([getattr(v, k) for v in values]) for k in ("mean", "low", "high"))
     error = np.nan_to_num(np.stack([mean - low, high - mean]))
     style = style | {"capsize": 3, "ms": 5.5, "elinewidth": 1.3}
     if sideways:
