@@ -11,6 +11,7 @@ distill_jax.compare(teacher=logits, students={"mine": others, "control": plain},
 
 import dataclasses
 import html
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,10 @@ import numpy as np
 
 from distill_jax.dumps import Dump, as_array, dump_path, read_dump
 from distill_jax.errors import InputError
-from distill_jax.files import read_json
 from distill_jax.measures import comparisons, statistics
-from distill_jax.measures.findings import SIGNS, quoted
-from distill_jax.measures.statistics import quote
+from distill_jax.measures.findings import SIGNS, Finding
+from distill_jax.measures.interval import Interval, quote
+from distill_jax.measures.study_summary import FILE, StudySummary, read_summary
 from distill_jax.report import plots
 from distill_jax.report.rows import ROWS
 from distill_jax.students import CONTROL, KD, TEACHER, label_of
@@ -32,32 +33,6 @@ if TYPE_CHECKING:
 
     from distill_jax.setting import Setting
 
-_SUMMARY = "summary.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """A claim with the verdict of one interval over seeds; see `measures.findings`.
-
-    Attributes:
-      id, claim: its name, and a sentence.
-      verdict: 'supported', 'not supported', 'contradicted' or 'undecided'.
-      difference: what decides, with mean, low, high, n and per_seed.
-      unit: 'phi', 'slope' or 'points'.
-      evidence: the numbers behind it in a sentence or two.
-      paper: where it is made.
-      corrected: whether the interval excludes 0 also by Holm's correction for all of the study's.
-    """
-
-    id: str
-    claim: str
-    verdict: str
-    difference: dict[str, Any]
-    unit: str
-    evidence: str
-    paper: str
-    corrected: bool
-
 
 @dataclasses.dataclass(frozen=True)
 class FinishedStudy:
@@ -65,29 +40,29 @@ class FinishedStudy:
 
     Attributes:
       folder: its --workdir.
-      summary: every number of it, as `report.study_report.summarise` gives them.
+      summary: every number of it.
     """
 
     folder: Path
-    summary: dict[str, Any] = dataclasses.field(repr=False)
+    summary: StudySummary = dataclasses.field(repr=False)
 
     @property
     def students(self) -> dict[str, str]:
         """What each student is called, by its name."""
-        return self.summary["study"].get("students") or {s: label_of(s) for s in self.summary["deviations"]}
+        return self.summary.study.students
 
     @property
     def findings(self) -> list[Finding]:
         """Each claim with its verdict."""
-        return [Finding(**finding) for finding in self.summary["findings"]]
+        return self.summary.findings
 
-    def accuracy(self, model: str, split: str = "test") -> dict[str, Any]:
-        """A model's accuracy at the end, in [0, 1]: mean, low, high, n and per_seed."""
-        return self.summary["accuracy"][f"{split}_accuracy"]["models"][model]
+    def accuracy(self, model: str, split: str = "test") -> Interval:
+        """A model's accuracy at the end, in [0, 1]."""
+        return self.summary.accuracy[f"{split}_accuracy"].models[model]
 
-    def deviation(self, student: str, name: str, split: str = "train") -> dict[str, Any]:
-        """A statistic of `deviations.deviations`: mean, low, high, n, per_seed and, paired, minus_control."""
-        return self.summary["deviations"][student][split][name]
+    def deviation(self, student: str, name: str, split: str = "train") -> Interval:
+        """A statistic of `deviations.deviations`, with `minus_control`, paired by seed."""
+        return self.summary.deviations[student][split][name]
 
     def dump(self, model: str, seed: int = 0, split: str = "test", step: int | None = None) -> Dump:
         """A model's logits, at the end or a snapshot's step.
@@ -95,44 +70,42 @@ class FinishedStudy:
         Raises:
           InputError: there are none.
         """
-        last = self.summary["study"]["total_steps"]
+        last = self.summary.study.total_steps
         return read_dump(dump_path(self.folder, model, seed, last if step is None else step, split))
 
-    def measure(self, of: Callable[[Dump, Dump], float], split: str = "test") -> dict[str, dict[str, Any]]:
+    def measure(self, of: Callable[[Dump, Dump], float], split: str = "test") -> dict[str, Interval]:
         """A number of one's own, of each student against its teacher: mean and 95% interval over seeds::
 
-            study.measure(lambda teacher, student: np.abs(teacher.logits - student.logits).mean())["kd"]["mean"]
+            study.measure(lambda teacher, student: np.abs(teacher.logits - student.logits).mean())["kd"].mean
 
         Args:
           of: (teacher's dump, student's dump) of one seed and split -> a number.
 
         Returns:
-          By student mean, low, high, n and per_seed, and but for the control minus_control, paired by seed.
+          By student, with `per_seed` and, but for the control, `minus_control`, paired by seed.
         """
         values: dict[str, list[float]] = {name: [] for name in self.students}
-        for seed in range(self.summary["study"]["seeds"]):
+        for seed in range(self.summary.study.seeds):
             teacher = self.dump(TEACHER, seed, split)
             for name, of_seeds in values.items():
                 of_seeds.append(float(of(teacher, self.dump(name, seed, split))))
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Interval] = {}
         for name, of_seeds in values.items():
-            found[name] = statistics.over_seeds(of_seeds).as_dict() | {"per_seed": of_seeds}
-            if name != CONTROL:
-                found[name]["minus_control"] = statistics.paired(of_seeds, values[CONTROL]).as_dict()
+            less = None if name == CONTROL else statistics.paired(of_seeds, values[CONTROL])
+            found[name] = dataclasses.replace(statistics.over_seeds(of_seeds).of(of_seeds), minus_control=less)
         return found
 
     def scatter(self, *names: str, seed: int = 0, splits: Sequence[str] = ("train", "test")) -> "Figure":
         """Teacher against students in phi space; without names the control and the distilled one."""
         shown = names or (CONTROL, KD)
         of = [self.dump(name, seed, split) for name in shown for split in splits]
-        return plots.scatter([self.dump(TEACHER, seed, s) for s in splits], of, self.summary["deviations"])
+        return plots.scatter([self.dump(TEACHER, seed, s) for s in splits], of, self.summary.deviations)
 
     def _repr_html_(self) -> str:
-        accuracies = self.summary["accuracy"]["test_accuracy"]["models"]
+        accuracies = self.summary.accuracy["test_accuracy"].models
         models = {TEACHER: label_of(TEACHER), **self.students}
         found = _table(["", "Test accuracy, %"], [[models[m], quote(accuracies[m], scale=100)] for m in models])
-        signs = {str(verdict): sign for verdict, sign in SIGNS.items()}
-        verdicts = [[f"{signs[f.verdict]} {f.verdict}", f.claim, quoted(dataclasses.asdict(f))] for f in self.findings]
+        verdicts = [[f"{SIGNS[f.verdict]} {f.verdict}", f.claim, f.quoted] for f in self.findings]
         return found + _table(["Verdict", "Claim", "By"], verdicts)
 
 
@@ -165,13 +138,30 @@ def run(
     from distill_jax.study.run_study import run_study
 
     chosen = setting if setting is not None else "digits" if dataset is None else "own-data"
-    whole = _changed(_setting(chosen), fields)
+    whole, given = _changed(_setting(chosen), fields), teacher
     if isinstance(teacher, str):
         whole, teacher = dataclasses.replace(whole, given=GivenTeacherSetting((teacher,))), None
     program_cache.keep_programs(whole.data.cache_dir)
     console = Console(quiet=quiet, markup=False, emoji=False)
-    run_study(whole, "distill_jax.run(...)", console, arrays=dataset, teacher=teacher)
+    run_study(whole, _call(setting, fields, dataset=dataset, teacher=given), console, arrays=dataset, teacher=teacher)
     return open_study(whole.run.workdir)
+
+
+def _call(setting: Any, fields: Mapping[str, Any], **given: Any) -> str:
+    """The call of `run`, for the report; arrays and functions by what they are."""
+    named = {name: value for name, value in given.items() if value is not None} | dict(fields)
+    words = [] if setting is None else [repr(setting)]
+    words += [f"{name}={value!r}" if _is_short(value) else f"{name}=..." for name, value in named.items()]
+    return f"distill_jax.run({', '.join(words)})"
+
+
+def _is_short(value: Any) -> bool:
+    """Whether a value can be written down: no array, and nothing that holds one."""
+    if isinstance(value, Mapping):
+        return all(map(_is_short, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_short, value))
+    return value is None or isinstance(value, str | int | float | Path) or dataclasses.is_dataclass(value)
 
 
 def _setting(named: "Setting | str") -> "Setting":
@@ -206,9 +196,9 @@ def open_study(folder: Path | str) -> FinishedStudy:
       InputError: there is none in the folder.
     """
     folder = Path(folder)
-    if not (folder / _SUMMARY).exists():
-        raise InputError(f"{folder}: has no {_SUMMARY}; must be the --workdir of a finished study")
-    return FinishedStudy(folder, read_json(folder / _SUMMARY, dict[str, Any], "run the study's command again"))
+    if not (folder / FILE).exists():
+        raise InputError(f"{folder}: has no {FILE}; must be the --workdir of a finished study")
+    return FinishedStudy(folder, read_summary(folder))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,14 +207,14 @@ class Deviations:
 
     Attributes:
       split: 'train' or 'test'.
-      intervals: [student][statistic]: mean, low, high, n, level ('seeds' or, of one seed, 'examples') and per_seed;
-        with a control also minus_control, paired by seed. The statistics are those of `deviations.deviations`.
+      intervals: [student][statistic], over seeds or, of one seed, over examples; with a control also `minus_control`,
+        paired by seed. The statistics are those of `deviations.deviations`.
       control: which student is the control; None without one.
       teachers, students: of each seed, and of each student and seed.
     """
 
     split: str
-    intervals: dict[str, dict[str, Any]]
+    intervals: dict[str, dict[str, Interval]] = dataclasses.field(repr=False)
     control: str | None
     teachers: list[Dump] = dataclasses.field(repr=False)
     students: dict[str, list[Dump]] = dataclasses.field(repr=False)
@@ -241,12 +231,12 @@ class Deviations:
         for name in order:
             head += [name, *([f"minus {self.control}"] if self.control is not None and name != self.control else [])]
         for key, title, digits, sign, scale in ROWS:
-            if any(key in of and of[key]["mean"] is not None for of in self.intervals.values()):
+            if any(key in of and math.isfinite(of[key].mean) for of in self.intervals.values()):
                 row = [title]
                 for name in order:
                     value = self.intervals[name][key]
                     row.append(quote(value, digits, sign, scale))
-                    row += [quote(value["minus_control"], digits, True, scale)] if "minus_control" in value else []
+                    row += [] if value.minus_control is None else [quote(value.minus_control, digits, True, scale)]
                 rows.append(row)
         return _table(head, rows)
 
@@ -263,7 +253,7 @@ def compare(
 ) -> Deviations:
     """The report's numbers from logits of one's own, whatever made them.
 
-    >>> compare(teacher, {"student": student}, labels).intervals["student"]["agreement"]["mean"]
+    >>> compare(teacher, {"student": student}, labels).intervals["student"]["agreement"].mean
     0.925
 
     Args:

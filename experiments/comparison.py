@@ -14,8 +14,11 @@ from distill_jax.dumps import Dump
 from distill_jax.files import write_bytes
 from distill_jax.measures import deviations
 from distill_jax.measures.findings import verdict
-from distill_jax.measures.statistics import holm, number, over_seeds, quote
+from distill_jax.measures.interval import number
+from distill_jax.measures.statistics import holm, over_seeds
 from distill_jax.report.plots.style import encode
+from experiments import json_interval
+from experiments.json_interval import quote
 
 MODELS = ("teacher", "control", "student")  # the order of axis V
 TEACHER, CONTROL, STUDENT = range(3)
@@ -83,12 +86,12 @@ def control_row(said: Mapping[str, Any]) -> tuple[str, str, str, str]:
     gaps = [said[f"{tenth}_gap_control_{split}"] for split, (tenth, _) in itertools.product(SPLITS, _TENTHS)]
     shown = ", ".join(quote(gap, sign=True) for gap in gaps)
     what = "the control's gaps: hard and easy training points, hard and easy test points"
-    return what, "must be 0", shown, "off 0" if any(holm(gaps)) else "so"
+    return what, "must be 0", shown, "off 0" if any(holm([json_interval.read(gap) for gap in gaps])) else "so"
 
 
 def with_paper(values: np.ndarray, paper: float | None = None) -> dict[str, Any]:
     """Mean, low, high and n of one value per seed, and the paper's, null where it gives none."""
-    interval = over_seeds(values).as_dict()
+    interval = over_seeds(values).as_json()
     del interval["level"]
     return interval | {"paper": paper}
 
@@ -100,7 +103,7 @@ def beside(value: Mapping[str, Any]) -> str:
 
 def supported(value: Mapping[str, Any], claimed: int) -> str:
     """The verdict on a claim that a value of `with_paper` is above 0 (1) or below it (-1)."""
-    return verdict(dict(value) | {"level": "seeds"}, claimed)
+    return verdict(json_interval.read(value), claimed)
 
 
 def readme_table(rows: Sequence[Sequence[str]]) -> str:

@@ -28,6 +28,7 @@ import numpy as np
 
 from distill_jax.measures import deviations, slopes, statistics
 from distill_jax.measures.deviations import Comparison, Points
+from distill_jax.measures.interval import Interval
 from distill_jax.students import CONTROL
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def denominators(compared: Sequence[Mapping[str, Comparison]]) -> list[float]:
 
 def interval(
     name: str, values: Sequence[float], crossed: bool, spreads: Sequence[float] = (), difference: bool = False
-) -> statistics.Interval:
+) -> Interval:
     """The interval of one value per seed.
 
     The instrumented slope is a ratio of two means, and its interval Fieller's. It leaves out 1, or that of a difference
@@ -143,7 +144,7 @@ def intervals(
     compared: Sequence[Mapping[str, Comparison]],
     statistic: Callable[[Comparison, np.ndarray | None], Mapping[str, float]] = deviations.summarise,
     crossed: Collection[str] = deviations.CROSSED,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, Interval]]:
     """Named values of comparisons with 95% intervals over seeds, or over examples where there is one seed.
 
     Args:
@@ -152,8 +153,8 @@ def intervals(
       crossed: names of the values whose points another seed's teacher has chosen.
 
     Returns:
-      [student][name]: mean, low, high, n, level, per_seed and, but for the control, `minus_control`, paired by seed.
-      Shares stay within 0 and 1.
+      [student][name], each with `per_seed` and, but for the control, `minus_control`, paired by seed. Shares stay
+      within 0 and 1.
     """
 
     def of_seed(seed: int, rows: np.ndarray | None) -> dict[Hashable, float]:
@@ -165,26 +166,26 @@ def intervals(
         return found
 
     examples = len(next(iter(compared[0].values())).own.x)
-    result: dict[str, dict[str, Any]] = {s: {} for s in compared[0]}
+    result: dict[str, dict[str, Interval]] = {s: {} for s in compared[0]}
 
     def within(key: Any) -> tuple[float, float]:
         return possible(key[1], len(key) > 2)
 
     spreads = denominators(compared)
 
-    def over_seeds(key: Any, values: Sequence[float]) -> statistics.Interval:
+    def over_seeds(key: Any, values: Sequence[float]) -> Interval:
         _, name, *minus = key
         return interval(name, values, name in crossed, spreads, bool(minus))
 
     for (s, name, *minus), value in statistics.intervals(of_seed, len(compared), examples, within, over_seeds).items():
         if minus:  # after the value itself, by the order of `of_seed`
-            result[s][name]["minus_control"] = value
+            result[s][name] = dataclasses.replace(result[s][name], minus_control=value)
         else:
             result[s][name] = value
     return result
 
 
-def gaps_by_tenth(compared: Sequence[Mapping[str, Comparison]], crossed: bool) -> dict[str, list[dict[str, Any]]]:
+def gaps_by_tenth(compared: Sequence[Mapping[str, Comparison]], crossed: bool) -> dict[str, list[Interval]]:
     """Mean gaps of every student in ten groups of examples from the hardest to the easiest, as intervals.
 
     Args:
@@ -201,7 +202,7 @@ def gaps_by_tenth(compared: Sequence[Mapping[str, Comparison]], crossed: bool) -
     return {s: list(of.values()) for s, of in found.items()}
 
 
-def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str, dict[str, Any]]:
+def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str, Interval]:
     """How much of its teacher's luck each student has, by `deviations.inherited_noise`.
 
     Over pairs of seeds that share none, so that they are independent: seeds 0 and 1, 2 and 3, ...; `per_seed` has a
@@ -215,13 +216,14 @@ def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str
         for s in students:
             values[s].append(deviations.inherited_noise(teachers, (read(s, seed), read(s, seed + 1))))
     alone, less = (possible("inherited_noise", difference) for difference in (False, True))
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Interval] = {}
     for s, of_pairs in values.items():
         if not of_pairs:
             continue
-        found[s] = statistics.over_pairs(of_pairs, alone)
+        minus = None
         if s != CONTROL and CONTROL in values:
-            found[s]["minus_control"] = statistics.over_pairs(np.subtract(of_pairs, values[CONTROL]).tolist(), less)
+            minus = statistics.over_pairs(np.subtract(of_pairs, values[CONTROL]).tolist(), less)
+        found[s] = dataclasses.replace(statistics.over_pairs(of_pairs, alone), minus_control=minus)
     return found
 
 

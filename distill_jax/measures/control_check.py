@@ -4,36 +4,60 @@ Its cross-fitted gaps must then be 0 and its instrumented slope 1, but for chanc
 or recipe are not what they should be, and no number of the study is to be believed before it is known why.
 """
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
-from distill_jax.measures.statistics import holm, shifted
-from distill_jax.students import CONTROL
+from distill_jax.measures.interval import Interval
+from distill_jax.measures.statistics import holm
 
 EXPECTED = {"mean_gap_hard": 0.0, "mean_gap_easy": 0.0, "slope_instrumented": 1.0}
 
 
-def check(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One value of the control's.
+
+    Attributes:
+      split: 'train' or 'test'.
+      statistic: its name in `deviations.deviations`.
+      expected: what it must be.
+      value: what it is.
+      within: whether the interval includes what is expected.
+      off: whether it excludes it also by Holm's correction for the number of rows.
+    """
+
+    split: str
+    statistic: str
+    expected: float
+    value: Interval
+    within: bool
+    off: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class ControlCheck:
     """Whether the control is where it must be.
 
-    Args:
-      summary: as from `report.summarise`, with `setting`, `study` and `deviations`.
-
-    Returns:
-      None with one seed, or where student and teacher are different networks. Else rows: split, statistic, expected,
-      value (an interval), within (whether it includes what is expected), off (whether it excludes it also by Holm's
-      correction for the number of rows); passed, that none is off: with sound code it fails in 5% of all studies.
+    Attributes:
+      rows: of each split and statistic.
+      passed: that none is off; with sound code it fails in 5% of all studies.
     """
-    networks = [summary["setting"].get(role) for role in ("teacher", "student")]
-    if summary["study"]["seeds"] < 2 or networks[0] != networks[1]:
-        return None
-    rows: list[dict[str, Any]] = []
-    for split, values in summary["deviations"][CONTROL].items():
-        for name, expected in EXPECTED.items():
-            value = values[name]
-            within = value["low"] is not None and value["low"] <= expected <= value["high"]
-            rows.append({"split": split, "statistic": name, "expected": expected, "value": value, "within": within})
-    away = [shifted(row["value"], row["expected"]) for row in rows]
-    for row, off in zip(rows, holm(away), strict=True):
-        row["off"] = off
-    return {"rows": rows, "passed": not any(row["off"] for row in rows)}
+
+    rows: list[Row]
+    passed: bool
+
+
+def check(control: Mapping[str, Mapping[str, Interval]]) -> ControlCheck:
+    """Checks the control of a study of two seeds or more whose student and teacher are the same network.
+
+    Args:
+      control: its cross-fitted statistics, [split][statistic].
+    """
+    places = [(split, name) for split in control for name in EXPECTED]
+    values = [control[split][name] for split, name in places]
+    off = holm([value.minus(EXPECTED[name]) for value, (_, name) in zip(values, places, strict=True)])
+    rows = [
+        Row(split, name, EXPECTED[name], value, value.includes(EXPECTED[name]), away)
+        for (split, name), value, away in zip(places, values, off, strict=True)
+    ]
+    return ControlCheck(rows, not any(off))

@@ -1,7 +1,8 @@
 """Detection of marked examples by a score: of mislabelled ones by what a student underfits."""
 
 import numpy as np
-from scipy.stats import rankdata
+
+from distill_jax.measures.ranks import average_ranks
 
 
 def roc(score: np.ndarray, marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +33,7 @@ def auc(score: np.ndarray, marked: np.ndarray) -> float:
     """
     _require_both(marked)
     ones = int(marked.sum())
-    above = rankdata(score)[marked].sum() - ones * (ones + 1) / 2
+    above = average_ranks(score)[marked].sum() - ones * (ones + 1) / 2
     return float(above / (ones * (len(marked) - ones)))
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -34,6 +34,7 @@ ClassFrom = Literal["teacher", "true"]
 TENTHS = ("underfit_fraction_hard", "underfit_fraction_easy", "mean_gap_hard", "mean_gap_easy")
 CROSSED = (*TENTHS, "slope_instrumented")  # at points that another seed's teacher has chosen
 _BLOCK = 8192  # examples turned to float64 at once
+_Value = TypeVar("_Value")
 
 
 def phi(logits: Float[np.ndarray, "N K"], index: Int[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
@@ -272,7 +273,7 @@ def deviations(
     return summarise(compare(teacher, student, selector, class_from))
 
 
-def preferred(values: Mapping[str, Any], name: str) -> Any:
+def preferred(values: Mapping[str, _Value], name: str) -> _Value:
     """The cross-fitted value of this name, or that of the paper's choice where there is one seed and so no other."""
     return values[name] if name in values else values[f"{name}_as_in_paper"]
 

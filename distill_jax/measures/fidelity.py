@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import rankdata
+
+from distill_jax.measures.ranks import average_ranks
 
 if TYPE_CHECKING:
     from distill_jax.dumps import Dump
@@ -156,6 +157,6 @@ def _rank_correlation(teacher: np.ndarray, student: np.ndarray, wrong: np.ndarra
     if classes < 4:
         return np.full(n, np.nan)
     # Without the label the mean of the ranks 1 to K - 1 is K / 2, with ties too.
-    a, b = (rankdata(z[wrong].reshape(n, classes - 1), axis=1) - classes / 2 for z in (teacher, student))
+    a, b = (average_ranks(z[wrong].reshape(n, classes - 1)) - classes / 2 for z in (teacher, student))
     spread = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     return np.divide((a * b).sum(axis=1), spread, out=np.full(n, np.nan), where=spread > 0)

@@ -9,47 +9,18 @@ the examples, nothing about another seed, and is therefore labelled.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import special  # scipy.stats takes a second to import
+
+from distill_jax.measures.interval import Interval
+from distill_jax.measures.ranks import average_ranks
 
 CONFIDENCE = 0.95
 Floats = Sequence[float] | np.ndarray
 Statistic = Callable[[int, np.ndarray | None], dict[Any, float]]  # (seed, rows) -> values by name
-
-
-@dataclasses.dataclass(frozen=True)
-class Interval:
-    """A mean with its 95% interval, in the unit of the values.
-
-    Attributes:
-      mean: the mean over seeds, or the value of the one seed.
-      low, high: ends of the interval; NaN where there is none.
-      n: number of seeds, of pairs of seeds, of settings, or of studies.
-      level: what the interval ranges over.
-      wider: how many times as wide it is as of independent values.
-    """
-
-    mean: float
-    low: float
-    high: float
-    n: int
-    level: Literal["seeds", "pairs", "examples", "settings", "studies"]
-    wider: float = 1.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON: mean, low, high, n, level, and wider where it is not 1; null for what is not finite."""
-        said = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in vars(self).items()}
-        return said if self.wider != 1 else {k: v for k, v in said.items() if k != "wider"}
-
-    def within(self, least: float, most: float) -> "Interval":
-        """The same where the truth is known to lie in [least, most]: what is outside is cut off, at no loss.
-
-        An interval of a share over few seeds may reach past 0 or 1; it covers the truth as often without that part.
-        """
-        return dataclasses.replace(self, low=max(self.low, least), high=min(self.high, most))
 
 
 def over_seeds(values: Floats, wider: float = 1.0) -> Interval:
@@ -124,8 +95,10 @@ def proportion(times: int, n: int, confidence: float = CONFIDENCE) -> Interval:
 
     One of 95% lies above the true rate in at most 2.5% of all cases, and below it in as many, however rare it is.
     """
-    interval = stats.binomtest(times, n).proportion_ci(confidence, method="exact")
-    return Interval(times / n, float(interval.low), float(interval.high), n, "studies")
+    tail = (1 - confidence) / 2
+    low = special.betaincinv(times, n - times + 1, tail) if times else 0.0
+    high = special.betaincinv(times + 1, n - times, 1 - tail) if times < n else 1.0
+    return Interval(times / n, float(low), float(high), n, "studies")
 
 
 def rank_correlation(a: Floats, b: Floats) -> Interval:
@@ -138,7 +111,7 @@ def rank_correlation(a: Floats, b: Floats) -> Interval:
     """
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"a rank correlation needs two or more of each: {len(a)} and {len(b)}")
-    of_a, of_b = stats.rankdata(a), stats.rankdata(b)
+    of_a, of_b = (average_ranks(np.asarray(of, np.float64)) for of in (a, b))
     spread = of_a.std() * of_b.std()
     if not spread:
         return Interval(math.nan, math.nan, math.nan, len(a), "settings")
@@ -146,13 +119,13 @@ def rank_correlation(a: Floats, b: Floats) -> Interval:
     low = high = math.nan
     if len(a) > 3 and abs(r) < 1 - 1e-9:
         z = np.arctanh(r)
-        half = stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((1 + r**2 / 2) / (len(a) - 3))
+        half = special.ndtri((1 + CONFIDENCE) / 2) * math.sqrt((1 + r**2 / 2) / (len(a) - 3))
         low, high = float(np.tanh(z - half)), float(np.tanh(z + half))
     return Interval(r, low, high, len(a), "settings")
 
 
-def holm(intervals: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Which of these 95% Student-t intervals, JSON as of `Interval`, exclude zero also together.
+def holm(intervals: Sequence[Interval]) -> list[bool]:
+    """Which of these 95% Student-t intervals exclude zero also together.
 
     That is by Holm's (1979) correction, which keeps the chance of a single false one among them at 5%. Intervals
     without ends, as of one seed, or without width, which show nothing, count as tests that were not made. The test is
@@ -160,8 +133,8 @@ def holm(intervals: Sequence[Mapping[str, Any]]) -> list[bool]:
     """
     statistic, freedoms = np.full(len(intervals), np.nan), np.ones(len(intervals))
     for at, value in enumerate(intervals):
-        if value["n"] > 1 and value["low"] is not None and value["high"] > value["low"]:
-            freedoms[at] = value["n"] - 1
+        if value.n > 1 and value.has_ends and value.high > value.low:
+            freedoms[at] = value.n - 1
             statistic[at] = _away(value)
     p = np.where(np.isnan(statistic), np.inf, 2 * special.stdtr(freedoms, -statistic))
     order = np.argsort(p, kind="stable")
@@ -174,15 +147,14 @@ def holm(intervals: Sequence[Mapping[str, Any]]) -> list[bool]:
     return passed.tolist()
 
 
-def _away(value: Mapping[str, Any]) -> float:
+def _away(value: Interval) -> float:
     """How far the mean of a value with an interval over seeds or pairs is from zero, in standard errors."""
-    per_seed = value.get("per_seed")
-    if per_seed is not None and None not in per_seed:
-        own = over_seeds(per_seed, value.get("wider", 1.0))
+    if value.per_seed and np.isfinite(value.per_seed).all():
+        own = over_seeds(value.per_seed, value.wider)
         mean, half = own.mean, own.high - own.mean
     else:  # of an interval that ends where its value must, the other side has the whole width
-        mean, half = value["mean"], max(value["high"] - value["mean"], value["mean"] - value["low"])
-    return abs(mean) / (half / _quantile(value["n"] - 1)) if half else math.inf
+        mean, half = value.mean, max(value.high - value.mean, value.mean - value.low)
+    return abs(mean) / (half / _quantile(value.n - 1)) if half else math.inf
 
 
 def over_examples(
@@ -213,8 +185,8 @@ def intervals(
     examples: int,
     possible: Callable[[Any], tuple[float, float]] = lambda _: (-math.inf, math.inf),
     of_seeds: Callable[[Any, Sequence[float]], Interval] = lambda _, values: over_seeds(values),
-) -> dict[Any, dict[str, Any]]:
-    """Intervals of named values as JSON, each with its values `per_seed`.
+) -> dict[Any, Interval]:
+    """Intervals of named values, each with its values `per_seed`.
 
     Args:
       statistic: from a seed's number and row numbers, or None for all rows, to named values.
@@ -228,58 +200,23 @@ def intervals(
         found = {k: of_seeds(k, [values[k] for values in per_seed]) for k in per_seed[0]}
     else:
         found = over_examples(lambda rows: statistic(0, rows), examples)
-    return {k: _quoted(v.within(*possible(k)), [values[k] for values in per_seed]) for k, v in found.items()}
+    return {k: v.within(*possible(k)).of([values[k] for values in per_seed]) for k, v in found.items()}
 
 
-def over_pairs(values: Sequence[float], possible: tuple[float, float]) -> dict[str, Any]:
-    """As `over_seeds`, of one value for each of some pairs of seeds that share none, as JSON with them `per_seed`.
+def over_pairs(values: Sequence[float], possible: tuple[float, float]) -> Interval:
+    """As `over_seeds`, of one value for each of some pairs of seeds that share none, with them `per_seed`.
 
     Args:
       values: of the pairs.
       possible: between which values the truth lies, which the interval does not leave.
     """
-    return _quoted(dataclasses.replace(over_seeds(values), level="pairs").within(*possible), values)
-
-
-def shifted(value: Mapping[str, Any], by: float) -> dict[str, Any]:
-    """An interval, JSON with its values `per_seed`, less a constant."""
-    ends = {k: None if value[k] is None else value[k] - by for k in ("mean", "low", "high")}
-    return {**value, **ends, "per_seed": [None if v is None else v - by for v in value["per_seed"]]}
+    return dataclasses.replace(over_seeds(values), level="pairs").within(*possible).of(values)
 
 
 @functools.cache
 def _quantile(freedom: int) -> float:
-    """Of Student's t with so many degrees of freedom: SciPy takes longer for it than all of an interval's rest."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
-
-
-def _quoted(interval: Interval, values: Sequence[float]) -> dict[str, Any]:
-    return interval.as_dict() | {"per_seed": [v if math.isfinite(v) else None for v in values]}
-
-
-def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
-    """A number for a reader: a true minus sign, and a dash where there is none."""
-    if value is None:
-        return "\N{EN DASH}"
-    # Rounded first and 0 added, so that what rounds to zero has no minus sign
-    return _formatted(round(value, digits) + 0.0, digits, sign)
-
-
-def quote(value: Mapping[str, Any], digits: int = 2, sign: bool = False, scale: float = 1.0) -> str:
-    """A mean with its interval, as in "0.71 [0.65, 0.77]"; the bare mean where there is no interval.
-
-    An end that rounds to zero keeps its sign, which says whether zero is within: "+0.04 [\N{MINUS SIGN}0.00, +0.08]".
-    """
-    mean, low, high = (None if value[k] is None else value[k] * scale for k in ("mean", "low", "high"))
-    text = number(mean, digits, sign)
-    if low is None or high is None:
-        return text
-    low, high = (round(end, 12) + 0.0 for end in (low, high))  # what arithmetic leaves of 0 has no sign
-    return f"{text} [{_formatted(low, digits, sign)}, {_formatted(high, digits, sign)}]"
-
-
-def _formatted(value: float, digits: int, sign: bool) -> str:
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    """Of Student's t with so many degrees of freedom."""
+    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def _bias_corrected(estimate: float, draws: np.ndarray) -> Interval:
@@ -287,7 +224,7 @@ def _bias_corrected(estimate: float, draws: np.ndarray) -> Interval:
     if not draws.size or not math.isfinite(estimate):
         return Interval(estimate, math.nan, math.nan, 1, "examples")
     below = (np.mean(draws < estimate) + np.mean(draws <= estimate)) / 2
-    shift = 2 * stats.norm.ppf(np.clip(below, 1 / draws.size, 1 - 1 / draws.size))
-    z = stats.norm.ppf((1 + CONFIDENCE) / 2)
-    low, high = np.quantile(draws, stats.norm.cdf([shift - z, shift + z]))
+    shift = 2 * special.ndtri(np.clip(below, 1 / draws.size, 1 - 1 / draws.size))
+    z = special.ndtri((1 + CONFIDENCE) / 2)
+    low, high = np.quantile(draws, special.ndtr([shift - z, shift + z]))
     return Interval(estimate, float(min(low, estimate)), float(max(high, estimate)), 1, "examples")

@@ -9,7 +9,8 @@ from rich.console import Console
 from distill_jax.machine import processes
 from distill_jax.machine.environment import environment
 from distill_jax.measures import sweep_summary
-from distill_jax.report.study_report import summarise, write_report
+from distill_jax.measures.study_summary import summarise
+from distill_jax.report.study_report import write_report
 from distill_jax.setting import Setting
 from distill_jax.students import table
 from distill_jax.study import sweep

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from distill_jax.command import command_line
 from distill_jax.errors import InputError
-from distill_jax.measures.statistics import quote
 from experiments.channel import readings
 from experiments.channel.setting import Setting, SweepSetting, validate
+from experiments.json_interval import quote
 
 PROG = "python -m experiments.channel"
 

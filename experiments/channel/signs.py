@@ -178,8 +178,8 @@ def table(setting: Setting, found: dict[Any, np.ndarray]) -> list[dict[str, Any]
                 "absent": absent,
                 "chosen": (above, temperature, absent) == chosen(setting),
                 "predicted": letter_share(setting, absent) if above == 0 else None,
-                "distillation": over_seeds(shares).as_dict(),
-                "one_hot": over_seeds(found["one-hot", absent]).as_dict(),
+                "distillation": over_seeds(shares).as_json(),
+                "one_hot": over_seeds(found["one-hot", absent]).as_json(),
                 "sd": sd,
                 "distance": (PAPER_DISTILLATION - float(shares.mean())) / sd if sd > 1e-9 else None,
             }

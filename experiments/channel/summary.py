@@ -7,13 +7,15 @@ import numpy as np
 from scipy import stats
 
 from distill_jax.dumps import Dump
-from distill_jax.measures.statistics import CONFIDENCE, number, quote
+from distill_jax.measures.interval import number
+from distill_jax.measures.statistics import CONFIDENCE
 from experiments import comparison
 from experiments.channel import signs
 from experiments.channel.population import Outcome
 from experiments.channel.readings import READINGS
 from experiments.channel.setting import Setting
 from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, beside, readme_table, supported, with_paper
+from experiments.json_interval import quote
 from experiments.many_seeds.seed_store import Values
 
 PAPER = {

@@ -9,11 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from distill_jax.errors import InputError
-from distill_jax.measures.statistics import holm, over_seeds, quote
+from distill_jax.measures.statistics import holm, over_seeds
+from experiments import json_interval
 from experiments.channel import signs
 from experiments.channel.population import outcomes
 from experiments.channel.setting import Setting, SweepSetting, validate
 from experiments.comparison import CONTROL, STUDENT, TEACHER
+from experiments.json_interval import quote
 from experiments.markdown_table import markdown_table
 
 FIELDS = tuple(field.name for field in dataclasses.fields(SweepSetting))
@@ -69,7 +71,7 @@ def measure(setting: Setting, cell: dict[str, Any]) -> dict[str, Any]:
         }
         for name, of_seeds in values.items():
             found.setdefault(name, []).append(of_seeds)
-    numbers = {name: over_seeds(np.concatenate(parts)).as_dict() for name, parts in found.items()}
+    numbers = {name: over_seeds(np.concatenate(parts)).as_json() for name, parts in found.items()}
     return cell | {"margin": setting.alpha * signs.length(setting)} | numbers
 
 
@@ -147,7 +149,7 @@ def together(maps: Sequence[Mapping[str, Any]]) -> str:
     """How many gains of several maps are on one side of 0; a setting that is in several of them counts once."""
     gains = {tuple(row[GAIN].items()): row[GAIN] for said in maps for row in said["sweep"]}.values()
     tests = [gain for gain in gains if gain["low"] is not None and gain["high"] > gain["low"]]
-    alone, corrected = sum(map(excludes_zero, tests)), sum(holm(tests))
+    alone, corrected = sum(map(excludes_zero, tests)), sum(holm([json_interval.read(gain) for gain in tests]))
     same = f"; in {len(gains) - len(tests)} more all seeds gain exactly nothing" if len(gains) > len(tests) else ""
     return (
         f"Of {len(tests)} different intervals {alone} exclude zero, {corrected} also by Holm's correction for their "

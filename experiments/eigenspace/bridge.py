@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from distill_jax.command import command_line
-from distill_jax.measures.statistics import quote
 from experiments.eigenspace.departures import BridgeSetting, departures
 from experiments.eigenspace.setting import validate
+from experiments.json_interval import quote
 from experiments.resumable_rows import one_by_one, pieces
 
 PROG = "python -m experiments.eigenspace.bridge"

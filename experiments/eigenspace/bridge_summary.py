@@ -8,13 +8,15 @@ import numpy as np
 from rich.table import Table
 
 from distill_jax.data import Dataset
-from distill_jax.measures.statistics import number, over_seeds, quote
+from distill_jax.measures.interval import number
+from distill_jax.measures.statistics import over_seeds
 from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER
 from experiments.eigenspace.bias import LEVELS, area, shares
 from experiments.eigenspace.closed_form import ENDS, curve, distances
 from experiments.eigenspace.population import PROJECTIONS, Outcome, outcomes
 from experiments.eigenspace.setting import Setting
 from experiments.eigenspace.summary import trajectories
+from experiments.json_interval import quote
 from experiments.many_seeds.seed_store import Values, collect
 
 DRAWN = slice(2, None, 3)  # of the levels, those whose mean curves are kept for the picture
@@ -32,7 +34,7 @@ def measure(setting: Setting, dataset: Dataset) -> dict[str, Any]:
     )
     found = collected.values
     curves = {name: np.round(found.pop(("curve", name)).mean(0), 4).tolist() for name in (*MODELS, "closed_form")}
-    row: dict[str, Any] = {name: over_seeds(of_seeds).as_dict() for name, of_seeds in found.items()}
+    row: dict[str, Any] = {name: over_seeds(of_seeds).as_json() for name, of_seeds in found.items()}
     for name in [name for name in row if name.startswith("log10_")]:
         row[name.removeprefix("log10_")] = {
             k: 10**v if k in ("mean", "low", "high") and v is not None else v for k, v in row.pop(name).items()

@@ -7,12 +7,14 @@ import numpy as np
 from scipy import stats
 
 from distill_jax.errors import InputError
-from distill_jax.measures.statistics import CONFIDENCE, number, quote
+from distill_jax.measures.interval import number
+from distill_jax.measures.statistics import CONFIDENCE
 from experiments import comparison
 from experiments.comparison import CONTROL, MODELS, STUDENT, TEACHER, readme_table, supported, with_paper
 from experiments.eigenspace.bias import DEFINITIONS, at_equal, biases, exaggerations
 from experiments.eigenspace.population import PROJECTIONS, Outcome
 from experiments.eigenspace.setting import Setting
+from experiments.json_interval import quote
 from experiments.many_seeds.seed_store import Values
 
 PAPER_PAIRS = 15

@@ -10,8 +10,10 @@ from matplotlib.ticker import PercentFormatter
 from rich.table import Table
 
 from distill_jax.errors import InputError
-from distill_jax.measures.statistics import number, quote
+from distill_jax.measures.interval import number
 from distill_jax.report.plots.style import GUIDE, bars, grid
+from experiments import json_interval
+from experiments.json_interval import quote
 from experiments.markdown_table import markdown_table
 from experiments.null_world.rates import NOMINAL, SELECTIONS, VERDICTS
 
@@ -78,7 +80,7 @@ def figure(said: Mapping[str, Any]) -> Figure:
     for axis, verdict in zip(axes[0], VERDICTS, strict=True):
         axis.axvline(NOMINAL, **GUIDE)
         for shift, selection in zip((0.13, -0.13), reversed(SELECTIONS), strict=True):
-            values = [rates[name, verdict, selection] for name in names]
+            values = [json_interval.read(rates[name, verdict, selection]) for name in names]
             bars(
                 axis,
                 [at + shift for at in range(len(names))],

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from distill_jax.measures import comparisons, control_check, deviations, findings
+from distill_jax.measures.interval import Interval
 from distill_jax.measures.statistics import CONFIDENCE, proportion
 from distill_jax.students import CONTROL
 from experiments.null_world.worlds import World, draw
@@ -43,9 +44,8 @@ def count(world: World, studies: int, seed: Sequence[int]) -> Counts:
         for selection in SELECTIONS:
             for name, verdict in _verdicts(values, selection).items():
                 found[name, selection, verdict] += 1
-        of_control = {CONTROL: {_SPLIT: values[CONTROL]}}
-        check = control_check.check({"setting": {}, "study": {"seeds": world.seeds}, "deviations": of_control})
-        found[(_CHECK,)] += not check["passed"]
+        if world.seeds > 1:
+            found[(_CHECK,)] += not control_check.check({_SPLIT: values[CONTROL]}).passed
     return found
 
 
@@ -53,16 +53,16 @@ def _decisive(comparison: deviations.Comparison, _: Any) -> dict[str, float]:
     return {name: value for name, value in deviations.decisive(comparison).items() if name not in _UNUSED}
 
 
-def _verdicts(values: Mapping[str, Mapping[str, Any]], selection: str) -> dict[str, str]:
+def _verdicts(values: Mapping[str, Mapping[str, Interval]], selection: str) -> dict[str, str]:
     """The verdicts by the cross-fitted values, or by those that there are without them."""
     left_out = () if selection == "cross-fitted" else deviations.CROSSED
     kept = {
         model: {_SPLIT: {name: value for name, value in of.items() if name not in left_out}}
         for model, of in values.items()
     }
-    found = {of["id"].removesuffix(f"_{_SPLIT}"): of["verdict"] for of in findings.of_deviations(kept, _SPLIT)}
+    found = {of.id.removesuffix(f"_{_SPLIT}"): str(of.verdict) for of in findings.of_deviations(kept, _SPLIT)}
     share = deviations.preferred(kept["kd"][_SPLIT], "underfit_fraction_hard")
-    return found | {"underfit_share": findings.verdict(share["minus_control"], 1)}
+    return found | {"underfit_share": findings.verdict(share.against_control, 1)}
 
 
 def null_rows(name: str, counts: Counts, studies: int) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def null_rows(name: str, counts: Counts, studies: int) -> list[dict[str, Any]]:
     rows = []
     for verdict in VERDICTS:
         for selection in SELECTIONS:
-            times = {way: counts[verdict, selection, way] for way in findings.VERDICTS}
+            times = {way: counts[verdict, selection, way] for way in findings.SIGNS}
             rows.append(
                 {
                     "world": name,
@@ -130,6 +130,6 @@ def above_nominal(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _rate(times: int, studies: int) -> dict[str, Any]:
-    found = proportion(times, studies).as_dict()
+    found = proportion(times, studies).as_json()
     del found["level"]
     return found

@@ -1,5 +1,6 @@
 """All results as one dictionary, and as Markdown: the page beside the figures, and the README's table."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from distill_jax.errors import InputError
 from distill_jax.measures import findings
+from experiments import json_interval
 from experiments.markdown_table import markdown_table
 from experiments.paper import published, table2
 from experiments.paper.outcome import Outcome
@@ -30,10 +32,10 @@ def studies(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     """Of each finished study what it is, what it took, on what, and its findings; one command makes them all."""
     found = {}
     for name, outcome in outcomes.items():
-        kept = {k: outcome.summary[k] for k in ("setting", "study", "timing")}
-        kept["findings"] = findings.findings(outcome.summary)  # by today's rules, whenever the study was made
-        kept["fitted"] = outcome.summary["accuracy"]["train_accuracy"]["models"]
-        made = {k: value for k, value in outcome.summary["environment"].items() if k != "command"}
+        summary = dataclasses.replace(outcome.summary, findings=outcome.summary.current_findings).as_json()
+        kept = {k: summary[k] for k in ("setting", "study", "timing", "findings")}
+        kept["fitted"] = summary["accuracy"]["train_accuracy"]["models"]
+        made = {k: value for k, value in summary["environment"].items() if k != "command"}
         found[name] = {"title": outcome.plan.title, "row": outcome.plan.is_row, **kept, "environment": made}
     return found
 
@@ -43,22 +45,27 @@ def of_claims(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
 
     In bold are those whose interval excludes zero also by Holm's correction for all that are shown.
     """
-    shown = [finding for study in of_studies.values() for finding in study["findings"] if finding["id"] in CLAIMS]
+    of_each = [[f for f in _findings(study) if f.id in CLAIMS] for study in of_studies.values()]
+    shown = [finding for found in of_each for finding in found]
     bold = {id(finding) for finding, also in zip(shown, findings.corrected(shown), strict=True) if also}
     rows = []
-    for study in of_studies.values():
-        by_id = {finding["id"]: finding for finding in study["findings"]}
+    for study, found in zip(of_studies.values(), of_each, strict=True):
+        by_id = {finding.id: finding for finding in found}
         cells = [f"{study['title']} (n = {study['study']['seeds']})"]
         for claim in CLAIMS:
             if claim not in by_id:
                 cells.append("")
                 continue
             finding = by_id[claim]
-            value = f"{findings.SIGNS[finding['verdict']]} {findings.quoted(finding)}"
+            value = f"{findings.SIGNS[finding.verdict]} {finding.quoted}"
             cells.append(f"**{value}**" if id(finding) in bold else value)
         cells.append(", ".join(f"{100 * study['fitted'][model]['mean']:.0f}" for model in FITTED))
         rows.append(cells)
     return markdown_table(["study", *CLAIMS.values(), "fitted, %"], rows)
+
+
+def _findings(study: Mapping[str, Any]) -> list[findings.Finding]:
+    return [findings.Finding(**of | {"difference": json_interval.read(of["difference"])}) for of in study["findings"]]
 
 
 LEGEND = (
@@ -74,14 +81,14 @@ LEGEND = (
 
 def together(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
     """What the findings come to: of each claim in how many studies it is supported, and their multiplicity."""
-    of_claim = {claim: [] for claim in CLAIMS}
+    of_claim: dict[str, list[findings.Finding]] = {claim: [] for claim in CLAIMS}
     for study in of_studies.values():
-        for finding in study["findings"]:
-            if finding["id"] in of_claim:
-                of_claim[finding["id"]].append(finding)
+        for finding in _findings(study):
+            if finding.id in of_claim:
+                of_claim[finding.id].append(finding)
     counts = []
     for said, found in zip(CLAIMS.values(), of_claim.values(), strict=True):
-        verdicts = [finding["verdict"] for finding in found]
+        verdicts = [finding.verdict for finding in found]
         undecided = verdicts.count("undecided")
         count = f"{said}: {verdicts.count('supported')} of {len(verdicts) - undecided}"
         counts.append(count + (f" ({undecided} undecided)" if undecided else ""))

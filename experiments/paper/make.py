@@ -15,6 +15,7 @@ from distill_jax.machine import backend, program_cache
 from distill_jax.machine.environment import environment
 from distill_jax.report import plots
 from distill_jax.study.run_study import run_study
+from experiments.json_interval import as_json
 from experiments.paper import document, published
 from experiments.paper.cost import Record, committed, expected
 from experiments.paper.figures import Figure
@@ -49,7 +50,7 @@ class Maker:
     def records(self) -> list[Record]:
         """What studies have taken: those of committed results, then those that are there."""
         summaries = [outcome.summary for outcome in self.outcomes.values()]
-        return committed(RESULTS) + [Record(s["setting"], s["timing"], s["environment"]["device"]) for s in summaries]
+        return committed(RESULTS) + [Record(s.setting, s.timing, s.environment["device"]) for s in summaries]
 
     def train(self, names: Sequence[str]) -> None:
         """Trains the studies that are not there.
@@ -131,7 +132,7 @@ class Maker:
             "paper": figure.paper,
             "studies": {outcome.plan.name: outcome.plan.title for outcome in outcomes},
             "caption": " ".join([caption, *([f"Left out: {without}."] if without else [])]),
-            "numbers": drawn.numbers,
+            "numbers": as_json(drawn.numbers),
         }
         for suffix, data in plots.encode(drawn.picture, figure.name).items():
             write_result(self.pictures / f"{figure.name}.{suffix}", data)

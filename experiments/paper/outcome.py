@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from distill_jax.dumps import Dump, dump_path, read_dump
+from distill_jax.errors import InputError
 from distill_jax.identity import identity
 from distill_jax.measures import comparisons, deviations
+from distill_jax.measures.interval import Interval
+from distill_jax.measures.study_summary import StudySummary, read_summary
 from distill_jax.students import CONTROL, KD
 from distill_jax.study import sweep
 from experiments.paper.studies import Planned
@@ -24,22 +26,22 @@ class Outcome:
     Attributes:
       plan: what was asked for.
       folder: its work directory.
-      summary: of `report.summarise`.
+      summary: its numbers.
     """
 
     plan: Planned
     folder: Path
-    summary: Mapping[str, Any]
+    summary: StudySummary
 
     @property
     def seeds(self) -> int:
         """Number of repetitions."""
-        return self.summary["study"]["seeds"]
+        return self.summary.study.seeds
 
     @property
     def last(self) -> int:
         """The last step."""
-        return self.summary["study"]["total_steps"]
+        return self.summary.study.total_steps
 
     def dump(self, model: str, split: str, seed: int = 0, step: int | None = None) -> Dump:
         """A model's dump [default: its last].
@@ -75,7 +77,7 @@ class Outcome:
         class_from: deviations.ClassFrom = "teacher",
         students: Sequence[str] = (CONTROL, KD),
         crossed: Collection[str] = deviations.CROSSED,
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, dict[str, Interval]]:
         """Named values of comparisons, [student][name], as intervals over seeds; each has `minus_control`, paired.
 
         `crossed` names those at points that another seed's teacher has chosen.
@@ -88,18 +90,18 @@ class Outcome:
         )
         values = {s: [statistic(of_seed[s]) for of_seed in compared] for s in students}
         spreads = comparisons.denominators(compared)
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, dict[str, Interval]] = {}
         for student, of_seeds in values.items():
             found[student] = {}
             for name in of_seeds[0]:
                 own, control = ([v[name] for v in of] for of in (of_seeds, values[CONTROL]))
                 interval, less = (
-                    comparisons.interval(name, of_both, name in crossed, spreads, difference)
-                    .within(*comparisons.possible(name, difference))
-                    .as_dict()
+                    comparisons.interval(name, of_both, name in crossed, spreads, difference).within(
+                        *comparisons.possible(name, difference)
+                    )
                     for difference, of_both in ((False, own), (True, np.subtract(own, control).tolist()))
                 )
-                found[student][name] = interval | {"minus_control": less}
+                found[student][name] = dataclasses.replace(interval, minus_control=less)
         return found
 
 
@@ -117,12 +119,12 @@ def _comparison(
 def finished(plan: Planned, folder: Path, seeds: int = 1) -> Outcome | None:
     """What a study has become; None where it is not finished with so many seeds, or the folder holds another one."""
     try:
-        summary = json.loads((folder / plan.name / "summary.json").read_text())
-        setting = {k: v for k, v in summary["setting"].items() if k != "fingerprint"}
-        there = {s["name"] for s in (summary["sweep"] or {"students": []})["students"]}
-        enough = summary["study"]["seeds"] >= seeds
-    except (OSError, ValueError, KeyError):
+        summary = read_summary(folder / plan.name)
+    except InputError:
         return None
+    setting = {k: v for k, v in summary.setting.items() if k != "fingerprint"}
+    there = {s.name for s in summary.sweep.students} if summary.sweep is not None else set()
+    enough = summary.study.seeds >= seeds
     wanted = {m.name for m in sweep.students(plan.setting, plan.steps)} if plan.setting.sweep.switch_step else set()
     if not enough or not wanted <= there or not _is_of(plan, setting):
         return None

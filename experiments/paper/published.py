@@ -19,8 +19,12 @@ rank correlations with it over settings.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distill_jax.measures.findings import SIGNS, corrected, findings, multiplicity
-from distill_jax.measures.statistics import number, quote, rank_correlation
+from distill_jax.measures.findings import SIGNS, Finding, Judgement, corrected, multiplicity
+from distill_jax.measures.interval import number
+from distill_jax.measures.statistics import rank_correlation
+from distill_jax.measures.study_summary import StudySummary
+from experiments import json_interval
+from experiments.json_interval import as_json, quote
 from experiments.markdown_table import markdown_table
 from experiments.paper.outcome import CONTROL, KD, Outcome
 from experiments.paper.rows import CROSS_PAIRS, TABLE_2, Pair, Row
@@ -52,35 +56,37 @@ def measured(outcome: Outcome) -> dict[str, Any]:
       1 the distilled) and the verdict of the paper's claim.
     """
     summary = outcome.summary
-    by_id = {finding["id"]: finding for finding in findings(summary)}
-    accuracy = summary["accuracy"]["test_accuracy"]
-    teacher = percent(summary["accuracy"]["train_accuracy"]["models"]["teacher"])
-    return {
+    by_id = {finding.id: finding for finding in summary.current_findings}
+    accuracy = summary.accuracy["test_accuracy"]
+    teacher = percent(summary.accuracy["train_accuracy"].models["teacher"])
+    found = {
         "n": outcome.seeds,
         "step": outcome.last,
         "teacher_train_accuracy": teacher,
-        "interpolates": teacher["mean"] >= INTERPOLATES,
-        "gain": percent(accuracy["paired"]["kd_minus_one_hot"]),
-        "gain_verdict": by_id["kd_beats_one_hot"]["verdict"],
+        "interpolates": teacher.mean >= INTERPOLATES,
+        "gain": percent(accuracy.paired["kd_minus_one_hot"]),
+        "gain_verdict": by_id["kd_beats_one_hot"].verdict,
         "slope": {split: _slope(summary, split, by_id) for split in SPLITS},
         "switches": {
             student: {
-                "minus_control": percent(accuracy["paired"][f"{student}_minus_one_hot"]),
-                "share_of_gain": accuracy["gain_recovered"][student],
-                "verdict": by_id[claim]["verdict"],
+                "minus_control": percent(accuracy.paired[f"{student}_minus_one_hot"]),
+                "share_of_gain": accuracy.gain_recovered[student],
+                "verdict": by_id[claim].verdict,
             }
             for student, claim in SWITCHES.items()
         },
     }
+    return as_json(found)
 
 
-def _slope(summary: Mapping[str, Any], split: str, by_id: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _slope(summary: StudySummary, split: str, by_id: Mapping[str, Finding]) -> dict[str, Any]:
     """Slopes of both students; above_one and above_control: difference and verdict; by, how they are estimated."""
-    values = {student: summary["deviations"][student][split] for student in (KD, CONTROL)}
+    values = {student: summary.deviations[student][split] for student in (KD, CONTROL)}
     name = "slope_instrumented" if "slope_instrumented" in values[KD] else "slope_least_squares"
     decided = {
-        to: {key: by_id[f"exaggerates{more}_{split}"][key] for key in ("difference", "verdict")}
+        to: {"difference": finding.difference, "verdict": finding.verdict}
         for to, more in (("above_one", ""), ("above_control", "_more"))
+        for finding in [by_id[f"exaggerates{more}_{split}"]]
     }
     return {"by": name, **{student: of[name] for student, of in values.items()}, **decided}
 
@@ -162,7 +168,7 @@ def correlations(of_settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {}
     teacher = [of["teacher_train_accuracy"]["mean"] for of in of_settings]
     return {
-        axis: rank_correlation(teacher, [value_on(axis, of)["mean"] for of in of_settings]).as_dict() for axis in AXES
+        axis: rank_correlation(teacher, [value_on(axis, of)["mean"] for of in of_settings]).as_json() for axis in AXES
     }
 
 
@@ -186,7 +192,7 @@ LEGEND = (
 def lines(table: Sequence[Mapping[str, Any]]) -> str:
     """The table in Markdown, what it counts to, and the rank correlations."""
     every = _differences(table)
-    bold = {id(of) for of, also in zip(every, corrected(every), strict=True) if also}
+    bold = {id(of) for of, also in zip(every, corrected(_judged(every)), strict=True) if also}
     head = ["data set, teacher → student", "fitted", "slope, training [control]", "slope, test [control]"]
     body = []
     for row in table:
@@ -228,6 +234,10 @@ def _differences(table: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [slope[to] for slope in of_slopes for to in ("above_one", "above_control")]
 
 
+def _judged(differences: Sequence[Mapping[str, Any]]) -> list[Judgement]:
+    return [Judgement(of["verdict"], json_interval.read(of["difference"])) for of in differences]
+
+
 def sentences(table: Sequence[Mapping[str, Any]]) -> str:
     """What the finished settings come to, beside the published counts, in Markdown."""
     said = []
@@ -248,7 +258,7 @@ def sentences(table: Sequence[Mapping[str, Any]]) -> str:
     said += [
         "- The published counts are second hand: the published version's text is not at hand, the counts are as "
         "reported to us, and which split is which is from a public summary of it.",
-        f"- {multiplicity(_differences(table))}",
+        f"- {multiplicity(_judged(_differences(table)))}",
     ]
     ran = finished(table)
     found = correlations(ran)

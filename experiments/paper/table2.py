@@ -13,7 +13,9 @@ import numpy as np
 from scipy import stats
 
 from distill_jax.measures.findings import verdict
-from distill_jax.measures.statistics import CONFIDENCE, number, quote
+from distill_jax.measures.interval import Interval, number
+from distill_jax.measures.statistics import CONFIDENCE
+from experiments.json_interval import as_json, quote
 from experiments.markdown_table import markdown_table
 from experiments.paper.outcome import Outcome
 from experiments.paper.rows import TABLE_2, Row
@@ -54,22 +56,22 @@ def _row(row: Row, outcome: Outcome | None, not_run: Mapping[str, Any], scale: s
     }
     if outcome is None:
         return said | {"command": None, "expected_seconds": None, "expected_on": None} | not_run
-    accuracy = outcome.summary["accuracy"]
-    ours = {s: {m: percent(accuracy[f"{s}_accuracy"]["models"][m]) for m in MODELS} for s in SPLITS}
-    gain = percent(accuracy["test_accuracy"]["paired"]["kd_minus_one_hot"])
-    said |= {"stands_for": outcome.plan.title, "step": outcome.last, "n": outcome.seeds, "ours": ours | {"gain": gain}}
+    accuracy = outcome.summary.accuracy
+    ours = {s: {m: percent(accuracy[f"{s}_accuracy"].models[m]) for m in MODELS} for s in SPLITS}
+    gain = percent(accuracy["test_accuracy"].paired["kd_minus_one_hot"])
+    said |= {"stands_for": outcome.plan.title, "step": outcome.last, "n": outcome.seeds}
+    said["ours"] = as_json(ours | {"gain": gain})
     if scale == "small":
         return said | {"status": f"stand-in; gain {verdict(gain, 1)}"}
-    differences = {s: {m: ours[s][m]["mean"] - paper[s][m] for m in MODELS} for s in SPLITS}
-    inside = [_predicts(ours["test"][m]["per_seed"], paper["test"][m]) for m in MODELS]
+    differences = {s: {m: ours[s][m].mean - paper[s][m] for m in MODELS} for s in SPLITS}
+    inside = [_predicts(ours["test"][m].per_seed, paper["test"][m]) for m in MODELS]
     status = "undecided: one seed" if None in inside else "reproduced" if all(inside) else "differs"
     return said | {"difference": differences, "status": status}
 
 
-def percent(value: Mapping[str, Any]) -> dict[str, Any]:
-    """An interval of a share, JSON with its values `per_seed`, in %."""
-    scaled = {k: None if value[k] is None else 100 * value[k] for k in ("mean", "low", "high")}
-    return {**value, **scaled, "per_seed": [100 * of_seed for of_seed in value["per_seed"]]}
+def percent(value: Interval) -> Interval:
+    """An interval of a share in %."""
+    return value.times(100)
 
 
 def _predicts(per_seed: Sequence[float], value: float) -> bool | None:

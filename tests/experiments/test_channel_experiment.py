@@ -259,7 +259,7 @@ def test_a_sweep_is_every_combination_and_its_map_has_a_cell_for_each(tmp_path):
     assert len(cells) == 4
     assert cells[1] == {"temperature": 5.0, "similar": 3, "alpha": 0.1}
     assert sweep.grid(TINY) == []
-    value = {"mean": 0.001, "low": 0.0, "high": 0.002}
+    value = {"mean": 0.001, "low": 0.0, "high": 0.002, "n": 3}
     measured = dict.fromkeys((*SHARES, "paired_gain_over_control", "test_accuracy_teacher"), value)
     measures = [cell | {"margin": 0.1} | measured for cell in cells]
     picture = sweep.figure(measures, list(cells[0]))
@@ -313,7 +313,7 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
     main(arguments)
     assert [cell for _, cell in calls[3:]] == [{"similar": 1}, {"similar": 3}]
     swept = [{"similar": 1, "alpha": alpha, **cells[0]} for alpha in (0.5, 0.1)]
-    gain = {"mean": 0.001, "low": -0.0005, "high": 0.0025}
+    gain = {"mean": 0.001, "low": -0.0005, "high": 0.0025, "n": 3}
     swept[0] |= {"paired_gain_over_control": gain}
     swept[1] |= {"paired_gain_over_control": gain | {"low": 0.0005}}
     table = sweep.lines({"sweep": swept}).splitlines()

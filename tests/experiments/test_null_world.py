@@ -66,7 +66,7 @@ def test_a_student_has_so_much_of_its_teacher_s_luck(law, inherited):
     world = worlds.World(seeds=2, examples=400, classes=2, inherited=inherited, law=law)
     found = [comparisons.inherited_noise(read(dumps), STUDENTS, 2) for dumps in drawn(world, 10)]
     for student, expected in (("kd", inherited), ("one_hot", 0.0)):
-        assert np.mean([of[student]["mean"] for of in found]) == pytest.approx(
+        assert np.mean([of[student].mean for of in found]) == pytest.approx(
             expected, abs=0.25 if law == "shared by examples" else 0.08
         )
 
@@ -94,13 +94,13 @@ def test_their_intervals_are_wider_by_as_much_as_that_can_be(seeds):
         "tenth_as_in_paper": comparisons.gaps_by_tenth(compared, crossed=False)["kd"][0],
     }
     wider = math.sqrt(3) if seeds == 2 else 1.0
-    assert found["slope_instrumented"].get("wider", 1.0) == wider  # of a ratio, and so not to either side
+    assert found["slope_instrumented"].wider == wider  # of a ratio, and so not to either side
     for name in ("mean_gap_hard", "mean_gap_easy_as_in_paper", "kl", "tenth", "tenth_as_in_paper"):
-        for value in (found[name], found[name]["minus_control"]):
-            per_seed = value["per_seed"]
+        for value in (found[name], found[name].against_control):
+            per_seed = value.per_seed
             half = stats.t.ppf(0.975, seeds - 1) * np.std(per_seed, ddof=1) / math.sqrt(seeds)
             crossed = name in deviations.CROSSED or name == "tenth"
-            assert value["high"] - value["mean"] == pytest.approx(wider * half if crossed else half)
+            assert value.high - value.mean == pytest.approx(wider * half if crossed else half)
 
 
 def test_what_verdicts_are_made_by_is_the_same_without_the_rest():

@@ -12,13 +12,13 @@ from command import refused
 from tiny_tokenizer import write_tokenizer
 
 from distill_jax.identity import differences, identity
-from distill_jax.measures import deviations, sweep_summary
+from distill_jax.measures import deviations, study_summary, sweep_summary
 from distill_jax.presets import PRESETS
 from distill_jax.report import plots
-from distill_jax.report import study_report as report
 from distill_jax.setting import ModelSetting, changed
 from distill_jax.study import sweep
 from distill_jax.training.schedule import Schedule
+from experiments.json_interval import as_json
 from experiments.paper import cost, document, make, published, table2
 from experiments.paper.__main__ import main
 from experiments.paper.figures import FIGURES
@@ -57,7 +57,7 @@ def made(tmp_path_factory):
         noise, swept = plan.setting.data.label_noise, members[4:]
         made_study.write_study(folder, SEEDS, noise, steps, plan.switch_step, swept, number)
         own = sweep.own_values(plan.setting, plan.steps)
-        summary = report.summarise(
+        summary = study_summary.summarise(
             folder,
             identity(plan.setting) | {"fingerprint": "f"},
             {"device": "a laptop", "command": "again"},
@@ -70,7 +70,7 @@ def made(tmp_path_factory):
             switch_step=plan.switch_step,
             sweep=sweep_summary.summarise(folder, members, own, SEEDS, plan.steps) if swept else None,
         )
-        (folder / "summary.json").write_text(json.dumps(summary))
+        (folder / "summary.json").write_text(json.dumps(summary.as_json()))
     return workdir, plans
 
 
@@ -197,8 +197,9 @@ def test_pretrained_weights_name_a_study_by_their_content(tmp_path):
     setting = identity(plan.placed(tmp_path, one).setting) | {"fingerprint": "f"}
     assert setting["teacher"]["roberta"]["pretrained"] is not None
     (tmp_path / plan.name).mkdir()
-    summary = {"setting": setting, "study": {"seeds": 3}, "sweep": None}
-    (tmp_path / plan.name / "summary.json").write_text(json.dumps(summary))
+    facts, none = study_summary.StudyFacts(3, 10, 5, 2, 1, 1, 0), ({}, {}, {}, {}, {}, [])
+    summary = study_summary.StudySummary(setting, {}, {}, facts, *none)
+    (tmp_path / plan.name / "summary.json").write_text(json.dumps(summary.as_json()))
     assert finished(plan, tmp_path)  # none are named, and what is there is used
     assert finished(plan.placed(None, same), tmp_path)
     assert finished(plan.placed(None, other), tmp_path) is None
@@ -240,8 +241,9 @@ def test_a_figure_is_drawn_with_its_control_and_captioned_from_its_numbers(made,
     figure = FIGURES[name]
     drawn = figure.draw(outcomes(made, figure.studies))
     caption = figure.caption(drawn, SEEDS)
-    assert json.loads(json.dumps(drawn.numbers, allow_nan=False)) == drawn.numbers
-    means = [value["mean"] for value in _intervals(drawn.numbers)]
+    numbers = as_json(drawn.numbers)
+    assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
+    means = [value["mean"] for value in _intervals(numbers)]
     assert len(means) > 3
     assert sum(mean is None for mean in means) < len(means) / 2  # a part of the points may be empty
     assert re.search(r"\d \[", caption)
@@ -294,9 +296,9 @@ def test_numbers_of_a_scatter_are_those_of_the_dumps(made):
             )
             hard = np.argsort(z, kind="stable")[: len(x) // 10]
             of_student.append((y - x)[hard].mean())
-        assert numbers[student]["mean_gap_hard"]["mean"] == pytest.approx(np.mean(of_student), abs=1e-6)
+        assert numbers[student]["mean_gap_hard"].mean == pytest.approx(np.mean(of_student), abs=1e-6)
         gaps.append(np.mean(of_student))
-    assert numbers[KD]["mean_gap_hard"]["minus_control"]["mean"] == pytest.approx(gaps[0] - gaps[1], abs=1e-6)
+    assert numbers[KD]["mean_gap_hard"].against_control.mean == pytest.approx(gaps[0] - gaps[1], abs=1e-6)
 
 
 def test_values_over_seeds_are_the_summary_s(made):
@@ -304,11 +306,11 @@ def test_values_over_seeds_are_the_summary_s(made):
     numbers = outcome.over(deviations.summarise, "test")
     for name in ("mean_gap_hard", "underfit_fraction_easy", "slope_instrumented", "mean_gap_hard_as_in_paper", "kl"):
         for here, there in (
-            (numbers[KD][name], outcome.summary["deviations"][KD]["test"][name]),
-            (numbers[KD][name]["minus_control"], outcome.summary["deviations"][KD]["test"][name]["minus_control"]),
+            (numbers[KD][name], outcome.summary.deviations[KD]["test"][name]),
+            (numbers[KD][name].minus_control, outcome.summary.deviations[KD]["test"][name].minus_control),
         ):
-            ends = [[of[end] for end in ("mean", "low", "high")] for of in (here, there)]
-            assert ends[0] == pytest.approx(ends[1])
+            ends = [(of.mean, of.low, of.high) for of in (here, there)]
+            assert ends[0] == pytest.approx(ends[1], nan_ok=True)
 
 
 def test_switched_students_are_shown_by_the_step_of_their_own_switch(made):
@@ -326,7 +328,7 @@ def test_switched_students_are_shown_by_the_step_of_their_own_switch(made):
                 (d.logits.argmax(axis=1) == d.true_label).mean()
                 for d in (outcome.dump(name, "test", seed) for seed in range(SEEDS))
             ]
-            assert value["mean"] == pytest.approx(np.mean(right))
+            assert value.mean == pytest.approx(np.mean(right))
 
 
 def test_table_2_has_22_rows_each_with_its_status(made):
@@ -343,7 +345,7 @@ def test_table_2_has_22_rows_each_with_its_status(made):
             for model in MODELS:
                 ours = row["ours"][split][model]
                 assert ours["mean"] == pytest.approx(
-                    100 * np.mean(there[row["study"]].summary["models"][model][f"{split}_accuracy"])
+                    100 * np.mean(there[row["study"]].summary.models[model][f"{split}_accuracy"])
                 )
                 assert row["difference"][split][model] == pytest.approx(ours["mean"] - row["paper"][split][model])
         assert row["status"] == "differs"  # made students are not that good
@@ -357,12 +359,12 @@ def test_table_2_has_22_rows_each_with_its_status(made):
 
 def test_a_row_is_reproduced_where_one_more_run_could_give_the_papers_accuracy(made):
     (outcome,) = outcomes(made, ["cifar10-resnet56-resnet56"])
-    accuracy = json.loads(json.dumps(outcome.summary["accuracy"]))
 
     def status(values, paper=None):
-        for model, of_model in zip(MODELS, values, strict=True):
-            accuracy["test_accuracy"]["models"][model]["per_seed"] = [v / 100 for v in of_model]
-        near = dataclasses.replace(outcome, summary=outcome.summary | {"accuracy": accuracy})
+        own = outcome.summary.accuracy["test_accuracy"]
+        of = {m: own.models[m].of([v / 100 for v in seeds]) for m, seeds in zip(MODELS, values, strict=True)}
+        accuracy = outcome.summary.accuracy | {"test_accuracy": dataclasses.replace(own, models=own.models | of)}
+        near = dataclasses.replace(outcome, summary=dataclasses.replace(outcome.summary, accuracy=accuracy))
         return table2.rows({outcome.plan.name: near}, {}, "paper")[0]["status"]
 
     paper = TABLE_2[0].test
@@ -388,16 +390,16 @@ def test_the_published_claims_are_asked_of_every_setting(made):
     for name, outcome in there.items():
         row, summary = by_name[name], outcome.summary
         for split in ("train", "test"):
-            kd, control = (summary["deviations"][s][split]["slope_instrumented"] for s in (KD, CONTROL))
+            kd, control = (summary.deviations[s][split]["slope_instrumented"] for s in (KD, CONTROL))
             slope = row["slope"][split]
-            assert (slope[KD], slope[CONTROL], slope["by"]) == (kd, control, "slope_instrumented")
-            assert slope["above_control"]["difference"] == kd["minus_control"]
-            assert slope["above_one"]["difference"]["mean"] == pytest.approx(kd["mean"] - 1)
-        right = np.mean(summary["models"]["teacher"]["train_accuracy"])
+            assert (slope[KD], slope[CONTROL], slope["by"]) == (kd.as_json(), control.as_json(), "slope_instrumented")
+            assert slope["above_control"]["difference"] == kd.against_control.as_json()
+            assert slope["above_one"]["difference"]["mean"] == pytest.approx(kd.mean - 1)
+        right = np.mean(summary.models["teacher"]["train_accuracy"])
         assert row["teacher_train_accuracy"]["mean"] == pytest.approx(100 * right)
         assert row["interpolates"] == (right >= 0.995)
         for student in ("one_hot_to_kd", "kd_to_one_hot"):
-            less = np.subtract(*(np.mean(summary["models"][m]["test_accuracy"]) for m in (student, CONTROL)))
+            less = np.subtract(*(np.mean(summary.models[m]["test_accuracy"]) for m in (student, CONTROL)))
             assert row["switches"][student]["minus_control"]["mean"] == pytest.approx(100 * less)
     page = published.lines(table)
     assert page.count("\n| ") == len(table) + 1
@@ -414,12 +416,12 @@ def test_slopes_above_one_are_counted_beside_the_published_ones(made):
     (outcome,) = outcomes(made, ["cifar10-resnet56-resnet56"])
 
     def sloped(train, test, teacher):
-        summary = json.loads(json.dumps(outcome.summary))
+        summary = outcome.summary.as_json()
         for split, (low, mean, high) in (("train", train), ("test", test)):
             value = summary["deviations"][KD][split]["slope_instrumented"]
             value |= {"low": low, "mean": mean, "high": high, "n": 3}
         summary["accuracy"]["train_accuracy"]["models"]["teacher"]["mean"] = teacher
-        return dataclasses.replace(outcome, summary=summary)
+        return dataclasses.replace(outcome, summary=study_summary.StudySummary.from_json(summary))
 
     slopes = [
         ((1.1, 1.2, 1.3), (0.9, 1.1, 1.3)),

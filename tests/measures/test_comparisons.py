@@ -20,7 +20,7 @@ def test_one_teacher_of_all_seeds_has_its_points_chosen_by_controls_without_fals
         dumps["one_hot", seed] = dump("one_hot", first)
         dumps["kd", seed] = dump("kd", 0.8 * luck + 0.6 * second)
     found = comparisons.intervals(comparisons.compare(lambda *place: dumps[place], ["one_hot", "kd"], seeds))["kd"]
-    crossed, own = (found[name]["minus_control"] for name in ("mean_gap_hard", "mean_gap_hard_as_in_paper"))
-    assert crossed["low"] < 0 < crossed["high"]
-    assert own["low"] > 0.1  # what its own teacher's choice makes of nothing
+    crossed, own = (found[name].against_control for name in ("mean_gap_hard", "mean_gap_hard_as_in_paper"))
+    assert crossed.low < 0 < crossed.high
+    assert own.low > 0.1  # what its own teacher's choice makes of nothing
     assert not comparisons.inherited_noise(lambda *place: dumps[place], ["one_hot", "kd"], seeds)

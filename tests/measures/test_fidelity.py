@@ -171,8 +171,8 @@ def test_one_seed_has_intervals_over_examples_and_shares_stay_shares():
     found = comparisons.intervals(compared)
     for name in fidelity.summarise(compared[0]["kd"].own):
         value = found["kd"][name]
-        assert value["low"] < value["mean"] < value["high"], name
-        assert value["minus_control"]["level"] == "examples"
+        assert value.low < value.mean < value.high, name
+        assert value.against_control.level == "examples"
         if "agreement" in name or name == "imitation_blocked":
-            assert 0 <= value["low"] <= value["high"] <= 1
-    assert found["kd"]["agreement_teacher_wrong"]["minus_control"]["low"] > 0  # it has this teacher's mistakes
+            assert 0 <= value.low <= value.high <= 1
+    assert found["kd"]["agreement_teacher_wrong"].against_control.low > 0  # it has this teacher's mistakes

@@ -1,11 +1,14 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from distill_jax.measures import comparisons, statistics
+from distill_jax.measures.interval import Interval, quote
+from distill_jax.measures.ranks import average_ranks
 
 
 def test_the_interval_over_seeds_is_students_t():
@@ -26,7 +29,7 @@ def test_the_interval_over_seeds_covers_the_truth_19_times_in_20(n):
 def test_one_seed_has_no_interval_over_seeds():
     result = statistics.over_seeds([0.5])
     assert math.isnan(result.low)
-    assert json.dumps(result.as_dict()) == ('{"mean": 0.5, "low": null, "high": null, "n": 1, "level": "seeds"}')
+    assert json.dumps(result.as_json()) == ('{"mean": 0.5, "low": null, "high": null, "n": 1, "level": "seeds"}')
 
 
 def test_pairing_removes_what_both_share():
@@ -61,15 +64,15 @@ def test_holms_correction_is_that_of_the_t_tests():
     samples = [rng.normal(shift, 1.0, n) for shift in (0.0, 0.5, 1.0, 2.0, 4.0) for n in (3, 8, 20)]
     p = sorted(stats.ttest_1samp(sample, 0).pvalue for sample in samples)
     counted = next(i for i, value in enumerate(p) if value > 0.05 / (len(p) - i))  # Holm's steps, one by one
-    said = [statistics.over_seeds(sample).as_dict() for sample in samples]
+    said = [statistics.over_seeds(sample) for sample in samples]
     assert 0 < counted < sum(value < 0.05 for value in p)
     passed = statistics.holm(said)
     assert sum(passed) == counted
     smallest = sorted(range(len(samples)), key=lambda i: stats.ttest_1samp(samples[i], 0).pvalue)[:counted]
     assert [i for i, also in enumerate(passed) if also] == sorted(smallest)
-    no_tests = [statistics.over_seeds(values).as_dict() for values in ([2.0], [2.0, 2.0])]
+    no_tests = [statistics.over_seeds(values) for values in ([2.0], [2.0, 2.0])]
     assert statistics.holm([*no_tests, *said]) == [False, False, *passed]
-    assert statistics.holm([statistics.over_seeds([5.0, 5.1, 5.2]).as_dict()]) == [True]
+    assert statistics.holm([statistics.over_seeds([5.0, 5.1, 5.2])]) == [True]
     assert statistics.holm([]) == []
 
 
@@ -80,20 +83,20 @@ def test_an_interval_that_ends_where_its_value_must_is_the_same_test():
     assert cut.high < whole.high
     for values in ([0.9, 0.95, 0.99], [0.3, 0.9, 0.95]):
         interval = statistics.over_seeds(values)
-        both = [i.as_dict() for i in (interval, interval.within(-1, 1))]
+        both = [interval, interval.within(-1, 1)]
         assert statistics.holm(both[:1]) == statistics.holm(both[1:])
 
 
 def test_holms_test_is_of_the_values_where_the_interval_is_cut_or_of_a_ratio():
     values = [0.9, 0.95, 0.99]
     whole = statistics.over_seeds(values, wider=2.0)
-    assert whole.as_dict()["wider"] == 2
+    assert whole.as_json()["wider"] == 2
     for low, high in ((whole.low, whole.high), (0.01, 1.0), (0.89, 3.0)):
-        said = whole.as_dict() | {"low": low, "high": high, "per_seed": values}
+        said = replace(whole, low=low, high=high).of(values)
         assert statistics._away(said) == pytest.approx(whole.mean / (whole.high - whole.mean) * stats.t.ppf(0.975, 2))
-    tests = [whole.as_dict() | {"per_seed": values}] * 2
+    tests = [whole.of(values)] * 2
     assert statistics.holm(tests) == [True, True]
-    assert statistics.holm([test | {"wider": 40.0} for test in tests]) == [False, False]
+    assert statistics.holm([replace(test, wider=40.0) for test in tests]) == [False, False]
 
 
 @pytest.mark.parametrize("seeds", [3, 8])
@@ -114,7 +117,7 @@ def test_the_interval_of_an_instrumented_slope_covers_it_and_decides_as_student_
         plain = statistics.over_seeds(values)
         assert (found.low <= 0 <= found.high) == (plain.low <= 0 <= plain.high)
     weak = comparisons.interval("slope_instrumented", values, True, np.linspace(-1, 2, seeds), False)
-    assert weak.as_dict()["low"] is weak.as_dict()["high"] is None
+    assert weak.as_json()["low"] is weak.as_json()["high"] is None
 
 
 def test_every_statistic_s_interval_ends_where_the_truth_does():
@@ -125,20 +128,20 @@ def test_every_statistic_s_interval_ends_where_the_truth_does():
     assert comparisons.possible("underfit_only_student", True) == (-1, 1)
     assert comparisons.possible("mean_gap_hard", False) == (-math.inf, math.inf)
     found = statistics.over_pairs([0.2, 0.9], comparisons.possible("inherited_noise", False))
-    assert (found["low"], found["high"], found["level"]) == (-1, 1, "pairs")
+    assert (found.low, found.high, found.level) == (-1, 1, "pairs")
 
 
 def test_shares_stay_between_none_and_all():
     found = statistics.intervals(lambda seed, _: {"share": [0.7, 0.99, 1.0][seed]}, 3, 10, lambda _: (0.0, 1.0))
-    assert found["share"]["high"] == 1.0
-    assert found["share"]["low"] < 0.7
+    assert found["share"].high == 1.0
+    assert found["share"].low < 0.7
 
 
 def test_a_share_of_a_gain_that_may_be_none_has_no_interval():
     result = statistics.ratio_of_means([1.0, 2.0, 1.5], [-3.0, 4.0, 0.5])
     assert result.mean == pytest.approx(3.0)
     assert math.isnan(result.low)
-    assert statistics.ratio_of_means([1.0, 2.0], [1.0, -1.0]).as_dict()["mean"] is None
+    assert statistics.ratio_of_means([1.0, 2.0], [1.0, -1.0]).as_json()["mean"] is None
     assert math.isnan(statistics.ratio_of_means([1.0], [2.0]).low)
 
 
@@ -162,7 +165,7 @@ def test_the_bootstrap_corrects_for_bias_and_holds_the_estimate():
     largest = statistics.over_examples(lambda rows: {"max": float(np.max(values[rows]))}, 300)["max"]
     assert largest.low <= largest.mean <= largest.high
     missing = statistics.over_examples(lambda rows: {"nan": math.nan}, 10)["nan"]
-    assert missing.as_dict()["low"] is None
+    assert missing.as_json()["low"] is None
 
 
 def test_the_rank_correlation_is_spearmans_and_its_interval_covers_the_truth():
@@ -190,11 +193,33 @@ def test_a_rank_correlation_of_few_or_equal_values_has_no_interval():
 
 
 def test_quoted_numbers_have_a_true_minus_sign_and_no_empty_brackets():
-    value = statistics.Interval(-0.5, -0.75, 0.25, 3, "seeds").as_dict()
-    assert statistics.quote(value, sign=True) == "\N{MINUS SIGN}0.50 [\N{MINUS SIGN}0.75, +0.25]"
-    assert statistics.quote(statistics.over_seeds([0.5]).as_dict(), 0, scale=100) == "50"
-    assert statistics.quote({"mean": None, "low": None, "high": None}) == "\N{EN DASH}"
-    around, above = ({"mean": 1e-4, "low": low, "high": 0.08} for low in (-1e-6, 1e-6))  # of zero
-    assert statistics.quote(around, sign=True) == "+0.00 [\N{MINUS SIGN}0.00, +0.08]"
-    assert statistics.quote(above, sign=True) == "+0.00 [+0.00, +0.08]"
-    assert statistics.quote({"mean": 0.0, "low": -1e-17, "high": 0.0}, 1) == "0.0 [0.0, 0.0]"
+    value = Interval(-0.5, -0.75, 0.25, 3, "seeds")
+    assert quote(value, sign=True) == "\N{MINUS SIGN}0.50 [\N{MINUS SIGN}0.75, +0.25]"
+    assert str(value) == "\N{MINUS SIGN}0.50 [\N{MINUS SIGN}0.75, 0.25]"
+    assert quote(statistics.over_seeds([0.5]), 0, scale=100) == "50"
+    assert quote(Interval(math.nan, math.nan, math.nan, 0, "seeds")) == "\N{EN DASH}"
+    around, above = (Interval(1e-4, low, 0.08, 3, "seeds") for low in (-1e-6, 1e-6))  # of zero
+    assert quote(around, sign=True) == "+0.00 [\N{MINUS SIGN}0.00, +0.08]"
+    assert quote(above, sign=True) == "+0.00 [+0.00, +0.08]"
+    assert quote(Interval(0.0, -1e-17, 0.0, 3, "seeds"), 1) == "0.0 [0.0, 0.0]"
+
+
+def test_an_interval_is_the_same_after_it_was_json_and_in_another_unit():
+    less = Interval(-0.1, math.nan, math.nan, 1, "seeds")
+    whole = Interval(0.5, 0.25, 0.75, 2, "seeds", 1.5, (0.4, math.nan), less)
+    assert Interval.from_json(json.loads(json.dumps(whole.as_json(), allow_nan=False))) == whole
+    assert whole != replace(whole, minus_control=None)
+    percent = whole.times(100)
+    assert (percent.low, percent.per_seed[0], percent.against_control.mean) == (25, 40, -10)
+    assert not percent.against_control.has_ends
+    assert whole.minus(0.5).includes(0)
+    assert not less.includes(0)
+
+
+def test_ranks_and_proportions_are_scipy_s():
+    rng = np.random.default_rng(0)
+    for values in (rng.normal(size=(20, 9)), rng.integers(0, 4, (20, 9)), rng.integers(0, 3, 30), np.zeros((3, 1))):
+        np.testing.assert_array_equal(average_ranks(values), stats.rankdata(values, axis=-1))
+    for times, n in ((0, 10), (3, 10), (10, 10), (5, 4000)):
+        found, of_scipy = statistics.proportion(times, n), stats.binomtest(times, n).proportion_ci(0.95, "exact")
+        assert (found.low, found.high) == pytest.approx((of_scipy.low, of_scipy.high), abs=1e-12)

@@ -1,4 +1,6 @@
+import io
 import json
+import math
 import re
 import shutil
 from html import unescape
@@ -6,24 +8,26 @@ from html import unescape
 import numpy as np
 import pytest
 from made_study import SIZE, write_study
+from PIL import Image
 
 from distill_jax import dumps
 from distill_jax.errors import InputError, RunError
-from distill_jax.measures import comparisons, control_check, deviations, findings
+from distill_jax.measures import comparisons, deviations, findings, study_summary
+from distill_jax.measures.interval import Interval
 from distill_jax.report import study_report as report
 
 STEPS, SWITCH = (10, 20, 40), 20
 
 
-def summarise(workdir, seeds):
-    setting = {
+def summarise(workdir, seeds, **networks):
+    setting = networks | {
         "data": {"dataset": "made <up>"},
         "train": {"snapshots": (0.5, 0.75)},
         "run": {"workdir": workdir},
     }
     environment = {"device": "a laptop", "command": "python -m distill_jax --a 'b'"}
     of = {"seeds": seeds, "total_steps": STEPS[-1], "switch_step": SWITCH}
-    return report.summarise(workdir, setting, environment, {"total_seconds": 75.0}, **of)
+    return study_summary.summarise(workdir, setting, environment, {"total_seconds": 75.0}, **of)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +50,11 @@ def one_seed(tmp_path_factory):
 
 def test_the_summary_has_the_documented_shape(study):
     workdir, summary = study
-    assert json.loads((workdir / "summary.json").read_text()) == summary
-    assert set(summary["models"]) == {"teacher", "one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot"}
-    for model in summary["models"].values():
+    saved = json.loads((workdir / "summary.json").read_text())
+    assert saved == summary.as_json()
+    assert study_summary.StudySummary.from_json(saved) == study_summary.read_summary(workdir) == summary
+    assert set(summary.models) == {"teacher", "one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot"}
+    for model in summary.models.values():
         assert all(len(model[k]) == 3 for k in ("train_accuracy", "test_accuracy", "train_accuracy_true"))
     names = ["underfit_fraction", "mean_gap"]
     tenths = [f"{name}_{which}" for name in names for which in ("hard", "easy")]
@@ -56,28 +62,28 @@ def test_the_summary_has_the_documented_shape(study):
     wanted |= {f"slope_{which}" for which in ("instrumented", "least_squares", "theil_sen")}
     wanted |= {f"{name}_teacher_{part}" for name in ("agreement", "kl") for part in ("right", "wrong")}
     wanted |= {"top_k_agreement", "jensen_shannon", "rank_correlation", "imitation_blocked"}
-    for student, splits in summary["deviations"].items():
+    for student, splits in summary.deviations.items():
         for split in ("train", "test"):
             values = splits[split]
             assert wanted <= set(values)
             assert ("mean_gap_mislabelled" in values) == (split == "train")
             for name, value in values.items():
-                assert {"mean", "low", "high", "n", "level", "per_seed"} <= set(value)
-                assert ("minus_control" in value) == (student != "one_hot")
+                assert value.per_seed
+                assert (value.minus_control is None) == (student == "one_hot")
                 if name == "inherited_noise":  # of one pair of seeds, with a third that has no partner
-                    assert (value["n"], value["level"], value["low"]) == (1, "pairs", None)
+                    assert (value.n, value.level, value.has_ends) == (1, "pairs", False)
                     continue
-                assert value["n"] == 3
-                assert value["low"] <= value["mean"] <= value["high"]
+                assert value.n == 3
+                assert value.low <= value.mean <= value.high
                 if "fraction" in name or "agreement" in name or name == "imitation_blocked":
-                    assert 0 <= value["low"] <= value["high"] <= 1
-    assert set(summary["trajectories"]["kd"]["test_accuracy"]["step"]) == set(STEPS)
+                    assert 0 <= value.low <= value.high <= 1
+    assert set(summary.trajectories["kd"]["test_accuracy"].step) == set(STEPS)
     for choice in ("gap_by_decile", "gap_by_decile_as_in_paper"):
         end = choice.removeprefix("gap_by_decile")
-        tenths = summary[choice]["kd"]["train"]
+        tenths = getattr(summary, choice)["kd"]["train"]
         assert len(tenths) == 10
-        assert tenths[0]["mean"] == summary["deviations"]["kd"]["train"][f"mean_gap_hard{end}"]["mean"]
-        assert tenths[9]["mean"] == summary["deviations"]["kd"]["train"][f"mean_gap_easy{end}"]["mean"]
+        assert tenths[0].mean == summary.deviations["kd"]["train"][f"mean_gap_hard{end}"].mean
+        assert tenths[9].mean == summary.deviations["kd"]["train"][f"mean_gap_easy{end}"].mean
 
 
 def test_the_next_seed_s_teacher_chooses(study):
@@ -89,26 +95,26 @@ def test_the_next_seed_s_teacher_chooses(study):
     for seed, other in ((0, 1), (1, 2), (2, 0)):
         found = deviations.deviations(read("teacher", seed), read("kd", seed), read("teacher", other))
         for name in ("mean_gap_hard", "underfit_fraction_easy"):
-            assert summary["deviations"]["kd"]["test"][name]["per_seed"][seed] == found[name]
+            assert summary.deviations["kd"]["test"][name].per_seed[seed] == found[name]
     # The slopes' mean is the ratio of the mean covariances.
     points = [comparison["kd"].crossed for comparison in comparisons.compare(read, ["kd"], 3)]
     over, under = ([np.cov(p.z, of)[0, 1] for p, of in ((p, getattr(p, name)) for p in points)] for name in "yx")
-    slope = summary["deviations"]["kd"]["test"]["slope_instrumented"]
-    assert slope["mean"] == pytest.approx(np.mean(over) / np.mean(under))
+    slope = summary.deviations["kd"]["test"]["slope_instrumented"]
+    assert slope.mean == pytest.approx(np.mean(over) / np.mean(under))
 
 
 def test_the_control_is_checked_where_it_is_a_second_draw_of_the_teacher(study):
     workdir, summary = study
-    check = summary["control_check"]
-    assert [(row["split"], row["statistic"], row["expected"]) for row in check["rows"]] == [
+    check = summary.control_check
+    assert [(row.split, row.statistic, row.expected) for row in check.rows] == [
         (split, name, expected)
         for split in ("train", "test")
         for name, expected in (("mean_gap_hard", 0), ("mean_gap_easy", 0), ("slope_instrumented", 1))
     ]
-    assert check["passed"]
+    assert check.passed
+    assert all(row.within == row.value.includes(row.expected) for row in check.rows)
     assert "Built-in check" in (workdir / "report.html").read_text()
-    other = summary | {"setting": {"teacher": {"depth": 56}, "student": {"depth": 20}}}
-    assert control_check.check(other) is None
+    assert summarise(workdir, 3, teacher={"depth": 56}, student={"depth": 20}).control_check is None
 
 
 def test_a_control_that_is_no_second_draw_of_the_teacher_is_said_to_be_off(tmp_path):
@@ -121,32 +127,33 @@ def test_a_control_that_is_no_second_draw_of_the_teacher_is_said_to_be_off(tmp_p
             items = [(path, dump.logits * 3, dict(dump.attributes))]
             dumps.write_dumps(items, dump.label, dump.true_label, dump.id)
     summary = summarise(tmp_path, 4)
-    assert not summary["control_check"]["passed"]
+    assert not summary.control_check.passed
     assert "Do not believe this study" in report.render(summary, dict.fromkeys(report.draw(tmp_path, summary), ""))
 
 
 def test_differences_are_paired_by_seed(study):
     _, summary = study
-    kd, control = (summary["deviations"][m]["train"]["kl"] for m in ("kd", "one_hot"))
-    np.testing.assert_allclose(
-        kd["minus_control"]["per_seed"], np.subtract(kd["per_seed"], control["per_seed"]), atol=1e-15
-    )
-    paired = summary["accuracy"]["test_accuracy"]["paired"]["kd_minus_one_hot"]
-    a, b = (summary["models"][m]["test_accuracy"] for m in ("kd", "one_hot"))
-    np.testing.assert_allclose(paired["per_seed"], np.subtract(a, b))
+    kd, control = (summary.deviations[m]["train"]["kl"] for m in ("kd", "one_hot"))
+    np.testing.assert_allclose(kd.against_control.per_seed, np.subtract(kd.per_seed, control.per_seed), atol=1e-15)
+    with pytest.raises(ValueError, match="the control's own value"):
+        _ = control.against_control
+    paired = summary.accuracy["test_accuracy"].paired["kd_minus_one_hot"]
+    a, b = (summary.models[m]["test_accuracy"] for m in ("kd", "one_hot"))
+    np.testing.assert_allclose(paired.per_seed, np.subtract(a, b))
 
 
 def test_accuracy_is_against_the_label_trained_on_and_the_true_one(study):
     workdir, summary = study
     dump = dumps.read_dump(dumps.dump_path(workdir, "kd", 1, STEPS[-1], "train"))
     guess = dump.logits.argmax(axis=1)
-    assert summary["models"]["kd"]["train_accuracy"][1] == (guess == dump.label).mean()
-    assert summary["models"]["kd"]["train_accuracy_true"][1] == (guess == dump.true_label).mean()
+    assert summary.models["kd"]["train_accuracy"][1] == (guess == dump.label).mean()
+    assert summary.models["kd"]["train_accuracy_true"][1] == (guess == dump.true_label).mean()
 
 
 def test_the_findings_follow_the_data(study):
     _, summary = study
-    by_id = {f["id"]: f for f in summary["findings"]}
+    by_id = {f.id: f for f in summary.findings}
+    assert summary.current_findings == summary.findings
     assert list(by_id) == [
         *(
             f"{claim}_{split}"
@@ -158,12 +165,12 @@ def test_the_findings_follow_the_data(study):
         "late_distillation",
         "late_one_hot",
     ]
-    assert by_id["underfits_mislabelled"]["verdict"] == "supported"
-    assert all(f["verdict"] in findings.VERDICTS and f["evidence"] and f["paper"] for f in by_id.values())
-    gap = summary["deviations"]["kd"]["train"]["mean_gap_hard"]
-    assert by_id["below_hard_train"]["difference"] == gap  # the paper's claim knows no control
-    assert by_id["underfits_hard_train"]["difference"] == gap["minus_control"]
-    assert findings.multiplicity(summary["findings"]).startswith("Each interval has its 95% by itself: of 12 here ")
+    assert by_id["underfits_mislabelled"].verdict == "supported"
+    assert all(f.verdict in findings.SIGNS and f.evidence and f.paper for f in by_id.values())
+    gap = summary.deviations["kd"]["train"]["mean_gap_hard"]
+    assert by_id["below_hard_train"].difference == gap  # the paper's claim knows no control
+    assert by_id["underfits_hard_train"].difference == gap.minus_control
+    assert findings.multiplicity(summary.findings).startswith("Each interval has its 95% by itself: of 12 here ")
 
 
 @pytest.mark.parametrize(
@@ -173,12 +180,12 @@ def test_the_findings_follow_the_data(study):
         (-0.3, -0.1, 3, "seeds", "contradicted"),
         (-0.1, 0.3, 3, "seeds", "not supported"),
         (0.1, 0.3, 1, "examples", "undecided"),
-        (None, None, 1, "seeds", "undecided"),
+        (math.nan, math.nan, 1, "seeds", "undecided"),
         (0.2, 0.2, 3, "seeds", "undecided"),
     ],
 )
 def test_the_verdict_is_by_the_interval(low, high, n, level, expected):
-    value = {"mean": 0.2, "low": low, "high": high, "n": n, "level": level}
+    value = Interval(0.2, low, high, n, level)
     assert findings.verdict(value, 1) == expected
     mirrored = {"supported": "contradicted", "contradicted": "supported"}
     assert findings.verdict(value, -1) == mirrored.get(expected, expected)
@@ -188,10 +195,22 @@ def test_the_same_dumps_give_the_same_bytes(study):
     workdir, summary = study
     first = {p: p.read_bytes() for p in workdir.rglob("*.*") if "dumps" not in p.parts}
     again = summarise(workdir, 3)
-    assert json.dumps(again) == json.dumps(summary)
+    assert json.dumps(again.as_json()) == json.dumps(summary.as_json())
     report.write_report(workdir, again)
     assert {p: p.read_bytes() for p in workdir.rglob("*.*") if "dumps" not in p.parts} == first
     assert {p.name for p in first} >= {"report.html", "summary.json", "scatter.png", "scatter.svg"}
+
+
+def test_a_figure_is_drawn_in_the_size_and_resolution_it_was_made_in(study):
+    workdir, summary = study
+    for name, figure in report.draw(workdir, summary).items():
+        wide, high = figure.get_size_inches()
+        encoded, again = (report.plots.encode(figure, name) for _ in range(2))
+        assert encoded == again
+        with Image.open(io.BytesIO(encoded["png"])) as image:
+            assert image.size == (int(150 * wide), int(150 * high))
+        points = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', encoded["svg"])
+        assert [float(side) for side in points.groups()] == pytest.approx([72 * wide, 72 * high])
 
 
 def test_the_report_is_one_file_that_loads_nothing(study):
@@ -207,25 +226,24 @@ def test_the_report_is_one_file_that_loads_nothing(study):
     for name, title, *_ in report.ROWS:
         assert rows.count(f"<th>{title}</th>") == (2 if "mislabelled" in name else 4), name
     assert "distill_jax --a" in html
-    for finding in summary["findings"]:
-        assert f'<span class="badge {finding["verdict"]}">' in html
+    for finding in summary.findings:
+        assert f'<span class="badge {finding.verdict}">' in html
     assert "95% interval" in html
     assert "None" not in re.sub('<details>.*?</details>|base64,[^"]*', "", html, flags=re.DOTALL)
 
 
 def test_one_seed_is_called_one_seed(one_seed):
     workdir, summary = one_seed
-    assert {f["verdict"] for f in summary["findings"]} == {"undecided"}
-    assert all("One seed" in f["evidence"] for f in summary["findings"])
-    assert "of 0 here 0 exclude zero and decide a claim, 0 also" in findings.multiplicity(summary["findings"])
-    assert "underfits_mislabelled" not in {f["id"] for f in summary["findings"]}
-    assert "mean_gap_hard" not in summary["deviations"]["kd"]["test"]
-    assert summary["control_check"] is None
-    assert "gap_by_decile" not in summary
-    value = summary["deviations"]["kd"]["test"]["mean_gap_hard_as_in_paper"]
-    assert (value["n"], value["level"], value["per_seed"]) == (1, "examples", [value["mean"]])
-    assert value["low"] < value["mean"] < value["high"]
-    assert value["minus_control"]["level"] == "examples"
+    assert {f.verdict for f in summary.findings} == {"undecided"}
+    assert all("One seed" in f.evidence for f in summary.findings)
+    assert "of 0 here 0 exclude zero and decide a claim, 0 also" in findings.multiplicity(summary.findings)
+    assert "underfits_mislabelled" not in {f.id for f in summary.findings}
+    assert "mean_gap_hard" not in summary.deviations["kd"]["test"]
+    assert summary.control_check is summary.gap_by_decile is None
+    value = summary.deviations["kd"]["test"]["mean_gap_hard_as_in_paper"]
+    assert (value.n, value.level, value.per_seed) == (1, "examples", (value.mean,))
+    assert value.low < value.mean < value.high
+    assert value.against_control.level == "examples"
     html = (workdir / "report.html").read_text()
     assert "one seed only" in html
     assert "Its luck is chosen with" in html
@@ -234,8 +252,8 @@ def test_one_seed_is_called_one_seed(one_seed):
 
 def test_a_kind_so_rare_that_resampling_misses_it_is_reported(tmp_path):
     write_study(tmp_path, 1, noise=0.005)  # one mislabelled example: a third of the draws hold none
-    gap = summarise(tmp_path, 1)["deviations"]["kd"]["train"]["mean_gap_mislabelled"]
-    assert gap["mean"] == gap["low"] == gap["high"]
+    gap = summarise(tmp_path, 1).deviations["kd"]["train"]["mean_gap_mislabelled"]
+    assert gap.mean == gap.low == gap.high
 
 
 def test_a_snapshot_that_some_seed_or_model_lacks_is_left_out(tmp_path):
@@ -245,8 +263,8 @@ def test_a_snapshot_that_some_seed_or_model_lacks_is_left_out(tmp_path):
             place = dumps.dump_path(tmp_path, model, seed, STEPS[0], split)
             place.rename(tmp_path / f"{model}-{seed}-{split}")
     summary = summarise(tmp_path, 2)
-    assert summary["trajectories"]["kd"]["train_accuracy"]["step"] == list(STEPS[1:])
-    assert summary["trajectories"]["one_hot"]["train_accuracy"]["step"] == list(STEPS)
+    assert summary.trajectories["kd"]["train_accuracy"].step == list(STEPS[1:])
+    assert summary.trajectories["one_hot"]["train_accuracy"].step == list(STEPS)
     evolution = report.draw(tmp_path, summary)["evolution"]
     assert [a.get_title("left") for a in evolution.axes if a.get_title("left")] == ["step 20", "step 40"]
 

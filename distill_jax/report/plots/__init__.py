@@ -6,12 +6,14 @@ Nothing here touches pyplot's global state, and no display is needed.
 
 from distill_jax.report.plots.bars import mislabelled, underfitting
 from distill_jax.report.plots.clouds import Cloud, clouds, evolution, gap_lines, scatter, underfit_line
-from distill_jax.report.plots.curves import accuracy, sweep, switches, trajectories
+from distill_jax.report.plots.curves import BySwitch, Switched, accuracy, sweep, switches, trajectories
 from distill_jax.report.plots.style import SPLITS, encode
 
 __all__ = [
     "SPLITS",
+    "BySwitch",
     "Cloud",
+    "Switched",
     "accuracy",
     "clouds",
     "encode",

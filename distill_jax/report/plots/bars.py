@@ -1,12 +1,13 @@
 """Figures of means with intervals: the gap by tenth of the examples, and what becomes of wrong labels."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from distill_jax.measures.findings import Deviations
+from distill_jax.measures.study_summary import ByDecile
 from distill_jax.report.plots.style import GUIDE, SPLITS, bars, grid
 from distill_jax.students import CONTROL, KD, TEACHER, label_of, look_of
 
@@ -14,8 +15,8 @@ _CALLED = {TEACHER: "teacher", CONTROL: "control"}
 
 
 def underfitting(
-    crossed: Mapping[str, Any] | None,
-    as_in_paper: Mapping[str, Any],
+    crossed: ByDecile | None,
+    as_in_paper: ByDecile,
     models: Sequence[str] = (CONTROL, KD),
     selecting: str = TEACHER,
 ) -> Figure:
@@ -53,7 +54,7 @@ def underfitting(
     return figure
 
 
-def mislabelled(statistics: Mapping[str, Any], split: str = "train") -> Figure:
+def mislabelled(statistics: Deviations, split: str = "train") -> Figure:
     """The gap on mislabelled points and the share of wrong labels reproduced by each student (section 3.1).
 
     Args:
@@ -69,7 +70,7 @@ def mislabelled(statistics: Mapping[str, Any], split: str = "train") -> Figure:
     for axis, (name, title) in zip(axes[0], titles.items(), strict=True):
         for place, model in enumerate(models):
             value, style = statistics[model][split][name], look_of(model)
-            seeds = value["per_seed"]
+            seeds = value.per_seed
             axis.plot(seeds, [place + 0.22] * len(seeds), ".", color=style.get("color"), ms=5, alpha=0.6)
             bars(axis, [place], [value], sideways=True, **style)
         axis.set_yticks(range(len(models)), [label_of(m) for m in models])

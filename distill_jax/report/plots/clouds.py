@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,13 @@ from scipy.ndimage import gaussian_filter
 
 from distill_jax.errors import InputError
 from distill_jax.measures import deviations
-from distill_jax.measures.statistics import number, quote
+from distill_jax.measures.interval import Interval, number, quote
 from distill_jax.report.plots.style import SPLITS, grid, heading
 from distill_jax.students import SWITCHED, label_of
 
 if TYPE_CHECKING:
     from distill_jax.dumps import Dump
+    from distill_jax.measures.findings import Deviations
 
 DRAWN = 20_000  # most points drawn in one panel
 _DENSITY = LinearSegmentedColormap.from_list("density", ["#7fb2dc", "#2f6fae", "#08264d"])
@@ -84,7 +86,7 @@ def clouds(
     return figure
 
 
-def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Mapping[str, Any] | None = None) -> Figure:
+def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Deviations | None = None) -> Figure:
     """Teacher against students in phi space: a row for each split, a column for each student (Figures 1, 2).
 
     Args:
@@ -109,7 +111,7 @@ def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Mapp
             values = (statistics or {}).get(model, {}).get(split)
             if values is None:
                 plain = deviations.summarise(deviations.Comparison(examples))
-                values = {k: {"mean": v, "low": None, "high": None} for k, v in plain.items()}
+                values = {k: Interval(v, math.nan, math.nan, 1, "seeds") for k, v in plain.items()}
             lines = gap_lines(values)
             crossed = crossed or "mean_gap_hard" in values
             if "mean_gap_mislabelled" in values:
@@ -125,7 +127,7 @@ def evolution(
     teacher: Dump,
     students: Sequence[Dump],
     switch_step: int | None = None,
-    gaps: Mapping[tuple[str, int], Mapping[str, Any]] | None = None,
+    gaps: Mapping[tuple[str, int], Interval] | None = None,
 ) -> Figure:
     """Final teacher against snapshots of students: a column for each step, a row for each student (Figure 3).
 
@@ -165,7 +167,7 @@ def evolution(
     return clouds(rows, 2.2, 2.1, crossed=gaps is not None)
 
 
-def gap_lines(values: Mapping[str, Any]) -> list[str]:
+def gap_lines(values: Mapping[str, Interval]) -> list[str]:
     """Lines above a panel: gap on the hard tenth, chosen by another seed's teacher and as drawn, and the slope.
 
     They are wanted with `clouds(..., crossed=True)` where there is another seed, which says so in the legend.
@@ -180,7 +182,7 @@ def gap_lines(values: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def underfit_line(values: Mapping[str, Any]) -> str:
+def underfit_line(values: Mapping[str, Interval]) -> str:
     """A line above a panel: the share of hard points that is underfit, by the choice of `gap_lines`' first line."""
     return f"hard underfit {quote(deviations.preferred(values, 'underfit_fraction_hard'), 0, scale=100)}%"
 

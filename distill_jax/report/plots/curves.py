@@ -1,25 +1,64 @@
 """Figures of accuracies: over training, by the step of the switch, by any swept field."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from distill_jax.measures.accuracies import Trajectory
+from distill_jax.measures.interval import Interval
+from distill_jax.measures.sweep_summary import SweepSummary
 from distill_jax.report.plots.style import GUIDE, bars, grid, heading
 from distill_jax.students import SWITCHED, label_of, look_of
 
+Trajectories = Mapping[str, Mapping[str, Trajectory]]  # [model][measure]
 
-def accuracy(trajectories: Mapping[str, Any], switch_step: int | None = None) -> Figure:
+
+@dataclasses.dataclass(frozen=True)
+class Switched:
+    """A study of which a figure shows what a switch of the loss does.
+
+    Attributes:
+      title, lines: above its panel.
+      trajectories: of its models.
+      switch_step: where the switched students change their loss.
+    """
+
+    title: str
+    lines: Sequence[str]
+    trajectories: Trajectories
+    switch_step: int
+
+
+@dataclasses.dataclass(frozen=True)
+class BySwitch:
+    """A study whose step of the switch is swept.
+
+    Attributes:
+      title, lines: above its panel.
+      steps: of the switches.
+      values: the switched student's final test accuracy for each of them.
+      unswitched: that of other models, by name.
+    """
+
+    title: str
+    lines: Sequence[str]
+    steps: Sequence[int]
+    values: Sequence[Interval]
+    unswitched: Mapping[str, Interval]
+
+
+def accuracy(trajectories: Trajectories, switch_step: int | None = None) -> Figure:
     """Accuracy against step for all models with 95% bands, the switch marked (Figures 1b and 16).
 
     A switched student is drawn from the last snapshot before its switch: until then it is the student it
     branches from.
 
     Args:
-      trajectories: the summary's, [model][measure] with lists step, mean, low, high.
+      trajectories: the summary's, [model][measure].
       switch_step: where the switched students change their loss.
     """
     titles = {
@@ -40,28 +79,24 @@ def accuracy(trajectories: Mapping[str, Any], switch_step: int | None = None) ->
     return figure
 
 
-def trajectories(settings: Sequence[Mapping[str, Any]]) -> Figure:
-    """Test accuracy against step in several settings, a row for each: all of it, and enlarged from the switch on.
-
-    Args:
-      settings: each with `title`, `lines` of numbers, `trajectories` as in `accuracy`, and `switch_step`.
-    """
-    figure, axes = grid(len(settings), 2, 4.8, 3.5)
-    for row, setting in zip(axes, settings, strict=True):
-        for axis, first in zip(row, (-1, setting["switch_step"] * 0.9), strict=True):
-            _over_steps(axis, setting["trajectories"], "test_accuracy", setting["switch_step"], first)
-        heading(row[0], setting["title"], setting["lines"])
+def trajectories(studies: Sequence[Switched]) -> Figure:
+    """Test accuracy against step in several studies, a row for each: all of it, and enlarged from the switch on."""
+    figure, axes = grid(len(studies), 2, 4.8, 3.5)
+    for row, study in zip(axes, studies, strict=True):
+        for axis, first in zip(row, (-1, study.switch_step * 0.9), strict=True):
+            _over_steps(axis, study.trajectories, "test_accuracy", study.switch_step, first)
+        heading(row[0], study.title, study.lines)
     _legend(figure, axes.flat[0])
     return figure
 
 
-def _over_steps(
-    axis: Axes, trajectories: Mapping[str, Any], measure: str, switch_step: int | None, first: float
-) -> None:
+def _over_steps(axis: Axes, trajectories: Trajectories, measure: str, switch_step: int | None, first: float) -> None:
     """All models' accuracy from some step on, with 95% bands."""
-    last = max(max(model[measure]["step"]) for model in trajectories.values())
+    last = max(max(model[measure].step) for model in trajectories.values())
     for model, values in trajectories.items():
-        steps, mean, low, high = (np.array(values[measure][k], np.float64) for k in ("step", "mean", "low", "high"))
+        steps, mean, low, high = (
+            np.array(getattr(values[measure], k), np.float64) for k in ("step", "mean", "low", "high")
+        )
         start = first
         if switch_step is not None and model in SWITCHED and (steps <= switch_step).any():
             start = max(first, steps[steps <= switch_step].max())
@@ -79,31 +114,30 @@ def _over_steps(
     axis.grid(alpha=0.25)
 
 
-def switches(settings: Sequence[Mapping[str, Any]], model: str) -> Figure:
+def switches(studies: Sequence[BySwitch], model: str) -> Figure:
     """Final test accuracy of a switched student by the step of its switch, between the unswitched ones (Figure 4).
 
     Args:
-      settings: each with `title`, `lines` of numbers, `steps` of the switches, `values` an interval for each, and
-        `unswitched` an interval by model.
+      studies: a panel for each.
       model: one of `students.SWITCHED`.
     """
-    columns = min(len(settings), 2) if len(settings) <= 4 else 4
-    figure, axes = grid(-(-len(settings) // columns), columns, 4.6, 3.6)
-    for axis in axes.flat[len(settings) :]:
+    columns = min(len(studies), 2) if len(studies) <= 4 else 4
+    figure, axes = grid(-(-len(studies) // columns), columns, 4.6, 3.6)
+    for axis in axes.flat[len(studies) :]:
         axis.axis("off")
-    for axis, setting in zip(axes.flat, settings, strict=False):
-        for name, value in setting["unswitched"].items():
+    for axis, study in zip(axes.flat, studies, strict=False):
+        for name, value in study.unswitched.items():
             style = look_of(name)
-            axis.axhline(value["mean"], label=label_of(name), color=style["color"], ls=style["linestyle"], lw=1.5)
-            if value["low"] is not None:
-                axis.axhspan(value["low"], value["high"], color=style["color"], alpha=0.1, lw=0)
-        bars(axis, setting["steps"], setting["values"], label=label_of(model), **look_of(model))
-        axis.set_xticks(setting["steps"], [f"{step:,}" for step in setting["steps"]])
+            axis.axhline(value.mean, label=label_of(name), color=style["color"], ls=style["linestyle"], lw=1.5)
+            if value.has_ends:
+                axis.axhspan(value.low, value.high, color=style["color"], alpha=0.1, lw=0)
+        bars(axis, study.steps, study.values, label=label_of(model), **look_of(model))
+        axis.set_xticks(study.steps, [f"{step:,}" for step in study.steps])
         axis.margins(x=0.15)
         axis.set(xlabel="step of the switch", ylabel="final test accuracy")
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
         axis.grid(alpha=0.25)
-        heading(axis, setting["title"], setting["lines"])
+        heading(axis, study.title, study.lines)
     _legend(figure, axes.flat[0])
     return figure
 
@@ -113,32 +147,32 @@ def _legend(figure: Figure, axis: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9, handlelength=3)
 
 
-def sweep(summary: Mapping[str, Any], field: str) -> Figure:
+def sweep(summary: SweepSummary, field: str) -> Figure:
     """What a swept field changes: test accuracy, and the gap on hard training points, less the control's.
 
     Args:
-      summary: of `sweep_summary.summarise`.
+      summary: of the sweep.
       field: one of its fields; students are shown that have the study's own value of every other.
     """
-    students = summary["students"]
-    own = students[0]
-    shown = [s for s in students if all(s[f] == own[f] for f in summary["fields"] if f != field)]
+    own = summary.students[0].settings
+    others = [f for f in summary.fields if f != field]
+    shown = [s for s in summary.students if all(s.settings[f] == own[f] for f in others)]
     titles = {
         "test_accuracy": "test accuracy less the control's",
         "train_mean_gap_hard": "gap, hard training points, less the control's",
     }
     figure, axes = grid(1, 2, 4.8, 3.9)
     for axis, (name, title) in zip(axes[0], titles.items(), strict=True):
-        for model in dict.fromkeys(s["model"] for s in shown):
-            line = sorted((s for s in shown if s["model"] == model), key=lambda s: s[field])
+        for model in dict.fromkeys(s.model for s in shown):
+            line = sorted((s for s in shown if s.model == model), key=lambda s: s.settings[field])
             if len(line) > 1:
-                values = [s["statistics"][name]["minus_control"] for s in line]
-                bars(axis, [s[field] for s in line], values, label=label_of(model), **look_of(model))
+                values = [s.statistics[name].against_control for s in line]
+                bars(axis, [s.settings[field] for s in line], values, label=label_of(model), **look_of(model))
         axis.axhline(0, **GUIDE)
         axis.axvline(own[field], color="#666666", lw=0.8, ls=(0, (1, 2)), zorder=0)
         if field in ("temperature", "learning_rate"):
             axis.set_xscale("log")
-        tried = sorted({s[field] for s in shown})
+        tried = sorted({s.settings[field] for s in shown})
         axis.set_xticks(tried, [f"{value:g}" for value in tried])
         axis.minorticks_off()
         axis.set(xlabel=field.replace("_", " "), ylabel=title)

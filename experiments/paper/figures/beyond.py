@@ -10,7 +10,8 @@ from distill_jax.measures import comparisons, deviations
 from distill_jax.measures.detection import auc, roc
 from distill_jax.measures.deviations import preferred
 from distill_jax.measures.findings import verdict
-from distill_jax.measures.statistics import holm, over_seeds, paired, quote, rank_correlation
+from distill_jax.measures.interval import Interval, quote
+from distill_jax.measures.statistics import holm, over_seeds, paired, rank_correlation
 from distill_jax.report import plots
 from distill_jax.report.plots.style import GUIDE, bars, grid, heading
 from distill_jax.students import MODELS, label_of, look_of
@@ -37,19 +38,15 @@ def prediction(outcomes: Sequence[Outcome]) -> Drawn:
     for axis, split in zip(axes[0], plots.SPLITS, strict=True):
         underfitting, gains = [], []
         for outcome, style in zip(outcomes, styles, strict=True):
-            gap = preferred(outcome.summary["deviations"][KD][split], "mean_gap_hard")
-            gain = outcome.summary["accuracy"]["test_accuracy"]["paired"]["kd_minus_one_hot"]
+            gap = preferred(outcome.summary.deviations[KD][split], "mean_gap_hard")
+            gain = outcome.summary.accuracy["test_accuracy"].paired["kd_minus_one_hot"]
             numbers["settings"].setdefault(outcome.plan.name, {"gain": gain})[f"{split}_gap"] = gap
-            underfitting.append(-gap["mean"])
-            gains.append(gain["mean"])
-            wide = (
-                np.array([[gap["high"] - gap["mean"]], [gap["mean"] - gap["low"]]]) if gap["low"] is not None else None
-            )
-            axis.errorbar(
-                underfitting[-1:], [gain["mean"]], xerr=wide, elinewidth=0.8, alpha=0.35, color=style["color"]
-            )
+            underfitting.append(-gap.mean)
+            gains.append(gain.mean)
+            wide = np.array([[gap.high - gap.mean], [gap.mean - gap.low]]) if gap.has_ends else None
+            axis.errorbar(underfitting[-1:], [gain.mean], xerr=wide, elinewidth=0.8, alpha=0.35, color=style["color"])
             bars(axis, underfitting[-1:], [gain], **style)
-        correlation = numbers[f"{split}_rank_correlation"] = rank_correlation(underfitting, gains).as_dict()
+        correlation = numbers[f"{split}_rank_correlation"] = rank_correlation(underfitting, gains)
         axis.axhline(0, **GUIDE)
         axis.axvline(0, **GUIDE)
         axis.set(
@@ -58,7 +55,7 @@ def prediction(outcomes: Sequence[Outcome]) -> Drawn:
         )
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
         axis.grid(alpha=0.25)
-        line = f"rank correlation of underfitting and gain {quote(correlation, sign=True)}, n = {correlation['n']}"
+        line = f"rank correlation of underfitting and gain {quote(correlation, sign=True)}, n = {correlation.n}"
         heading(axis, plots.SPLITS[split].capitalize(), [line])
         sentences.append(f"{plots.SPLITS[split].capitalize()}: {line}.")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -75,7 +72,7 @@ def detection(outcomes: Sequence[Outcome]) -> Drawn:
         "not supported": "no better, as far as these seeds tell",
         "undecided": "undecided",
     }
-    numbers, sentences = {}, []
+    numbers, sentences, differences = {}, [], []
     figure, axes = grid(1, len(outcomes), 4.8, 4.6)
     for axis, outcome in zip(axes[0], outcomes, strict=True):
         found: dict[str, list[float]] = {name: [] for name in SCORES}
@@ -87,26 +84,27 @@ def detection(outcomes: Sequence[Outcome]) -> Drawn:
                 if seed == 0:
                     label, style = SCORES[name]
                     axis.plot(*roc(score, kd.mislabelled), lw=1.7, label=label, **style)
-        of_it = {name: over_seeds(values).as_dict() for name, values in found.items()}
-        for name in ("gap", "y"):
-            of_it[name]["minus_x"] = paired(found[name], found["x"]).as_dict()
-        of_it["gap"]["minus_y"] = paired(found["gap"], found["y"]).as_dict()
-        of_it["gap"]["minus_control"] = paired(found["gap"], found["gap_control"]).as_dict()
-        numbers[outcome.plan.name] = of_it
-        difference = of_it["gap"]["minus_x"]
+        of_it = {name: over_seeds(values) for name, values in found.items()}
+        less_x, less_y = (paired(found["gap"], found[name]) for name in ("x", "y"))
+        differences += [less_x, less_y]
+        numbers[outcome.plan.name] = {
+            "x": of_it["x"],
+            "gap_control": of_it["gap_control"],
+            "gap": of_it["gap"].as_json()
+            | {"minus_x": less_x, "minus_y": less_y, "minus_control": paired(found["gap"], found["gap_control"])},
+            "y": of_it["y"].as_json() | {"minus_x": paired(found["y"], found["x"])},
+        }
         axis.plot([0, 1], [0, 1], **GUIDE)
         axis.set(xlabel="share of right labels flagged", ylabel="share of wrong labels flagged", aspect="equal")
-        order = sorted(SCORES, key=lambda name: -of_it[name]["mean"])
+        order = sorted(SCORES, key=lambda name: -of_it[name].mean)
         lines = [f"AUC of {SCORES[name][0]} {quote(of_it[name], 3)}" for name in order]
         heading(axis, outcome.plan.networks, [outcome.plan.data, *lines], small=True)
         sentences.append(
             f"{outcome.plan.title}: area under the curve of X - Y {quote(of_it['gap'], 3)}, of X alone "
-            f"{quote(of_it['x'], 3)}: {said[verdict(difference, 1)]}, {quote(difference, 3, sign=True)} paired; of the "
+            f"{quote(of_it['x'], 3)}: {said[verdict(less_x, 1)]}, {quote(less_x, 3, sign=True)} paired; of the "
             f"control's X - Y {quote(of_it['gap_control'], 3)}; of the student's Y alone {quote(of_it['y'], 3)}: "
-            f"X - Y is {said[verdict(of_it['gap']['minus_y'], 1)]}, "
-            f"{quote(of_it['gap']['minus_y'], 3, sign=True)} paired."
+            f"X - Y is {said[verdict(less_y, 1)]}, {quote(less_y, 3, sign=True)} paired."
         )
-    differences = [of_it["gap"][less] for of_it in numbers.values() for less in ("minus_x", "minus_y")]
     alone = sum(verdict(difference, 1) in ("supported", "contradicted") for difference in differences)
     if outcomes[0].seeds > 1:
         sentences.append(
@@ -125,10 +123,10 @@ def precision(outcomes: Sequence[Outcome]) -> Drawn:
     figure, axes = grid(1, 2, 5.0, 3.6)
     numbers: dict[str, Any] = {}
     for model in MODELS:
-        both = [o.summary["accuracy"]["test_accuracy"]["models"][model] for o in outcomes]
+        both = [o.summary.accuracy["test_accuracy"].models[model] for o in outcomes]
         numbers[model] = {"test_accuracy": _two("test_accuracy", names, both)}
         if model != "teacher":
-            gaps = [preferred(o.summary["deviations"][model]["train"], "mean_gap_hard") for o in outcomes]
+            gaps = [preferred(o.summary.deviations[model]["train"], "mean_gap_hard") for o in outcomes]
             numbers[model]["mean_gap_hard"] = _two("mean_gap_hard", names, gaps)
     for axis, name in zip(axes[0], ("test_accuracy", "mean_gap_hard"), strict=True):
         models = [model for model in MODELS if name in numbers[model]]
@@ -153,8 +151,8 @@ def precision(outcomes: Sequence[Outcome]) -> Drawn:
     return Drawn(figure, numbers, [said])
 
 
-def _two(name: str, precisions: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
-    pairs = list(zip(values[1]["per_seed"], values[0]["per_seed"], strict=False))  # one may have more seeds
+def _two(name: str, precisions: Sequence[str], values: Sequence[Interval]) -> dict[str, Interval]:
+    pairs = list(zip(values[1].per_seed, values[0].per_seed, strict=False))  # one may have more seeds
     less = np.subtract(*zip(*pairs, strict=True))
-    difference = comparisons.interval(name, less, name in deviations.CROSSED).as_dict()
+    difference = comparisons.interval(name, less, name in deviations.CROSSED)
     return dict(zip(precisions, values, strict=True)) | {"difference": difference}

@@ -1,13 +1,13 @@
 """What a figure of the paper is here: the studies it needs, and how it and its caption come from them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure as Picture
 
 from distill_jax.measures.findings import verdict
-from distill_jax.measures.statistics import quote
+from distill_jax.measures.interval import Interval, quote
 from experiments.paper.outcome import Outcome
 
 _SHAPES = "osD^vP*X"  # of data sets
@@ -19,7 +19,7 @@ class Drawn:
 
     Attributes:
       picture: itself.
-      numbers: all that the caption says, and more of the kind, as JSON values.
+      numbers: all that the caption says, and more of the kind, in mappings by name.
       sentences: the caption's, after the one that says what is shown.
     """
 
@@ -80,9 +80,9 @@ def chooser_sentence(seeds: int) -> list[str]:
     return ["The hard points of these numbers, and their class, are chosen by another seed's teacher."] * (seeds > 1)
 
 
-def gap_sentence(title: str, which: str, kd: Mapping[str, Any], control: Mapping[str, Any]) -> str:
+def gap_sentence(title: str, which: str, kd: Interval, control: Interval) -> str:
     """How far the student is below the line on some points, by itself and against the control."""
-    difference = kd["minus_control"]
+    difference = kd.against_control
     found = verdict(difference, -1)
     said = {
         "supported": "distillation underfits them more than another one-hot model does",
@@ -90,7 +90,7 @@ def gap_sentence(title: str, which: str, kd: Mapping[str, Any], control: Mapping
         "not supported": "distillation underfits them no more than another one-hot model, as far as these seeds tell",
         "undecided": "undecided",
     }[found]
-    if found == "supported" and kd["mean"] >= 0:
+    if found == "supported" and kd.mean >= 0:
         said += ", though it does not underfit them in itself"
     return (
         f"{title}, {which}: mean gap {quote(kd, sign=True)} distilled, {quote(control, sign=True)} control, "

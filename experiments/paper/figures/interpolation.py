@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from distill_jax.measures.statistics import quote
 from distill_jax.report.plots.style import GUIDE, bars, grid, heading
+from experiments import json_interval
+from experiments.json_interval import quote
 from experiments.paper import published
 from experiments.paper.figures.drawn import Drawn, looks
 from experiments.paper.outcome import Outcome
@@ -34,9 +35,9 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
     styles = looks(outcomes)
     for axis, name in zip(axes.flat, published.AXES, strict=False):
         for outcome, of, style in zip(outcomes, found, styles, strict=True):
-            least = 50 / outcome.summary["study"]["train_examples"]
+            least = 50 / outcome.summary.study.train_examples
             place = _place(min(of["teacher_train_accuracy"]["mean"], 100 - least))
-            bars(axis, [place], [published.value_on(name, of)], **style)
+            bars(axis, [place], [json_interval.read(published.value_on(name, of))], **style)
         axis.axhline(_LEVEL.get(name, 0.0), **GUIDE)
         axis.axvline(_place(published.INTERPOLATES), **GUIDE)
         axis.set(xlabel="teacher's training accuracy, %", ylabel=_LABELS[name])

@@ -7,7 +7,7 @@ from scipy.special import expit
 from scipy.stats import spearmanr
 
 from distill_jax.measures import deviations
-from distill_jax.measures.statistics import quote
+from distill_jax.measures.interval import quote
 from distill_jax.report import plots
 from distill_jax.students import label_of
 from experiments.paper.figures.drawn import Drawn

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from distill_jax.measures import deviations
-from distill_jax.measures.statistics import quote
+from distill_jax.measures.interval import quote
 from distill_jax.report import plots
 from distill_jax.students import label_of
 from experiments.paper.figures.drawn import Drawn
@@ -55,7 +55,7 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
         sentences.append(
             f"{outcome.plan.title}: of the points that only the student has right {quote(kd, 0, scale=100)}% are "
             f"underfit distilled and {quote(control, 0, scale=100)}% by the control (each of its own such points; "
-            f"{quote(kd['minus_control'], 0, sign=True, scale=100)} points paired by seed); of those that both "
+            f"{quote(kd.against_control, 0, sign=True, scale=100)} points paired by seed); of those that both "
             f"have right {both[0]}% and {both[1]}%."
         )
     sentences.append("The class is the one that the student's own teacher predicts, whose luck is in it.")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from distill_jax.measures import deviations
-from distill_jax.measures.statistics import quote
+from distill_jax.measures.interval import quote
 from distill_jax.report import plots
 from distill_jax.students import label_of
 from experiments.paper.figures.drawn import Drawn, chooser_sentence, gap_sentence
@@ -28,7 +28,7 @@ def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_
         of_it = numbers[outcome.plan.name] = {}
         for split in splits:
             if class_from == "teacher":
-                values = {s: outcome.summary["deviations"][s][split] for s in (CONTROL, KD)}
+                values = {s: outcome.summary.deviations[s][split] for s in (CONTROL, KD)}
             else:
                 values = outcome.over(deviations.summarise, split, class_from)
             of_it[split] = values

@@ -1,10 +1,10 @@
 """Figures 1b, 3, 4, 13 to 16: how deviations and accuracy go over training, and what a switch of the loss does."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from distill_jax.measures import comparisons, deviations
-from distill_jax.measures.statistics import quote, ratio_of_means
+from distill_jax.measures.interval import Interval, quote
+from distill_jax.measures.statistics import ratio_of_means
 from distill_jax.report import plots
 from experiments.paper.figures.drawn import Drawn, chooser_sentence
 from experiments.paper.outcome import CONTROL, KD, Outcome
@@ -16,13 +16,13 @@ _STUDENTS = ("one_hot", "kd", "one_hot_to_kd", "kd_to_one_hot")
 def evolution(outcomes: Sequence[Outcome]) -> Drawn:
     """Final teacher against all four students at each snapshot of one study's training set."""
     (outcome,) = outcomes
-    steps = outcome.summary["trajectories"][KD]["train_accuracy"]["step"]
-    gaps: dict[tuple[str, int], Any] = {}
+    steps = outcome.summary.trajectories[KD]["train_accuracy"].step
+    gaps: dict[tuple[str, int], Interval] = {}
     for student in _STUDENTS:
         for step in steps:
             pairs = (outcome.comparison(student, "train", seed, step).best for seed in range(outcome.seeds))
             hard = [deviations.gap_by_decile(pair)[0] for pair in pairs]
-            gaps[student, step] = comparisons.interval("mean_gap_hard", hard, crossed=True).as_dict()
+            gaps[student, step] = comparisons.interval("mean_gap_hard", hard, crossed=True)
     shown = [outcome.dump(student, "train", step=step) for student in _STUDENTS for step in steps]
     switch, last = outcome.plan.switch_step, outcome.last
     of_another = gaps if outcome.seeds > 1 else None  # those of one seed are of the points shaded
@@ -42,10 +42,10 @@ def evolution(outcomes: Sequence[Outcome]) -> Drawn:
 
 def trajectories(outcomes: Sequence[Outcome]) -> Drawn:
     """Test accuracy over training of all models, a row for each study."""
-    settings, numbers, sentences = [], {}, []
+    studies, numbers, sentences = [], {}, []
     for outcome in outcomes:
-        accuracy = outcome.summary["accuracy"]["test_accuracy"]
-        gain, recovered = accuracy["paired"]["kd_minus_one_hot"], accuracy["gain_recovered"]
+        accuracy = outcome.summary.accuracy["test_accuracy"]
+        gain, recovered = accuracy.paired["kd_minus_one_hot"], accuracy.gain_recovered
         lines = [f"gain {quote(gain, sign=True, scale=100)} points"]
         if _is_there(gain):
             shares = {s: quote(recovered[s], 0, scale=100) for s in ("one_hot_to_kd", "kd_to_one_hot")}
@@ -55,17 +55,11 @@ def trajectories(outcomes: Sequence[Outcome]) -> Drawn:
             ]
         else:
             lines.append(_NO_SHARE)
-        settings.append(
-            {
-                "title": outcome.plan.title,
-                "lines": lines,
-                "trajectories": outcome.summary["trajectories"],
-                "switch_step": outcome.plan.switch_step,
-            }
-        )
-        numbers[outcome.plan.name] = {"gain": gain, "gain_recovered": recovered, "models": accuracy["models"]}
+        plan = outcome.plan
+        studies.append(plots.Switched(plan.title, lines, outcome.summary.trajectories, plan.switch_step))
+        numbers[outcome.plan.name] = {"gain": gain, "gain_recovered": recovered, "models": accuracy.models}
         sentences.append(f"{outcome.plan.title}: {'; '.join(lines)}.")
-    return Drawn(plots.trajectories(settings), numbers, sentences)
+    return Drawn(plots.trajectories(studies), numbers, sentences)
 
 
 def accuracies(outcomes: Sequence[Outcome], model: str) -> Drawn:
@@ -75,21 +69,15 @@ def accuracies(outcomes: Sequence[Outcome], model: str) -> Drawn:
       outcomes: of studies with a sweep of the switch step.
       model: 'one_hot_to_kd' or 'kd_to_one_hot'.
     """
-    settings, numbers, sentences = [], {}, []
+    studies, numbers, sentences = [], {}, []
     for outcome in outcomes:
-        accuracy = outcome.summary["accuracy"]["test_accuracy"]
-        gain = accuracy["paired"]["kd_minus_one_hot"]
+        accuracy = outcome.summary.accuracy["test_accuracy"]
+        gain = accuracy.paired["kd_minus_one_hot"]
         points = _by_switch(outcome, model)
         kept = {step: _share(point, gain) for step, point in points.items()}
-        settings.append(
-            {
-                "title": outcome.plan.networks,
-                "lines": [outcome.plan.data, f"KD over control {quote(gain, sign=True, scale=100)} points"],
-                "steps": list(points),
-                "values": list(points.values()),
-                "unswitched": {name: accuracy["models"][name] for name in ("teacher", CONTROL, KD)},
-            }
-        )
+        lines = [outcome.plan.data, f"KD over control {quote(gain, sign=True, scale=100)} points"]
+        unswitched = {name: accuracy.models[name] for name in ("teacher", CONTROL, KD)}
+        studies.append(plots.BySwitch(outcome.plan.networks, lines, list(points), list(points.values()), unswitched))
         by_step = {
             name: {str(step): v for step, v in of.items()}
             for name, of in (("test_accuracy", points), ("gain_kept", kept))
@@ -99,21 +87,21 @@ def accuracies(outcomes: Sequence[Outcome], model: str) -> Drawn:
         each = ", ".join(f"{quote(share, 0, scale=100)}% at step {step:,}" for step, share in kept.items())
         of_it = f"{what} by the step of the switch: {each}" if _is_there(gain) else _NO_SHARE
         sentences.append(f"{outcome.plan.title}: gain {quote(gain, sign=True, scale=100)} points; {of_it}.")
-    return Drawn(plots.switches(settings, model), numbers, sentences)
+    return Drawn(plots.switches(studies, model), numbers, sentences)
 
 
-def _is_there(gain: Mapping[str, Any]) -> bool:
+def _is_there(gain: Interval) -> bool:
     """Whether there is a gain that a switched student can have a share of; with one seed nobody knows."""
-    return gain["n"] == 1 or (gain["low"] is not None and gain["low"] > 0)
+    return gain.n == 1 or gain.low > 0
 
 
-def _by_switch(outcome: Outcome, model: str) -> dict[int, Mapping[str, Any]]:
+def _by_switch(outcome: Outcome, model: str) -> dict[int, Interval]:
     """Test accuracy of a switched student by the step of its switch, with `minus_control`."""
-    students = [s for s in outcome.summary["sweep"]["students"] if s["model"] == model]
-    return {
-        s["switch_step"]: s["statistics"]["test_accuracy"] for s in sorted(students, key=lambda s: s["switch_step"])
-    }
+    assert outcome.summary.sweep is not None
+    students = [s for s in outcome.summary.sweep.students if s.model == model]
+    by_step = {s.settings["switch_step"]: s.statistics["test_accuracy"] for s in students}
+    return dict(sorted(by_step.items()))
 
 
-def _share(point: Mapping[str, Any], gain: Mapping[str, Any]) -> dict[str, Any]:
-    return ratio_of_means(point["minus_control"]["per_seed"], gain["per_seed"]).as_dict()
+def _share(point: Interval, gain: Interval) -> Interval:
+    return ratio_of_means(point.against_control.per_seed, gain.per_seed)

@@ -1,0 +1,133 @@
+"""Accuracies of a study's models: at the end with intervals and paired differences, and in the course of training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from distill_jax import dumps
+from distill_jax.measures import statistics
+from distill_jax.measures.interval import Interval
+from distill_jax.students import CONTROL, KD, SWITCHED, TEACHER
+
+_PAIRS = {"kd_to_one_hot": (KD, CONTROL)}  # with which a student's accuracy is compared, where not with (CONTROL, KD)
+Place = tuple[str, int, int, str]  # model, seed, step, split: which dump
+Hits = Mapping[tuple[str, str, int], Sequence[np.ndarray]]  # measure, model, step: of each seed who is right, [N]
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """One measure of accuracy at the last step, in [0, 1].
+
+    Attributes:
+      models: of the teacher and each student.
+      paired: differences, paired by seed: 'a_minus_b' of `pairs`, and of a switched student 'a_minus_middle', less the
+        middle between the control and the distilled student.
+      gain_recovered: share of distillation's gain over the control that a switched student has, 0 the control and 1 kd.
+    """
+
+    models: dict[str, Interval]
+    paired: dict[str, Interval]
+    gain_recovered: dict[str, Interval] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trajectory:
+    """A model's accuracy against step: means over n seeds with their 95% intervals, entry by entry; NaN for no end."""
+
+    n: int
+    step: list[int]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+
+
+def hits(found: Mapping[Place, Path], seeds: int) -> tuple[Hits, dict[str, int]]:
+    """Which examples each dump has right, of the steps that all seeds have; and sizes.
+
+    Measures are test_accuracy, by true labels; train_accuracy, by the labels as training saw them; and where some of
+    these are wrong train_accuracy_true. Sizes are classes, train_examples, train_mislabelled and those of the test set.
+
+    Raises:
+      InputError: a dump is damaged.
+    """
+    right: dict[tuple[str, str, int], list[np.ndarray]] = {}
+    sizes: dict[str, int] = {}
+    for (model, seed, step, split), path in sorted(found.items(), key=lambda item: item[0]):
+        if any((model, k, step, split) not in found for k in range(seeds)):
+            continue  # a snapshot that not all seeds have would compare different seeds
+        dump = dumps.read_dump(path)
+        guess, noisy = dump.logits.argmax(axis=1), dump.label != dump.true_label
+        label = dump.label if split == "train" else dump.true_label
+        right.setdefault((f"{split}_accuracy", model, step), []).append(guess == label)
+        if noisy.any() and split == "train":
+            right.setdefault(("train_accuracy_true", model, step), []).append(guess == dump.true_label)
+        if not seed:
+            sizes |= {f"{split}_examples": len(guess), "classes": dump.logits.shape[1]}
+            sizes |= {f"{split}_mislabelled": int(noisy.sum())}
+    return right, sizes
+
+
+def pairs(students: Collection[str]) -> list[tuple[str, str]]:
+    """Pairs of models whose difference in accuracy is reported, first minus second.
+
+    >>> pairs(["one_hot", "kd", "dkd"])
+    [('kd', 'one_hot'), ('dkd', 'one_hot'), ('dkd', 'kd'), ('kd', 'teacher')]
+    """
+    others = [s for s in students if s not in (CONTROL, KD)]
+    of_others = [(s, other) for s in others for other in _PAIRS.get(s, (CONTROL, KD))]
+    return [(KD, CONTROL), *of_others, (KD, TEACHER)]
+
+
+def accuracies(right: Hits, models: Sequence[str], seeds: int, step: int) -> dict[str, Accuracy]:
+    """Each measure of accuracy at one step, over seeds or, of one seed, over examples.
+
+    Args:
+      right: of `hits`.
+      models: the teacher, then the students, the control and the distilled one among them.
+      seeds: number of seeds.
+      step: of which.
+    """
+    switched = [s for s in SWITCHED if s in models]
+    found: dict[str, Accuracy] = {}
+    for measure in sorted({measure for measure, _, _ in right}):
+
+        def statistic(seed: int, rows: np.ndarray | None, measure: str = measure) -> dict[str, float]:
+            of = slice(None) if rows is None else rows
+            mean = {model: float(right[measure, model, step][seed][of].mean()) for model in models}
+            middle = (mean[CONTROL] + mean[KD]) / 2  # half of distillation's gain
+            mean |= {f"{s}_minus_middle": mean[s] - middle for s in switched}
+            return mean | {f"{a}_minus_{b}": mean[a] - mean[b] for a, b in pairs(models[1:])}
+
+        examples = len(right[measure, TEACHER, step][0])
+        values = statistics.intervals(statistic, seeds, examples, _possible)
+        found[measure] = Accuracy(
+            {model: values[model] for model in models},
+            {name: value for name, value in values.items() if "_minus_" in name},
+            {s: _recovered(values[f"{s}_minus_{CONTROL}"], values[f"{KD}_minus_{CONTROL}"]) for s in switched},
+        )
+    return found
+
+
+def _possible(name: str) -> tuple[float, float]:
+    return (-1.0 if "_minus_" in name else 0.0), 1.0
+
+
+def _recovered(part: Interval, whole: Interval) -> Interval:
+    return statistics.ratio_of_means(part.per_seed, whole.per_seed)
+
+
+def trajectories(right: Hits, models: Sequence[str], seeds: int) -> dict[str, dict[str, Trajectory]]:
+    """Accuracy against step, [model][measure]."""
+    found: dict[str, dict[str, Trajectory]] = {model: {} for model in models}
+    for (measure, model, step), correct in sorted(right.items(), key=lambda item: item[0]):
+        value = statistics.over_seeds([float(of_seed.mean()) for of_seed in correct])
+        line = found[model].setdefault(measure, Trajectory(seeds, [], [], [], []))
+        line.step.append(step)
+        line.mean.append(value.mean)
+        line.low.append(value.low)
+        line.high.append(value.high)
+    return found

@@ -1,0 +1,235 @@
+"""Every number of a finished study: from its dumps, to and from `summary.json`. It needs no accelerator."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cattrs
+from cattrs.gen import make_dict_structure_fn
+
+from distill_jax import dumps
+from distill_jax.errors import InputError
+from distill_jax.files import read_json
+from distill_jax.measures import comparisons, control_check, findings
+from distill_jax.measures.accuracies import Accuracy, Trajectory, accuracies, hits, trajectories
+from distill_jax.measures.control_check import ControlCheck
+from distill_jax.measures.findings import Deviations, Finding
+from distill_jax.measures.interval import Interval
+from distill_jax.measures.sweep_summary import SweepSummary, SweptStudent
+from distill_jax.students import CONTROL, KINDS, STUDENTS, TEACHER, label_of
+
+FILE = "summary.json"  # in a study's folder
+SPLITS = ("train", "test")
+ByDecile = dict[str, dict[str, list[Interval]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyFacts:
+    """What a study is.
+
+    Attributes:
+      seeds: how many, 0..seeds-1.
+      total_steps: the last step, whose dumps are the result.
+      switch_step: at which the switched students begin to change their loss.
+      classes, train_examples, test_examples: of its data.
+      train_mislabelled, test_mislabelled: how many labels are not the true ones.
+      students: what each is called, by its name.
+      one_teacher: whether all seeds have one, whose luck is then nobody's to inherit (`comparisons.inherited_noise`).
+    """
+
+    seeds: int
+    total_steps: int
+    switch_step: int
+    classes: int
+    train_examples: int
+    test_examples: int
+    train_mislabelled: int
+    test_mislabelled: int = 0
+    students: dict[str, str] = dataclasses.field(default_factory=dict)
+    one_teacher: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class StudySummary:
+    """Every number of a study. But for `timing` and `environment` the same dumps give the same.
+
+    Attributes:
+      setting, environment, timing: quoted, as JSON has them.
+      study: what it is.
+      models: accuracy in [0, 1] at the last step, [model][measure], one per seed.
+      deviations: [student][split][statistic] of `deviations.deviations` (sections 3.1, 3.2), paired by seed with the
+        control; cross-fitted ones where there are two seeds or more, and then inherited_noise.
+      gap_by_decile: [student][split], of ten groups of examples from hard to easy; None with one seed.
+      gap_by_decile_as_in_paper: the same by the paper's choice of class and groups.
+      accuracy: by measure.
+      trajectories: [model][measure] in the course of training.
+      control_check: None with one seed, or where student and teacher are different networks.
+      findings: the paper's claims with their verdicts.
+      sweep: None where nothing is swept.
+    """
+
+    setting: dict[str, Any]
+    environment: dict[str, Any]
+    timing: dict[str, Any]
+    study: StudyFacts
+    models: dict[str, dict[str, list[float]]]
+    deviations: dict[str, dict[str, dict[str, Interval]]]
+    gap_by_decile_as_in_paper: ByDecile
+    accuracy: dict[str, Accuracy]
+    trajectories: dict[str, dict[str, Trajectory]]
+    findings: list[Finding]
+    gap_by_decile: ByDecile | None = None
+    control_check: ControlCheck | None = None
+    sweep: SweepSummary | None = None
+
+    @property
+    def current_findings(self) -> list[Finding]:
+        """The findings by today's rules, whenever the study was made."""
+        return _findings(self.deviations, self.accuracy, self.study)
+
+    def as_json(self) -> dict[str, Any]:
+        """As `summary.json` has it."""
+        return _converter().unstructure(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> StudySummary:
+        """Of `as_json`, by this version or an older one.
+
+        Raises:
+          ValueError: it is not.
+        """
+        try:
+            summary = _converter().structure(value, cls)
+        except Exception as error:  # whatever a strange file makes of it, in an ExceptionGroup of cattrs'
+            raise ValueError("; ".join(cattrs.transform_error(error))) from error
+        named = summary.study.students or {student: label_of(student) for student in summary.deviations}
+        return dataclasses.replace(summary, study=dataclasses.replace(summary.study, students=named))
+
+
+def read_summary(path: Path) -> StudySummary:
+    """The summary of a finished study.
+
+    Args:
+      path: its folder, or the file `summary.json` itself.
+
+    Raises:
+      InputError: there is none, or it is damaged.
+    """
+    file = path / FILE if path.is_dir() else path
+    what = "must be the summary.json that python -m distill_jax writes"
+    value = read_json(file, dict[str, Any], what)
+    try:
+        return StudySummary.from_json(value)
+    except ValueError as error:
+        raise InputError(f"{file}: {what}") from error
+
+
+def summarise(
+    workdir: Path,
+    setting: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    timing: Mapping[str, Any],
+    *,
+    seeds: int,
+    total_steps: int,
+    switch_step: int,
+    students: Mapping[str, str] | None = None,
+    sweep: SweepSummary | None = None,
+) -> StudySummary:
+    """Every number of a finished study.
+
+    Args:
+      workdir: folder with the dumps of teacher and students, of seeds 0..seeds-1, at `total_steps` and before.
+      setting: the study's setting; quoted, and `data`, `teacher`, `student` name what was run.
+      environment: quoted; the report's heading shows `device`, and `command` is printed to be repeated.
+      timing: quoted; the report's heading shows `total_seconds`.
+      seeds, total_steps, switch_step: as of `StudyFacts`.
+      students: what each is called, by name, the control and the distilled one among them; None for `STUDENTS`.
+      sweep: where there is one.
+
+    Raises:
+      InputError: a dump is missing or damaged.
+    """
+    labels = dict(students or {name: KINDS[name].label for name in STUDENTS})
+    models = [TEACHER, *labels]
+    found = {
+        k: p for k, p in dumps.find_dumps(workdir).items() if k[0] in models and k[1] < seeds and k[2] <= total_steps
+    }
+    for model, seed, split in itertools.product(models, range(seeds), SPLITS):
+        path = dumps.dump_path(workdir, model, seed, total_steps, split)
+        if (model, seed, total_steps, split) not in found:
+            raise InputError(f"dump {path} is not there; run the same command again to write it")
+    right, sizes = hits(found, seeds)
+    deviations: dict[str, dict[str, dict[str, Interval]]] = {student: {} for student in labels}
+    as_in_paper: ByDecile = {student: {} for student in labels}
+    crossed: ByDecile | None = {student: {} for student in labels} if seeds > 1 else None
+    for split in SPLITS:
+
+        def read(model: str, seed: int, split: str = split) -> dumps.Dump:
+            return dumps.read_dump(found[model, seed, total_steps, split])
+
+        compared = comparisons.compare(read, list(labels), seeds)
+        inherited = comparisons.inherited_noise(read, list(labels), seeds)
+        for student, values in comparisons.intervals(compared).items():
+            own = {"inherited_noise": inherited[student]} if student in inherited else {}
+            deviations[student][split] = values | own
+        for of_choice in (as_in_paper, crossed):
+            if of_choice is not None:
+                for student, tenths in comparisons.gaps_by_tenth(compared, of_choice is crossed).items():
+                    of_choice[student][split] = tenths
+    accuracy = accuracies(right, models, seeds, total_steps)
+    one_teacher = seeds > 1 and "inherited_noise" not in deviations[CONTROL]["train"]
+    study = StudyFacts(seeds, total_steps, switch_step, students=labels, one_teacher=one_teacher, **sizes)
+    quoted = {"setting": setting, "environment": environment, "timing": timing}
+    is_draw = seeds > 1 and setting.get("teacher") == setting.get("student")
+    return StudySummary(
+        **json.loads(json.dumps(quoted, default=str)),  # paths and tuples as JSON has them
+        study=study,
+        models={model: {k: list(of.models[model].per_seed) for k, of in accuracy.items()} for model in models},
+        deviations=deviations,
+        gap_by_decile_as_in_paper=as_in_paper,
+        gap_by_decile=crossed,
+        accuracy=accuracy,
+        trajectories=trajectories(right, models, seeds),
+        control_check=control_check.check(deviations[CONTROL]) if is_draw else None,
+        findings=_findings(deviations, accuracy, study),
+        sweep=sweep,
+    )
+
+
+def _findings(deviations: Deviations, accuracy: Mapping[str, Accuracy], study: StudyFacts) -> list[Finding]:
+    mislabelled = study.train_mislabelled > 0
+    return findings.findings(deviations, accuracy["test_accuracy"], seeds=study.seeds, mislabelled=mislabelled)
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    """Of summaries to JSON and back; a number that is not finite is null there."""
+    converter = cattrs.Converter()
+    converter.register_unstructure_hook(float, lambda value: value if math.isfinite(value) else None)
+    converter.register_structure_hook(float, lambda value, _: math.nan if value is None else float(value))
+    converter.register_unstructure_hook(Interval, Interval.as_json)
+    converter.register_structure_hook(Interval, lambda value, _: Interval.from_json(value))
+    student = make_dict_structure_fn(SweptStudent, converter)
+    own = {field.name for field in dataclasses.fields(SweptStudent)}
+    converter.register_unstructure_hook(
+        SweptStudent,
+        lambda of: {
+            "name": of.name,
+            "model": of.model,
+            **of.settings,
+            "statistics": converter.unstructure(of.statistics),
+        },
+    )
+    converter.register_structure_hook(
+        SweptStudent,
+        lambda value, kind: student(value | {"settings": {k: v for k, v in value.items() if k not in own}}, kind),
+    )
+    return converter
