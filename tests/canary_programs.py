@@ -25,7 +25,7 @@ from distill_jax.training.inputs import PerMember, PerSeed, Shared
 from distill_jax.training.objective import Objective
 from distill_jax.training.optimizer import make_rule
 from distill_jax.training.predict import Predictor
-from distill_jax.training.step import TrainState, make_dispatch, make_frozen_features, make_init
+from distill_jax.training.step import StepBlock, TrainState, make_frozen_features, make_init
 from experiments.channel.population import draw
 from experiments.channel.population import learn as learn_channels
 from experiments.channel.setting import Setting as ChannelSetting
@@ -152,8 +152,8 @@ def check_training(
     students, steps = np.shape(weights)
     of_texts = isinstance(model, Roberta)
 
-    def dispatch(mesh: Mesh | None) -> Any:
-        return make_dispatch(
+    def block(mesh: Mesh | None) -> Any:
+        return StepBlock(
             model,
             RULE,
             mesh,
@@ -182,9 +182,9 @@ def check_training(
         by = jax.tree.map(lambda a, b: np.asarray(a) - b, after.params, state.params)
         return after.replace(params=by), metrics
 
-    compiled = jax.jit(dispatch(mesh))(*jax.device_put(args))
+    compiled = jax.jit(block(mesh))(*jax.device_put(args))
     with single_operations():
-        right = dispatch(None)(*jax.device_put(args))
+        right = block(None)(*jax.device_put(args))
     check(moved(compiled), moved(right), WITH_KINKS if not isinstance(model, Roberta) else TOLERANCE)
 
 

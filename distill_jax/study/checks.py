@@ -6,7 +6,7 @@ from typing import Any
 from distill_jax import limits
 from distill_jax.errors import InputError
 from distill_jax.options import check_finite
-from distill_jax.setting import Setting
+from distill_jax.setting import ObjectiveSetting, OptimizerSetting, RunSetting, Setting, TrainSetting
 from distill_jax.students import CONTROL, KD, table
 from distill_jax.training.losses import OPTIONS, loss
 from distill_jax.training.objective import Objective
@@ -20,92 +20,113 @@ def validate(setting: Setting) -> None:
     Raises:
       InputError: a value that cannot be right; one line that names the option, the value and what would be.
     """
-
-    def require(holds: bool, option: str, value: Any, right: str) -> None:
-        if not holds:
-            raise InputError(f"{option} {value}: must be {right}")
-
     check_finite(setting)
-    objective, optimizer, train, run = setting.objective, setting.optimizer, setting.train, setting.run
     _check_losses(setting)
-    require(objective.temperature > 0, "--temperature", objective.temperature, "positive")
+    _check_objective(setting.objective)
+    _check_optimizer(setting.optimizer)
+    _check_train(setting.train)
+    _check_teacher(setting)
+    _check_run(setting.run)
+
+
+def _require(holds: bool, option: str, value: Any, right: str) -> None:
+    if not holds:
+        raise InputError(f"{option} {value}: must be {right}")
+
+
+def _check_objective(objective: ObjectiveSetting) -> None:
+    _require(objective.temperature > 0, "--temperature", objective.temperature, "positive")
     weight = objective.distillation_weight
-    require(0 <= weight <= 1, "--distillation-weight", weight, "in [0, 1]")
-    require(objective.switch_window >= 0, "--switch-window", objective.switch_window, "0 or more steps")
+    _require(0 <= weight <= 1, "--distillation-weight", weight, "in [0, 1]")
+    _require(objective.switch_window >= 0, "--switch-window", objective.switch_window, "0 or more steps")
+
+
+def _check_optimizer(optimizer: OptimizerSetting) -> None:
     make_rule(optimizer)  # which refuses what is none
     rate = optimizer.learning_rate
-    require(rate > 0, "--learning-rate", rate, "positive")
-    require(0 <= optimizer.momentum < 1, "--momentum", optimizer.momentum, "in [0, 1)")
+    _require(rate > 0, "--learning-rate", rate, "positive")
+    _require(0 <= optimizer.momentum < 1, "--momentum", optimizer.momentum, "in [0, 1)")
     for option, warmup in (("--warmup-steps", optimizer.warmup_steps), ("--warmup-epochs", optimizer.warmup_epochs)):
-        require(0 <= warmup <= limits.STEPS, option, warmup, f"in 0 to {limits.STEPS}")
-    require(optimizer.decay_factor > 0, "--decay-factor", optimizer.decay_factor, "positive")
+        _require(0 <= warmup <= limits.STEPS, option, warmup, f"in 0 to {limits.STEPS}")
+    _require(optimizer.decay_factor > 0, "--decay-factor", optimizer.decay_factor, "positive")
     falls = optimizer.decay_epochs
-    require(
+    _require(
         list(falls) == sorted(set(falls)) and all(optimizer.warmup_epochs < e <= limits.STEPS for e in falls),
         "--decay-epochs",
         " ".join(map(str, falls)),
         f"ascending, later than the warm-up, and at most {limits.STEPS}",
     )
-    require(optimizer.weight_decay >= 0, "--weight-decay", optimizer.weight_decay, "0 or more")
-    require(train.epochs > 0, "--epochs", train.epochs, "positive")
-    require(train.batch_size >= 1, "--batch-size", train.batch_size, "1 or more")
+    _require(optimizer.weight_decay >= 0, "--weight-decay", optimizer.weight_decay, "0 or more")
+
+
+def _check_train(train: TrainSetting) -> None:
+    _require(train.epochs > 0, "--epochs", train.epochs, "positive")
+    _require(train.batch_size >= 1, "--batch-size", train.batch_size, "1 or more")
     of_norm = train.norm_examples
-    require(
+    _require(
         of_norm is None or (of_norm >= 2 and train.batch_size % of_norm == 0),
         "--norm-examples",
         of_norm,
         f"2 or more, and a divisor of --batch-size {train.batch_size}",
     )
-    require(train.length_buckets >= 1, "--length-buckets", train.length_buckets, "1 or more")
+    _require(train.length_buckets >= 1, "--length-buckets", train.length_buckets, "1 or more")
     shares = " ".join(map(str, train.snapshots))
-    require(all(0 < s <= 1 for s in train.snapshots), "--snapshots", shares, "shares of training in (0, 1]")
-    require(1 <= run.seeds <= limits.SEEDS, "--seeds", run.seeds, f"in 1 to {limits.SEEDS}")
-    require(run.population is None or run.population >= 1, "--population", run.population, "1 or more")
-    per_call = run.steps_per_dispatch
-    require(per_call is None or per_call >= 1, "--steps-per-dispatch", per_call, "1 or more")
-    seconds = run.checkpoint_seconds
-    require(seconds >= 0, "--checkpoint-seconds", seconds, "0 or more")
-    memory = run.memory_gib
-    require(memory is None or memory > 0, "--memory-gib", memory, "positive")
+    _require(all(0 < s <= 1 for s in train.snapshots), "--snapshots", shares, "shares of training in (0, 1]")
+
+
+def _check_teacher(setting: Setting) -> None:
+    """Checks where students have their teacher's outputs from."""
+    objective, train, run = setting.objective, setting.train, setting.run
     given = " ".join(setting.given.logits)
-    require(
+    _require(
         not given or run.teacher_logits in ("auto", "cached"),
         "--teacher-logits",
         run.teacher_logits,
         f"auto or cached, since --teacher.logits {given} is all that there is of the teacher",
     )
-    require(
+    _require(
         run.teacher_logits != "cached" or setting.data.augment == "none" or bool(given),
         "--teacher-logits",
         run.teacher_logits,
         f"in-step, all-outcomes or auto, since --augment {setting.data.augment} changes what the teacher sees",
     )
-    require(
+    _require(
         run.teacher_logits != "all-outcomes" or setting.data.augment != "none",
         "--teacher-logits",
         run.teacher_logits,
         "cached or auto, since with --augment none there is one outcome",
     )
-    require(
+    _require(
         objective.teacher_shuffle == "none" or teacher_source(setting) == "logits",
         "--teacher-shuffle",
         objective.teacher_shuffle,
         "none, since the teacher's logits are not kept (they are with --augment none, and those of --teacher.logits)",
     )
-    require(
+    _require(
         objective.teacher_precision == "float32" or teacher_source(setting) == "variables",
         "--teacher-precision",
         objective.teacher_precision,
         "float32, since the teacher's logits are kept and not computed in the step",
     )
-    require(
+    _require(
         objective.teacher_precision in ("float32", train.precision),
         "--teacher-precision",
         objective.teacher_precision,
         f"float32, since --precision is {train.precision}",
     )
-    require(run.keep_checkpoints >= 1, "--keep-checkpoints", run.keep_checkpoints, "1 or more")
-    require(
+
+
+def _check_run(run: RunSetting) -> None:
+    _require(1 <= run.seeds <= limits.SEEDS, "--seeds", run.seeds, f"in 1 to {limits.SEEDS}")
+    _require(run.population is None or run.population >= 1, "--population", run.population, "1 or more")
+    per_call = run.steps_per_dispatch
+    _require(per_call is None or per_call >= 1, "--steps-per-dispatch", per_call, "1 or more")
+    seconds = run.checkpoint_seconds
+    _require(seconds >= 0, "--checkpoint-seconds", seconds, "0 or more")
+    memory = run.memory_gib
+    _require(memory is None or memory > 0, "--memory-gib", memory, "positive")
+    _require(run.keep_checkpoints >= 1, "--keep-checkpoints", run.keep_checkpoints, "1 or more")
+    _require(
         run.distributed or (run.coordinator is None and run.processes is None and run.process_id is None),
         "--coordinator, --processes, --process-id",
         "given",

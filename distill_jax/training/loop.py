@@ -1,5 +1,6 @@
 """Training of one population from its first step, or its newest checkpoint, to its last, with dumps on the way."""
 
+import contextlib
 import dataclasses
 import shutil
 import time
@@ -21,6 +22,70 @@ from distill_jax.training.progress import Bar, Scalars
 from distill_jax.training.schedule import dispatches
 from distill_jax.training.step import TrainState
 from distill_jax.training.trainer import Timing, Trainer
+
+
+class Snapshots:
+    """A population's dumps at some steps: which are there, and how they are made.
+
+    Args:
+      trainer: of the population.
+      members: who is trained.
+      digests: of each member, what makes it what it is; see `run_digest`.
+      timing: which is told the seconds that they take.
+    """
+
+    def __init__(self, trainer: Trainer, members: Sequence[Member], digests: Sequence[str], timing: Timing):
+        self.trainer, self.members, self.digests, self.timing = trainer, members, digests, timing
+
+    def paths(self, step: int, split: str) -> list[Path]:
+        """Where each member's dump is."""
+        workdir = self.trainer.setting.run.workdir
+        return [dump_path(workdir, m.name, m.seed, step, split) for m in self.members]
+
+    def missing(self, step: int) -> dict[str, np.ndarray]:
+        """Of each split that lacks dumps whether each member does, bool [members]."""
+        # As the first process sees it: the others' view of a shared folder may be older.
+        absent = {
+            split: processes.from_first([not path.exists() for path in self.paths(step, split)])
+            for split in self.trainer.inputs
+        }
+        return {split: of_members for split, of_members in absent.items() if of_members.any()}
+
+    def remove(self) -> None:
+        """Removes all that there are."""
+        if processes.is_first():
+            for step in self.trainer.schedule.snapshot_steps:
+                for split in self.trainer.inputs:
+                    for path in self.paths(step, split):
+                        shutil.rmtree(path, ignore_errors=True)
+        processes.barrier("dumps-removed")
+
+    def write(self, writer: DumpWriter, state: TrainState, step: int) -> None:
+        """Makes those that are missing at a step; a thread writes them."""
+        started = time.monotonic()
+        for split, absent in self.missing(step).items():
+            self._write(writer, state, step, split, absent)
+        self.timing.dumps += time.monotonic() - started
+
+    def _write(self, writer: DumpWriter, state: TrainState, step: int, split: str, absent: np.ndarray) -> None:
+        trainer = self.trainer
+        data = getattr(trainer.dataset, split)
+        logits, first_row = trainer.predict(state.variables, trainer.inputs[split], trainer.buckets.get(split))
+        items, labels = [], []
+        of_each = zip(self.members, self.paths(step, split), logits, self.digests, absent, strict=True)
+        for member, path, of_member, its_digest, is_absent in of_each:
+            attributes = {
+                "model": member.name,
+                "seed": member.seed,
+                "step": step,
+                "split": split,
+                "num_classes": trainer.dataset.num_classes,
+                "setting": its_digest,
+            }
+            if is_absent:
+                items.append((path, of_member, attributes))
+                labels.append(trainer.dataset.label(split, member.seed))
+        writer(items, np.stack(labels), data.true_label, data.id, first_row)
 
 
 def train(
@@ -52,74 +117,19 @@ def train(
       InputError: a checkpoint or the disk is in a state the user must mend.
       Interrupted: asked to stop; a checkpoint was written.
     """
-    setting, schedule = trainer.setting, trainer.schedule
-    run, workdir = setting.run, setting.run.workdir
-    timing = Timing()
-
-    def paths(step: int, split: str) -> list[Path]:
-        return [dump_path(workdir, m.name, m.seed, step, split) for m in members]
-
-    def missing(step: int) -> dict[str, np.ndarray]:
-        # As the first process sees it: the others' view of a shared folder may be older.
-        absent = {s: processes.from_first([not p.exists() for p in paths(step, s)]) for s in trainer.inputs}
-        return {s: of_members for s, of_members in absent.items() if of_members.any()}
-
-    def dump(state: TrainState, step: int) -> None:
-        started = time.monotonic()
-        for split_name, absent in missing(step).items():
-            split = getattr(trainer.dataset, split_name)
-            logits, first_row = trainer.predict(
-                state.variables, trainer.inputs[split_name], trainer.buckets.get(split_name)
-            )
-            items, labels = [], []
-            of_each = zip(members, paths(step, split_name), logits, digests, absent, strict=True)
-            for member, path, of_member, its_digest, is_absent in of_each:
-                attributes = {
-                    "model": member.name,
-                    "seed": member.seed,
-                    "step": step,
-                    "split": split_name,
-                    "num_classes": trainer.dataset.num_classes,
-                    "setting": its_digest,
-                }
-                if is_absent:
-                    items.append((path, of_member, attributes))
-                    labels.append(trainer.dataset.label(split_name, member.seed))
-            writer(items, np.stack(labels), split.true_label, split.id, first_row)
-        timing.dumps += time.monotonic() - started
-
-    def save(state: TrainState, step: int) -> None:
-        started = time.monotonic()
-        writer.wait()  # what a checkpoint is later than is on disk
-        timing.dumps += time.monotonic() - started
-        checkpoints.save(step, state, dataclasses.asdict(timing))
-
+    run, schedule, timing = trainer.setting.run, trainer.schedule, Timing()
+    snapshots = Snapshots(trainer, members, digests, timing)
     checkpoints = Checkpoints(folder / "checkpoints", run.keep_checkpoints, digest(digests))
     with checkpoints, DumpWriter() as writer, Interruption() as interruption:
-        # A dump that is lost can be made again only from a checkpoint at or before its step.
-        lost = next((s for s in schedule.snapshot_steps if missing(s)), schedule.total_steps)
-        usable = [s for s in checkpoints.steps() if s <= lost]
-        if usable:
-            checkpoints.delete_after(usable[-1])
-            restored = checkpoints.restore(usable[-1], trainer.state_like())
-            state, first, timing = restored.state, restored.step, Timing(**restored.seconds)
-            if first in schedule.snapshot_steps:
-                dump(state, first)
-        else:
-            checkpoints.delete_after(-1)
-            # Dumps that are there are another training's: equal to this one's to rounding, but not to the bit.
-            if processes.is_first():
-                for path in [p for step in schedule.snapshot_steps for s in trainer.inputs for p in paths(step, s)]:
-                    shutil.rmtree(path, ignore_errors=True)
-            processes.barrier("dumps-removed")
-            state, first = trainer.initial_state(members), 0
+        state, first = _beginning(trainer, members, checkpoints, snapshots, writer)
         runner = trainer.runner(members, teachers, timing)
-        scalars = bar = None
-        if processes.is_first():
-            board = workdir / "tensorboard" if run.tensorboard else None
-            scalars = Scalars(folder / "scalars.jsonl", members, first, board)
-        bar = Bar(console, name, schedule.total_steps, first)
-        try:
+        with contextlib.ExitStack() as open_files:
+            bar = open_files.enter_context(contextlib.closing(Bar(console, name, schedule.total_steps, first)))
+            scalars = None
+            if processes.is_first():
+                board = run.workdir / "tensorboard" if run.tensorboard else None
+                scalars = Scalars(folder / "scalars.jsonl", members, first, board)
+                open_files.enter_context(contextlib.closing(scalars))
             meter = Meter(trainer, runner, members, scalars, bar, timing=timing, first=first)
             next_checkpoint, end = None, first
             for start, steps in dispatches(first, schedule, trainer.steps_per_dispatch):
@@ -133,11 +143,11 @@ def train(
                 due = next_checkpoint is not None and end >= next_checkpoint
                 if end in schedule.snapshot_steps:
                     meter.drain()
-                    dump(state, end)
+                    snapshots.write(writer, state, end)
                     meter.restart()
                 if stop or last or due or run.checkpoint_seconds == 0:
                     meter.drain()
-                    save(state, end)
+                    _save(checkpoints, writer, state, end, timing)
                     next_checkpoint = _next_checkpoint(end, meter.seconds_a_step(), run.checkpoint_seconds)
                     meter.restart()
                 if stop:
@@ -149,11 +159,36 @@ def train(
                     stop,
                     f"stopped {name} after step {end} of {schedule.total_steps}, saved; the same command goes on",
                 )
-        finally:
-            bar.close()
-            if scalars is not None:
-                scalars.close()
     return timing
+
+
+def _beginning(
+    trainer: Trainer, members: Sequence[Member], checkpoints: Checkpoints, snapshots: Snapshots, writer: DumpWriter
+) -> tuple[TrainState, int]:
+    """The state to begin from and its step: the newest checkpoint's that serves, with its seconds, or a new one."""
+    schedule = trainer.schedule
+    # A dump that is lost can be made again only from a checkpoint at or before its step.
+    lost = next((step for step in schedule.snapshot_steps if snapshots.missing(step)), schedule.total_steps)
+    usable = [step for step in checkpoints.steps() if step <= lost]
+    if not usable:
+        checkpoints.delete_after(-1)
+        # Dumps that are there are another training's: equal to this one's to rounding, but not to the bit.
+        snapshots.remove()
+        return trainer.initial_state(members), 0
+    checkpoints.delete_after(usable[-1])
+    restored = checkpoints.restore(usable[-1], trainer.state_like())
+    for part, seconds in restored.seconds.items():
+        setattr(snapshots.timing, part, seconds)
+    if restored.step in schedule.snapshot_steps:
+        snapshots.write(writer, restored.state, restored.step)
+    return restored.state, restored.step
+
+
+def _save(checkpoints: Checkpoints, writer: DumpWriter, state: TrainState, step: int, timing: Timing) -> None:
+    started = time.monotonic()
+    writer.wait()  # what a checkpoint is later than is on disk
+    timing.dumps += time.monotonic() - started
+    checkpoints.save(step, state, dataclasses.asdict(timing))
 
 
 def _next_checkpoint(step: int, seconds_a_step: float, interval: float) -> int:

@@ -43,7 +43,7 @@ from distill_jax.training.optimizer import make_rule
 from distill_jax.training.population import over_members, over_mesh
 from distill_jax.training.predict import Predictor
 from distill_jax.training.schedule import Schedule
-from distill_jax.training.step import TrainState, make_dispatch, make_epoch_order, make_frozen_features, make_init
+from distill_jax.training.step import StepBlock, TrainState, make_epoch_order, make_frozen_features, make_init
 from distill_jax.training.teacher_source import teacher_source
 
 _FIXED_SHARE = 0.25  # of a device's memory, for what models' untrained parts make of the training set
@@ -236,13 +236,13 @@ class Programs:
         )
 
     def jitted_steps(self, taught: bool, steps: int) -> Any:
-        """The jitted dispatch of so many steps, with the teacher in it or not."""
+        """The jitted block of so many steps, with the teacher in it or not."""
         whole = whole_models_per_device(self.mesh)
         alone = whole or self.mesh.size == 1  # no device shares a member with another
         seeds, of_each = self.shape
         if whole:
             seeds, of_each = seeds // self.mesh.shape[SEED], of_each // self.mesh.shape[STUDENT]
-        dispatch = make_dispatch(
+        block = StepBlock(
             self.model,
             self.rule,
             None if whole else self.mesh,
@@ -265,7 +265,7 @@ class Programs:
             packed=self.packed,
         )
         in_turn = self.seeds_in_turn and alone
-        of_seeds = over_members(dispatch, MAPPED, seeds, None if whole else SEED, in_turn)
+        of_seeds = over_members(block, MAPPED, seeds, None if whole else SEED, in_turn)
         low = self.setting.objective.teacher_precision == "bfloat16"
         rounded = taught and low and not is_own(self.setting.teacher.name)
 

@@ -1,4 +1,4 @@
-"""The compiled training step: a pure function of (state, data, seed, step), many of them in one dispatch."""
+"""The compiled training step: a pure function of (state, data, seed, step), many of them in one block."""
 
 import dataclasses
 import functools
@@ -74,6 +74,25 @@ class _Batch:
     bucket: jax.Array | None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """What a block of steps is given beside the state.
+
+    Attributes:
+      own, of_seed, shared: its arguments.
+      constants: the state's collections that do not change.
+      buckets: of each epoch and step the length of its texts, int32 [epochs, steps]; None where all have one.
+      first_epoch: of the block.
+    """
+
+    own: PerMember
+    of_seed: PerSeed
+    shared: Shared
+    constants: Any
+    buckets: jax.Array | None
+    first_epoch: jax.Array
+
+
 def make_init(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
@@ -134,34 +153,14 @@ def make_frozen_features(
     return frozen_features
 
 
-def make_dispatch(
-    model: nn.Module,
-    rule: optax.GradientTransformation,
-    mesh: Mesh | None,
-    *,
-    mean: ArrayLike | None,
-    std: ArrayLike | None,
-    augmentation: Augmentation,
-    dtype: Any,
-    objective: Objective,
-    batch_size: int,
-    steps_per_epoch: int,
-    steps: int,
-    classes: int | None = None,
-    input_shape: tuple[int, ...] | None = None,
-    students: int = 1,
-    in_turn: bool = False,
-    sharing: int = 1,
-    teacher: Callable[[Any, jax.Array], Outputs] | Literal["cached"] | None = None,
-    layers: Mapping[str, str] | None = None,
-    buckets: Buckets | None = None,
-    packed: PackingKind = "none",
-) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class StepBlock:
     """Several training steps of the students of one seed as one function.
 
-    What they share, batches and their teacher's logits, is computed once a step.
+    What they share, batches and their teacher's logits, is computed once a step. It is called with (state, own:
+    PerMember, of_seed: PerSeed, shared: Shared) of one seed: state has leaves [V, ...], of_seed has no axis of seeds.
 
-    Args:
+    Attributes:
       model: the network to train, `model.apply(variables, x, train)` -> float32 logits [B, K]. Where it has a
         method `frozen_features`, a part of it that is not trained, what that part makes of the split may be given.
       rule: the update rule without its learning rate, see `optimizer.make_rule`.
@@ -182,105 +181,141 @@ def make_dispatch(
       layers: of the students' features by name, where a loss compares them.
       buckets: of texts, whose batches are cut to their lengths; the order must be of the same buckets.
       packed: which arrays of the state are one within a call, see `packing`.
-
-    Returns:
-      The function (state, own: PerMember, of_seed: PerSeed, shared: Shared)
-        -> (state, {'loss': float32 [V, steps], 'accuracy': float32 [V, steps]})
-      of one seed: state has leaves [V, ...], of collections in what is returned only those that change; of_seed has no
-      axis of seeds. Accuracy is on the augmented batch before its update.
     """
 
-    def on_devices(batch: jax.Array) -> jax.Array:
-        if mesh is None:
-            return batch
-        return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec(BATCH)))
+    model: nn.Module
+    rule: optax.GradientTransformation
+    mesh: Mesh | None
+    _: dataclasses.KW_ONLY
+    mean: ArrayLike | None
+    std: ArrayLike | None
+    augmentation: Augmentation
+    dtype: Any
+    objective: Objective
+    batch_size: int
+    steps_per_epoch: int
+    steps: int
+    classes: int | None = None
+    input_shape: tuple[int, ...] | None = None
+    students: int = 1
+    in_turn: bool = False
+    sharing: int = 1
+    teacher: Callable[[Any, jax.Array], Outputs] | Literal["cached"] | None = None
+    layers: Mapping[str, str] | None = None
+    buckets: Buckets | None = None
+    packed: PackingKind = "none"
 
-    def part(batch: jax.Array) -> jax.Array:
-        if sharing == 1:
-            return batch
-        size = batch_size // sharing
-        return jax.lax.dynamic_slice_in_dim(batch, jax.lax.axis_index(STUDENT) * size, size)
+    def __call__(
+        self, state: TrainState, own: PerMember, of_seed: PerSeed, shared: Shared
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """The state after these steps, and {'loss': float32 [V, steps], 'accuracy': float32 [V, steps]}.
 
-    def whole(said: Outputs) -> Outputs:
-        return said if sharing == 1 else jax.lax.all_gather(said, STUDENT, tiled=True)
+        Of its collections the state has those only that change. Accuracy is on the augmented batch before its update.
+        """
+        first_epoch = shared.first_step // self.steps_per_epoch
+        # What does not change stays out of the loop, which would carry it from step to step.
+        constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
+        state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == _CHANGING})
+        of_one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), state)
+        packing = StatePacking(self.packed if self.steps > 1 else "none", of_one)
+        state = jax.vmap(packing.pack)(state)
+        epochs = first_epoch + jnp.arange(len(of_seed.order))
+        # Of no seed: mapped over seeds it stays one choice, of which one branch is run, and not all of them.
+        buckets = self.buckets
+        of_step = None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch=self.batch_size), epochs)
+        step = functools.partial(self._step, _Given(own, of_seed, shared, constants, of_step, first_epoch), packing)
+        if self.steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
+            state, metrics = step(state, shared.first_step)
+            return state, jax.tree.map(lambda m: m[:, None], metrics)
+        state, metrics = jax.lax.scan(step, state, shared.first_step + jnp.arange(self.steps, dtype=jnp.int32))
+        return jax.vmap(packing.unpack)(state), jax.tree.map(lambda m: m.swapaxes(0, 1), metrics)
 
-    def cut(of: Callable[[jax.Array], Any], batch: jax.Array, bucket: jax.Array | None) -> Any:
-        return of(batch) if buckets is None else buckets.cut(of, batch, bucket)
+    def _step(
+        self, given: _Given, packing: StatePacking, state: TrainState, step: jax.Array
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """One step of all students of the seed."""
+        own = given.own
+        batch, features = self._batch(given, step)
+        update = functools.partial(self._update, packing)
+        each = over_members(update, (0, 0, None), self.students, STUDENT, self.in_turn)
+        weights = {name: table[:, step] for name, table in own.weights.items()}
+        return each(state, _Own(given.constants, weights, own.rate[:, step], own.settings, features), batch)
 
-    def update(packing: StatePacking, state: TrainState, own: _Own, batch: _Batch) -> tuple[TrainState, Any]:
-        how: dict[str, Any] = {} if own.features is None else {"of_frozen_features": True}
+    def _batch(self, given: _Given, step: jax.Array) -> tuple[_Batch, jax.Array | None]:
+        """What the students have in common in a step, and their frozen features of the batch where they have some."""
+        of_seed, frozen = given.of_seed, given.own.frozen_features
+        epoch, within = step // self.steps_per_epoch - given.first_epoch, step % self.steps_per_epoch
+        x, row = given.shared.x, of_seed.order[epoch]
+        bucket = None if given.buckets is None else given.buckets[epoch, within]
+        with jax.named_scope("batch"):
+            chosen = self._on_devices(jax.lax.dynamic_slice(row, (within * self.batch_size,), (self.batch_size,)))
+            shape = x.shape[1:] if self.input_shape is None else self.input_shape
+            raw = x[chosen].reshape(self.batch_size, *shape)
+            label = self._on_devices(of_seed.label[chosen])
+        with jax.named_scope("augmentation"):
+            key = jax.random.fold_in(model_key(of_seed.role, of_seed.seed, Purpose.AUGMENT), step)
+            outcome = draw(key, self.batch_size, self.augmentation, raw.shape[1:])
+            drawn = moved(raw, outcome, self.augmentation)
+            seen, features = None, None
+            if isinstance(frozen, dict):  # there are none
+                seen = self._on_devices(normalise(drawn, self.mean, self.std, self.dtype))
+            else:
+                features = frozen[:, chosen]
+        with jax.named_scope("teacher"):
+            teacher = self._teacher_outputs(of_seed, chosen, outcome, drawn, bucket)
+        # The same of all students of a seed.
+        dropout = jax.random.fold_in(model_key(of_seed.role, of_seed.seed, Purpose.DROPOUT), step)
+        return _Batch(seen, label, teacher, dropout, bucket), features
+
+    def _teacher_outputs(
+        self, of_seed: PerSeed, chosen: jax.Array, outcome: Any, drawn: jax.Array, bucket: jax.Array | None
+    ) -> Outputs | None:
+        """The teacher's on a batch: of the examples `chosen`, which `outcome` has made `drawn` of."""
+        if self.teacher == "cached":
+            ways = len(of_seed.taught) // len(of_seed.label)
+            row = chosen if ways == 1 else chosen * ways + outcome
+            return Outputs(of_seed.taught[row][:, : self.classes].astype(jnp.float32))
+        if self.teacher is None:
+            return None
+        part = drawn
+        if self.sharing > 1:
+            size = self.batch_size // self.sharing
+            part = jax.lax.dynamic_slice_in_dim(drawn, jax.lax.axis_index(STUDENT) * size, size)
+        exact = self._on_devices(normalise(part, self.mean, self.std, jnp.float32))
+        found = self._cut(functools.partial(self.teacher, of_seed.taught), exact, bucket)
+        return found if self.sharing == 1 else jax.lax.all_gather(found, STUDENT, tiled=True)
+
+    def _update(self, packing: StatePacking, state: TrainState, own: _Own, batch: _Batch) -> tuple[TrainState, Any]:
+        """One student's step on a batch."""
+        frozen: dict[str, Any] = {} if own.features is None else {"of_frozen_features": True}
 
         def loss_of(params: Any, x: jax.Array) -> tuple[jax.Array, Any]:
             of_model = {"params": _without_losses(params), **packing.collections.unpack(state.collections)}
-            rngs = {"dropout": batch.dropout}
+            layers, rngs = self.layers or {}, {"dropout": batch.dropout}
             student, updated = outputs(
-                model, of_model | own.constants, x, layers or {}, train=True, mutable=[_CHANGING], rngs=rngs, **how
+                self.model, of_model | own.constants, x, layers, train=True, mutable=[_CHANGING], rngs=rngs, **frozen
             )
             of_losses = params.get(PARAMS, {})
-            loss = objective(student, batch.teacher, batch.label, own.weights, own.settings, of_losses)
+            loss = self.objective(student, batch.teacher, batch.label, own.weights, own.settings, of_losses)
             return loss, (student.logits, updated)
 
         gradient = functools.partial(jax.value_and_grad(loss_of, has_aux=True), packing.params.unpack(state.params))
         x = batch.x if own.features is None else own.features
         assert x is not None
-        (loss, (logits, updated)), grads = cut(gradient, x, batch.bucket)
+        (loss, (logits, updated)), grads = self._cut(gradient, x, batch.bucket)
         with jax.named_scope("optimizer"):
-            direction, opt_state = rule.update(packing.params.pack(grads), state.opt_state, state.params)
+            direction, opt_state = self.rule.update(packing.params.pack(grads), state.opt_state, state.params)
             params = jax.tree.map(lambda p, d: p - own.rate * d, state.params, direction)
             collections = packing.collections.pack(dict(updated))
-        state = TrainState(params, collections, opt_state)
-        return state, {"loss": loss, "accuracy": jnp.mean(jnp.argmax(logits, axis=-1) == batch.label)}
+        accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == batch.label)
+        return TrainState(params, collections, opt_state), {"loss": loss, "accuracy": accuracy}
 
-    def dispatch(
-        state: TrainState, own: PerMember, of_seed: PerSeed, shared: Shared
-    ) -> tuple[TrainState, dict[str, jax.Array]]:
-        x, taught, label, order = shared.x, of_seed.taught, of_seed.label, of_seed.order
-        first_epoch = shared.first_step // steps_per_epoch
-        of_frozen_features = not isinstance(own.frozen_features, dict)
-        # What does not change stays out of the loop, which would carry it from step to step.
-        constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
-        state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == _CHANGING})
-        of_one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), state)
-        packing = StatePacking(packed if steps > 1 else "none", of_one)
-        state = jax.vmap(packing.pack)(state)
-        epochs = first_epoch + jnp.arange(len(order))
-        # Of no seed: mapped over seeds it stays one choice, of which one branch is run, and not all of them.
-        of_step = None if buckets is None else jax.lax.map(functools.partial(buckets.steps, batch=batch_size), epochs)
+    def _on_devices(self, batch: jax.Array) -> jax.Array:
+        """A batch split over the devices that share it."""
+        if self.mesh is None:
+            return batch
+        return jax.lax.with_sharding_constraint(batch, NamedSharding(self.mesh, PartitionSpec(BATCH)))
 
-        def one_step(state: TrainState, step: jax.Array):
-            epoch, within = step // steps_per_epoch - first_epoch, step % steps_per_epoch
-            row, bucket = order[epoch], None if of_step is None else of_step[epoch, within]
-            start = within * batch_size
-            with jax.named_scope("batch"):
-                chosen = on_devices(jax.lax.dynamic_slice(row, (start,), (batch_size,)))
-                raw = x[chosen].reshape(batch_size, *(x.shape[1:] if input_shape is None else input_shape))
-                target = on_devices(label[chosen])
-            with jax.named_scope("augmentation"):
-                key = jax.random.fold_in(model_key(of_seed.role, of_seed.seed, Purpose.AUGMENT), step)
-                outcome = draw(key, batch_size, augmentation, raw.shape[1:])
-                drawn = moved(raw, outcome, augmentation)
-                seen = None if of_frozen_features else on_devices(normalise(drawn, mean, std, dtype))
-                features = own.frozen_features[:, chosen] if of_frozen_features else None
-            said = None
-            with jax.named_scope("teacher"):
-                if teacher == "cached":
-                    ways = len(taught) // len(label)
-                    row = chosen if ways == 1 else chosen * ways + outcome
-                    said = Outputs(taught[row][:, :classes].astype(jnp.float32))
-                elif callable(teacher):
-                    exact = on_devices(normalise(part(drawn), mean, std, jnp.float32))
-                    said = whole(cut(functools.partial(teacher, taught), exact, bucket))
-            # The same of all students of a seed.
-            dropout = jax.random.fold_in(model_key(of_seed.role, of_seed.seed, Purpose.DROPOUT), step)
-            each = over_members(functools.partial(update, packing), (0, 0, None), students, STUDENT, in_turn)
-            weights = {name: table[:, step] for name, table in own.weights.items()}
-            now = _Own(constants, weights, own.rate[:, step], own.settings, features)
-            return each(state, now, _Batch(seen, target, said, dropout, bucket))
-
-        if steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
-            state, metrics = one_step(state, shared.first_step)
-            return state, jax.tree.map(lambda m: m[:, None], metrics)
-        state, metrics = jax.lax.scan(one_step, state, shared.first_step + jnp.arange(steps, dtype=jnp.int32))
-        return jax.vmap(packing.unpack)(state), jax.tree.map(lambda m: m.swapaxes(0, 1), metrics)
-
-    return dispatch
+    def _cut(self, of: Callable[[jax.Array], Any], batch: jax.Array, bucket: jax.Array | None) -> Any:
+        """What a function makes of a batch, cut to the length of its texts."""
+        return of(batch) if self.buckets is None else self.buckets.cut(of, batch, bucket)

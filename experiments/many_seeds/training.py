@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from distill_jax.training.inputs import PerMember, PerSeed, Shared
 from distill_jax.training.objective import Objective
-from distill_jax.training.step import TrainState, make_dispatch, make_epoch_order, make_init
+from distill_jax.training.step import StepBlock, TrainState, make_epoch_order, make_init
 
 ONE_HOT_OR_KD = Objective(("one_hot", "kd"))
 
@@ -83,7 +83,7 @@ class Training:
           The last state, and the records before the first step and after each, with a leading axis [steps + 1].
         """
         models, role, per_epoch = len(weights), jnp.int32(role), self.steps_per_epoch
-        dispatch = make_dispatch(
+        block = StepBlock(
             self.model,
             self.rule,
             None,
@@ -107,7 +107,7 @@ class Training:
         def step(state: TrainState, now: jax.Array) -> tuple[TrainState, Any]:
             row = jax.lax.dynamic_slice_in_dim(order, now // per_epoch, 1)
             of_seed = PerSeed({} if taught is None else taught, label, row, role, seed)
-            state, _ = dispatch(state, PerMember({by_teacher: of_loss}, rate, settings, {}), of_seed, Shared(x, now))
+            state, _ = block(state, PerMember({by_teacher: of_loss}, rate, settings, {}), of_seed, Shared(x, now))
             return state, record(now + 1, state.params)
 
         last, path = jax.lax.scan(step, state, jnp.arange(self.steps, dtype=jnp.int32))

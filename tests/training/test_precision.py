@@ -20,7 +20,7 @@ from distill_jax.study.teachers import Teachers
 from distill_jax.training import programs
 from distill_jax.training.population import Member
 from distill_jax.training.run_digest import run_digest
-from distill_jax.training.step import make_dispatch
+from distill_jax.training.step import StepBlock
 from distill_jax.training.trainer import Trainer
 
 
@@ -51,9 +51,9 @@ def test_a_teacher_in_the_step_says_what_its_dump_says(tmp_path, monkeypatch, ne
         return jnp.max(teacher.logits) + 0 * jnp.sum(student.logits)
 
     def with_largest(*args, objective, **others):
-        return make_dispatch(*args, objective=largest, **others)
+        return StepBlock(*args, objective=largest, **others)
 
-    monkeypatch.setattr(programs, "make_dispatch", with_largest)
+    monkeypatch.setattr(programs, "StepBlock", with_largest)
     low = {"precision": "bfloat16", "batch_size": 100, "epochs": 20}
     whole = setting(tmp_path, network, train=low, data={"augment": "none"}, run={"teacher_logits": "in-step"})
     teachers = Trainer(whole, dataset(), "teacher")
