@@ -1,5 +1,6 @@
 """Every test run has four virtual CPU devices, so that sharding is always exercised, and compiles a program once."""
 
+import gc
 import os
 import tempfile
 
@@ -9,6 +10,7 @@ from xla_flags import xla_flags
 
 import compiler_faults
 
+gc.set_threshold(100_000, 20, 20)  # a tenth of the time, of looking through what JAX keeps again and again
 _SHARED = "DISTILL_JAX_TEST_PROGRAMS"  # of the process that has started this one, as pytest-xdist does
 if _SHARED not in os.environ:
     COMPILED = tempfile.TemporaryDirectory(prefix="distill-jax-programs-")
