@@ -6,6 +6,7 @@ A study from Python; everything that it computes is also in its folder::
 
     study = distill_jax.run("digits", seeds=3, epochs=20, workdir="work/mine")
     study  # in a notebook: accuracies, and each claim with its verdict
+    study.deviation("kd", "mean_gap_hard").minus_control  # an `Interval`: .mean, .low, .high, .per_seed
     study.dump("kd", seed=1).logits
     study.scatter()
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from distill_jax.data import load_dataset
     from distill_jax.dumps import Dump, read_dump, save_dump
     from distill_jax.measures import deviations, statistics
+    from distill_jax.measures.interval import Interval
     from distill_jax.models.outputs import Outputs
     from distill_jax.notebook import compare, open_study, run
     from distill_jax.report import plots
@@ -47,10 +49,11 @@ _NAMES = {
     **dict.fromkeys(("Dump", "read_dump", "save_dump"), "dumps"),
     **dict.fromkeys(("compare", "open_study", "run"), "notebook"),
     **{"Kind": "students", "Loss": "training.losses", "Outputs": "models.outputs", "Setting": "setting"},
-    **{"load_dataset": "data", "scatter": "report.plots"},
+    **{"Interval": "measures.interval", "load_dataset": "data", "scatter": "report.plots"},
 }
 __all__ = [
     "Dump",
+    "Interval",
     "Kind",
     "Loss",
     "Outputs",
