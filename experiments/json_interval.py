@@ -1,6 +1,5 @@
-"""Intervals in result files: JSON to values and text, and any value that holds some to JSON."""
+"""Intervals in result files: JSON to values and text."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,14 +19,3 @@ def read(value: Mapping[str, Any]) -> Interval:
 def quote(value: Mapping[str, Any], digits: int = 2, sign: bool = False, scale: float = 1.0) -> str:
     """An interval of a result file as text, as `interval.quote` has it."""
     return interval.quote(read(value), digits, sign, scale)
-
-
-def as_json(value: Any) -> Any:
-    """A value made of mappings, sequences and intervals as JSON; null for what is not finite."""
-    if isinstance(value, Interval):
-        return value.as_json()
-    if isinstance(value, Mapping):
-        return {key: as_json(of) for key, of in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_json(of) for of in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

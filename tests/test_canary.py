@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from command import ROOT
+from compiled import WITH_KINKS
 from xla_flags import AS_FOR_USERS, COMPILER
 
 import compiler_faults
@@ -15,7 +16,6 @@ from distill_jax.machine.environment import environment
 
 JAXLIB = compiler_faults.metadata.version("jaxlib")
 FAULTY, NAN_LOST = JAXLIB in compiler_faults.FAULTY, JAXLIB in compiler_faults.NAN_LOST
-WITH_KINKS = 1e-3  # by which the canary's programs may differ
 
 
 def fresh(code: str, flags: str = "") -> Any:

@@ -96,7 +96,7 @@ class StudySummary:
 
     def as_json(self) -> dict[str, Any]:
         """As `summary.json` has it."""
-        return _converter().unstructure(self)
+        return as_json(self)
 
     @classmethod
     def from_json(cls, value: Any) -> StudySummary:
@@ -111,6 +111,11 @@ class StudySummary:
             raise ValueError("; ".join(cattrs.transform_error(error))) from error
         named = summary.study.students or {student: label_of(student) for student in summary.deviations}
         return dataclasses.replace(summary, study=dataclasses.replace(summary.study, students=named))
+
+
+def as_json(value: Any) -> Any:
+    """What is made of a summary's values, mappings and lists as JSON; null for what is not finite."""
+    return _converter().unstructure(value)
 
 
 def read_summary(path: Path) -> StudySummary:

@@ -31,11 +31,14 @@ class Snapshots:
       trainer: of the population.
       members: who is trained.
       digests: of each member, what makes it what it is; see `run_digest`.
-      timing: which is told the seconds that they take.
+
+    Attributes:
+      timing: of the training, which is told the seconds that they take.
     """
 
-    def __init__(self, trainer: Trainer, members: Sequence[Member], digests: Sequence[str], timing: Timing):
-        self.trainer, self.members, self.digests, self.timing = trainer, members, digests, timing
+    def __init__(self, trainer: Trainer, members: Sequence[Member], digests: Sequence[str]):
+        self.trainer, self.members, self.digests = trainer, members, digests
+        self.timing = Timing()
 
     def paths(self, step: int, split: str) -> list[Path]:
         """Where each member's dump is."""
@@ -117,11 +120,12 @@ def train(
       InputError: a checkpoint or the disk is in a state the user must mend.
       Interrupted: asked to stop; a checkpoint was written.
     """
-    run, schedule, timing = trainer.setting.run, trainer.schedule, Timing()
-    snapshots = Snapshots(trainer, members, digests, timing)
+    run, schedule = trainer.setting.run, trainer.schedule
+    snapshots = Snapshots(trainer, members, digests)
     checkpoints = Checkpoints(folder / "checkpoints", run.keep_checkpoints, digest(digests))
     with checkpoints, DumpWriter() as writer, Interruption() as interruption:
         state, first = _beginning(trainer, members, checkpoints, snapshots, writer)
+        timing = snapshots.timing
         runner = trainer.runner(members, teachers, timing)
         with contextlib.ExitStack() as open_files:
             bar = open_files.enter_context(contextlib.closing(Bar(console, name, schedule.total_steps, first)))
@@ -177,8 +181,7 @@ def _beginning(
         return trainer.initial_state(members), 0
     checkpoints.delete_after(usable[-1])
     restored = checkpoints.restore(usable[-1], trainer.state_like())
-    for part, seconds in restored.seconds.items():
-        setattr(snapshots.timing, part, seconds)
+    snapshots.timing = Timing(**restored.seconds)
     if restored.step in schedule.snapshot_steps:
         snapshots.write(writer, restored.state, restored.step)
     return restored.state, restored.step

@@ -44,8 +44,7 @@ def count(world: World, studies: int, seed: Sequence[int]) -> Counts:
         for selection in SELECTIONS:
             for name, verdict in _verdicts(values, selection).items():
                 found[name, selection, verdict] += 1
-        if world.seeds > 1:
-            found[(_CHECK,)] += not control_check.check({_SPLIT: values[CONTROL]}).passed
+        found[(_CHECK,)] += not control_check.check({_SPLIT: values[CONTROL]}).passed
     return found
 
 
@@ -60,7 +59,7 @@ def _verdicts(values: Mapping[str, Mapping[str, Interval]], selection: str) -> d
         model: {_SPLIT: {name: value for name, value in of.items() if name not in left_out}}
         for model, of in values.items()
     }
-    found = {of.id.removesuffix(f"_{_SPLIT}"): str(of.verdict) for of in findings.of_deviations(kept, _SPLIT)}
+    found = {of.id.removesuffix(f"_{_SPLIT}"): of.verdict for of in findings.of_deviations(kept, _SPLIT)}
     share = deviations.preferred(kept["kd"][_SPLIT], "underfit_fraction_hard")
     return found | {"underfit_share": findings.verdict(share.against_control, 1)}
 

@@ -13,9 +13,9 @@ from distill_jax.errors import InputError
 from distill_jax.files import write_result
 from distill_jax.machine import backend, program_cache
 from distill_jax.machine.environment import environment
+from distill_jax.measures.study_summary import as_json
 from distill_jax.report import plots
 from distill_jax.study.run_study import run_study
-from experiments.json_interval import as_json
 from experiments.paper import document, published
 from experiments.paper.cost import Record, committed, expected
 from experiments.paper.figures import Figure

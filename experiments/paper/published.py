@@ -22,9 +22,9 @@ from typing import Any
 from distill_jax.measures.findings import SIGNS, Finding, Judgement, corrected, multiplicity
 from distill_jax.measures.interval import number
 from distill_jax.measures.statistics import rank_correlation
-from distill_jax.measures.study_summary import StudySummary
+from distill_jax.measures.study_summary import StudySummary, as_json
 from experiments import json_interval
-from experiments.json_interval import as_json, quote
+from experiments.json_interval import quote
 from experiments.markdown_table import markdown_table
 from experiments.paper.outcome import CONTROL, KD, Outcome
 from experiments.paper.rows import CROSS_PAIRS, TABLE_2, Pair, Row

@@ -15,7 +15,8 @@ from scipy import stats
 from distill_jax.measures.findings import verdict
 from distill_jax.measures.interval import Interval, number
 from distill_jax.measures.statistics import CONFIDENCE
-from experiments.json_interval import as_json, quote
+from distill_jax.measures.study_summary import as_json
+from experiments.json_interval import quote
 from experiments.markdown_table import markdown_table
 from experiments.paper.outcome import Outcome
 from experiments.paper.rows import TABLE_2, Row

@@ -18,7 +18,6 @@ from distill_jax.report import plots
 from distill_jax.setting import ModelSetting, changed
 from distill_jax.study import sweep
 from distill_jax.training.schedule import Schedule
-from experiments.json_interval import as_json
 from experiments.paper import cost, document, make, published, table2
 from experiments.paper.__main__ import main
 from experiments.paper.figures import FIGURES
@@ -241,7 +240,7 @@ def test_a_figure_is_drawn_with_its_control_and_captioned_from_its_numbers(made,
     figure = FIGURES[name]
     drawn = figure.draw(outcomes(made, figure.studies))
     caption = figure.caption(drawn, SEEDS)
-    numbers = as_json(drawn.numbers)
+    numbers = study_summary.as_json(drawn.numbers)
     assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
     means = [value["mean"] for value in _intervals(numbers)]
     assert len(means) > 3

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import primitives
 
+WITH_KINKS = 1e-3  # by which the greatest value of an array may differ where there is a ReLU, see `canary_programs`
+
 
 def both(program: Callable[..., Any], *args: Any) -> tuple[Any, Any]:
     """What a function gives that is jitted, or has jitted ones in it, and what it gives in `single_operations`."""
