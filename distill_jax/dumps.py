@@ -91,35 +91,39 @@ class Dump:
           'test'
         """
         if split not in ("train", "test"):
-            raise InputError(f"split {split!r}: must be train or test")
+            raise InputError("split", repr(split), "must be train or test")
         true_label = label if true_label is None else true_label
         number = np.arange(len(as_array("label", label))) if id is None else id
         return cls(logits, label, true_label, number, {"model": model, "split": split, "seed": seed, "step": step})
 
     def __post_init__(self) -> None:
         if not isinstance(self.attributes, Mapping):
-            raise InputError(f"attributes are {self.attributes!r}; must be a dictionary, which may be empty")
+            raise InputError("attributes", repr(self.attributes), "must be a dictionary, which may be empty")
         logits = as_array("logits", self.logits)
         if logits.ndim != 2 or logits.shape[1] < 2:
-            raise InputError(f"logits have the shape {logits.shape}; must be [N, K], of 2 classes or more")
+            raise InputError("logits", None, f"have the shape {logits.shape}; must be [N, K], of 2 classes or more")
         if not (np.issubdtype(logits.dtype, np.number) or logits.dtype.name == "bfloat16") or np.iscomplexobj(logits):
-            raise InputError(f"logits are {logits.dtype}; must be numbers")
+            raise InputError("logits", None, f"are {logits.dtype}; must be numbers")
         if logits.dtype not in (np.float32, np.float64):
             logits = logits.astype(np.float32)
         some = logits[:_LOOKED_AT]
         if len(some) and some.min() >= 0 and np.allclose(some.sum(axis=1), 1, atol=_ROUNDED):
-            raise InputError("logits are probabilities, since each row's sum is 1; must be logits, or their logarithms")
+            raise InputError(
+                "logits", None, "are probabilities, since each row's sum is 1; must be logits, or their logarithms"
+            )
         object.__setattr__(self, "logits", logits)
         for name, dtype in (("label", np.int32), ("true_label", np.int32), ("id", np.int64)):
             array = as_array(name, getattr(self, name))
             array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
             if array.shape != logits.shape[:1] or array.dtype.kind not in "iu":
-                raise InputError(f"{name} is {array.dtype} {array.shape}; must be integers [{len(logits)}], as logits")
+                raise InputError(
+                    name, None, f"is {array.dtype} {array.shape}; must be integers [{len(logits)}], as logits"
+                )
             if name == "id" and array.size and array.max() >= 2**63:
-                raise InputError(f"id has the value {array.max()}; must be below 2^63")
+                raise InputError("id", array.max(), "must be below 2^63")
             if name != "id" and array.size and not (array.min() >= 0 and array.max() < logits.shape[1]):
                 raise InputError(
-                    f"{name} has values from {array.min()} to {array.max()}; must be in 0 to {logits.shape[1] - 1}"
+                    name, None, f"has values from {array.min()} to {array.max()}; must be in 0 to {logits.shape[1] - 1}"
                 )
             object.__setattr__(self, name, array.astype(dtype, copy=False))
 
@@ -136,7 +140,7 @@ def as_array(name: str, given: Any) -> np.ndarray:
             given = given.float() if given.is_floating_point() else given
         return np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{name} cannot be made an array: {one_line(error)}") from error
+        raise InputError(name, None, f"cannot be made an array: {one_line(error)}") from error
 
 
 def dump_path(workdir: Path, model: str, seed: int, step: int, split: str) -> Path:
@@ -280,10 +284,10 @@ def save_dump(workdir: Path | str, dump: Dump) -> Path:
     said = {"seed": 0, "step": 0, **dump.attributes}
     absent = [name for name in ("model", "split") if not said.get(name)]
     if absent:
-        raise InputError(f"dump: has no {' and no '.join(absent)} among its attributes; make it by Dump.of")
+        raise InputError("dump", None, f"has no {' and no '.join(absent)} among its attributes; make it by Dump.of")
     path = dump_path(Path(workdir), said["model"], said["seed"], said["step"], said["split"])
     if not _PLACE.search(path.as_posix()):
-        raise InputError(f"dump: cannot be at {path}; must have a plain name, whole numbers, and train or test")
+        raise InputError("dump", None, f"cannot be at {path}; must have a plain name, whole numbers, and train or test")
     remove(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     attributes = said | {"num_classes": dump.logits.shape[1]}
@@ -339,11 +343,11 @@ def dump_attributes(path: Path) -> dict[str, Any]:
     """
     attributes = read_json(path / "zarr.json", dict[str, Any], _AGAIN).get("attributes")
     if not isinstance(attributes, dict):
-        raise InputError(f"{path / 'zarr.json'} is damaged (has no attributes); {_AGAIN}")
+        raise InputError("dump", path / "zarr.json", f"is damaged (has no attributes); {_AGAIN}")
     place = _PLACE.search(path.as_posix())
     for name, said in place.groupdict().items() if place else ():
         if name in attributes and str(attributes[name]) != said:
-            raise InputError(f"dump {path} is that of {name} {attributes[name]}; must be where it belongs")
+            raise InputError("dump", path, f"is that of {name} {attributes[name]}; must be where it belongs")
     return attributes
 
 
@@ -355,9 +359,9 @@ def read_dump(path: Path) -> Dump:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"dump {path} is not there; {_AGAIN}")
+        raise InputError("dump", path, f"is not there; {_AGAIN}")
     if not any((path / name).exists() for name in ("zarr.json", *_DTYPES)):
-        raise InputError(f"{path} holds no dump; must be a folder such as dumps/kd/seed-0/step-600/test")
+        raise InputError("dump", path, "is none; must be a folder such as dumps/kd/seed-0/step-600/test")
     attributes = dump_attributes(path)
     try:
         futures = {
@@ -377,4 +381,4 @@ def read_dump(path: Path) -> Dump:
             raise ValueError(f"its logits have the shape {arrays['logits'].shape}, and it says {shape}")
         return Dump(**arrays, attributes=attributes)
     except (OSError, ValueError, KeyError, InputError) as error:
-        raise InputError(f"dump {path} is damaged: {one_line(error)[:160]}; {_AGAIN}") from error
+        raise InputError("dump", path, f"is damaged: {one_line(error)[:160]}; {_AGAIN}") from error

@@ -2,12 +2,28 @@
 
 
 class InputError(Exception):
-    """The user asked for something that cannot be done: exit status 2, nothing written.
+    """What was asked for cannot be done: exit status 2, nothing written.
 
-    The message is one line that names the option, the value it had, and what would be right.
+    The message is one line. A field of a setting is named as Python has it, also in `backticks` within the fault; a
+    command spells it as its option (`command.spelling`).
+
+    >>> print(InputError("train.epochs", 0, "must be positive"))
+    train.epochs 0: must be positive
+
+    Attributes:
+      field: what is wrong: a field of a setting, an argument, or a file.
+      value: which it had; None where that would say nothing.
+      fault: what is wrong with it, and what would be right.
     """
 
     exit_status = 2
+
+    def __init__(self, field: object, value: object, fault: str):
+        self.field, self.value, self.fault = str(field), value, fault
+        super().__init__(field, value, fault)
+
+    def __str__(self) -> str:
+        return f"{self.field}{'' if self.value is None else f' {self.value}'}: {self.fault}"
 
 
 class RunError(Exception):

@@ -6,13 +6,13 @@ from typing import Any
 from distill_jax.errors import InputError
 
 
-def needed(module: str, extra: str, by: str) -> Any:
+def needed(module: str, extra: str, field: str, value: object = None) -> Any:
     """A module of an extra.
 
     Args:
       module: to import.
       extra: of pyproject.toml that brings it.
-      by: what was asked for that needs it, as an option with its value.
+      field, value: what was asked for that needs it.
 
     Raises:
       InputError: it is not installed.
@@ -21,4 +21,4 @@ def needed(module: str, extra: str, by: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise InputError(f"{by}: needs {package}, of an extra: pip install 'distill-jax[{extra}]'") from error
+        raise InputError(field, value, f"needs {package}, of an extra: pip install 'distill-jax[{extra}]'") from error

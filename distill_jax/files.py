@@ -96,7 +96,7 @@ def check_plain(paths: Iterable[Path]) -> None:
                     more = [of for of in inside if not (of.is_file() or (of.is_symlink() and of.is_dir()))]
                 check_plain(Path(of.path) for of in more)
             elif not stat.S_ISREG(mode):
-                raise InputError(f"{path}: is a pipe or a device in the place of a file; must be removed")
+                raise InputError(path, None, "is a pipe or a device in the place of a file; must be removed")
 
 
 def read_json(path: Path, kind: Any, remedy: str) -> Any:
@@ -117,7 +117,7 @@ def read_json(path: Path, kind: Any, remedy: str) -> Any:
             raise ValueError("holds something else than it should")
     except (OSError, ValueError, RecursionError) as error:
         what = error.strerror if isinstance(error, OSError) else one_line(error)
-        raise InputError(f"{path} is damaged ({what}); {remedy}") from error
+        raise InputError(path, None, f"is damaged ({what}); {remedy}") from error
     return value
 
 

@@ -27,14 +27,16 @@ def host_memory() -> float:
     return most
 
 
-def check_fits(what: str, size: float) -> None:
+def check_fits(field: str, value: object, what: str, size: float) -> None:
     """Checks that so many bytes fit into this machine's memory.
 
     Args:
-      what: needs them, beginning with the option, for the message.
+      field, value: of what was asked for, for the message.
+      what: needs them, in the plural.
 
     Raises:
       InputError: they do not.
     """
     if size > (most := host_memory()):
-        raise InputError(f"{what} need {size / 2**30:.3g} GiB; must fit into this machine's {most / 2**30:.3g}")
+        said = f"{what} need {size / 2**30:.3g} GiB; must fit into this machine's {most / 2**30:.3g}"
+        raise InputError(field, value, said)

@@ -39,7 +39,7 @@ class FinishedStudy:
     """A study whose report is written.
 
     Attributes:
-      folder: its --workdir.
+      folder: its `run.workdir`.
       summary: every number of it.
     """
 
@@ -124,7 +124,7 @@ def run(
       dataset: arrays of one's own, x_train, y_train, x_test and y_test, as `data.sources.npz` describes them; all else
         of the setting holds for them: label noise, parts, augmentation.
       teacher: one that is there already: logits [N, K] of 'train' and 'test', a function from inputs as the data have
-        them to logits, or what --teacher.logits takes.
+        them to logits, or what `given.logits` takes.
       quiet: says nothing while it works.
       fields: of the setting's groups, by their names alone: `seeds=3, epochs=20, workdir=...`.
 
@@ -170,7 +170,7 @@ def _setting(named: "Setting | str") -> "Setting":
     if not isinstance(named, str):
         return named
     if named not in PRESETS:
-        raise InputError(f"preset {named!r} is not known; there are {', '.join(PRESETS)}")
+        raise InputError("preset", repr(named), f"is not known; there are {', '.join(PRESETS)}")
     return PRESETS[named].setting
 
 
@@ -180,7 +180,7 @@ def _changed(setting: "Setting", fields: Mapping[str, Any]) -> "Setting":
     for name, given in fields.items():
         of = [group for group in groups if name in {f.name for f in dataclasses.fields(getattr(setting, group))}]
         if not of and not hasattr(setting, name):
-            raise InputError(f"{name}: is no field of a setting; must be as --help has them, without their prefix")
+            raise InputError(name, None, "is no field of a setting; must be one of a setting or of its groups")
         own = getattr(setting if not of else getattr(setting, of[0]), name)
         value = tuple(given) if isinstance(own, tuple) and isinstance(given, list) else given
         value = Path(str(value)) if isinstance(own, Path) else value
@@ -197,7 +197,7 @@ def open_study(folder: Path | str) -> FinishedStudy:
     """
     folder = Path(folder)
     if not (folder / FILE).exists():
-        raise InputError(f"{folder}: has no {FILE}; must be the --workdir of a finished study")
+        raise InputError(folder, None, f"has no {FILE}; must be the `run.workdir` of a finished study")
     return FinishedStudy(folder, read_summary(folder))
 
 
@@ -270,22 +270,22 @@ def compare(
       InputError: arrays that do not belong together; the line says which.
     """
     if control is not None and control not in students:
-        raise InputError(f"control {control!r}: is none of the students; must be of {', '.join(students)}")
+        raise InputError("control", repr(control), f"is none of the students; must be of {', '.join(students)}")
     given = {name: _by_seed(name, logits) for name, logits in students.items()}
     if not given:
-        raise InputError("students: are none; must be a dictionary of logits by name")
+        raise InputError("students", None, "are none; must be a dictionary of logits by name")
     seeds = len(next(iter(given.values())))
     if any(len(of) != seeds for of in given.values()):
         said = ", ".join(f"{name} {len(of)}" for name, of in given.items())
-        raise InputError(f"students: have different numbers of seeds ({said}); must have one number")
+        raise InputError("students", None, f"have different numbers of seeds ({said}); must have one number")
     teachers = _by_seed("teacher", teacher)
     if len(teachers) not in (1, seeds):
-        raise InputError(f"teacher: is of {len(teachers)} seeds; must be of 1, or {seeds} as the students")
+        raise InputError("teacher", None, f"is of {len(teachers)} seeds; must be of 1, or {seeds} as the students")
     teachers = teachers * (seeds if len(teachers) == 1 else 1)
     of_labels = np.asarray(labels)
     of_seeds = [of_labels] * seeds if of_labels.ndim == 1 else list(of_labels)
     if len(of_seeds) != seeds:
-        raise InputError(f"labels: are of {len(of_seeds)} seeds; must be [N], or [{seeds}, N] as the students")
+        raise InputError("labels", None, f"are of {len(of_seeds)} seeds; must be [N], or [{seeds}, N] as the students")
 
     def dump(name: str, logits: Any, seed: int) -> Dump:
         true = of_seeds[seed] if true_labels is None else true_labels
@@ -312,7 +312,9 @@ def _by_seed(name: str, logits: Any) -> list[Any]:
         return list(logits)
     array = as_array(name, logits)
     if array.ndim not in (2, 3):
-        raise InputError(f"{name}: has the shape {array.shape}; must be logits [N, K], or of several seeds [S, N, K]")
+        raise InputError(
+            name, None, f"has the shape {array.shape}; must be logits [N, K], or of several seeds [S, N, K]"
+        )
     return list(array) if array.ndim == 3 else [array]
 
 

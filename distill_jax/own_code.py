@@ -34,8 +34,11 @@ def short_name(name: str) -> str:
     return name.partition(":")[2] if is_own(name) else name
 
 
-def imported(name: str, option: str) -> Any:
+def imported(name: str, field: str) -> Any:
     """What 'module:attribute' names, of a module in the current folder or an installed one.
+
+    Args:
+      field: that names it, for the message.
 
     Raises:
       InputError: there is no such thing, or its file has changed since it was imported, and is not what would be run.
@@ -47,7 +50,7 @@ def imported(name: str, option: str) -> Any:
         loaded = importlib.import_module(module)
         found = getattr(loaded, attribute)
     except (ImportError, AttributeError, SyntaxError, ValueError) as error:
-        raise InputError(f"{option} {name}: cannot be imported ({error}); must be module:attribute") from None
+        raise InputError(field, name, f"cannot be imported ({error}); must be module:attribute") from None
     path = Path(getattr(loaded, "__file__", None) or "")
     if module != "__main__" and path.suffix == ".py" and path.is_file():
         source = path.read_bytes()
@@ -56,8 +59,10 @@ def imported(name: str, option: str) -> Any:
             _SOURCES[module] = loaded.__spec__, source
         elif known != source:
             raise InputError(
-                f"{option} {name}: {path.name} has changed since it was imported; must be loaded again "
-                f"(importlib.reload), or Python started anew"
+                field,
+                name,
+                f"{path.name} has changed since it was imported; must be loaded again (importlib.reload), or "
+                "Python started anew",
             )
     return found
 

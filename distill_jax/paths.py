@@ -8,48 +8,48 @@ from pathlib import Path
 from typing import TypeVar
 
 from distill_jax.errors import InputError
-from distill_jax.options import named
 
 _T = TypeVar("_T")
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # of a bucket or a server; `Path` makes one stroke of two
 
 
-def local(option: str, typed: Path | str) -> Path:
+def local(field: str, typed: Path | str) -> Path:
     """The path on this machine that was typed.
 
     Args:
-      option: that it was typed for, for the message.
+      field: of a setting that it is of, for the message.
       typed: as it was typed, or what this function has given.
 
     Raises:
       InputError: it is an address, or begins with a home that is not there.
 
-    >>> local("--workdir", "work/a")
+    >>> local("run.workdir", "work/a")
     PosixPath('work/a')
     """
     if _ADDRESS.match(str(typed)):
         said = _ADDRESS.sub(r"\1://", str(typed), count=1)
-        raise InputError(f"{option} {said}: must be a path on this machine; addresses and buckets are not served")
+        raise InputError(field, said, "must be a path on this machine; addresses and buckets are not served")
     if re.search(r"[\0-\x1f\x7f\\\ud800-\udfff]", str(typed)):  # a backslash is a stroke to TensorStore
-        raise InputError(f"{option} {str(typed)!r}: must be a name in UTF-8 without line breaks, NUL or backslash")
+        raise InputError(field, f"{str(typed)!r}", "must be a name in UTF-8 without line breaks, NUL or backslash")
     try:
         return Path(typed).expanduser()
     except RuntimeError as error:
-        raise InputError(f"{option} {typed}: has no such home; must be a whole path") from error
+        raise InputError(field, typed, "has no such home; must be a whole path") from error
 
 
-def resolved(setting: _T, prefix: str = "--") -> _T:
-    """A setting, of nested dataclasses, with `local` for every path in it; options are named as on the command line.
+def resolved(setting: _T, within: str = "") -> _T:
+    """A setting, of nested dataclasses, with `local` for every path in it.
 
     Raises:
       InputError: as `local`.
     """
     changes = {}
-    for option, field, value in named(setting, prefix):
+    for field in dataclasses.fields(setting):  # type: ignore[arg-type]
+        name, value = field.name, getattr(setting, field.name)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            changes[field] = resolved(value, option)
+            changes[name] = resolved(value, f"{within}{name}.")
         elif isinstance(value, Path):
-            changes[field] = local(option, value)
+            changes[name] = local(within + name, value)
     changes = {name: value for name, value in changes.items() if value is not getattr(setting, name)}
     return dataclasses.replace(setting, **changes) if changes else setting  # type: ignore[type-var]
 
@@ -58,14 +58,14 @@ def cache_folder(given: Path | None) -> Path:
     """The folder for what can be made again.
 
     Args:
-      given: of --cache-dir; None is ~/.cache/distill-jax, or in the system's folder for temporary files where there is
-        no home.
+      given: of `data.cache_dir`; None is ~/.cache/distill-jax, or in the system's folder for temporary files where
+        there is no home.
 
     Raises:
       InputError: as `local`.
     """
     if given is not None:
-        return local("--cache-dir", given)
+        return local("data.cache_dir", given)
     try:
         return Path("~/.cache/distill-jax").expanduser()
     except RuntimeError:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 from distill_jax.errors import InputError, one_line
 from distill_jax.files import write_text
-from distill_jax.options import named
 from distill_jax.setting import Setting
 
 
@@ -23,41 +22,42 @@ def load(path: Path) -> Setting:
     """The setting of a file; fields that it has not are as by default.
 
     Raises:
-      InputError: it cannot be read, or a field is not known or has another type; one line names the option.
+      InputError: it cannot be read, or a field is not known or has another type; one line names the field.
     """
-    where = f"--setting {path}"
     try:
         value = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{where}: does not exist; must be a study.json of a study's folder") from None
+        raise InputError("setting", path, "does not exist; must be a study.json of a study's folder") from None
     except (OSError, ValueError, RecursionError) as error:
         what = error.strerror if isinstance(error, OSError) else one_line(error)
-        raise InputError(f"{where}: cannot be read ({what}); must be a study.json of a study's folder") from error
-    return _group(Setting(), value, where, "--")
+        raise InputError(
+            "setting", path, f"cannot be read ({what}); must be a study.json of a study's folder"
+        ) from error
+    return _group(Setting(), value, path, "")
 
 
-def _group(default: Any, value: Any, where: str, prefix: str) -> Any:
+def _group(default: Any, value: Any, path: Path, within: str) -> Any:
     """A dataclass like `default` with the fields of a JSON object."""
-    group = prefix.removesuffix(".") if prefix != "--" else "all of it"
+    group = f"`{within}`" if within else "all of it"
     if not isinstance(value, dict):
-        raise InputError(f"{where}: {group} is {_said(value)}; must be an object of fields")
-    options = {field: (option, of) for option, field, of in named(default, prefix)}
+        raise InputError("setting", path, f"{group} is {_said(value)}; must be an object of fields")
+    fields = {field.name: getattr(default, field.name) for field in dataclasses.fields(default)}
     hints = typing.get_type_hints(type(default))
     for name in value:
-        if name not in options:
-            near = difflib.get_close_matches(name, options, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(options)}"
-            raise InputError(f"{where}: {name} of {group} is not known{hint}")
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(fields)}"
+            raise InputError("setting", path, f"{name} of {group} is not known{hint}")
     changes = {}
     for name, of_it in value.items():
-        option, own = options[name]
+        field, own = f"{within}.{name}".lstrip("."), fields[name]
         if dataclasses.is_dataclass(own):
-            changes[name] = _group(own, of_it, where, option)
+            changes[name] = _group(own, of_it, path, field)
         else:
             try:
                 changes[name] = _value(of_it, hints[name])
             except ValueError as error:
-                raise InputError(f"{where}: {option} is {_said(of_it)}; must be {error}") from None
+                raise InputError("setting", path, f"`{field}` is {_said(of_it)}; must be {error}") from None
     return dataclasses.replace(default, **changes)
 
 

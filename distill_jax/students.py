@@ -30,7 +30,7 @@ class Kind:
       losses: at the beginning and at the end of its training; names of `training.losses.LOSSES`, or 'module:function'.
       schedule: of two different losses, how training goes from one to the other: from the number of steps in all to a
         function of the step, int32 [...], whose value in [0, 1] is the share of the second loss, as of
-        `optax.linear_schedule(0, 1, steps)`; None is a switch, as --switch-step and --switch-window have it.
+        `optax.linear_schedule(0, 1, steps)`; None is a switch, as `switch_step` and `switch_window` have it.
       look: color, marker and linestyle, of matplotlib; left out, one is chosen by the name.
     """
 
@@ -88,7 +88,7 @@ def table(names: Sequence[str]) -> dict[str, Kind]:
     for name in names:
         short = short_name(name)
         if short in found or short == TEACHER or (short != name and short in KINDS):
-            raise InputError(f"--students {name}: there is another model {short}; must be of another name")
+            raise InputError("students", name, f"there is another model {short}; must be of another name")
         found[short] = _own(name) if is_own(name) else _known(name)
     return found
 
@@ -96,12 +96,12 @@ def table(names: Sequence[str]) -> dict[str, Kind]:
 def _known(name: str) -> Kind:
     if name not in KINDS:
         known = ", ".join(k for k in KINDS if k != TEACHER)
-        raise InputError(f"--students {name}: must be of {known}, or your own as module:attribute")
+        raise InputError("students", name, f"must be of {known}, or your own as module:attribute")
     return KINDS[name]
 
 
 def _own(name: str) -> Kind:
-    found = imported(name, "--students")
+    found = imported(name, "students")
     kind = found if isinstance(found, Kind) else Kind(short_name(name), (name, name))
     _SEEN[short_name(name)] = kind
     return kind

@@ -38,11 +38,11 @@ def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     setting = command_line.parse(Setting(), PROG, arguments)
     if setting.workdir is None:
-        raise InputError(f"WORKDIR: must be given, the --workdir of a study (all options: {PROG} --help)")
+        raise InputError("WORKDIR", None, f"must be given, the --workdir of a study (all options: {PROG} --help)")
     if setting.to is None:
-        raise InputError("--to: must be given, a folder to write")
+        raise InputError("--to", None, "must be given, a folder to write")
     if os.path.lexists(setting.to):  # a link to nothing too
-        raise InputError(f"--to {setting.to}: is there already; must be a new folder")
+        raise InputError("--to", setting.to, "is there already; must be a new folder")
     command_line.check_writable("--to", setting.to)
 
     from distill_jax.models import huggingface
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     network, params = trained(setting.workdir, setting.model, setting.seed)
     tokenizer, names = tokenizer_folder(setting.workdir), classes_file(setting.workdir)
     if not tokenizer.is_dir():
-        raise InputError(f"{setting.workdir}: does not hold its tokenizer; run the study's command again")
+        raise InputError(setting.workdir, None, "does not hold its tokenizer; run the study's command again")
     called = read_json(names, list[str], "run the study's command again") if names.is_file() else None
     beside = partial(setting.to)
     shutil.copytree(tokenizer, beside)
@@ -89,28 +89,28 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
         optimizer, length = OptimizerSetting(**said["optimizer"]), said["data"].get("length")
         networks = {role: said[role]["name"] for role in ("teacher", "student")}
     except (InputError, AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"{workdir}: holds no study; must be the --workdir of one") from error
+        raise InputError(workdir, None, "holds no study; must be the --workdir of one") from error
     members = {(m.name, m.seed): p for p in populations(workdir) if p.is_finished for m in p.members}
     if (model, seed) not in members:
         seeds = sorted({number for name, number in members if name == model})
         names = list(dict.fromkeys(name for name, _ in members)) or ["none"]
         if not seeds:
-            raise InputError(f"--model {model}: must be one that is trained to its end there: {', '.join(names)}")
-        raise InputError(f"--seed {seed}: must be one that is trained to its end there: {', '.join(map(str, seeds))}")
+            raise InputError("--model", model, f"must be one that is trained to its end there: {', '.join(names)}")
+        raise InputError("--seed", seed, f"must be one that is trained to its end there: {', '.join(map(str, seeds))}")
     role = "teacher" if model == "teacher" else "student"
     network = networks[role]
     if network != "roberta":
-        raise InputError(f"--model {model}: is of the network {network}; must be of a roberta")
+        raise InputError("--model", model, f"is of the network {network}; must be of a roberta")
     folder = network_folder(workdir, role)
     if not folder.is_dir():
-        raise InputError(f"{workdir}: does not say of which sizes its RoBERTas are; run the study's command again")
+        raise InputError(workdir, None, "does not say of which sizes its RoBERTas are; run the study's command again")
     whole = workdir / SAVED
     if role == "student" and whole.is_file():
         study = saved_setting.load(whole)
         if Objective.of_study(study).features:
             said = " ".join(study.students)
             raise InputError(
-                f"--model {model}: was trained beside parameters of a loss (--students {said}); is not exported"
+                "--model", model, f"was trained beside parameters of a loss (--students {said}); is not exported"
             )
     roberta, population = huggingface.read_model(folder, "WORKDIR"), members[model, seed]
     count = len(population.members)

@@ -113,7 +113,7 @@ def _file_of(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
             if not equals:
                 file = words.pop(at) if at < len(words) else ""
             if not file:
-                raise InputError("--json: must be followed by the name of the file to write")
+                raise InputError("--json", None, "must be followed by the name of the file to write")
             return local("--json", file), words
     return None, words
 

@@ -76,7 +76,7 @@ def made(kind: str, of: str) -> str:
       InputError: as `filled`.
     """
     if kind not in KINDS:
-        raise InputError(f"<!-- {kind}: {of} -->: is no kind of table; there are {', '.join(KINDS)}")
+        raise InputError(f"<!-- {kind}: {of} -->", None, f"is no kind of table; there are {', '.join(KINDS)}")
     return KINDS[kind](of)
 
 

@@ -32,12 +32,12 @@ def pieces(path: Path | None, said: Mapping[str, Any], name: str) -> Any:
         there = json.loads(path.read_text())
         environment, setting, found = there["environment"], there["setting"], there[name]
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"--json {path}: is there and is no result of this command; choose another file") from None
+        raise InputError("--json", path, "is there and is no result of this command; choose another file") from None
     require_same(path, environment, said["environment"])
     for option, value in json.loads(json.dumps(said["setting"], default=str)).items():
         if setting.get(option) != value:
             what = f"--{option.replace('_', '-')} {_short(setting.get(option))}, not {_short(value)}"
-            raise InputError(f"--json {path}: was made with {what}; choose another file")
+            raise InputError("--json", path, f"was made with {what}; choose another file")
     return found
 
 
@@ -85,9 +85,9 @@ def read_rows(path: Path, option: str, what: str, touch: Callable[[dict[str, Any
         for row in rows:
             touch(row)
     except OSError as error:
-        raise InputError(f"{option} {path}: cannot be read ({error.strerror})") from error
+        raise InputError(option, path, f"cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{option} {path}: is not a file of {what}; choose another name") from error
+        raise InputError(option, path, f"is not a file of {what}; choose another name") from error
     return rows
 
 
@@ -112,7 +112,7 @@ def require_same(
     for name in names:
         if there.get(name) != here[name]:
             what = f"{name} {_short(there.get(name))}, not {_short(here[name])}"
-            raise InputError(f"{option} {path}: was made with {what}; choose another file")
+            raise InputError(option, path, f"was made with {what}; choose another file")
 
 
 def _short(value: Any) -> str:

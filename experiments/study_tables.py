@@ -45,7 +45,7 @@ def tables(paths: Sequence[Path]) -> str:
       InputError: a file is no study's summary, or none is given.
     """
     if not paths:
-        raise InputError(f"SUMMARY.json: must be given, one or more (all options: {PROG} --help)")
+        raise InputError("SUMMARY.json", None, f"must be given, one or more (all options: {PROG} --help)")
     short = {path: path.absolute().parent.name for path in paths}
     alike = Counter(short.values())
     studies = {name if alike[name] == 1 else str(path.parent): _read(path) for path, name in short.items()}

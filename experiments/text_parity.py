@@ -170,14 +170,14 @@ def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     setting = command_line.parse(Setting(), PROG, arguments)
     if setting.texts < 2:
-        raise InputError(f"--texts {setting.texts}: must be 2 or more, of different lengths")
+        raise InputError("--texts", setting.texts, "must be 2 or more, of different lengths")
     if setting.seed < 0:
-        raise InputError(f"--seed {setting.seed}: must be 0 or more")
+        raise InputError("--seed", setting.seed, "must be 0 or more")
     command_line.check_writable("--json", setting.json, ".json")
     try:
         import torch
     except ImportError as error:
-        raise InputError(f"{PROG} needs PyTorch to compare with: pip install -e '.[bench]'") from error
+        raise InputError(PROG, None, "needs PyTorch to compare with: pip install -e '.[bench]'") from error
     from importlib.metadata import version
 
     from distill_jax.machine.environment import environment

@@ -37,16 +37,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def fails():
-    """Loads with a setting that must be refused; gives the message, which is one line about the option."""
+    """Loads with a setting that must be refused; gives the message, which is one line about the field."""
     from distill_jax.data import load_dataset
     from distill_jax.errors import InputError
     from distill_jax.setting import DataSetting
 
-    def load(option: str, *parts: str, **fields) -> str:
+    def load(field: str, *parts: str, **fields) -> str:
         with pytest.raises(InputError) as caught:
             load_dataset(DataSetting(**fields))
         message = str(caught.value)
-        assert message.startswith(option)
+        assert message.startswith(field)
         assert len(message.splitlines()) == 1
         for part in parts:
             assert part in message

@@ -11,7 +11,7 @@ import pytest
 import distill_jax
 from distill_jax.dumps import Dump
 from distill_jax.models import MLP
-from distill_jax.setting import ObjectiveSetting, TrainSetting
+from distill_jax.setting import ObjectiveSetting, Setting, TrainSetting
 
 MODULES = [m.name for m in pkgutil.walk_packages(distill_jax.__path__, "distill_jax.") if "__main__" not in m.name]
 MODULES += ["experiments.markdown_table"]
@@ -24,7 +24,14 @@ def dump(seed):
 
 
 GIVEN = {
-    **{"np": np, "jax": jax, "MLP": MLP, "ObjectiveSetting": ObjectiveSetting, "TrainSetting": TrainSetting},
+    **{
+        "np": np,
+        "jax": jax,
+        "MLP": MLP,
+        "Setting": Setting,
+        "ObjectiveSetting": ObjectiveSetting,
+        "TrainSetting": TrainSetting,
+    },
     **{"teacher_of_seed_0": dump(0), "teacher_of_seed_1": dump(1), "student_of_seed_0": dump(2)},
     **{"teacher": dump(0).logits, "student": dump(2).logits, "labels": dump(0).label},
 }

@@ -127,7 +127,7 @@ def _flip_a_bit(path):
 def test_damage_is_one_line(dump, damage):
     damage(dump)
     with pytest.raises(
-        InputError, match=r"^(dump )?.*/step-10/train(/zarr.json)? is (not there|damaged).*remove that folder"
+        InputError, match=r"^(dump )?.*/step-10/train(/zarr.json)?: is (not there|damaged).*remove that folder"
     ) as raised:
         read_dump(dump)
     assert "\n" not in str(raised.value)

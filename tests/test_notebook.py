@@ -105,7 +105,7 @@ LOGITS = RNG.normal(size=(20, 3))
         (([LOGITS] * 2, {"a": [LOGITS] * 3}, Y[:20]), {}, "teacher: is of 2 seeds; must be of 1, or 3 as the students"),
         ((LOGITS, {"a": LOGITS}, [Y[:20]] * 2), {}, r"labels: are of 2 seeds; must be \[N\], or \[1, N\]"),
         ((LOGITS, {"a": LOGITS[0]}, Y[:20]), {}, r"a: has the shape \(3,\); must be logits \[N, K\]"),
-        ((LOGITS, {"a": LOGITS[:19]}, Y[:20]), {}, r"label is int64 \(20,\); must be integers \[19\], as logits"),
+        ((LOGITS, {"a": LOGITS[:19]}, Y[:20]), {}, r"label: is int64 \(20,\); must be integers \[19\], as logits"),
     ],
 )
 def test_arrays_that_do_not_belong_together_are_named(arguments, named, message):
@@ -114,9 +114,9 @@ def test_arrays_that_do_not_belong_together_are_named(arguments, named, message)
 
 
 def test_what_is_no_study_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"has no summary.json; must be the --workdir of a finished study"):
+    with pytest.raises(InputError, match=r"has no summary.json; must be the `run.workdir` of a finished study"):
         distill_jax.open_study(tmp_path)
-    with pytest.raises(InputError, match="preset 'digit' is not known; there are digits"):
+    with pytest.raises(InputError, match="preset 'digit': is not known; there are digits"):
         distill_jax.run("digit")
     with pytest.raises(InputError, match="epoch: is no field of a setting"):
         distill_jax.run("digits", epoch=3)

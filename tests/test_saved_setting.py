@@ -53,14 +53,17 @@ def test_the_command_takes_it_with_changes(tmp_path):
         ({"train": 3}, "--train. is 3|is 3; must be an object of fields"),
         ({"trains": {}}, "trains of all of it is not known; did you mean train?"),
         ({"train": {"epoch": 3}}, "epoch of .* is not known; did you mean epochs?"),
-        ({"train": {"epochs": "3"}}, '--epochs is "3"; must be a number'),
-        ({"train": {"batch_size": 1.5}}, "--batch-size is 1.5; must be a whole number"),
-        ({"train": {"batch_size": True}}, "--batch-size is true; must be a whole number"),
-        ({"train": {"precision": "float16"}}, '--precision is "float16"; must be of float32, bfloat16'),
-        ({"teacher": {"hidden": 3}}, "--teacher.hidden is 3; must be a list, each a whole number"),
-        ({"objective": {"loss_settings": {"a": "b"}}}, "--loss-settings is .*; must be an object, each a number"),
-        ({"run": {"tensorboard": 1}}, "--tensorboard is 1; must be true or false"),
-        ({"data": {"classes": "x"}}, '--classes is "x"; must be a whole number or null'),
+        ({"train": {"epochs": "3"}}, '`train.epochs` is "3"; must be a number'),
+        ({"train": {"batch_size": 1.5}}, "`train.batch_size` is 1.5; must be a whole number"),
+        ({"train": {"batch_size": True}}, "`train.batch_size` is true; must be a whole number"),
+        ({"train": {"precision": "float16"}}, '`train.precision` is "float16"; must be of float32, bfloat16'),
+        ({"teacher": {"hidden": 3}}, "`teacher.hidden` is 3; must be a list, each a whole number"),
+        (
+            {"objective": {"loss_settings": {"a": "b"}}},
+            "`objective.loss_settings` is .*; must be an object, each",
+        ),
+        ({"run": {"tensorboard": 1}}, "`run.tensorboard` is 1; must be true or false"),
+        ({"data": {"classes": "x"}}, '`data.classes` is "x"; must be a whole number or null'),
     ],
 )
 def test_what_is_no_setting_is_named(tmp_path, value, message):
@@ -68,4 +71,4 @@ def test_what_is_no_setting_is_named(tmp_path, value, message):
     path.write_text(value if isinstance(value, str) else json.dumps(value))
     with pytest.raises(InputError, match=message) as caught:
         load(path)
-    assert str(caught.value).startswith(f"--setting {path}: ")
+    assert str(caught.value).startswith(f"setting {path}: ")

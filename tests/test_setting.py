@@ -63,24 +63,27 @@ def test_differences_are_named():
 @pytest.mark.parametrize(
     ("groups", "option"),
     [
-        ({"objective": {"temperature": 0.0}}, "--temperature 0.0"),
-        ({"objective": {"temperature": float("inf")}}, "--temperature inf"),
-        ({"objective": {"distillation_weight": 1.5}}, "--distillation-weight 1.5"),
-        ({"objective": {"switch_window": -1}}, "--switch-window -1"),
-        ({"optimizer": {"learning_rate": 0.0}}, "--learning-rate 0.0"),
-        ({"optimizer": {"momentum": 1.0}}, "--momentum 1.0"),
-        ({"optimizer": {"decay_epochs": (3.0, 2.0)}}, "--decay-epochs 3.0 2.0"),
-        ({"optimizer": {"weight_decay": -1.0}}, "--weight-decay -1.0"),
-        ({"train": {"epochs": 0}}, "--epochs 0"),
-        ({"train": {"batch_size": 0}}, "--batch-size 0"),
-        ({"train": {"norm_examples": 48}}, "--norm-examples 48: must be 2 or more, and a divisor of --batch-size 128"),
-        ({"train": {"norm_examples": 1}}, "--norm-examples 1"),
-        ({"train": {"snapshots": (0.0, 0.5)}}, "--snapshots 0.0 0.5"),
-        ({"run": {"seeds": 0}}, "--seeds 0"),
-        ({"run": {"steps_per_dispatch": 0}}, "--steps-per-dispatch 0"),
-        ({"run": {"checkpoint_seconds": -1.0}}, "--checkpoint-seconds -1.0"),
-        ({"run": {"checkpoint_seconds": float("inf")}}, "--checkpoint-seconds inf"),
-        ({"run": {"processes": 2}}, "--coordinator"),
+        ({"objective": {"temperature": 0.0}}, "objective.temperature 0.0"),
+        ({"objective": {"temperature": float("inf")}}, "objective.temperature inf"),
+        ({"objective": {"distillation_weight": 1.5}}, "objective.distillation_weight 1.5"),
+        ({"objective": {"switch_window": -1}}, "objective.switch_window -1"),
+        ({"optimizer": {"learning_rate": 0.0}}, "optimizer.learning_rate 0.0"),
+        ({"optimizer": {"momentum": 1.0}}, "optimizer.momentum 1.0"),
+        ({"optimizer": {"decay_epochs": (3.0, 2.0)}}, "optimizer.decay_epochs 3.0 2.0"),
+        ({"optimizer": {"weight_decay": -1.0}}, "optimizer.weight_decay -1.0"),
+        ({"train": {"epochs": 0}}, "train.epochs 0"),
+        ({"train": {"batch_size": 0}}, "train.batch_size 0"),
+        (
+            {"train": {"norm_examples": 48}},
+            "train.norm_examples 48: must be 2 or more, and a divisor",
+        ),
+        ({"train": {"norm_examples": 1}}, "train.norm_examples 1"),
+        ({"train": {"snapshots": (0.0, 0.5)}}, "train.snapshots 0.0 0.5"),
+        ({"run": {"seeds": 0}}, "run.seeds 0"),
+        ({"run": {"steps_per_dispatch": 0}}, "run.steps_per_dispatch 0"),
+        ({"run": {"checkpoint_seconds": -1.0}}, "run.checkpoint_seconds -1.0"),
+        ({"run": {"checkpoint_seconds": float("inf")}}, "run.checkpoint_seconds inf"),
+        ({"run": {"processes": 2}}, "run.distributed False"),
     ],
 )
 def test_values_that_cannot_be_right(groups, option):
@@ -90,17 +93,17 @@ def test_values_that_cannot_be_right(groups, option):
 
 
 def test_a_split_needs_a_tenth():
-    with pytest.raises(InputError, match=r"^--dataset digits: has a split of 9 examples"):
+    with pytest.raises(InputError, match=r"^data.dataset digits: has a split of 9 examples"):
         validate_on_data(Setting(), examples=100, test_examples=9, total_steps=50)
 
 
 @pytest.mark.parametrize(
     ("groups", "option"),
     [
-        ({"train": {"batch_size": 101}}, "--batch-size 101: must be at most 100"),
-        ({"objective": {"switch_step": 50}}, r"--switch-step 50: must be in \[0, 50\)"),
-        ({"objective": {"switch_step": -1}}, "--switch-step -1"),
-        ({"objective": {"switch_window": 26}}, "--switch-window 26"),
+        ({"train": {"batch_size": 101}}, "train.batch_size 101: must be at most 100"),
+        ({"objective": {"switch_step": 50}}, r"objective.switch_step 50: must be in \[0, 50\)"),
+        ({"objective": {"switch_step": -1}}, "objective.switch_step -1"),
+        ({"objective": {"switch_window": 26}}, "objective.switch_window 26"),
     ],
 )
 def test_values_that_do_not_fit_the_data(groups, option):

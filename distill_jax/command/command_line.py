@@ -20,10 +20,11 @@ import tyro
 from rich.console import Console
 
 from distill_jax.command import streams
+from distill_jax.command.spelling import by_option, options, spelt
 from distill_jax.errors import InputError, RunError, printable
+from distill_jax.fields import check_finite
 from distill_jax.files import REMEDIES, remedy, write_text
 from distill_jax.machine.interruption import Interrupted
-from distill_jax.options import check_finite
 from distill_jax.paths import resolved
 
 _T = TypeVar("_T")
@@ -41,7 +42,7 @@ def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False)
     for before, word in itertools.pairwise([prog, *arguments]):
         if word == "" or (word.startswith("--") and word.endswith("=")):
             option = word.removesuffix("=") or before
-            raise InputError(f"{option}: is given nothing; must be a value (is a variable of the shell empty?)")
+            raise InputError(option, None, "is given nothing; must be a value (is a variable of the shell empty?)")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -54,10 +55,12 @@ def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False)
             )
         check_finite(parsed)
         return resolved(parsed)
+    except InputError as error:
+        raise by_option(error, options(default)) from None
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise InputError(_one_line(said.getvalue(), prog)) from None
+        raise InputError(prog, None, _one_line(said.getvalue(), prog)) from None
 
 
 def refuse_idle(idle: Iterable[tuple[str, str]], arguments: Sequence[str]) -> None:
@@ -74,7 +77,7 @@ def refuse_idle(idle: Iterable[tuple[str, str]], arguments: Sequence[str]) -> No
     for option, reason in idle:
         for word, of in typed.items():
             if of == option or of.startswith(f"{option}."):
-                raise InputError(f"{word}: must be left out, since {reason}")
+                raise InputError(word, None, f"must be left out, since {reason}")
 
 
 def check_writable(option: str, path: Path | None, suffix: str | None = None) -> None:
@@ -85,12 +88,12 @@ def check_writable(option: str, path: Path | None, suffix: str | None = None) ->
     """
     if path is not None:
         if suffix is not None and path.suffix != suffix:
-            raise InputError(f"{option} {path}: must end in {suffix}")
+            raise InputError(option, path, f"must end in {suffix}")
         if not path.absolute().parent.is_dir():
-            raise InputError(f"{option} {path}: its folder is not there")
+            raise InputError(option, path, "its folder is not there")
         if path.exists() and path.is_dir() != (suffix is None):
             there, right = ("folder", "file") if suffix else ("file", "folder")
-            raise InputError(f"{option} {path}: is a {there}; must be a {right}, or new")
+            raise InputError(option, path, f"is a {there}; must be a {right}, or new")
 
 
 def write_json(path: Path | None, value: Any) -> None:
@@ -127,7 +130,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     try:
         main(sys.argv[1:])
     except (InputError, RunError, Interrupted) as error:
-        print(f"{'' if isinstance(error, Interrupted) else 'error: '}{printable(str(error))}", file=sys.stderr)
+        print(f"{'' if isinstance(error, Interrupted) else 'error: '}{printable(spelt(error))}", file=sys.stderr)
         status = error.exit_status
     except SystemExit:
         raise

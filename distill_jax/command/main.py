@@ -16,6 +16,7 @@ from rich.table import Table
 
 from distill_jax import data, saved_setting
 from distill_jax.command import command_line
+from distill_jax.command.spelling import by_option
 from distill_jax.errors import InputError
 from distill_jax.machine import processes
 from distill_jax.own_code import is_own
@@ -48,11 +49,12 @@ def setting_from(arguments: Sequence[str]) -> Setting:
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, 1)
         raise InputError(
-            f"preset {name!r} is not known"
-            + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(PRESETS)}")
+            "preset",
+            repr(name),
+            "is not known" + (f"; did you mean {near[0]}?" if near else f"; there are {', '.join(PRESETS)}"),
         )
     if name.startswith("own-") and not {"--help", "-h"} & {*rest} and not _names_data(rest):
-        raise InputError(f"--dataset: must be given for the preset {name}, which is for data of your own")
+        raise InputError("data.dataset", None, f"must be given for the preset {name}, which is for data of your own")
     setting = command_line.parse(PRESETS[name].setting, f"{PROG} {name}", rest)
     command_line.refuse_idle(_idle(setting), rest)
     return setting
@@ -67,10 +69,13 @@ def _saved(words: list[str]) -> tuple[Setting | None, list[str]]:
     rest = words[:at] + words[at + (1 if equals else 2) :]
     path = path if equals else next(iter(words[at + 1 : at + 2]), "")
     if not path:
-        raise InputError(f"{option}: is given nothing; must be a study.json of a study's folder")
+        raise InputError(option, None, "is given nothing; must be a study.json of a study's folder")
     if rest and not rest[0].startswith("-"):
-        raise InputError(f"{option} {path}: stands in the place of a preset; must be given without {rest[0]}")
-    return saved_setting.load(local(option, path)), rest
+        raise InputError(option, path, f"stands in the place of a preset; must be given without {rest[0]}")
+    try:
+        return saved_setting.load(local("setting", path)), rest
+    except InputError as error:
+        raise by_option(error, {"setting": option}) from None
 
 
 def _names_data(words: Sequence[str]) -> bool:

@@ -46,13 +46,15 @@ def load_dataset(setting: DataSetting, arrays: Mapping[str, Any] | None = None) 
       tokens.
 
     Raises:
-      InputError: the setting or the data are wrong; one line that names the option, its value and the remedy.
+      InputError: the setting or the data are wrong; one line that names the field, its value and the remedy.
       RunError: the cache cannot be written, as on a full disk.
     """
     _check(setting)
     raw = _source(setting)(setting) if arrays is None else npz.raw_of(arrays, setting.dataset)
     if raw.train.x.ndim != 4 and setting.augment != "none":
-        raise InputError(f"--augment {setting.augment}: must be none for {'texts' if raw.vocabulary else 'features'}")
+        raise InputError(
+            "data.augment", setting.augment, f"must be none for {('texts' if raw.vocabulary else 'features')}"
+        )
     train, test, num_classes = _select(setting, raw)
     names = raw.names and raw.names[:num_classes]
     notes = [*raw.notes, *_left_out(setting, raw, train, test)]
@@ -62,11 +64,13 @@ def load_dataset(setting: DataSetting, arrays: Mapping[str, Any] | None = None) 
         side = train.x.shape[1]
         train, test = (_shrink(setting.image_size, split) for split in (train, test))
         if side > setting.image_size:
-            notes.append(f"images are averaged from {side} to {setting.image_size} pixels a side (--image-size)")
+            notes.append(f"images are averaged from {side} to {setting.image_size} pixels a side")
     if setting.augment != "none" and not any(map(margin, train.x.shape[1:3])):
         raise InputError(
-            f"--augment {setting.augment}: must be none for images of {train.x.shape[1]}x{train.x.shape[2]} pixels, "
-            "an eighth of which is less than one to crop by"
+            "data.augment",
+            setting.augment,
+            f"must be none for images of {train.x.shape[1]}x{train.x.shape[2]} pixels, an eighth of which is "
+            "less than one to crop by",
         )
     draw = None
     if setting.label_noise:
@@ -74,7 +78,7 @@ def load_dataset(setting: DataSetting, arrays: Mapping[str, Any] | None = None) 
         draw = functools.cache(own)  # asked for at every dump of every student
         train = dataclasses.replace(train, label=draw(0))
         wrong, of = int(np.sum(train.label != train.true_label)), len(train.label)
-        notes.append(f"{wrong:,} of {of:,} training labels are replaced by another class (--label-noise)")
+        notes.append(f"{wrong:,} of {of:,} training labels are replaced by another class")
     of_each = draw if setting.noise_draw == "per-seed" else None
     over = (None, None) if raw.vocabulary else mean_and_std(train.x)
     name = Path(setting.dataset).name
@@ -82,41 +86,44 @@ def load_dataset(setting: DataSetting, arrays: Mapping[str, Any] | None = None) 
 
 
 def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
-    """What --dataset, as named, is of: texts, or images and flat features; 'unknown' where it cannot be loaded."""
+    """What `data.dataset`, as named, is of: texts, or images and flat features; 'unknown' where it cannot be loaded."""
     if is_own(dataset):
         return "arrays"
     if dataset in _SOURCES:
         return "texts" if dataset in tfds_text.NAMES else "arrays"
-    path = local("--dataset", dataset)
+    path = local("data.dataset", dataset)
     if path.suffix.lower() == ".npz":
         return "arrays"
     return "texts" if path.is_dir() or path.suffix.lower() in text_files.SUFFIXES else "unknown"
 
 
 def needs_folder(dataset: str) -> bool:
-    """Whether --dataset, as named, lies in the folder of --data-dir, or cannot be loaded at all."""
+    """Whether `data.dataset`, as named, lies in the folder of `data.data_dir`, or cannot be loaded at all."""
     return dataset != "digits" if dataset in _SOURCES else kind(dataset) == "unknown"
 
 
 def _check(setting: DataSetting) -> None:
     """What can be checked before the data are read."""
 
-    def require(holds: bool, option: str, value: object, right: str) -> None:
+    def require(holds: bool, field: str, value: object, right: str) -> None:
         if not holds:
-            raise InputError(f"{option} {value}: must be {right}")
+            raise InputError(field, value, f"must be {right}")
 
-    require(0 <= setting.label_noise < 1, "--label-noise", setting.label_noise, "a share in [0, 1)")
-    require(setting.noise_seed >= 0, "--noise-seed", setting.noise_seed, "0 or more")
-    require(setting.classes is None or setting.classes >= 2, "--classes", setting.classes, "2 or more")
+    require(0 <= setting.label_noise < 1, "data.label_noise", setting.label_noise, "a share in [0, 1)")
+    require(setting.noise_seed >= 0, "data.noise_seed", setting.noise_seed, "0 or more")
+    require(setting.classes is None or setting.classes >= 2, "data.classes", setting.classes, "2 or more")
     size = setting.image_size
-    require(size is None or size >= 1, "--image-size", size, "1 or more pixels")
-    for option, count in (("--train-examples", setting.train_examples), ("--test-examples", setting.test_examples)):
-        require(count is None or count >= 1, option, count, "1 or more")
+    require(size is None or size >= 1, "data.image_size", size, "1 or more pixels")
+    for field, count in (
+        ("data.train_examples", setting.train_examples),
+        ("data.test_examples", setting.test_examples),
+    ):
+        require(count is None or count >= 1, field, count, "1 or more")
 
 
 def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
     name = setting.dataset
-    if name == "mnist" and setting.data_dir and idx.present(local("--data-dir", setting.data_dir)):
+    if name == "mnist" and setting.data_dir and idx.present(local("data.data_dir", setting.data_dir)):
         return idx.read
     if name in _SOURCES:
         return _SOURCES[name]
@@ -129,8 +136,10 @@ def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
     guess = f" (did you mean {close[0]}?)" if close else ""
     known = ", ".join(sorted(_SOURCES))
     raise InputError(
-        f"--dataset {name}: is not known{guess}; must be one of {known}, the path of a .npz file, a folder of texts, "
-        "or module:function of your own"
+        "data.dataset",
+        name,
+        f"is not known{guess}; must be one of {known}, the path of a .npz file, a folder of texts, or "
+        "module:function of your own",
     )
 
 
@@ -140,57 +149,67 @@ def _select(setting: DataSetting, raw: Raw) -> tuple[Split, Split, int]:
         low, high = split.label.min(initial=0), split.label.max(initial=0)
         if low < 0 or high >= num_classes:
             raise InputError(
-                f"--dataset {setting.dataset}: a {called} example has the label {low if low < 0 else high}; must be "
-                f"in 0 to {num_classes - 1}, a class"
+                "data.dataset",
+                setting.dataset,
+                f"a {called} example has the label {(low if low < 0 else high)}; must be in 0 to {num_classes - 1}, "
+                "a class",
             )
     if setting.classes is not None:
         if setting.classes > num_classes:
-            raise InputError(f"--classes {setting.classes}: must be at most {num_classes}, all of {setting.dataset}")
+            raise InputError(
+                "data.classes", setting.classes, f"must be at most {num_classes}, all of {setting.dataset}"
+            )
         if setting.classes < num_classes:
             num_classes = setting.classes
             train, test = (s.take((s.label < num_classes).nonzero()[0]) for s in (train, test))
             for name, split in (("training", train), ("test", test)):
                 if not len(split.label):
-                    raise InputError(f"--classes {num_classes}: no {name} example is of these; must be more")
+                    raise InputError("data.classes", num_classes, f"no {name} example is of these; must be more")
     train = _part(train, setting.train_examples, num_classes, setting.noise_seed, "train", "training")
     test = _part(test, setting.test_examples, num_classes, setting.noise_seed, "test", "test")
     absent = np.setdiff1d(np.arange(num_classes), train.label)
     if len(absent):
         raise InputError(
-            f"--dataset {setting.dataset}: {len(absent)} of {num_classes} classes have no training example, the first "
-            f"{absent[0]}; must have one each, of which label noise and the network's outputs are"
+            "data.dataset",
+            setting.dataset,
+            f"{len(absent)} of {num_classes} classes have no training example, the first {absent[0]}; must "
+            "have one each, of which label noise and the network's outputs are",
         )
     return train, test, num_classes
 
 
 def _left_out(setting: DataSetting, raw: Raw, train: Split, test: Split) -> Iterator[str]:
     """What is said of examples and classes that are not used."""
-    of_train, of_test = ("--train-examples", setting.train_examples), ("--test-examples", setting.test_examples)
+    of_train, of_test = ("data.train_examples", setting.train_examples), ("data.test_examples", setting.test_examples)
     for called, whole, used, own in (("training", raw.train, train, of_train), ("test", raw.test, test, of_test)):
-        asked = (("--classes", setting.classes), own)
-        given = ", ".join(f"{option} {value}" for option, value in asked if value is not None)
+        asked = (("classes", setting.classes), own)
+        given = ", ".join(f"{name} {value}" for name, value in asked if value is not None)
         if len(used.label) < len(whole.label):
             yield f"{len(used.label):,} of {len(whole.label):,} {called} examples are used ({given})"
 
 
-def _part(split: Split, count: int | None, num_classes: int, seed: int, option: str, called: str) -> Split:
+def _part(split: Split, count: int | None, num_classes: int, seed: int, name: str, called: str) -> Split:
     if count is None:
         return split
     available = len(split.label)
     if not num_classes <= count <= available:
         raise InputError(
-            f"--{option}-examples {count}: must be at least {num_classes}, the number of classes, and at most "
-            f"{available}, the {called} examples there are"
+            f"data.{name}_examples",
+            count,
+            f"must be at least {num_classes}, the number of classes, and at most "
+            f"{available}, the {called} examples there are",
         )
     return split if count == available else split.take(subset.stratified(split.label, count, seed))
 
 
 def _shrink(size: int, split: Split) -> Split:
     if split.x.ndim != 4:
-        raise InputError(f"--image-size {size}: must not be given, the data are flat features or texts and no images")
+        raise InputError(
+            "data.image_size", size, "must not be given, the data are flat features or texts and no images"
+        )
     height, width = split.x.shape[1:3]
     if height != width:
-        raise InputError(f"--image-size {size}: must not be given, the images are {width}x{height}, not square")
+        raise InputError("data.image_size", size, f"must not be given, the images are {width}x{height}, not square")
     if height % size:
-        raise InputError(f"--image-size {size}: must divide {height}, the side of the images")
+        raise InputError("data.image_size", size, f"must divide {height}, the side of the images")
     return split if size == height else dataclasses.replace(split, x=block_mean(split.x, size))

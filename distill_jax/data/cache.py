@@ -53,7 +53,7 @@ def cached(
     try:
         stamps = sorted((str(file).removeprefix(str(location)), _stamp(file)) for file in files)
     except OSError as error:
-        raise InputError(f"--data-dir {location}: cannot be read: {one_line(error)}") from error
+        raise InputError("data.data_dir", location, f"cannot be read: {one_line(error)}") from error
     key = [_FORMAT, name, str(location.resolve()), stamps]
     readable = re.sub(r"[^\w.-]", "_", name)[:_NAMED]  # as a folder of a user's may not be
     entry = folder / f"{readable}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"
@@ -67,7 +67,7 @@ def cached(
         partial.mkdir(parents=True)  # before the work of decoding, to fail early
     except OSError as error:
         raise InputError(
-            f"--cache-dir {folder}: cannot be written: {one_line(error)}; name a folder that can"
+            "data.cache_dir", folder, f"cannot be written: {one_line(error)}; name a folder that can"
         ) from error
     try:
         built = build()
@@ -75,7 +75,7 @@ def cached(
             return _publish(built, partial, entry)
         except OSError as error:
             raise RunError(
-                f"--cache-dir {folder}: cannot be written: {one_line(error)}; free space or name another"
+                f"the cache folder {folder} cannot be written: {one_line(error)}; free space or name another"
             ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

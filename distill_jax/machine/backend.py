@@ -118,7 +118,7 @@ def check_options() -> None:
     """
     for name, right in _OPTIONS.items():
         if (value := getattr(jax.config, name, right)) != right:
-            raise InputError(f"jax.config.{name} {value}: must be {right}, since a study's numbers are its setting's")
+            raise InputError(f"jax.config.{name}", value, f"must be {right}, since a study's numbers are its setting's")
 
 
 def memory_limit(gib: float | None = None) -> float:

@@ -113,7 +113,7 @@ class Checkpoints:
         need = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _OVERHEAD
         if free < need:
             raise RunError(
-                f"the disk of --workdir is full: {free / 2**20:.1f} MiB are free and a checkpoint needs "
+                f"the disk of `run.workdir` is full: {free / 2**20:.1f} MiB are free and a checkpoint needs "
                 f"{need / 2**20:.1f}; free some space and run the same command"
             )
         # The next training step is given this state's buffers, and on a CPU Orbax would still be reading them.
@@ -193,7 +193,9 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore raise whatever the damaged file led them to
             what = one_line(error)[:120]
             raise InputError(
-                f"checkpoint {self._folder / str(step)} is damaged ({type(error).__name__}: {what}); remove that "
-                "folder and run the same command to go on from an earlier one"
+                "checkpoint",
+                self._folder / str(step),
+                f"is damaged ({type(error).__name__}: {what}); remove that "
+                "folder and run the same command to go on from an earlier one",
             ) from error
         return Restored(items["state"], step, items["progress"])

@@ -47,8 +47,11 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
     except (ValueError, RuntimeError) as error:
         what = one_line(error)[:160]
         raise InputError(
-            f"--distributed True: the processes cannot be joined ({what}); on TPU slices and under SLURM they are "
-            "found, elsewhere give each --coordinator ADDRESS:PORT, --processes N and a --process-id of its own"
+            "run.distributed",
+            "True",
+            f"the processes cannot be joined ({what}); on TPU slices and under SLURM they are found, "
+            "elsewhere give each `run.coordinator` ADDRESS:PORT, `run.processes` N and a `run.process_id` of "
+            "its own",
         ) from error
     _check_devices()
     _check_exchange()
@@ -58,20 +61,24 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
 
 def _check(coordinator: str | None, processes: int | None, process_id: int | None) -> str:
     """Checks what can be seen before the others are there; waits for the first to answer; gives its address."""
-    given = {"--coordinator": coordinator, "--processes": processes, "--process-id": process_id}
-    absent = [option for option, value in given.items() if value is None]
+    given = {"run.coordinator": coordinator, "run.processes": processes, "run.process_id": process_id}
+    absent = [field for field, value in given.items() if value is None]
     if absent:
-        raise InputError(f"{absent[0]}: must be given too: --coordinator, --processes and --process-id go together")
+        raise InputError(
+            absent[0], None, "must be given too: `run.coordinator`, `run.processes` and `run.process_id` go together"
+        )
     assert coordinator is not None
     assert processes is not None
     assert process_id is not None
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 2**16:
-        raise InputError(f"--coordinator {coordinator}: must be ADDRESS:PORT of process 0, such as 10.0.0.1:1234")
+        raise InputError("run.coordinator", coordinator, "must be ADDRESS:PORT of process 0, such as 10.0.0.1:1234")
     if processes < 1:
-        raise InputError(f"--processes {processes}: must be 1 or more")
+        raise InputError("run.processes", processes, "must be 1 or more")
     if not 0 <= process_id < processes:
-        raise InputError(f"--process-id {process_id}: must be in 0 to {processes - 1}, one of each of the {processes}")
+        raise InputError(
+            "run.process_id", process_id, f"must be in 0 to {processes - 1}, one of each of the {processes}"
+        )
     place = (host.strip("[]"), int(port))
     try:
         if process_id == 0:
@@ -79,8 +86,10 @@ def _check(coordinator: str | None, processes: int | None, process_id: int | Non
                 return place[0]
     except OSError as error:
         raise InputError(
-            f"--coordinator {coordinator}: process 0 cannot listen there ({error.strerror or error}); must be a free "
-            "port on an address of its machine, and process 0 be started once"
+            "run.coordinator",
+            coordinator,
+            f"process 0 cannot listen there ({error.strerror or error}); must be a free port on an address of "
+            "its machine, and process 0 be started once",
         ) from error
     end = time.monotonic() + _JOIN_SECONDS
     while True:
@@ -90,8 +99,10 @@ def _check(coordinator: str | None, processes: int | None, process_id: int | Non
         except OSError as error:
             if time.monotonic() > end:
                 raise InputError(
-                    f"--coordinator {coordinator}: nobody has answered there for {_JOIN_SECONDS} s "
-                    f"({error.strerror or error}); must be where process 0 is"
+                    "run.coordinator",
+                    coordinator,
+                    f"nobody has answered there for {_JOIN_SECONDS} s ({error.strerror or error}); must be where "
+                    "process 0 is",
                 ) from error
         time.sleep(0.2)
 
@@ -102,8 +113,10 @@ def _check_devices() -> None:
     for process, count in sorted(numbers.items()):
         if count != numbers[0]:
             raise InputError(
-                f"the number of devices: is not the same in processes 0 and {process} ({numbers[0]} and {count}); must "
-                "be the same in all of them"
+                "the number of devices",
+                None,
+                f"is not the same in processes 0 and {process} ({numbers[0]} and {count}); must "
+                "be the same in all of them",
             )
 
 
@@ -118,8 +131,10 @@ def _check_exchange() -> None:
         except OSError:
             at = f"{name}, here none"
         raise InputError(
-            f"--distributed True: the processes are joined but cannot exchange values ({one_line(error)[:160]}); on "
-            f"CPUs each must reach the others at the address that their machines' own names stand for ({at})"
+            "run.distributed",
+            "True",
+            f"the processes are joined but cannot exchange values ({one_line(error)[:160]}); on CPUs each "
+            f"must reach the others at the address that their machines' own names stand for ({at})",
         ) from error
 
 
@@ -140,12 +155,14 @@ def require_same(values: Mapping[str, str]) -> None:
         return
     names = np.array([len(values), zlib.crc32(",".join(values).encode())], np.uint32)
     if len(np.unique(multihost_utils.process_allgather(names), axis=0)) > 1:
-        raise InputError("the processes run different code; must be of one commit")
+        raise InputError("code", None, "is not the same in all processes; must be of one commit")
     sums = np.array([zlib.crc32(value.encode()) for value in values.values()], np.uint32)
     of_each = multihost_utils.process_allgather(sums)
     for name, column in zip(values, of_each.T, strict=True):
         if (unlike := np.flatnonzero(column != column[0])).size:
-            raise InputError(f"{name}: is not the same in processes 0 and {unlike[0]}; must be the same in all of them")
+            raise InputError(
+                name, None, f"is not the same in processes 0 and {unlike[0]}; must be the same in all of them"
+            )
 
 
 def together(f: Callable[[], _T]) -> _T:
@@ -165,7 +182,7 @@ def together(f: Callable[[], _T]) -> _T:
     if error is not None:
         raise error
     if failed.size:
-        raise InputError(f"process {failed[0]} was given wrong input; its message says what")
+        raise InputError("process", failed[0], "was given wrong input; its message says what")
     return result  # type: ignore[return-value]
 
 

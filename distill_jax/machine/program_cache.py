@@ -52,7 +52,7 @@ def keep_programs(cache_dir: Path | None) -> None:
     try:
         kept = ProgramCache(folder)
     except OSError as error:
-        _LOG.warning("compiled programs are not kept: --cache-dir %s: cannot be written: %s", folder, one_line(error))
+        _LOG.warning("compiled programs are not kept: their folder %s cannot be written: %s", folder, one_line(error))
         return
     atexit.register(kept.close)
     jax.config.update("jax_compilation_cache_dir", str(kept.own))
@@ -120,7 +120,7 @@ class ProgramCache:
             except FileNotFoundError:  # closed
                 pass
             except OSError as error:
-                self._say(f"--cache-dir {self._folder}: cannot be written: {one_line(error)}")
+                self._say(f"the cache folder {self._folder} cannot be written: {one_line(error)}")
 
     def _publish(self, path: Path) -> None:
         if path.name in self._known:
@@ -131,7 +131,7 @@ class ProgramCache:
             if not any(self._folder.glob(f"{path.name}.*")):  # else another process has compiled it too
                 _link(path, self._folder / f"{path.name}.{zlib.crc32(entry):08x}")
         elif shutil.disk_usage(self._folder).free < 2**20:  # else JAX is writing it in another thread
-            self._say(f"the disk of --cache-dir {self._folder} is full")
+            self._say(f"the disk of the cache folder {self._folder} is full")
 
     def _say(self, what: str) -> None:
         if not self._said:

@@ -157,7 +157,9 @@ def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: 
     of_dumps = phi(np.concatenate([dump.logits for dump in dumps]), np.tile(index, len(dumps))).reshape(len(dumps), -1)
     for dump, finite in zip(dumps, np.atleast_1d(np.isfinite(of_dumps).all(axis=1)), strict=True):
         if not finite:
-            raise InputError(f"{_named(dump)} holds logits that are not finite; the training behind it has diverged")
+            raise InputError(
+                _named(dump), None, "holds logits that are not finite; the training behind it has diverged"
+            )
     row = np.argsort(of_dumps[0], kind="stable")
     z, *ys = np.take(of_dumps, row, axis=1)
     x = z if selector is teacher else ys.pop()
@@ -178,7 +180,7 @@ def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher")
     _check_pair(teacher, student)
     if not all(np.isfinite(dump.logits).all() for dump in (teacher, student)):
         pair = f"{_named(teacher)} and {_named(student)}"
-        raise InputError(f"{pair} hold logits that are not finite; the training behind them has diverged")
+        raise InputError(pair, None, "hold logits that are not finite; the training behind them has diverged")
     predicted, guess = teacher.logits.argmax(axis=1), student.logits.argmax(axis=1)
     index = predicted if class_from == "teacher" else teacher.true_label
     x, y = phi(teacher.logits, index), phi(student.logits, index)
@@ -200,7 +202,7 @@ def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher")
 
 def _check_class_from(class_from: str) -> None:
     if class_from not in (known := typing.get_args(ClassFrom)):
-        raise InputError(f"class_from {class_from!r}: must be {' or '.join(map(repr, known))}")
+        raise InputError("class_from", repr(class_from), f"must be {' or '.join(map(repr, known))}")
 
 
 def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[str, float]:
@@ -335,14 +337,16 @@ def _check_pair(teacher: Dump, other: Dump, another_seed: bool = False) -> None:
         return f"teacher {_named(teacher)} and other {_named(other)}"
 
     if not np.array_equal(teacher.id, other.id) or teacher.logits.shape != other.logits.shape:
-        raise InputError(f"{pair()} differ in their examples or classes; give dumps of one split of one data set")
+        raise InputError(pair(), None, "differ in their examples or classes; give dumps of one split of one data set")
     names = ("true_label",) if another_seed else ("true_label", "label")
     unlike = next((name for name in names if not np.array_equal(getattr(teacher, name), getattr(other, name))), None)
     if unlike is not None:
         count = int(np.sum(getattr(teacher, unlike) != getattr(other, unlike)))
         raise InputError(
-            f"{pair()} have the same ids, but another {unlike} in {count} of {len(teacher.id)} examples; give dumps of "
-            "one split of one data set"
+            pair(),
+            None,
+            f"have the same ids, but another {unlike} in {count} of {len(teacher.id)} examples; give dumps of "
+            "one split of one data set",
         )
     if len(teacher.id) < 10:
-        raise InputError(f"{pair()} hold {len(teacher.id)} examples; hard and easy tenths need 10 or more")
+        raise InputError(pair(), None, f"hold {len(teacher.id)} examples; hard and easy tenths need 10 or more")

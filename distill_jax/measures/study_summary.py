@@ -133,7 +133,7 @@ def read_summary(path: Path) -> StudySummary:
     try:
         return StudySummary.from_json(value)
     except ValueError as error:
-        raise InputError(f"{file}: {what}") from error
+        raise InputError(file, None, f"{what}") from error
 
 
 def summarise(
@@ -170,7 +170,7 @@ def summarise(
     for model, seed, split in itertools.product(models, range(seeds), SPLITS):
         path = dumps.dump_path(workdir, model, seed, total_steps, split)
         if (model, seed, total_steps, split) not in found:
-            raise InputError(f"dump {path} is not there; run the same command again to write it")
+            raise InputError("dump", path, "is not there; run the same command again to write it")
     right, sizes = hits(found, seeds)
     deviations: dict[str, dict[str, dict[str, Interval]]] = {student: {} for student in labels}
     as_in_paper: ByDecile = {student: {} for student in labels}

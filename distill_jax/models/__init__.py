@@ -46,12 +46,12 @@ def first_positions(setting: ModelSetting, input_shape: tuple[int, ...]) -> int:
 
 
 def build_for(
-    dataset: Dataset, setting: ModelSetting, precision: str, option: str, norm_examples: int | None = None
+    dataset: Dataset, setting: ModelSetting, precision: str, role: str, norm_examples: int | None = None
 ) -> nn.Module:
     """`build_model` for the examples of a data set."""
     of = dataset.num_classes, dataset.input_shape
     return build_model(
-        setting, *of, precision=precision, option=option, vocabulary=dataset.vocabulary, norm_examples=norm_examples
+        setting, *of, precision=precision, role=role, vocabulary=dataset.vocabulary, norm_examples=norm_examples
     )
 
 
@@ -61,7 +61,7 @@ def build_model(
     input_shape: tuple[int, ...],
     *,
     precision: str = "float32",
-    option: str = "--model",
+    role: str = "model",
     vocabulary: Vocabulary | None = None,
     norm_examples: int | None = None,
 ) -> nn.Module:
@@ -72,7 +72,7 @@ def build_model(
       num_classes: number of logits K.
       input_shape: of one example, (H, W, C), (D,) or, of texts, (L,).
       precision: 'float32' or 'bfloat16', of activations and products; see `layers`.
-      option: prefix of the command-line options that `setting` came from, to be named in an error.
+      role: whose network it is, teacher or student, to be named in an error.
       vocabulary: of texts; None where the data are none.
       norm_examples: of which batch normalisation takes statistics together in training, see `normalisation.BatchNorm`.
 
@@ -81,64 +81,67 @@ def build_model(
     """
     name, dtype = setting.name, jnp.dtype(precision)
     if is_own(name):
-        how = {"dtype": dtype, "norm_examples": norm_examples, "texts": vocabulary is not None, "option": option}
+        how = {"dtype": dtype, "norm_examples": norm_examples, "texts": vocabulary is not None, "role": role}
         return build_own(name, setting.settings, num_classes, input_shape, **how)
     if name not in NETWORKS:
         raise InputError(
-            f"{option}.name {name}: must be one of {', '.join(NETWORKS)}, or a Flax module of your own as module:Class"
+            f"{role}.name", name, f"must be one of {', '.join(NETWORKS)}, or a Flax module of your own as module:Class"
         )
-    _check_sizes(setting, option)
+    _check_sizes(setting, role)
     if name in CONVOLUTIONAL and len(input_shape) != 3:
         raise InputError(
-            f"{option}.name {name}: needs images of shape (height, width, channels), but an example has "
-            f"shape {input_shape}; use mlp, linear or random-features"
+            f"{role}.name",
+            name,
+            f"needs images of shape (height, width, channels), but an example has shape {input_shape}; use "
+            "mlp, linear or random-features",
         )
     if (name == "roberta") != (vocabulary is not None):
         right = "roberta, since the data are texts" if vocabulary else "another, since the data are no texts"
-        raise InputError(f"{option}.name {name}: must be {right}")
+        raise InputError(f"{role}.name", name, f"must be {right}")
     match name:
         case "roberta":
             assert vocabulary is not None
-            return build_roberta(setting.roberta, num_classes, input_shape[0], vocabulary, dtype, f"{option}.roberta")
+            return build_roberta(setting.roberta, num_classes, input_shape[0], vocabulary, dtype, f"{role}.roberta")
         case "resnet-cifar":
             shape = setting.depth, setting.block, setting.width
-            return ResNetCIFAR(*shape, num_classes, dtype=dtype, norm_examples=norm_examples, option=option)
+            return ResNetCIFAR(*shape, num_classes, dtype=dtype, norm_examples=norm_examples, role=role)
         case "resnet18":
             return ResNet18(num_classes, dtype=dtype, norm_examples=norm_examples)
         case "resnet50":
             return ResNet50(num_classes, dtype=dtype, norm_examples=norm_examples)
         case "mobilenet-v2":
             if not 0 < setting.multiplier <= _WIDEST:
-                raise InputError(f"{option}.multiplier {setting.multiplier}: must be positive, and {_WIDEST} at most")
+                raise InputError(f"{role}.multiplier", setting.multiplier, f"must be positive, and {_WIDEST} at most")
             return MobileNetV2(num_classes, setting.multiplier, setting.strides, dtype, norm_examples)
         case "mlp":
             if not all(1 <= units <= limits.UNITS for units in setting.hidden):
                 said = " ".join(map(str, setting.hidden))
-                raise InputError(f"{option}.hidden {said}: every layer must have 1 to {limits.UNITS} units")
+                raise InputError(f"{role}.hidden", said, f"every layer must have 1 to {limits.UNITS} units")
             return MLP(num_classes, tuple(setting.hidden), dtype)
         case "linear":
             return Linear(num_classes, dtype)
         case "random-features":
             if setting.features <= 0:
-                raise InputError(f"{option}.features {setting.features}: must be at least 1")
+                raise InputError(f"{role}.features", setting.features, "must be at least 1")
             return RandomFeatures(num_classes, setting.features, dtype)
         case "channel":
             values = math.prod(input_shape)
             if values % num_classes:
                 raise InputError(
-                    f"{option}.name {name}: needs as many values for each of the {num_classes} classes, but an example "
-                    f"has {values}"
+                    f"{role}.name",
+                    name,
+                    f"needs as many values for each of the {num_classes} classes, but an example has {values}",
                 )
             return Channel(num_classes, dtype)
     raise AssertionError(name)  # of NETWORKS
 
 
-def _check_sizes(setting: ModelSetting, option: str) -> None:
+def _check_sizes(setting: ModelSetting, role: str) -> None:
     layers = {"depth": setting.depth, "hidden": len(setting.hidden)}
     for name, value in (layers | {"width": setting.width, "features": setting.features}).items():
         most = limits.LAYERS if name in layers else limits.UNITS
         if value > most:
-            raise InputError(f"{option}.{name} {value}: must be {most} at most")
+            raise InputError(f"{role}.{name}", value, f"must be {most} at most")
 
 
 def count_parameters(params: Any) -> int:

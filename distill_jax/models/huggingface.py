@@ -80,20 +80,20 @@ def fields(config: RobertaConfig) -> dict[str, Any]:
     return {theirs: getattr(config, ours) for ours, (theirs, _) in FIELDS.items()}
 
 
-def read_config(folder: Path, option: str = "folder") -> RobertaConfig:
+def read_config(folder: Path, field: str = "folder") -> RobertaConfig:
     """The sizes and all else that a folder's config.json says, and transformers' defaults where it does not.
 
     Args:
       folder: of a model.
-      option: that named it, for the message.
+      field: of a setting that named it, for the message.
 
     Raises:
       InputError: there is no such file, or it is of another architecture, or it cannot be right.
     """
-    said = _read_json(folder, option)
+    said = _read_json(folder, field)
 
     def refuse(name: str, value: Any, right: str) -> InputError:
-        return InputError(f"{option} {folder}: {_CONFIG} has the {name} {value!r}; must be {right}")
+        return InputError(field, folder, f"{_CONFIG} has the {name} {value!r}; must be {right}")
 
     for name, right in _ONLY.items():
         if said.get(name, right if name != "model_type" else None) != right:
@@ -101,15 +101,15 @@ def read_config(folder: Path, option: str = "folder") -> RobertaConfig:
     values = {ours: said.get(theirs, default) for ours, (theirs, default) in FIELDS.items()}
     if values["head_dropout"] is None:
         values["head_dropout"] = values["dropout"]
-    for field in dataclasses.fields(RobertaConfig):
-        value, name = values[field.name], FIELDS[field.name][0]
+    for own in dataclasses.fields(RobertaConfig):
+        value, name = values[own.name], FIELDS[own.name][0]
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if field.type is int:
-            least, most = 0 if field.name == "pad" else 1, _MOST.get(field.name, limits.UNITS)
+        if own.type is int:
+            least, most = 0 if own.name == "pad" else 1, _MOST.get(own.name, limits.UNITS)
             if not isinstance(value, int) or not number or not least <= value <= most:
                 raise refuse(name, value, f"an integer in {least} to {most}")
-        elif not number or not 0 <= value < (1 if "dropout" in field.name else float("inf")):
-            raise refuse(name, value, "a share in [0, 1)" if "dropout" in field.name else "0 or more")
+        elif not number or not 0 <= value < (1 if "dropout" in own.name else float("inf")):
+            raise refuse(name, value, "a share in [0, 1)" if "dropout" in own.name else "0 or more")
     config = RobertaConfig(**values)
     if config.units % config.heads:
         raise refuse("num_attention_heads", config.heads, f"a divisor of the hidden_size {config.units}")
@@ -118,17 +118,17 @@ def read_config(folder: Path, option: str = "folder") -> RobertaConfig:
     return config
 
 
-def read_model(folder: Path, option: str = "folder") -> Roberta:
+def read_model(folder: Path, field: str = "folder") -> Roberta:
     """The network whose config.json is in a folder, with as many classes as that has labels.
 
     Raises:
       InputError: as `read_config`.
     """
-    config = read_config(folder, option)
-    return Roberta(len(_read_json(folder, option).get("id2label", (0, 1))), config)
+    config = read_config(folder, field)
+    return Roberta(len(_read_json(folder, field).get("id2label", (0, 1))), config)
 
 
-def read_params(folder: Path, config: RobertaConfig, num_classes: int, option: str = "folder") -> Params:
+def read_params(folder: Path, config: RobertaConfig, num_classes: int, field: str = "folder") -> Params:
     """A folder's parameters, float32 host arrays; without 'head_dense' and 'head' where it has no classifier.
 
     Other tensors, such as a masked language model's `lm_head`, are not read.
@@ -137,16 +137,16 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, option: s
       folder: of a model.
       config: as `read_config` has it.
       num_classes: labels of the head K.
-      option: that named the folder, for the message.
+      field: of a setting that named the folder, for the message.
 
     Raises:
       InputError: the weights are absent or damaged, or a tensor is absent or of another shape.
     """
-    path, safetensors = folder / _WEIGHTS, needed("safetensors", "text", f"{option} {folder}")
+    path, safetensors = folder / _WEIGHTS, needed("safetensors", "text", field, folder)
     if not path.is_file():
         other = next((f.name for f in sorted(folder.glob("*.bin")) + sorted(folder.glob("*.index.json"))), None)
         found = f" but {other}; save it again, as one file of safetensors" if other else ""
-        raise InputError(f"{option} {folder}: must have {_WEIGHTS}, and has none{found}")
+        raise InputError(field, folder, f"must have {_WEIGHTS}, and has none{found}")
     tokens = jnp.zeros((1, 1), jnp.int32)
     model = Roberta(num_classes, config)
     shapes = jax.eval_shape(lambda key: model.init(key, tokens, train=False), jax.random.key(0))
@@ -159,8 +159,10 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, option: s
             found = next((name.removesuffix(_WORDS) for name in sorted(names) if name.endswith(_WORDS)), "")
             if found not in ("", "roberta."):
                 raise InputError(
-                    f"{option} {folder}: the names in {_WEIGHTS} begin with {found!r}, as those of a wrapper or other "
-                    "networks; save the RoBERTa that is within"
+                    field,
+                    folder,
+                    f"the names in {_WEIGHTS} begin with {found!r}, as those of a wrapper or other networks; save the "
+                    "RoBERTa that is within",
                 )
             # The encoder alone is saved without the prefix.
             prefix = "" if any(name.startswith("roberta.") for name in names) else "roberta."
@@ -169,35 +171,36 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, option: s
             for place, leaf in expected.items():
                 name = tensor_name(place).removeprefix(prefix)
                 if name not in names:
-                    raise InputError(f"{option} {folder}: {_WEIGHTS} must have the tensor {name}, and has not")
+                    raise InputError(field, folder, f"{_WEIGHTS} must have the tensor {name}, and has not")
                 shape = leaf.shape[::-1] if place[-1] == "kernel" else leaf.shape
                 found = tuple(file.get_slice(name).get_shape())
                 if place[0] == "head" and found[0] != num_classes:
                     raise InputError(
-                        f"{option} {folder}: its head has {found[0]} labels and the data have {num_classes}; must have "
-                        "as many, or no head"
+                        field,
+                        folder,
+                        f"its head has {found[0]} labels and the data {num_classes}; must have as many, or no head",
                     )
                 if found != shape:
                     raise InputError(
-                        f"{option} {folder}: {_WEIGHTS} has {name} of shape {found}; must be {shape}, as {_CONFIG} says"
+                        field, folder, f"{_WEIGHTS} has {name} of shape {found}; must be {shape}, as {_CONFIG} says"
                     )
                 tensor = np.asarray(file.get_tensor(name), np.float32)
                 read[place] = tensor.T if place[-1] == "kernel" else tensor
     except (OSError, safetensors.SafetensorError) as error:
         what = one_line(error)
-        raise InputError(f"{option} {folder}: {_WEIGHTS} cannot be read ({what}); fetch it again") from error
+        raise InputError(field, folder, f"{_WEIGHTS} cannot be read ({what}); fetch it again") from error
     return unflatten_dict(read)
 
 
-def load(folder: Path, num_classes: int, seed: int = 0, option: str = "folder") -> tuple[Roberta, dict[str, Params]]:
+def load(folder: Path, num_classes: int, seed: int = 0, field: str = "folder") -> tuple[Roberta, dict[str, Params]]:
     """A folder's network and its variables; a head that it has not is drawn by `seed`.
 
     Raises:
       InputError: as `read_config` and `read_params`.
     """
-    config = read_config(folder, option)
+    config = read_config(folder, field)
     model = Roberta(num_classes, config)
-    params = read_params(folder, config, num_classes, option)
+    params = read_params(folder, config, num_classes, field)
     if "head" not in params:
         tokens = jnp.zeros((1, 1), jnp.int32)
 
@@ -224,7 +227,7 @@ def save(folder: Path, model: Roberta, params: Params, names: Sequence[str] | No
         tensor = np.asarray(leaf, np.float32)
         tensors[tensor_name(place)] = np.ascontiguousarray(tensor.T if place[-1] == "kernel" else tensor)
     beside = partial(folder / _WEIGHTS)
-    writer = needed("safetensors.numpy", "text", f"{folder / _WEIGHTS}")
+    writer = needed("safetensors.numpy", "text", str(folder / _WEIGHTS))
     writer.save_file(tensors, beside, metadata={"format": "pt"})  # without which transformers refuses it
     os.replace(beside, folder / _WEIGHTS)
     write_config(folder, model, names)
@@ -241,18 +244,18 @@ def write_config(folder: Path, model: Roberta, names: Sequence[str] | None = Non
     write_text(folder / _CONFIG, json.dumps(said, indent=2) + "\n")
 
 
-def _read_json(folder: Path, option: str) -> dict[str, Any]:
+def _read_json(folder: Path, field: str) -> dict[str, Any]:
     content = f"a folder with {_CONFIG} and {_WEIGHTS}, as transformers saves a model"
     if not folder.is_dir():
         state = "is no folder" if folder.exists() else "is not there"
-        raise InputError(f"{option} {folder}: {state}; must be {content}")
+        raise InputError(field, folder, f"{state}; must be {content}")
     if not (folder / _CONFIG).is_file():
-        raise InputError(f"{option} {folder}: has no {_CONFIG}; must be {content}")
+        raise InputError(field, folder, f"has no {_CONFIG}; must be {content}")
     try:
         said = json.loads((folder / _CONFIG).read_text())
     except (OSError, ValueError, RecursionError) as error:
         what = one_line(error)
-        raise InputError(f"{option} {folder}: {_CONFIG} cannot be read ({what}); must be {content}") from error
+        raise InputError(field, folder, f"{_CONFIG} cannot be read ({what}); must be {content}") from error
     if not isinstance(said, dict):
-        raise InputError(f"{option} {folder}: {_CONFIG} is no JSON object; must be {content}")
+        raise InputError(field, folder, f"{_CONFIG} is no JSON object; must be {content}")
     return said

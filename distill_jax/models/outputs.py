@@ -19,8 +19,8 @@ class Outputs:
 
     Attributes:
       logits: float32 [B, K].
-      features: by the names that --student-features and --teacher-features give them, [B, ...] in the network's
-        precision; empty where no loss asks for any.
+      features: by the names that `objective.student_features` and `objective.teacher_features` give them, [B, ...] in
+        the network's precision; empty where no loss asks for any.
     """
 
     logits: jax.Array
@@ -95,7 +95,7 @@ def layers_of(model: nn.Module, inputs: jax.ShapeDtypeStruct) -> dict[str, tuple
 
 
 def chosen_layers(
-    model: nn.Module, inputs: jax.ShapeDtypeStruct, named: Mapping[str, str], option: str
+    model: nn.Module, inputs: jax.ShapeDtypeStruct, named: Mapping[str, str], field: str
 ) -> dict[str, str]:
     """The layers that are named, or where none is the middle one before the last.
 
@@ -105,10 +105,10 @@ def chosen_layers(
     there = layers_of(model, inputs)
     for name, path in named.items():
         if path not in there:
-            raise InputError(f"{option} {name}={path}: is no layer of the network; must be of {', '.join(there)}")
+            raise InputError(field, f"{name}={path}", f"is no layer of the network; must be of {', '.join(there)}")
     if named:
         return dict(named)
     outer = [path for path in there if "/" not in path][:-1]
     if not outer:
-        raise InputError(f"{option}: must name a layer, since the network has none before its last")
+        raise InputError(field, None, "must name a layer, since the network has none before its last")
     return {"middle": outer[len(outer) // 2]}

@@ -8,8 +8,8 @@ What is asked of it::
 
     class Small(nn.Module):
         num_classes: int             # always given
-        dtype: jnp.dtype = jnp.float32  # if it is there, given: of activations, by --precision
-        width: int = 32              # settings of its own, by --student.settings width=64
+        dtype: jnp.dtype = jnp.float32  # if it is there, given: of activations, by `train.precision`
+        width: int = 32              # settings of its own, by `student.settings` width=64
 
         @nn.compact
         def __call__(self, x, train: bool):
@@ -45,7 +45,7 @@ def own_kind(name: str) -> Literal["dense", "convolutional"]:
     """
     found = getattr(imported(name, "network"), "kind", "convolutional")
     if found not in KINDS:
-        raise InputError(f"network {name}: has the kind {found!r}; must be of {', '.join(KINDS)}")
+        raise InputError("network", name, f"has the kind {found!r}; must be of {', '.join(KINDS)}")
     return found
 
 
@@ -58,7 +58,7 @@ def build_own(
     dtype: Any,
     norm_examples: int | None,
     texts: bool,
-    option: str,
+    role: str,
 ) -> nn.Module:
     """The network of a name, whose contract is checked on shapes alone.
 
@@ -69,7 +69,7 @@ def build_own(
       dtype: of activations.
       norm_examples: of which batch normalisation takes statistics together, if it has a field for this.
       texts: whether inputs are tokens.
-      option: prefix of the options, for a message.
+      role: whose network it is, for a message.
 
     Raises:
       InputError: it does not keep the contract; one line says where.
@@ -77,23 +77,23 @@ def build_own(
     from flax import nnx  # only now: a third of a second for what few studies have
     from flax.nnx import bridge
 
-    where = f"{option}.name {name}"
-    found = imported(name, f"{option}.name")
+    field = f"{role}.name"
+    found = imported(name, field)
     if not callable(found):
-        raise InputError(f"{where}: is a {type(found).__name__}; must be a class of a Flax module, or a function")
+        raise InputError(field, name, f"is a {type(found).__name__}; must be a class of a Flax module, or a function")
     takes = inspect.signature(found).parameters
     any_name = any(p.kind is p.VAR_KEYWORD for p in takes.values())
     if unknown := [key for key in settings if key not in takes and not any_name]:
         there = ", ".join(key for key in takes if key not in ("num_classes", "dtype", "parent", "name", "rngs"))
-        raise InputError(f"{option}.settings {unknown[0]}: is none of {name}; there are {there or 'none'}")
+        raise InputError(f"{role}.settings", unknown[0], f"is none of {name}; there are {there or 'none'}")
     given = {"num_classes": num_classes, **settings}
     if "dtype" in takes:
         given["dtype"] = dtype
     elif dtype != jnp.float32:
-        raise InputError(f"--precision {dtype.name}: must be float32, since {name} has no field dtype")
+        raise InputError("train.precision", dtype.name, f"must be float32, since {name} has no field dtype")
     if norm_examples is not None:
         if "norm_examples" not in takes:
-            raise InputError(f"--norm-examples {norm_examples}: must be left out, since {name} has no such field")
+            raise InputError("train.norm_examples", norm_examples, f"must be left out, since {name} has no such field")
         given["norm_examples"] = norm_examples
     try:
         if inspect.isclass(found) and issubclass(found, nnx.Module):
@@ -101,16 +101,16 @@ def build_own(
         else:
             model = found(**given)
     except TypeError as error:
-        raise InputError(f"{where}: cannot be built ({one_line(error)}); must take num_classes") from error
+        raise InputError(field, name, f"cannot be built ({one_line(error)}); must take num_classes") from error
     if not isinstance(model, nn.Module):
-        raise InputError(f"{where}: gives a {type(model).__name__}; must be a Flax module")
+        raise InputError(field, name, f"gives a {type(model).__name__}; must be a Flax module")
     x = jax.ShapeDtypeStruct((2, *input_shape), jnp.int32 if texts else dtype)
     for train in (False, True):
-        _check(model, x, train, num_classes, where)
+        _check(model, x, train, num_classes, (field, name))
     return model
 
 
-def _check(model: nn.Module, x: jax.ShapeDtypeStruct, train: bool, num_classes: int, where: str) -> None:
+def _check(model: nn.Module, x: jax.ShapeDtypeStruct, train: bool, num_classes: int, named: tuple[str, str]) -> None:
     """That a network gives logits of inputs, and changes no collection but batch_stats."""
 
     def called(x: jax.Array) -> Any:
@@ -122,8 +122,8 @@ def _check(model: nn.Module, x: jax.ShapeDtypeStruct, train: bool, num_classes: 
         logits, _ = jax.eval_shape(called, x)
     except Exception as error:  # of whatever type the network's own code has it
         said = one_line(error)[:300]
-        raise InputError(f"{where}: cannot be called as (x {list(x.shape)}, train={train}): {said}") from error
+        raise InputError(*named, f"cannot be called as (x {list(x.shape)}, train={train}): {said}") from error
     shape, dtype = getattr(logits, "shape", None), getattr(logits, "dtype", None)
     if shape != (2, num_classes) or dtype != jnp.float32:
         said = f"{dtype} {list(shape)}" if shape is not None else type(logits).__name__
-        raise InputError(f"{where}: gives {said} of inputs {list(x.shape)}; must be float32 [2, {num_classes}]")
+        raise InputError(*named, f"gives {said} of inputs {list(x.shape)}; must be float32 [2, {num_classes}]")

@@ -15,7 +15,7 @@ from distill_jax.setting import ModelSetting, RobertaSetting
 
 
 def build_roberta(
-    setting: RobertaSetting, num_classes: int, length: int, vocabulary: Vocabulary, dtype: Any, option: str
+    setting: RobertaSetting, num_classes: int, length: int, vocabulary: Vocabulary, dtype: Any, group: str
 ) -> Roberta:
     """The network that a setting asks for.
 
@@ -25,7 +25,7 @@ def build_roberta(
       length: tokens of a text.
       vocabulary: of the data.
       dtype: of activations and products.
-      option: prefix of the setting's options, to be named in an error.
+      group: of a setting that this one is, to be named in an error.
 
     Raises:
       InputError: it cannot be right, or it does not fit the data.
@@ -33,15 +33,15 @@ def build_roberta(
 
     def require(holds: bool, name: str, value: Any, right: str) -> None:
         if not holds:
-            raise InputError(f"{option}.{name} {value}: must be {right}")
+            raise InputError(f"{group}.{name}", value, f"must be {right}")
 
     for name in ("dropout", "attention_dropout"):
         value = getattr(setting, name)
-        require(0 <= value < 1, name.replace("_", "-"), value, "a share in [0, 1)")
+        require(0 <= value < 1, name, value, "a share in [0, 1)")
     if setting.attention == "cudnn":
         fits = dtype.name == "bfloat16" and length % 2 == 0 and not setting.attention_dropout
-        right = "xla, or given with --precision bfloat16, an even --length and --{}.attention-dropout 0"
-        require(fits, "attention", "cudnn", right.format(option.removeprefix("--")))
+        right = "xla, or given with `train.precision` bfloat16, an even `data.length` and `{}.attention_dropout` 0"
+        require(fits, "attention", "cudnn", right.format(group))
     if setting.pretrained is None:
         require(1 <= setting.layers <= limits.LAYERS, "layers", setting.layers, f"in 1 to {limits.LAYERS}")
         units = setting.units
@@ -53,22 +53,24 @@ def build_roberta(
         )
         config = RobertaConfig.sized(setting.layers, units, vocabulary=vocabulary.size, pad=vocabulary.pad)
     else:
-        folder = local(f"{option}.pretrained", setting.pretrained)
-        config = huggingface.read_config(folder, f"{option}.pretrained")
+        folder = local(f"{group}.pretrained", setting.pretrained)
+        config = huggingface.read_config(folder, f"{group}.pretrained")
         its = Vocabulary(config.vocabulary, config.pad)
         if its.size < vocabulary.size or its.pad != vocabulary.pad:
             raise InputError(
-                f"{option}.pretrained {folder}: has {its.size} tokens with padding {its.pad}, and --tokenizer "
-                f"{vocabulary.size} with {vocabulary.pad}; must be the tokenizer it was trained with"
+                f"{group}.pretrained",
+                folder,
+                f"has {its.size} tokens with padding {its.pad}, and `data.tokenizer` {vocabulary.size} with "
+                f"{vocabulary.pad}; must be the tokenizer it was trained with",
             )
     if length > config.longest:
-        raise InputError(f"--length {length}: must be at most {config.longest}, the positions that {option} has")
+        raise InputError("data.length", length, f"must be at most {config.longest}, the positions that {group} has")
     drops = {"dropout": setting.dropout, "head_dropout": setting.dropout}
     config = dataclasses.replace(config, attention_dropout=setting.attention_dropout, **drops)
     return Roberta(num_classes, config, dtype, setting.attention, setting.remat)
 
 
-def read(setting: ModelSetting, model: nn.Module, option: str) -> huggingface.Params:
+def read(setting: ModelSetting, model: nn.Module, role: str) -> huggingface.Params:
     """The parameters that a network begins with and are not drawn, host arrays; none where nothing is pretrained.
 
     Raises:
@@ -76,5 +78,5 @@ def read(setting: ModelSetting, model: nn.Module, option: str) -> huggingface.Pa
     """
     if setting.name != "roberta" or setting.roberta.pretrained is None:
         return {}
-    folder = local(f"{option}.roberta.pretrained", setting.roberta.pretrained)
-    return huggingface.read_params(folder, model.config, model.num_classes, f"{option}.roberta.pretrained")
+    folder = local(f"{role}.roberta.pretrained", setting.roberta.pretrained)
+    return huggingface.read_params(folder, model.config, model.num_classes, f"{role}.roberta.pretrained")

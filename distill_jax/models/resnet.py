@@ -155,7 +155,7 @@ def ResNetCIFAR(
     *,
     dtype: Any = jnp.float32,
     norm_examples: int | None = None,
-    option: str = "--model",
+    role: str = "model",
 ) -> ResNet:
     """The three-stage family for small images (He et al. 2016, section 4; He et al. 2015, section 4.2).
 
@@ -166,20 +166,20 @@ def ResNetCIFAR(
       num_classes: number of logits.
       dtype: of the activations.
       norm_examples: see `normalisation.BatchNorm.examples`.
-      option: prefix of the command-line options to be named in an error.
+      role: whose network it is, to be named in an error.
 
     Raises:
       InputError: depth does not fit the block, or the width is not positive.
     """
     if width <= 0:
-        raise InputError(f"{option}.width {width}: must be at least 1")
+        raise InputError(f"{role}.width", width, "must be at least 1")
     layers = 3 * _LAYERS_A_BLOCK[block]  # with one unit in each stage
     units, rest = divmod(depth - 2, layers)
     if units < 1 or rest:
         below, above = layers * units + 2, layers * (units + 1) + 2
         right = f"{below} and {above}" if units >= 1 else f"{layers + 2} and {2 * layers + 2}"
         raise InputError(
-            f"{option}.depth {depth}: with {block} blocks the depth is {layers}n+2; the nearest are {right}"
+            f"{role}.depth", depth, f"with {block} blocks the depth is {layers}n+2; the nearest are {right}"
         )
     return ResNet(num_classes, (units,) * 3, block, width, dtype=dtype, norm_examples=norm_examples)
 

@@ -1,11 +1,11 @@
-"""Checks of a setting: each refusal is one line with the option, its value and what would be right."""
+"""Checks of a setting: each refusal is one line with the field, its value and what would be right."""
 
 import math
 from typing import Any
 
 from distill_jax import limits
 from distill_jax.errors import InputError
-from distill_jax.options import check_finite
+from distill_jax.fields import check_finite
 from distill_jax.setting import ObjectiveSetting, OptimizerSetting, RunSetting, Setting, TrainSetting
 from distill_jax.students import CONTROL, KD, table
 from distill_jax.training.losses import OPTIONS, loss
@@ -18,7 +18,7 @@ def validate(setting: Setting) -> None:
     """Checks all that can be checked without the data; `data.load_dataset` checks their own group.
 
     Raises:
-      InputError: a value that cannot be right; one line that names the option, the value and what would be.
+      InputError: a value that cannot be right; one line that names the field, the value and what would be.
     """
     check_finite(setting)
     _check_losses(setting)
@@ -29,49 +29,52 @@ def validate(setting: Setting) -> None:
     _check_run(setting.run)
 
 
-def _require(holds: bool, option: str, value: Any, right: str) -> None:
+def _require(holds: bool, field: str, value: Any, right: str) -> None:
     if not holds:
-        raise InputError(f"{option} {value}: must be {right}")
+        raise InputError(field, value, f"must be {right}")
 
 
 def _check_objective(objective: ObjectiveSetting) -> None:
-    _require(objective.temperature > 0, "--temperature", objective.temperature, "positive")
+    _require(objective.temperature > 0, "objective.temperature", objective.temperature, "positive")
     weight = objective.distillation_weight
-    _require(0 <= weight <= 1, "--distillation-weight", weight, "in [0, 1]")
-    _require(objective.switch_window >= 0, "--switch-window", objective.switch_window, "0 or more steps")
+    _require(0 <= weight <= 1, "objective.distillation_weight", weight, "in [0, 1]")
+    _require(objective.switch_window >= 0, "objective.switch_window", objective.switch_window, "0 or more steps")
 
 
 def _check_optimizer(optimizer: OptimizerSetting) -> None:
     make_rule(optimizer)  # which refuses what is none
     rate = optimizer.learning_rate
-    _require(rate > 0, "--learning-rate", rate, "positive")
-    _require(0 <= optimizer.momentum < 1, "--momentum", optimizer.momentum, "in [0, 1)")
-    for option, warmup in (("--warmup-steps", optimizer.warmup_steps), ("--warmup-epochs", optimizer.warmup_epochs)):
-        _require(0 <= warmup <= limits.STEPS, option, warmup, f"in 0 to {limits.STEPS}")
-    _require(optimizer.decay_factor > 0, "--decay-factor", optimizer.decay_factor, "positive")
+    _require(rate > 0, "optimizer.learning_rate", rate, "positive")
+    _require(0 <= optimizer.momentum < 1, "optimizer.momentum", optimizer.momentum, "in [0, 1)")
+    for field, warmup in (
+        ("optimizer.warmup_steps", optimizer.warmup_steps),
+        ("optimizer.warmup_epochs", optimizer.warmup_epochs),
+    ):
+        _require(0 <= warmup <= limits.STEPS, field, warmup, f"in 0 to {limits.STEPS}")
+    _require(optimizer.decay_factor > 0, "optimizer.decay_factor", optimizer.decay_factor, "positive")
     falls = optimizer.decay_epochs
     _require(
         list(falls) == sorted(set(falls)) and all(optimizer.warmup_epochs < e <= limits.STEPS for e in falls),
-        "--decay-epochs",
+        "optimizer.decay_epochs",
         " ".join(map(str, falls)),
         f"ascending, later than the warm-up, and at most {limits.STEPS}",
     )
-    _require(optimizer.weight_decay >= 0, "--weight-decay", optimizer.weight_decay, "0 or more")
+    _require(optimizer.weight_decay >= 0, "optimizer.weight_decay", optimizer.weight_decay, "0 or more")
 
 
 def _check_train(train: TrainSetting) -> None:
-    _require(train.epochs > 0, "--epochs", train.epochs, "positive")
-    _require(train.batch_size >= 1, "--batch-size", train.batch_size, "1 or more")
+    _require(train.epochs > 0, "train.epochs", train.epochs, "positive")
+    _require(train.batch_size >= 1, "train.batch_size", train.batch_size, "1 or more")
     of_norm = train.norm_examples
     _require(
         of_norm is None or (of_norm >= 2 and train.batch_size % of_norm == 0),
-        "--norm-examples",
+        "train.norm_examples",
         of_norm,
-        f"2 or more, and a divisor of --batch-size {train.batch_size}",
+        f"2 or more, and a divisor of `train.batch_size` {train.batch_size}",
     )
-    _require(train.length_buckets >= 1, "--length-buckets", train.length_buckets, "1 or more")
+    _require(train.length_buckets >= 1, "train.length_buckets", train.length_buckets, "1 or more")
     shares = " ".join(map(str, train.snapshots))
-    _require(all(0 < s <= 1 for s in train.snapshots), "--snapshots", shares, "shares of training in (0, 1]")
+    _require(all(0 < s <= 1 for s in train.snapshots), "train.snapshots", shares, "shares of training in (0, 1]")
 
 
 def _check_teacher(setting: Setting) -> None:
@@ -80,57 +83,57 @@ def _check_teacher(setting: Setting) -> None:
     given = " ".join(setting.given.logits)
     _require(
         not given or run.teacher_logits in ("auto", "cached"),
-        "--teacher-logits",
+        "run.teacher_logits",
         run.teacher_logits,
-        f"auto or cached, since --teacher.logits {given} is all that there is of the teacher",
+        f"auto or cached, since `given.logits` {given} is all that there is of the teacher",
     )
     _require(
         run.teacher_logits != "cached" or setting.data.augment == "none" or bool(given),
-        "--teacher-logits",
+        "run.teacher_logits",
         run.teacher_logits,
-        f"in-step, all-outcomes or auto, since --augment {setting.data.augment} changes what the teacher sees",
+        f"in-step, all-outcomes or auto, since `data.augment` {setting.data.augment} changes what the teacher sees",
     )
     _require(
         run.teacher_logits != "all-outcomes" or setting.data.augment != "none",
-        "--teacher-logits",
+        "run.teacher_logits",
         run.teacher_logits,
-        "cached or auto, since with --augment none there is one outcome",
+        "cached or auto, since with `data.augment` none there is one outcome",
     )
     _require(
         objective.teacher_shuffle == "none" or teacher_source(setting) == "logits",
-        "--teacher-shuffle",
+        "objective.teacher_shuffle",
         objective.teacher_shuffle,
-        "none, since the teacher's logits are not kept (they are with --augment none, and those of --teacher.logits)",
+        "none, since the teacher's logits are not kept (they are with `data.augment` none, or if `given.logits`)",
     )
     _require(
         objective.teacher_precision == "float32" or teacher_source(setting) == "variables",
-        "--teacher-precision",
+        "objective.teacher_precision",
         objective.teacher_precision,
         "float32, since the teacher's logits are kept and not computed in the step",
     )
     _require(
         objective.teacher_precision in ("float32", train.precision),
-        "--teacher-precision",
+        "objective.teacher_precision",
         objective.teacher_precision,
-        f"float32, since --precision is {train.precision}",
+        f"float32, since `train.precision` is {train.precision}",
     )
 
 
 def _check_run(run: RunSetting) -> None:
-    _require(1 <= run.seeds <= limits.SEEDS, "--seeds", run.seeds, f"in 1 to {limits.SEEDS}")
-    _require(run.population is None or run.population >= 1, "--population", run.population, "1 or more")
+    _require(1 <= run.seeds <= limits.SEEDS, "run.seeds", run.seeds, f"in 1 to {limits.SEEDS}")
+    _require(run.population is None or run.population >= 1, "run.population", run.population, "1 or more")
     per_call = run.steps_per_dispatch
-    _require(per_call is None or per_call >= 1, "--steps-per-dispatch", per_call, "1 or more")
+    _require(per_call is None or per_call >= 1, "run.steps_per_dispatch", per_call, "1 or more")
     seconds = run.checkpoint_seconds
-    _require(seconds >= 0, "--checkpoint-seconds", seconds, "0 or more")
+    _require(seconds >= 0, "run.checkpoint_seconds", seconds, "0 or more")
     memory = run.memory_gib
-    _require(memory is None or memory > 0, "--memory-gib", memory, "positive")
-    _require(run.keep_checkpoints >= 1, "--keep-checkpoints", run.keep_checkpoints, "1 or more")
+    _require(memory is None or memory > 0, "run.memory_gib", memory, "positive")
+    _require(run.keep_checkpoints >= 1, "run.keep_checkpoints", run.keep_checkpoints, "1 or more")
     _require(
         run.distributed or (run.coordinator is None and run.processes is None and run.process_id is None),
-        "--coordinator, --processes, --process-id",
-        "given",
-        "given together with --distributed True",
+        "run.distributed",
+        run.distributed,
+        "True where `run.coordinator`, `run.processes` or `run.process_id` is given",
     )
 
 
@@ -139,7 +142,7 @@ def _check_losses(setting: Setting) -> None:
     kinds, names = table(setting.students), " ".join(setting.students)
     for name in (CONTROL, KD):
         if name not in kinds:
-            raise InputError(f"--students {names}: must have {name} among them, which the others are compared with")
+            raise InputError("students", names, f"must have {name} among them, which the others are compared with")
     own = Objective.of_study(setting)
     ranges: dict[str, list[tuple[float, float]]] = {}
     for name in own.names:
@@ -149,24 +152,26 @@ def _check_losses(setting: Setting) -> None:
     for key, value in setting.objective.loss_settings.items():
         if key not in ranges:
             there = "; there are " + ", ".join(sorted(ranges)) if ranges else ""
-            raise InputError(f"--loss-settings {key}={value}: no loss of --students {names} has it{there}")
+            raise InputError(
+                "objective.loss_settings", f"{key}={value}", f"no loss of `students` {names} has it{there}"
+            )
         for low, high in ranges[key]:
             if not low <= value <= high:
-                raise InputError(f"--loss-settings {key}={value}: must be in [{low:g}, {high:g}]")
-    why = f"since {'a' if own.features else 'no'} loss of --students {names} sees features"
+                raise InputError("objective.loss_settings", f"{key}={value}", f"must be in [{low:g}, {high:g}]")
+    why = f"since {'a' if own.features else 'no'} loss of `students` {names} sees features"
     for role in ("student", "teacher"):
         given = getattr(setting.objective, f"{role}_features")
         if given and not own.features:
             said = " ".join(f"{name}={layer}" for name, layer in given.items())
-            raise InputError(f"--{role}-features {said}: must be left out, {why}")
+            raise InputError(f"objective.{role}_features", said, f"must be left out, {why}")
     if not own.features:
         return
     if setting.given.logits:
-        raise InputError(f"--teacher.logits {' '.join(setting.given.logits)}: must be left out, {why}")
+        raise InputError("given.logits", " ".join(setting.given.logits), f"must be left out, {why}")
     if setting.run.teacher_logits in ("cached", "all-outcomes"):
-        raise InputError(f"--teacher-logits {setting.run.teacher_logits}: must be in-step or auto, {why}")
+        raise InputError("run.teacher_logits", setting.run.teacher_logits, f"must be in-step or auto, {why}")
     if setting.data.tokenizer is not None and setting.train.length_buckets != 1:
-        raise InputError(f"--length-buckets {setting.train.length_buckets}: must be 1, {why}")
+        raise InputError("train.length_buckets", setting.train.length_buckets, f"must be 1, {why}")
 
 
 def validate_on_data(setting: Setting, examples: int, test_examples: int, total_steps: int) -> None:
@@ -179,23 +184,28 @@ def validate_on_data(setting: Setting, examples: int, test_examples: int, total_
     fewest = min(examples, test_examples)
     if fewest < 10:
         raise InputError(
-            f"--dataset {setting.data.dataset}: has a split of {fewest} examples; must have 10 or more, of which a "
-            "tenth are the hard and a tenth the easy ones"
+            "data.dataset",
+            setting.data.dataset,
+            f"has a split of {fewest} examples; must have 10 or more, of which a tenth are the hard and a "
+            "tenth the easy ones",
         )
     if total_steps > limits.STEPS:
         raise InputError(
-            f"--epochs {setting.train.epochs}: are {total_steps:.3g} steps; must be {limits.STEPS} at most"
+            "train.epochs", setting.train.epochs, f"are {total_steps:.3g} steps; must be {limits.STEPS} at most"
         )
     if batch > examples:
-        raise InputError(f"--batch-size {batch}: must be at most {examples}, the number of training examples")
+        raise InputError("train.batch_size", batch, f"must be at most {examples}, the number of training examples")
     if switch is not None and not 0 <= switch < total_steps:
         raise InputError(
-            f"--switch-step {switch}: must be in [0, {total_steps}), the steps of this run "
-            f"({setting.train.epochs} epochs of {examples // batch})"
+            "objective.switch_step",
+            switch,
+            f"must be in [0, {total_steps}), the steps of this run ({setting.train.epochs} epochs of "
+            f"{examples // batch})",
         )
     end = (total_steps // 2 if switch is None else switch) + setting.objective.switch_window
     if end > total_steps:
         raise InputError(
-            f"--switch-window {setting.objective.switch_window}: must end within the run's {total_steps} steps, "
-            f"not at {end}"
+            "objective.switch_window",
+            setting.objective.switch_window,
+            f"must end within the run's {total_steps} steps, not at {end}",
         )

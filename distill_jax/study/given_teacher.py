@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from distill_jax.data.arrays_file import read_arrays
-from distill_jax.data.dataset import Dataset, Split
+from distill_jax.data.dataset import Dataset
 from distill_jax.dumps import Dump, as_array, dump_path, find_steps, read_dump, write_dumps
 from distill_jax.errors import InputError
 from distill_jax.machine import processes
@@ -25,8 +25,9 @@ from distill_jax.training.predict import process_rows
 
 SPLITS = ("train", "test")
 Logits = dict[str, np.ndarray]  # of each split, float32 [N, K]
+Named = tuple[str, str | None]  # the field or argument it was given as, and its name, for a message
 Source = str | Mapping[str, Any] | Callable[[np.ndarray], Any]
-_OPTION = "--teacher.logits"
+_FIELD = "given.logits"
 _RIGHT = "must be a file of numpy.savez with train and test, logits [N, K]"
 _BATCH = 256  # examples that a function is given at once
 _CHANCE = 1.2  # times the accuracy of a guess, below which a teacher is none
@@ -58,8 +59,8 @@ class GivenTeacher:
             yield "warning: the teacher is no better than chance; are its rows in the order of the data?"
         if augment != "none":
             yield (
-                f"teacher: its logits are of images as they are, and stay so where --augment {augment} changes what "
-                "students see; for logits of the very images train the teacher here, or give --augment none"
+                f"teacher: its logits are of images as they are, and stay so where the augmentation {augment} changes "
+                "what students see; for logits of the very images train the teacher here, or augment by none"
             )
 
 
@@ -103,59 +104,59 @@ def _source(source: Source, dataset: Dataset) -> tuple[Callable[[int], Logits], 
     if isinstance(source, Mapping):
         absent = [split for split in SPLITS if split not in source]
         if absent:
-            raise InputError(f"teacher: has no {', '.join(absent)}; must be logits [N, K] by 'train' and 'test'")
+            raise InputError(
+                "teacher", None, f"has no {', '.join(absent)}; must be logits [N, K] by 'train' and 'test'"
+            )
         logits = {
-            split: _checked(
-                f"teacher: {split}", as_array(split, source[split]), None, getattr(dataset, split), dataset
-            )[0]
+            split: _checked(("teacher", None), split, as_array(split, source[split]), None, dataset)[0]
             for split in SPLITS
         }
         return lambda _: logits, True
     if callable(source):
-        logits = _of_function(f"teacher {getattr(source, '__name__', source)}", source, dataset)
+        logits = _of_function(("teacher", getattr(source, "__name__", str(source))), source, dataset)
         return lambda _: logits, True
     name = source
-    where = f"{_OPTION} {name}"
+    named = (_FIELD, name)
     if is_own(name) and not Path(name).exists():
-        logits = _of_function(where, imported(name, _OPTION), dataset)
+        logits = _of_function(named, imported(name, _FIELD), dataset)
         return lambda _: logits, True
-    path = local(_OPTION, name)
+    path = local(_FIELD, name)
     if path.is_dir():
         alone = _OWN_SEED.fullmatch(path.resolve().name) is not None
 
         def of_dumps(seed: int) -> Logits:
             folder = path if alone else path / f"seed-{seed}"
-            return {split: _of_dump(where, folder, split, dataset) for split in SPLITS}
+            return {split: _of_dump(named, folder, split, dataset) for split in SPLITS}
 
         return of_dumps, alone
-    logits = _of_file(where, path, dataset)
+    logits = _of_file(path, dataset)
     return lambda _: logits, True
 
 
-def _of_file(where: str, path: Path, dataset: Dataset) -> Logits:
+def _of_file(path: Path, dataset: Dataset) -> Logits:
     ids = [f"{split}_id" for split in SPLITS]
-    arrays, more = read_arrays(path, SPLITS, ids, where, f"{_RIGHT}, and perhaps train_id and test_id [N]")
+    arrays, more = read_arrays(path, SPLITS, _FIELD, f"{_RIGHT}, and perhaps train_id and test_id [N]", ids)
     if more:
-        raise InputError(f"{where}: has {', '.join(sorted(more))} besides; {_RIGHT}")
+        raise InputError(_FIELD, path, f"has {', '.join(sorted(more))} besides; {_RIGHT}")
     found = {}
     for split in SPLITS:
-        own = getattr(dataset, split)
-        found[split], _ = _checked(f"{where}: {split}", arrays[split], arrays.get(f"{split}_id"), own, dataset)
+        ids_of_split = arrays.get(f"{split}_id")
+        found[split], _ = _checked((_FIELD, str(path)), split, arrays[split], ids_of_split, dataset)
     return found
 
 
-def _of_dump(where: str, folder: Path, split: str, dataset: Dataset) -> np.ndarray:
+def _of_dump(named: Named, folder: Path, split: str, dataset: Dataset) -> np.ndarray:
     steps = find_steps(folder, split)
     if not steps:
-        raise InputError(f"{where}: has no dump {folder.name}/step-N/{split}; must be as DIR/dumps/teacher of a study")
+        raise InputError(*named, f"has no dump {folder.name}/step-N/{split}; must be as DIR/dumps/teacher of a study")
     dump, own = read_dump(steps[max(steps)]), getattr(dataset, split)
-    logits, rows = _checked(f"{where}: {split}", dump.logits, dump.id, own, dataset)
+    logits, rows = _checked(named, split, dump.logits, dump.id, dataset)
     if not np.array_equal(dump.true_label[rows], own.true_label):
-        raise InputError(f"{where}: {split} is of other examples, whose labels differ; must be of the same data set")
+        raise InputError(*named, f"{split} is of other examples, whose labels differ; must be of the same data set")
     return logits
 
 
-def _of_function(where: str, function: Callable[[np.ndarray], Any], dataset: Dataset) -> Logits:
+def _of_function(named: Named, function: Callable[[np.ndarray], Any], dataset: Dataset) -> Logits:
     found = {}
     for split in SPLITS:
         own = getattr(dataset, split)
@@ -163,35 +164,41 @@ def _of_function(where: str, function: Callable[[np.ndarray], Any], dataset: Dat
         sizes = {part.shape for part in parts[:-1]} | {(_BATCH, *parts[-1].shape[1:])}
         if len(sizes) > 1 or parts[-1].ndim != 2:
             said = ", ".join(map(str, sorted({part.shape for part in parts})))
-            raise InputError(f"{where}: gives {said} of {_BATCH} examples; must be logits [B, K]")
-        found[split], _ = _checked(f"{where}: {split}", np.concatenate(parts), None, own, dataset)
+            raise InputError(*named, f"gives {said} of {_BATCH} examples; must be logits [B, K]")
+        found[split], _ = _checked(named, split, np.concatenate(parts), None, dataset)
     return found
 
 
 def _checked(
-    what: str, logits: np.ndarray, ids: np.ndarray | None, own: Split, dataset: Dataset
+    named: Named, split: str, logits: np.ndarray, ids: np.ndarray | None, dataset: Dataset
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits in the order of the data set's examples, float32 [N, K], and which of the given rows these are, [N]."""
     if logits.ndim != 2 or logits.shape[1] != dataset.num_classes:
-        raise InputError(f"{what} has the shape {logits.shape}; must be [N, {dataset.num_classes}], a row an example")
+        raise InputError(
+            *named, f"{split} has the shape {logits.shape}; must be [N, {dataset.num_classes}], a row an example"
+        )
+    own = getattr(dataset, split)
     given = np.arange(len(logits)) if ids is None else ids
     zeros = np.zeros(len(logits), np.int32)
     try:
         logits = Dump(logits, zeros, zeros, given, {}).logits.astype(np.float32)
     except InputError as error:
-        raise InputError(f"{what}: {error}") from None
+        raise InputError(*named, f"the {error.field} of {split} {error.fault}") from None
     if not np.isfinite(logits).all():
-        raise InputError(f"{what} has NaN or infinite values; must be finite")
+        raise InputError(*named, f"{split} has NaN or infinite values; must be finite")
     if ids is None:
         if len(logits) != len(own.label):
             raise InputError(
-                f"{what} has {len(logits)} rows for {len(own.label)} examples; must be one for each, in the data's "
-                "order, or have their ids"
+                *named,
+                f"{split} has {len(logits)} rows for {len(own.label)} examples; must be one for each, in the data's "
+                "order, or have their ids",
             )
         return logits, given
     rows = _rows(np.asarray(ids).reshape(-1), own.id)
     if rows is None:
-        raise InputError(f"{what} lacks examples of the data set by their ids; must have all {len(own.id)}, each once")
+        raise InputError(
+            *named, f"{split} lacks examples of the data set by their ids; must have all {len(own.id)}, each once"
+        )
     return logits[rows], rows
 
 

@@ -18,13 +18,13 @@ from distill_jax.data import load_dataset
 from distill_jax.data.sources.tokens import save_tokenizer
 from distill_jax.dumps import dump_attributes, dump_path
 from distill_jax.errors import InputError
+from distill_jax.fields import leaves
 from distill_jax.files import write_text
 from distill_jax.identity import identity
 from distill_jax.machine import backend, processes
 from distill_jax.machine.environment import commit
 from distill_jax.models import build_for, huggingface, kind, pretrained
 from distill_jax.models.roberta import Roberta
-from distill_jax.options import leaves
 from distill_jax.own_code import code
 from distill_jax.paths import resolved
 from distill_jax.setting import GivenTeacherSetting, Setting
@@ -86,8 +86,10 @@ class Study:
         processes.by_first(self._claim)
         if not processes.everywhere(lambda: workdir.holds(self.setting.run.workdir, self.identity)):
             raise InputError(
-                f"--workdir {self.setting.run.workdir} is not the same folder, or the setting not the same, in all "
-                "processes; choose a folder that they share"
+                "run.workdir",
+                self.setting.run.workdir,
+                "is not the same folder, or the setting not the same, in all processes; choose a folder that "
+                "they share",
             )
 
     def _prepare(self) -> None:
@@ -118,16 +120,18 @@ class Study:
         of_norm, names = setting.train.norm_examples, [getattr(setting, role).name for role in self._networks]
         if of_norm is not None and all(kind(name) != "convolutional" for name in names):
             raise InputError(
-                f"--norm-examples {of_norm}: must be left out, since neither network has batch normalisation: "
-                + ", ".join(names)
+                "train.norm_examples",
+                of_norm,
+                "must be left out, since neither network has batch normalisation: " + ", ".join(names),
             )
         if teacher_source(setting) == "outcomes":
             limit = backend.memory_limit(setting.run.memory_gib)
             need = outcomes.table_bytes(self.dataset, setting.data.augment, jax.default_backend())
             if need > limit:
                 raise InputError(
-                    f"--teacher-logits all-outcomes: needs {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}; "
-                    "must be in-step"
+                    "run.teacher_logits",
+                    "all-outcomes",
+                    f"needs {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}; must be in-step",
                 )
 
     def _claim(self) -> None:
@@ -143,7 +147,7 @@ class Study:
                 if path.exists() and dump_attributes(path).get("setting") != own:
                     how = "" if member.model in MODELS else " (of other settings of its loss, other features or code)"
                     raise InputError(
-                        f"--workdir {folder} holds another study's dumps ({path}){how}; choose another folder"
+                        "run.workdir", folder, f"holds another study's dumps ({path}){how}; choose another folder"
                     )
         workdir.claim(folder, self.identity)
 
@@ -249,7 +253,7 @@ class Study:
         portions, most = self._portions(role), self._most(role)
         todo, everyone = sum(map(len, portions)), len(self._members(role))
         if todo > most > 1:
-            say(self._console, f"{todo} {role}s are more than --population {most}: they are trained in portions")
+            say(self._console, f"{todo} {role}s are more than a population of {most}: they are trained in portions")
         teachers = None
         if role == "student":
             of_study = self.setting, self.dataset, self.schedule.total_steps, self._finished(), self._console
@@ -370,8 +374,8 @@ def _name(members: Sequence[Member]) -> str:
 
 def _of_all_processes(setting: Setting) -> dict[str, str]:
     """What must be the same in all processes, by name; places may differ, their content is compared by its own."""
-    places = ("--coordinator", "--process-id", "--dataset")
-    found = {option: repr(v) for option, v in leaves(setting) if option not in places and not isinstance(v, Path)}
+    places = ("run.coordinator", "run.process_id", "data.dataset")
+    found = {field: repr(v) for field, v in leaves(setting) if field not in places and not isinstance(v, Path)}
     if jax.process_count() > 1:
         own = [setting.optimizer.optimizer, setting.teacher.name, setting.student.name, *setting.students]
         found["code of one's own"] = code(own)

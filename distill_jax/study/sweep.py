@@ -68,7 +68,7 @@ def check(setting: Setting, examples: int, test_examples: int, total_steps: int)
     """Checks the sweep's values, each as the field it replaces, and together where they must fit the run.
 
     Raises:
-      InputError: one line that names the option.
+      InputError: one line that names the field.
     """
     for field, values in _swept(setting).items():
         for value in values:
@@ -78,6 +78,6 @@ def check(setting: Setting, examples: int, test_examples: int, total_steps: int)
                 if field == "switch_step":
                     validate_on_data(changed, examples, test_examples, total_steps)
             except InputError as error:
-                raise InputError(f"--sweep.{str(error).removeprefix('--')}") from None
+                raise InputError(f"sweep.{error.field.partition('.')[2]}", error.value, error.fault) from None
     for member in students(setting, total_steps):
         validate_on_data(member.applied(setting), examples, test_examples, total_steps)

@@ -64,7 +64,7 @@ class Teachers:
     def _outcomes(self, seed: int, variables: Any) -> np.ndarray:
         """A teacher's logits for all outcomes of augmentation."""
         started = time.monotonic()
-        network = build_for(self.dataset, self.setting.teacher, self.setting.train.precision, "--teacher")
+        network = build_for(self.dataset, self.setting.teacher, self.setting.train.precision, "teacher")
         batch = backend.defaults(kind(self.setting.teacher.name)).evaluation_batch
         teacher = evaluation(network, jax.default_backend())
         found = outcomes.table(teacher, variables, self.dataset, self.setting.data.augment, batch)

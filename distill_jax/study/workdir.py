@@ -53,20 +53,20 @@ def lock(workdir: Path) -> IO[str]:
       InputError: it cannot be written, or another process or study is at work in it.
     """
     if workdir.exists() and not workdir.is_dir():
-        raise InputError(f"--workdir {workdir}: is no folder; must be one, or new")
+        raise InputError("run.workdir", workdir, "is no folder; must be one, or new")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         taken = (workdir / ".lock").open("a")
     except OSError as error:
         raise InputError(
-            f"--workdir {workdir} cannot be written ({error.strerror}); choose a folder that can"
+            "run.workdir", workdir, f"cannot be written ({error.strerror}); choose a folder that can"
         ) from error
     try:
         fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         taken.close()
         raise InputError(
-            f"--workdir {workdir} is in use by another process; wait for it or choose another folder"
+            "run.workdir", workdir, "is in use by another process; wait for it or choose another folder"
         ) from error
     except BaseException:
         taken.close()
@@ -80,11 +80,11 @@ def _hold(workdir: Path, identity: dict[str, Any]) -> None:
     if not place.exists():
         write_text(place, json.dumps(identity, indent=1))
         return
-    remedy = f"remove it and run the study's own command, or choose another folder than --workdir {workdir}"
+    remedy = f"remove it and run the study's own command, or choose another folder than `run.workdir` {workdir}"
     held = read_json(place, dict[str, Any], remedy)
     if held != identity:
         raise InputError(
-            f"--workdir {workdir} holds another setting ({differences(identity, held)[0]}); choose another folder"
+            "run.workdir", workdir, f"holds another setting ({differences(identity, held)[0]}); choose another folder"
         )
 
 
@@ -187,6 +187,6 @@ def populations(workdir: Path) -> list[RunFolder]:
             for model, seed, changes in read_json(place, list[tuple[str, int, list[tuple[str, float]]]], remedy)
         )
         if not members or RunFolder.of(workdir, members).folder != place.parent:
-            raise InputError(f"{place} is of another population; {remedy}")
+            raise InputError(place, None, f"is of another population; {remedy}")
         found.append(RunFolder(place.parent, members))
     return found

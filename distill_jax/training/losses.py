@@ -1,7 +1,7 @@
 """Losses by name: small functions of a student's outputs, its teacher's, the labels and settings of their own.
 
-One of one's own is a function in a module, named as 'module:function' (`students.Kind`, or --students). It returns the
-loss of each example; its keyword arguments are its settings::
+One of one's own is a function in a module, named as 'module:function' (`students.Kind`, or a setting's `students`). It
+returns the loss of each example; its keyword arguments are its settings::
 
     # tempered.py
     import jax, optax
@@ -12,8 +12,8 @@ loss of each example; its keyword arguments are its settings::
 
     distill-jax digits --students one_hot kd tempered:tempered --loss-settings sharpness=3
 
-A setting that --temperature or --distillation-scale is of the same name is that. All others have a default, are given
-by --loss-settings, and differ between the members of a population by --sweep.loss-settings.
+The settings `temperature` and `distillation_scale` are the objective's of that name. All others have a default, are
+given by `objective.loss_settings`, and differ between the members of a population by `sweep.loss_settings`.
 """
 
 import dataclasses
@@ -109,7 +109,7 @@ def dkd(
     TCKD is KL of the probabilities of label and no label, NCKD that of the other classes among themselves, teacher from
     student (Zhao et al. 2022, https://arxiv.org/abs/2203.08679, equations 5 to 7). With beta the teacher's probability
     that it is not the label, it is KL of all classes, which is `kd` less a constant. 8 is that paper's for CIFAR-100's
-    ResNets; there the one-hot loss is added, as a --distillation-weight of 0.5 does at half the size.
+    ResNets; there the one-hot loss is added, as a `objective.distillation_weight` of 0.5 does at half the size.
     """
     is_label = jax.nn.one_hot(label, student.logits.shape[-1], dtype=bool)
 
@@ -151,13 +151,19 @@ def _regressors(key: jax.Array, student: Outputs, teacher: Outputs) -> Any:
     """The parameters of `hint`: for each feature a kernel [C, C'] of variance 1 / C, and a bias of 0."""
     if student.features.keys() != teacher.features.keys():
         own, others = (", ".join(of.features) for of in (student, teacher))
-        raise InputError(f"--student-features: are {own}; must have the names of --teacher-features, {others}")
+        raise InputError(
+            "objective.student_features",
+            None,
+            f"are {own}; must have the names of `objective.teacher_features`, {others}",
+        )
     found = {}
     for number, (name, g) in enumerate(sorted(teacher.features.items())):
         h = student.features[name]
         if h.ndim != g.ndim:
             raise InputError(
-                f"--student-features {name}: has {h.ndim - 1} axes; must have as many as the teacher's, {g.ndim - 1}"
+                "objective.student_features",
+                name,
+                f"has {h.ndim - 1} axes; must have as many as the teacher's, {g.ndim - 1}",
             )
         kernel = jax.nn.initializers.lecun_normal()(jax.random.fold_in(key, number), (h.shape[-1], g.shape[-1]))
         found[name] = {"kernel": kernel, "bias": jnp.zeros(g.shape[-1])}
@@ -195,16 +201,16 @@ def loss(name: str) -> Loss:
     if name in LOSSES:
         return LOSSES[name]
     if not is_own(name):
-        raise InputError(f"loss {name}: must be of {', '.join(LOSSES)}, or your own as module:function")
+        raise InputError("loss", name, f"must be of {', '.join(LOSSES)}, or your own as module:function")
     found = imported(name, "loss")
     if not isinstance(found, Loss) and not callable(found):
-        raise InputError(f"loss {name}: is a {type(found).__name__}; must be a function, or a losses.Loss")
+        raise InputError("loss", name, f"is a {type(found).__name__}; must be a function, or a losses.Loss")
     own = found if isinstance(found, Loss) else Loss(cast(Callable[..., jax.Array], found))
     for setting, default in own.settings.items():
         if setting in OPTIONS:
             continue
         if isinstance(default, bool) or not isinstance(default, int | float):
-            raise InputError(f"loss {name}: its setting {setting} must have a number for a default")
+            raise InputError("loss", name, f"its setting {setting} must have a number for a default")
         if setting in {field.name for field in dataclasses.fields(ObjectiveSetting)} | {"learning_rate"}:
-            raise InputError(f"loss {name}: its setting {setting} must be of another name, which is an option's")
+            raise InputError("loss", name, f"its setting {setting} must be of another name, which is an option's")
     return own

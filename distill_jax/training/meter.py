@@ -72,7 +72,7 @@ class Meter:
             member, step = self._members[bad[0][0]], start + int(bad[0][1])
             raise RunError(
                 f"the loss of {member.name}, seed {member.seed}, is {loss[tuple(bad[0])]} at step {step}; try a lower "
-                f"--learning-rate than {member.applied(self._trainer.setting).optimizer.learning_rate:g} "
+                f"`optimizer.learning_rate` than {member.applied(self._trainer.setting).optimizer.learning_rate:g} "
                 "(earlier checkpoints are kept)"
             )
         self._losses.append(loss)

@@ -4,7 +4,7 @@
 
 with w = 0 the one-hot loss (equation 1 of the paper), w = 1 the distillation loss (equation 2), and a w that moves
 from one to the other at some step a switched loss (section 3.2). Other losses are weighted likewise: where a student is
-taught by a loss, that has --distillation-weight, and the one-hot loss what is left.
+taught by a loss, that has `objective.distillation_weight`, and the one-hot loss what is left.
 """
 
 import dataclasses

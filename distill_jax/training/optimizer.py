@@ -59,14 +59,16 @@ def make_rule(setting: OptimizerSetting) -> optax.GradientTransformation:
     """
     name = setting.optimizer
     if is_own(name):
-        own = imported(name, "--optimizer")(setting)
+        own = imported(name, "optimizer.optimizer")(setting)
         if not isinstance(own, optax.GradientTransformation):
             raise InputError(
-                f"--optimizer {name}: gives a {type(own).__name__}; must give an optax.GradientTransformation"
+                "optimizer.optimizer", name, f"gives a {type(own).__name__}; must give an optax.GradientTransformation"
             )
         return own
     if name not in OPTIMIZERS:
-        raise InputError(f"--optimizer {name}: must be of {', '.join(OPTIMIZERS)}, or your own as module:function")
+        raise InputError(
+            "optimizer.optimizer", name, f"must be of {', '.join(OPTIMIZERS)}, or your own as module:function"
+        )
     rule = optax.trace(setting.momentum, nesterov=True) if setting.optimizer == "sgd" else optax.scale_by_adam()
     if setting.weight_decay == 0:
         return rule

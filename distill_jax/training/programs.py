@@ -102,7 +102,7 @@ class Programs:
         # Of lower precision than float32 is what is trained, while it is trained; what is measured never is, and what
         # is taught where it is asked for.
         evaluated = role == "student" and not setting.given.logits
-        of_students = build_for(dataset, setting.teacher, precision, "--teacher") if evaluated else None
+        of_students = build_for(dataset, setting.teacher, precision, "teacher") if evaluated else None
         platform = jax.default_backend() if target is None else target.platform
         self._teacher, self._platform = of_students, platform
         self.kinds = students.table(setting.students if role == "student" else (students.CONTROL,))
@@ -341,7 +341,7 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
     sharing = mesh.shape[BATCH]
     if batch_size % sharing:
         raise InputError(
-            f"--batch-size {batch_size}: must be a multiple of {sharing}, the number of devices that share a batch"
+            "train.batch_size", batch_size, f"must be a multiple of {sharing}, the number of devices that share a batch"
         )
 
 

@@ -76,7 +76,7 @@ def require_tensorboard() -> Any:
     Raises:
       InputError: the extra is not installed.
     """
-    return needed("tensorboardX", "tensorboard", "--tensorboard True").SummaryWriter
+    return needed("tensorboardX", "tensorboard", "run.tensorboard", True).SummaryWriter
 
 
 def _board(folder: Path, first_step: int) -> Any:

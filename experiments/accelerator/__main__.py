@@ -51,19 +51,19 @@ def _check(options: Options) -> None:
       InputError: a value that cannot be right.
     """
     if not 0 < options.minutes <= 24 * 60:
-        raise InputError(f"--minutes {options.minutes:g}: must be more than 0 and at most a day")
+        raise InputError("--minutes", f"{options.minutes:g}", "must be more than 0 and at most a day")
     if options.out is None:
-        raise InputError("--out: must name a folder for the results")
+        raise InputError("--out", None, "must name a folder for the results")
     for option, folder in (("--work-dir", options.work_dir), ("--data-dir", options.data_dir)):
         if folder is not None and not folder.is_dir():
-            raise InputError(f"{option} {folder}: must be a folder that is there")
+            raise InputError(option, folder, "must be a folder that is there")
     if "studies" in options.parts and not options.rehearse and options.data_dir is None:
-        raise InputError("--data-dir: must name the folder of CIFAR-100, or --parts leave out studies")
+        raise InputError("--data-dir", None, "must name the folder of CIFAR-100, or --parts leave out studies")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=options.out).close()
     except OSError as error:
-        raise InputError(f"--out {options.out}: must be a folder that can be written to") from error
+        raise InputError("--out", options.out, "must be a folder that can be written to") from error
 
 
 def _deadlines(options: Options) -> dict[str, float]:

@@ -39,7 +39,9 @@ class Found:
             said = json.loads(path.read_text())
             self.environment, self.pieces = said["environment"], said["found"]
         except (OSError, ValueError, KeyError, TypeError):
-            raise InputError(f"--out {path.parent}: {path.name} is no result of this command; choose another") from None
+            raise InputError(
+                "--out", path.parent, f"{path.name} is no result of this command; choose another"
+            ) from None
         if environment is not None:
             require_same(path, self.environment, environment, SAME, "--out")
 

@@ -61,7 +61,7 @@ def unpack(out: Path, into: Path) -> list[str]:
         if hashlib.sha256(content).hexdigest()[:12] == digest:
             return _untar(content, into)
     if sets:
-        raise InputError(f"--out {out}: its studies-*.tar are not whole; bring all parts of one, or remove them")
+        raise InputError("--out", out, "its studies-*.tar are not whole; bring all parts of one, or remove them")
     return []
 
 

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> None:
     for one in settings:
         validate(one)
     if len(settings) > 1 and (setting.figures is not None or setting.sweep != SweepSetting()):
-        raise InputError("--reading all: is a table; --figures and --sweep need one reading")
+        raise InputError("--reading", "all", "is a table; --figures and --sweep need one reading")
 
     from distill_jax.machine import backend, program_cache
     from distill_jax.machine.environment import environment

@@ -111,7 +111,7 @@ def validate(setting: Setting) -> None:
 
     def require(holds: bool, name: str, right: str) -> None:
         if not holds:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(setting, name)}: must be {right}")
+            raise InputError(f"--{name.replace('_', '-')}", getattr(setting, name), f"must be {right}")
 
     require(setting.seeds >= 1, "seeds", "1 or more")
     require(setting.classes >= 2, "classes", "2 or more")

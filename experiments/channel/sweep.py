@@ -40,7 +40,7 @@ def grid(setting: Setting) -> list[dict[str, Any]]:
         try:
             validate(dataclasses.replace(setting, **cell))
         except InputError as error:
-            raise InputError(f"--sweep, {', '.join(f'{k} {v}' for k, v in cell.items())}: {error}") from None
+            raise InputError("--sweep", ", ".join(f"{k} {v}" for k, v in cell.items()), str(error)) from None
     return cells
 
 

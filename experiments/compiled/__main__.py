@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
 
     names = [name for name in programs() if options.rows is None or fnmatch.fnmatchcase(name, options.rows)]
     if not names:
-        raise InputError(f"--rows {options.rows}: fits no program; {PROG} --list shows their names")
+        raise InputError("--rows", options.rows, f"fits no program; {PROG} --list shows their names")
     if options.list:
         for name in names:
             console.print(name, soft_wrap=True, highlight=False)
@@ -93,13 +93,13 @@ def _check(options: Options) -> None:
       InputError: a value that cannot be right.
     """
     if not options.chips and not options.list:
-        raise InputError("--for: must name chips or slices, such as v5e:1 h100")
+        raise InputError("--for", None, "must name chips or slices, such as v5e:1 h100")
     for name in options.chips:
         targets.parse(name)
     if len(set(options.chips)) < len(options.chips):
-        raise InputError(f"--for {' '.join(options.chips)}: must name each once")
+        raise InputError("--for", " ".join(options.chips), "must name each once")
     if options.jobs is not None and options.jobs < 1:
-        raise InputError(f"--jobs {options.jobs}: must be 1 or more")
+        raise InputError("--jobs", options.jobs, "must be 1 or more")
     command_line.check_writable("--json", options.json, ".json")
     command_line.check_writable("--figures", options.figures)
 

@@ -43,13 +43,13 @@ def parse(name: str) -> tuple[Chip, str]:
     """
     kind, _, shape = name.partition(":")
     if kind not in CHIPS:
-        raise InputError(f"--for {name}: must be one of {', '.join(CHIPS)}, with a number or a slice as in v5e:2x2")
+        raise InputError("--for", name, f"must be one of {', '.join(CHIPS)}, with a number or a slice as in v5e:2x2")
     chip, shape = CHIPS[kind], shape or "1"
     sides = len(chip.slice_of.split("x"))
     right = rf"1|\d+(x\d+){{{sides - 1}}}" if chip.platform == "tpu" else r"[1-8]"
     if not re.fullmatch(right, shape):
         slices = f"1 or a slice such as {chip.slice_of}" if chip.platform == "tpu" else "1 to 8, GPUs of a machine,"
-        raise InputError(f"--for {name}: must have {slices} after the colon")
+        raise InputError("--for", name, f"must have {slices} after the colon")
     return chip, shape
 
 
@@ -75,5 +75,5 @@ def target(name: str) -> "Target":
             devices = topologies.get_topology_desc(topology_name="", platform="cuda", **how).devices
     except Exception as error:
         said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(f"--for {name}: the compiler does not do it ({said}); needs: {_NEEDED}") from error
+        raise InputError("--for", name, f"the compiler does not do it ({said}); needs: {_NEEDED}") from error
     return Target(devices, chip.platform, chip.memory)

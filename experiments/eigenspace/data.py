@@ -43,7 +43,7 @@ def load(setting: Setting) -> Dataset:
         ("--test-examples", setting.test_examples, dataset.test),
     ):
         if count > len(split.label):
-            raise InputError(f"{option} {count}: must be at most {len(split.label)}, all that {dataset.name} has")
+            raise InputError(option, count, f"must be at most {len(split.label)}, all that {dataset.name} has")
     return dataset
 
 

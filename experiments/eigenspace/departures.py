@@ -53,10 +53,10 @@ def departures(bridge: BridgeSetting) -> dict[str, Setting]:
     n, linear, (_, last) = bridge.train_examples, "random-features", Setting().bottom
     if n <= last:
         raise InputError(
-            f"--train-examples {n}: must be {last + 1} or more, as many as there are directions to draw from"
+            "--train-examples", n, f"must be {last + 1} or more, as many as there are directions to draw from"
         )
     if bridge.steps < 1:
-        raise InputError(f"--steps {bridge.steps}: must be 1 or more")
+        raise InputError("--steps", bridge.steps, "must be 1 or more")
     descent = {"optimizer": "gradient-descent", "learning_rate": RATE}
     theory: dict[str, Any] = {"loss": "squared", "initial": "zero", "batch_size": n, "epochs": bridge.steps, **descent}
     theory |= {"label_noise": 0.25}

@@ -121,7 +121,7 @@ def validate(setting: Setting) -> None:
         value = getattr(setting, name)
         said = " ".join(map(str, value)) if isinstance(value, tuple) else value
         if not holds:
-            raise InputError(f"--{name.replace('_', '-')} {said}: must be {right}")
+            raise InputError(f"--{name.replace('_', '-')}", said, f"must be {right}")
 
     n = setting.train_examples
     require(setting.seeds >= 1, "seeds", "1 or more")

@@ -55,7 +55,9 @@ def summarise(setting: Setting, found: Values) -> dict[str, Any]:
       InputError: a value that is not finite, as when training has diverged.
     """
     if not np.isfinite(found["accuracy"]).all() or not np.isfinite(found["gap", "train"]).all():
-        raise InputError(f"--learning-rate {setting.learning_rate:g}: training has diverged; a smaller one is needed")
+        raise InputError(
+            "--learning-rate", f"{setting.learning_rate:g}", "training has diverged; a smaller one is needed"
+        )
     paper = PAPER_HOLD[setting.setting]
     chosen = setting.projection, setting.definition
     said: dict[str, Any] = {"paper": {"pairs": PAPER_PAIRS, "hold": paper}}

@@ -51,11 +51,11 @@ def validate(setting: Setting) -> None:
       InputError: a value that cannot be right.
     """
     if setting.studies < 1:
-        raise InputError(f"--studies {setting.studies}: must be 1 or more")
+        raise InputError("--studies", setting.studies, "must be 1 or more")
     if setting.seed < 0:
-        raise InputError(f"--seed {setting.seed}: must be 0 or more")
+        raise InputError("--seed", setting.seed, "must be 0 or more")
     if setting.processes is not None and setting.processes < 1:
-        raise InputError(f"--processes {setting.processes}: must be 1 or more")
+        raise InputError("--processes", setting.processes, "must be 1 or more")
     command_line.check_writable("--json", setting.json, ".json")
     command_line.check_writable("--figures", setting.figures)
 

@@ -67,9 +67,9 @@ def read_lines(path: Path) -> str:
     try:
         return lines(json.loads(path.read_text()))
     except OSError as error:
-        raise InputError(f"--markdown {path}: cannot be read ({error.strerror})") from error
+        raise InputError("--markdown", path, f"cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--markdown {path}: must be a result file of this command") from error
+        raise InputError("--markdown", path, "must be a result file of this command") from error
 
 
 def figure(said: Mapping[str, Any]) -> Figure:

@@ -131,9 +131,9 @@ def readme(path: Path) -> str:
         settings = published.finished(results["published"]["rows"])
         captions = [results["figures"][name]["caption"] for name in _BEYOND]
     except OSError as error:
-        raise InputError(f"--markdown {path}: cannot be read ({error.strerror})") from error
+        raise InputError("--markdown", path, f"cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--markdown {path}: is not results.json of `python -m experiments.paper all`") from error
+        raise InputError("--markdown", path, "is not results.json of `python -m experiments.paper all`") from error
     beyond = "".join(f"- {caption}\n" for caption in captions)
     claims = f"The published version's claims. {published.LEGEND}", published.lines(settings)
     return "\n".join([LEGEND, of_claims(rows), together(rows), *claims, beyond])

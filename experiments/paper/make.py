@@ -97,7 +97,7 @@ class Maker:
         }
         for option, given in needed.items():
             if given is None:
-                raise InputError(f"{option}: must be given for {', '.join(texts)}; {NEEDED[option]}")
+                raise InputError(option, None, f"must be given for {', '.join(texts)}; {NEEDED[option]}")
         load_tokenizer(needed["--tokenizer"], texts[0])
         for size in sizes:
             huggingface.read_config(needed["--pretrained"] / size, "--pretrained")

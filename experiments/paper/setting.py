@@ -78,21 +78,21 @@ def validate(setting: Setting, figures: list[str], studies: Collection[str], of_
     known = [ALL, TABLE, PUBLISHED, *figures, *studies]
     for target in setting.targets:
         if target in of_paper and target not in studies:
-            raise InputError(f"{target} has no stand-in at --scale {setting.scale}; must be made at --scale paper")
+            raise InputError(target, None, f"has no stand-in at --scale {setting.scale}; must be made at --scale paper")
         if target not in known and not parts(target, figures):
             near = difflib.get_close_matches(target, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {ALL} and what --list shows"
-            raise InputError(f"{target!r} is no figure, table or study; {hint}")
+            raise InputError("target", repr(target), f"is no figure, table or study; {hint}")
     if setting.seeds < 1:
-        raise InputError(f"--seeds {setting.seeds}: must be 1 or more")
+        raise InputError("--seeds", setting.seeds, "must be 1 or more")
     check_writable("--json", setting.json, ".json")
     if setting.json is not None and not {ALL, TABLE, PUBLISHED} & set(setting.targets):
-        raise InputError(f"--json {setting.json}: is for the rows of a table; name {TABLE}, {PUBLISHED} or {ALL} too")
+        raise InputError("--json", setting.json, f"is for the rows of a table; name {TABLE}, {PUBLISHED} or {ALL} too")
     if setting.json is not None and {TABLE, PUBLISHED} <= set(setting.targets):
-        raise InputError(f"--json {setting.json}: is for the rows of one table; name {TABLE} or {PUBLISHED}, not both")
+        raise InputError("--json", setting.json, f"is for the rows of one table; name {TABLE} or {PUBLISHED}, not both")
     if setting.data_dir is not None and not setting.data_dir.is_dir():
-        raise InputError(f"--data-dir {setting.data_dir}: is no folder; must hold the prepared data")
+        raise InputError("--data-dir", setting.data_dir, "is no folder; must hold the prepared data")
     for option, folder in (("--tokenizer", setting.tokenizer), ("--pretrained", setting.pretrained)):
         if folder is not None and not folder.is_dir():
-            raise InputError(f"{option} {folder}: is no folder; {NEEDED[option]}")
+            raise InputError(option, folder, f"is no folder; {NEEDED[option]}")
     check_writable("--figures", setting.figures)

@@ -103,15 +103,17 @@ def _check(options: Options) -> None:
       InputError: a value that cannot be right.
     """
     if options.repeats is not None and options.repeats < 1:
-        raise InputError(f"--repeats {options.repeats}: must be 1 or more")
+        raise InputError("--repeats", options.repeats, "must be 1 or more")
     if options.seconds is not None and not 0 < options.seconds <= 60:
-        raise InputError(f"--seconds {options.seconds:g}: must be more than 0 and at most 60")
+        raise InputError("--seconds", f"{options.seconds:g}", "must be more than 0 and at most 60")
     command_line.check_writable("--json", options.json, ".json")
     command_line.check_writable("--figure", options.figure, ".png")
     if options.figure is not None and len(options.table) > 1:
-        raise InputError(f"--table: {len(options.table)} files; with --figure it must be one, whose roofline is drawn")
+        raise InputError(
+            "--table", None, f"{len(options.table)} files; with --figure it must be one, whose roofline is drawn"
+        )
     if options.dump_dir is not None and not os.access(options.dump_dir, os.W_OK):
-        raise InputError(f"--dump-dir {options.dump_dir}: must be a folder that can be written to")
+        raise InputError("--dump-dir", options.dump_dir, "must be a folder that can be written to")
 
 
 def _chosen(options: Options) -> list[Any]:
@@ -129,7 +131,7 @@ def _chosen(options: Options) -> list[Any]:
         chosen = [row for row in chosen if fnmatch.fnmatchcase(row.name, options.rows)]
     if not chosen:
         quick = " --quick" if options.quick else ""
-        raise InputError(f"--rows {options.rows}: fits no row; {PROG}{quick} --list shows their names")
+        raise InputError("--rows", options.rows, f"fits no row; {PROG}{quick} --list shows their names")
     return chosen
 
 

@@ -12,6 +12,7 @@ from command import ROOT, SMALL, kill_when_there, run, start, start_python, writ
 
 from distill_jax.command import command_line
 from distill_jax.command import main as distill
+from distill_jax.command.spelling import spelt
 from distill_jax.data.dataset import Vocabulary
 from distill_jax.errors import InputError
 from distill_jax.models import build_model
@@ -53,7 +54,7 @@ def npz(tmp_path_factory):
 def test_wrong_input_is_one_line(arguments, parts, tmp_path):
     with pytest.raises(InputError) as caught:
         distill.main([*arguments, "--workdir", str(tmp_path / "work")])
-    message = str(caught.value)
+    message = spelt(caught.value)
     assert len(message.splitlines()) == 1
     for part in parts:
         assert part in message
@@ -65,7 +66,7 @@ def test_wrong_input_ends_with_status_2_and_no_traceback(tmp_path):
     assert err == "error: --temperature -1.0: must be positive\n"
     assert not (tmp_path / "work").exists()
     with pytest.raises(
-        InputError, match=r"^--norm-examples 64: must be left out, since neither network has .*: mlp, mlp$"
+        InputError, match=r"^train.norm_examples 64: must be left out, since neither network has .*: mlp, mlp$"
     ):
         distill.main(["--norm-examples", "64", "--workdir", str(tmp_path / "work")])
     assert not (tmp_path / "work").exists()
@@ -83,7 +84,7 @@ def test_a_work_directory_of_another_setting_is_left_alone(npz, tmp_path):
 
 def test_a_work_directory_that_is_a_file_or_in_use(npz, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"^--workdir .*file: is no folder; must be one, or new"):
+    with pytest.raises(InputError, match=r"^run.workdir .*file: is no folder; must be one, or new"):
         distill.main(["--workdir", str(tmp_path / "file")])
     process = start(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL])
     while process.poll() is None and not (tmp_path / "work" / "setting.json").exists():
@@ -219,7 +220,7 @@ def test_an_option_that_another_leaves_without_effect_is_not_ignored(words, said
 
 @pytest.mark.parametrize("preset", ["own-data", "own-texts", "own-texts-pretrained"])
 def test_a_preset_for_own_data_is_given_them(preset):
-    with pytest.raises(InputError, match=f"^--dataset: must be given for the preset {preset}"):
+    with pytest.raises(InputError, match=f"^data.dataset: must be given for the preset {preset}"):
         distill.setting_from([preset, "--tokenizer", "x"])
 
 

@@ -128,7 +128,7 @@ def test_damaged_entry_is_built_anew_in_its_place(place, damage):
 
 def test_failed_build_leaves_nothing(place):
     def build():
-        raise InputError("--data-dir: no good")
+        raise InputError("data.data_dir", None, "no good")
 
     with pytest.raises(InputError, match="no good"):
         load(place, build)
@@ -150,7 +150,7 @@ def test_full_disk_is_a_run_error_and_leaves_nothing(place, monkeypatch):
 def test_folder_that_cannot_be_made_is_an_input_error(place):
     build = Counter()
     (place / "cache").write_text("a file")
-    with pytest.raises(InputError, match=r"^--cache-dir .*cannot be written") as caught:
+    with pytest.raises(InputError, match=r"^data.cache_dir .*cannot be written") as caught:
         load(place, build)
     assert len(str(caught.value).splitlines()) == 1
     assert build.builds == 0

@@ -93,25 +93,25 @@ def test_fingerprint_tells_data_apart_and_nothing_else(tmp_path):
 @pytest.mark.parametrize(
     ("option", "fields"),
     [
-        ("--dataset cifar-100: ", {"dataset": "cifar-100"}),
-        ("--dataset : ", {"dataset": ""}),
-        ("--label coarse_label: ", {"label": "coarse_label"}),
-        ("--label-noise 1.0: ", {"label_noise": 1.0}),
-        ("--label-noise -0.1: ", {"label_noise": -0.1}),
-        ("--label-noise nan: ", {"label_noise": float("nan")}),
-        ("--noise-seed -1: ", {"noise_seed": -1}),
-        ("--classes 1: ", {"classes": 1}),
-        ("--classes 0: ", {"classes": 0}),
-        ("--classes 11: ", {"classes": 11}),
-        ("--train-examples 0: ", {"train_examples": 0}),
-        ("--train-examples 9: ", {"train_examples": 9}),
-        ("--train-examples 1438: ", {"train_examples": 1438}),
-        ("--test-examples 0: ", {"test_examples": 0}),
-        ("--test-examples 9: ", {"test_examples": 9}),
-        ("--test-examples 361: ", {"test_examples": 361}),
-        ("--image-size 0: ", {"image_size": 0}),
-        ("--image-size 3: ", {"image_size": 3}),
-        ("--image-size 16: ", {"image_size": 16}),
+        ("data.dataset cifar-100: ", {"dataset": "cifar-100"}),
+        ("data.dataset : ", {"dataset": ""}),
+        ("data.label coarse_label: ", {"label": "coarse_label"}),
+        ("data.label_noise 1.0: ", {"label_noise": 1.0}),
+        ("data.label_noise -0.1: ", {"label_noise": -0.1}),
+        ("data.label_noise nan: ", {"label_noise": float("nan")}),
+        ("data.noise_seed -1: ", {"noise_seed": -1}),
+        ("data.classes 1: ", {"classes": 1}),
+        ("data.classes 0: ", {"classes": 0}),
+        ("data.classes 11: ", {"classes": 11}),
+        ("data.train_examples 0: ", {"train_examples": 0}),
+        ("data.train_examples 9: ", {"train_examples": 9}),
+        ("data.train_examples 1438: ", {"train_examples": 1438}),
+        ("data.test_examples 0: ", {"test_examples": 0}),
+        ("data.test_examples 9: ", {"test_examples": 9}),
+        ("data.test_examples 361: ", {"test_examples": 361}),
+        ("data.image_size 0: ", {"image_size": 0}),
+        ("data.image_size 3: ", {"image_size": 3}),
+        ("data.image_size 16: ", {"image_size": 16}),
     ],
 )
 def test_bad_settings_are_refused_in_one_line(fails, option, fields):
@@ -128,8 +128,8 @@ def test_bad_settings_are_refused_in_one_line(fails, option, fields):
     ],
 )
 def test_unknown_name_suggests_the_closest_and_lists_all(fails, typed, meant):
-    fails("--dataset", f"did you mean {meant}?", "tiny-imagenet", ".npz", dataset=typed)
+    fails("data.dataset", f"did you mean {meant}?", "tiny-imagenet", ".npz", dataset=typed)
 
 
 def test_more_examples_than_the_classes_kept_have(fails):
-    fails("--train-examples 1000: ", "at most", classes=2, train_examples=1000)
+    fails("data.train_examples 1000: ", "at most", classes=2, train_examples=1000)

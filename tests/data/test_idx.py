@@ -113,19 +113,19 @@ def without(name):
 )
 def test_damaged_files_are_refused_in_one_line(small, tmp_path, fails, damage, parts):
     damage(tmp_path / "raw")
-    fails(f"--data-dir {tmp_path / 'raw'}: ", *parts, **fields(tmp_path))
+    fails(f"data.data_dir {tmp_path / 'raw'}: ", *parts, **fields(tmp_path))
     assert not list((tmp_path / "cache").glob("*")), "nothing may be cached of damaged files"
 
 
 def test_missing_folder(tmp_path, fails):
-    fails("--data-dir: must be given", "train-images-idx3-ubyte", dataset="fashion-mnist")
-    fails("--data-dir", "does not exist", **fields(tmp_path))
+    fails("data.data_dir: must be given", "train-images-idx3-ubyte", dataset="fashion-mnist")
+    fails("data.data_dir", "does not exist", **fields(tmp_path))
     (tmp_path / "raw").touch()
-    fails("--data-dir", "is not a folder", **fields(tmp_path))
+    fails("data.data_dir", "is not a folder", **fields(tmp_path))
 
 
 def test_label(small, tmp_path, fails):
-    fails("--label kind: must be label", label="kind", **fields(tmp_path))
+    fails("data.label kind: must be label", label="kind", **fields(tmp_path))
 
 
 def test_fashion_mnist_itself(session_cache):

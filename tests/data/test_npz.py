@@ -106,29 +106,29 @@ NO_IMAGES = np.zeros((0, 6, 6, 3), np.uint8)
 )
 def test_bad_arrays_are_refused_in_one_line(tmp_path, fails, fault, changed):
     path = save(tmp_path, **changed)
-    fails(f"--dataset {path}: ", fault, "must", dataset=path)
+    fails(f"data.dataset {path}: ", fault, "must", dataset=path)
 
 
 def test_absent_file(tmp_path, fails):
-    fails("--dataset", "does not exist", "numpy.savez", dataset=str(tmp_path / "none.npz"))
+    fails("data.dataset", "does not exist", "numpy.savez", dataset=str(tmp_path / "none.npz"))
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 1000, b"\x93NUMPY", b"PK\x03\x04"])
 def test_file_that_is_no_zip(tmp_path, fails, content):
     (tmp_path / "a.npz").write_bytes(content)
-    fails("--dataset", "is not a .npz file", "numpy.savez", dataset=str(tmp_path / "a.npz"))
+    fails("data.dataset", "is not a .npz file", "numpy.savez", dataset=str(tmp_path / "a.npz"))
 
 
 def test_folder_for_a_file(tmp_path, fails):
     (tmp_path / "a.npz").mkdir()
-    fails("--dataset", "a.npz", dataset=str(tmp_path / "a.npz"))
+    fails("data.dataset", "a.npz", dataset=str(tmp_path / "a.npz"))
 
 
 def test_pickle_in_a_file_is_not_run(tmp_path, fails):
     import pickle
 
     (tmp_path / "a.npz").write_bytes(pickle.dumps({"x_train": 1}))
-    fails("--dataset", "is not a .npz file", dataset=str(tmp_path / "a.npz"))
+    fails("data.dataset", "is not a .npz file", dataset=str(tmp_path / "a.npz"))
 
 
 def test_truncated_file(tmp_path, fails):
@@ -137,7 +137,7 @@ def test_truncated_file(tmp_path, fails):
     content = path.read_bytes()
     for size in (50, len(content) // 2, len(content) - 5):
         path.write_bytes(content[:size])
-        fails("--dataset", "truncated", dataset=str(path))
+        fails("data.dataset", "truncated", dataset=str(path))
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -147,7 +147,7 @@ def test_damaged_content(tmp_path, fails, compressed):
     content = bytearray(path.read_bytes())
     content[400:900] = bytes(500)
     path.write_bytes(content)
-    fails("--dataset", "cannot be read", dataset=str(path))
+    fails("data.dataset", "cannot be read", dataset=str(path))
 
 
 def test_members_that_are_no_arrays(tmp_path, fails):
@@ -155,23 +155,23 @@ def test_members_that_are_no_arrays(tmp_path, fails):
     with zipfile.ZipFile(path, "w") as file:
         for name in arrays():
             file.writestr(name, b"text")
-    fails("--dataset", "x_train is not an array", dataset=str(path))
+    fails("data.dataset", "x_train is not an array", dataset=str(path))
     with zipfile.ZipFile(path, "w") as file:
         for name in arrays():
             file.writestr(f"{name}.npy", b"")
-    fails("--dataset", dataset=str(path))
+    fails("data.dataset", dataset=str(path))
 
 
 def test_image_size_needs_square_images(tmp_path, fails):
     for shape, fault in (((8,), "flat"), ((4, 8, 1), "8x4")):
         path = tmp_path / "a.npz"
         np.savez(path, **arrays(shape))
-        fails("--image-size 2: ", fault, dataset=str(path), image_size=2)
+        fails("data.image_size 2: ", fault, dataset=str(path), image_size=2)
 
 
 def test_classes_that_leave_no_test_example(tmp_path, fails):
     path = save(tmp_path, y_test=np.full(12, 2))
-    fails("--classes 2: ", "no test example", dataset=path, classes=2)
+    fails("data.classes 2: ", "no test example", dataset=path, classes=2)
 
 
 def test_home_folder_is_expanded(tmp_path, monkeypatch):

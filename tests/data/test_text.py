@@ -150,7 +150,7 @@ def rewrite(split, rows, columns=("text", "text_pair", "label")):
 )
 def test_users_texts_that_cannot_be_right(folder, tokenizer, fails, damage, parts):
     damage(folder)
-    fails(f"--dataset {folder}: ", *parts, dataset=str(folder), tokenizer=tokenizer, cache_dir=folder / "cache")
+    fails(f"data.dataset {folder}: ", *parts, dataset=str(folder), tokenizer=tokenizer, cache_dir=folder / "cache")
     assert not (folder / "cache").exists()
 
 
@@ -172,28 +172,29 @@ def test_users_texts_that_cannot_be_right(folder, tokenizer, fails, damage, part
 def test_other_formats_that_cannot_be_right(folder, tokenizer, fails, name, content, parts):
     (folder / "train.csv").unlink()
     (folder / name).write_text(content)
-    fails(f"--dataset {folder}: ", *parts, dataset=str(folder), tokenizer=tokenizer)
+    fails(f"data.dataset {folder}: ", *parts, dataset=str(folder), tokenizer=tokenizer)
 
 
 def test_a_file_is_no_folder(folder, tokenizer, fails):
-    fails("--dataset ", "is a file", dataset=str(folder / "train.csv"), tokenizer=tokenizer)
-    fails("--dataset ", "is not there", dataset=str(folder / "absent.jsonl"), tokenizer=tokenizer)
+    fails("data.dataset ", "is a file", dataset=str(folder / "train.csv"), tokenizer=tokenizer)
+    fails("data.dataset ", "is not there", dataset=str(folder / "absent.jsonl"), tokenizer=tokenizer)
 
 
 def test_options_that_cannot_be_right(folder, tokenizer, tmp_path, fails):
     given = {"dataset": str(folder), "tokenizer": tokenizer, "cache_dir": tmp_path / "cache"}
-    fails("--tokenizer: must be given", "vocab.json and merges.txt", **(given | {"tokenizer": None}))
-    fails(f"--tokenizer {tmp_path}: must be", "tokenizer.json", **(given | {"tokenizer": tmp_path}))
+    fails("data.tokenizer: must be given", "vocab.json and merges.txt", **(given | {"tokenizer": None}))
+    fails(f"data.tokenizer {tmp_path}: must be", "tokenizer.json", **(given | {"tokenizer": tmp_path}))
     damaged = write_tokenizer(tmp_path / "damaged")
     (damaged / "vocab.json").write_text("{")
-    fails(f"--tokenizer {damaged}: cannot be read", **(given | {"tokenizer": damaged}))
-    fails("--length 7: must be 8 to 65536", **(given | {"length": 7}))
+    fails(f"data.tokenizer {damaged}: cannot be read", **(given | {"tokenizer": damaged}))
+    fails("data.length 7: must be 8 to 65536", **(given | {"length": 7}))
     fails(
-        "--length 12: must be 21 or more for the longest train text", **(given | {"length": 12, "truncation": "refuse"})
+        "data.length 12: must be 21 or more for the longest train text",
+        **(given | {"length": 12, "truncation": "refuse"}),
     )
-    fails("--augment crop: must be none", **(given | {"augment": "crop"}))
-    fails("--image-size 4: must not be given", **(given | {"image_size": 4}))
-    fails("--label class: must be label", **(given | {"label": "class"}))
+    fails("data.augment crop: must be none", **(given | {"augment": "crop"}))
+    fails("data.image_size 4: must not be given", **(given | {"image_size": 4}))
+    fails("data.label class: must be label", **(given | {"label": "class"}))
     assert not list((tmp_path / "cache").glob("*-12-*"))
 
 
@@ -279,9 +280,9 @@ def test_data_sets_of_tfds(prepared, tokenizer, tmp_path, name):
 
 def test_data_sets_of_tfds_that_are_not_there(tokenizer, tmp_path, fails):
     for name in SETS:
-        fails("--data-dir: must be given", "tfds.builder(", dataset=name, tokenizer=tokenizer)
+        fails("data.data_dir: must be given", "tfds.builder(", dataset=name, tokenizer=tokenizer)
         given = {"dataset": name, "tokenizer": tokenizer, "data_dir": tmp_path}
-        fails(f"--data-dir {tmp_path}: ", "is not prepared there", f"tfds.builder('{name}", **given)
+        fails(f"data.data_dir {tmp_path}: ", "is not prepared there", f"tfds.builder('{name}", **given)
 
 
 class FirstOf:

@@ -144,14 +144,14 @@ def test_damage_is_refused_in_one_line(copy, tmp_path, fails, monkeypatch, damag
     monkeypatch.setattr(tfds_images, "_decode_split", quick)
     root = tmp_path / "tfds"
     fields = {"dataset": "mnist", "data_dir": root, "cache_dir": tmp_path / "cache"}
-    fails(f"--data-dir {root}: ", part, f"delete {copy}", PREPARE, **fields)
+    fails(f"data.data_dir {root}: ", part, f"delete {copy}", PREPARE, **fields)
     assert not list((tmp_path / "cache").glob("*"))
 
 
 def test_other_format_is_refused(copy, tmp_path, fails):
     change_info(lambda i: i.update(fileFormat="tfrecord"))(copy)
     fields = {"dataset": "mnist", "data_dir": tmp_path / "tfds", "cache_dir": tmp_path / "cache"}
-    fails("--data-dir", "without TensorFlow", "another folder", **fields)
+    fails("data.data_dir", "without TensorFlow", "another folder", **fields)
 
 
 def test_version_prepared_is_the_version_read(copy, tmp_path, session_cache):
@@ -171,18 +171,18 @@ def test_version_prepared_is_the_version_read(copy, tmp_path, session_cache):
 def test_missing_folder(tmp_path, fails):
     for name in ("mnist", "cifar10", "cifar100"):
         prepare = f"tfds.builder('{name}', data_dir='"
-        fails("--data-dir: must be given", prepare, dataset=name)
-        fails("--data-dir", "does not exist", prepare, dataset=name, data_dir=tmp_path / "absent")
-        fails("--data-dir", "is not prepared there", prepare, dataset=name, data_dir=tmp_path)
+        fails("data.data_dir: must be given", prepare, dataset=name)
+        fails("data.data_dir", "does not exist", prepare, dataset=name, data_dir=tmp_path / "absent")
+        fails("data.data_dir", "is not prepared there", prepare, dataset=name, data_dir=tmp_path)
     (tmp_path / "cifar10" / "incomplete.ABCDEF_3.0.2").mkdir(parents=True)
-    fails("--data-dir", "is not prepared there", dataset="cifar10", data_dir=tmp_path)
+    fails("data.data_dir", "is not prepared there", dataset="cifar10", data_dir=tmp_path)
 
 
 def test_unknown_label_feature_lists_those_there_are(tfds_dir, session_cache, fails):
     base = {"data_dir": tfds_dir, "cache_dir": session_cache}
-    fails("--label fine: must be label or coarse_label", dataset="cifar100", label="fine", **base)
-    fails("--label id: must be label or coarse_label", dataset="cifar100", label="id", **base)
-    fails("--label coarse_label: must be label for mnist", dataset="mnist", label="coarse_label", **base)
+    fails("data.label fine: must be label or coarse_label", dataset="cifar100", label="fine", **base)
+    fails("data.label id: must be label or coarse_label", dataset="cifar100", label="id", **base)
+    fails("data.label coarse_label: must be label for mnist", dataset="mnist", label="coarse_label", **base)
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def test_cifar10_without_one_of_its_shards(cifar10, tmp_path, fails):
     shard = "cifar10-train.array_record-00001-of-00002"
     (cifar10 / shard).unlink()
     fields = {"dataset": "cifar10", "data_dir": tmp_path / "tfds", "cache_dir": tmp_path / "cache"}
-    fails("--data-dir", f"{shard} is absent", f"delete {cifar10}", **fields)
+    fails("data.data_dir", f"{shard} is absent", f"delete {cifar10}", **fields)
 
 
 def test_images_of_another_shape(cifar10, tmp_path, fails):
@@ -266,4 +266,4 @@ def test_images_of_another_shape(cifar10, tmp_path, fails):
     features["featuresDict"]["features"]["image"]["image"]["shape"]["dimensions"] = ["32", "31", "3"]
     (cifar10 / "features.json").write_text(json.dumps(features))
     fields = {"dataset": "cifar10", "data_dir": tmp_path / "tfds", "cache_dir": tmp_path / "cache"}
-    fails("--data-dir", "the train split cannot be read", **fields)
+    fails("data.data_dir", "the train split cannot be read", **fields)

@@ -140,17 +140,17 @@ def truncate(path):
 def test_damage_is_refused_in_one_line(small, tmp_path, fails, damage, parts):
     damage(small)
     fields = {"dataset": "tiny-imagenet", "data_dir": small, "cache_dir": tmp_path / "cache"}
-    fails(f"--data-dir {small}", *parts, **fields)
+    fails(f"data.data_dir {small}", *parts, **fields)
 
 
 def test_missing_folder(tmp_path, fails):
-    fails("--data-dir: must be given", "tiny-imagenet-200.zip", dataset="tiny-imagenet")
-    fails("--data-dir", "does not exist", "200.zip", dataset="tiny-imagenet", data_dir=tmp_path / "a")
+    fails("data.data_dir: must be given", "tiny-imagenet-200.zip", dataset="tiny-imagenet")
+    fails("data.data_dir", "does not exist", "200.zip", dataset="tiny-imagenet", data_dir=tmp_path / "a")
 
 
 def test_label(small, tmp_path, fails):
     fields = {"dataset": "tiny-imagenet", "data_dir": small, "cache_dir": tmp_path / "cache"}
-    fails("--label kind: must be label", label="kind", **fields)
+    fails("data.label kind: must be label", label="kind", **fields)
 
 
 def test_what_is_left_out_is_said_with_counts(small, session_cache):

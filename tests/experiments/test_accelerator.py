@@ -331,7 +331,7 @@ def never_ends(options, command):
 
 
 def wrong_input(options, command):
-    raise InputError("--out: is wrong")
+    raise InputError("--out", None, "is wrong")
 
 
 def test_a_part_goes_on_after_what_has_ended_its_process(tmp_path, capfd):

@@ -602,7 +602,7 @@ def test_the_command_trains_what_is_missing_once_and_makes_the_table(at_tiny_sca
     ("arguments", "parts"),
     [
         (["fig19"], ["'fig19'", "did you mean fig"]),
-        (["nothing"], ["'nothing' is no figure", "--list"]),
+        (["nothing"], ["'nothing': is no figure", "--list"]),
         (["all", "--scale", "large"], ["--scale", "large", "paper", "small"]),
         (["all", "--seeds", "0"], ["--seeds 0", "1 or more"]),
         (["fig1a", "--json", "rows.json"], ["--json rows.json", "table2"]),

@@ -18,6 +18,7 @@ from small_study import dataset
 from xla_flags import xla_flags
 
 from distill_jax.command.main import main
+from distill_jax.command.spelling import spelt
 from distill_jax.errors import InputError
 from distill_jax.report import study_report
 
@@ -135,9 +136,10 @@ def refused(main, arguments, parts, folder):
     """Checks that a command's `main` refuses arguments in one line that has these parts, and leaves a folder empty."""
     with pytest.raises(InputError) as caught:
         main(arguments)
-    assert len(str(caught.value).splitlines()) == 1
+    message = spelt(caught.value)
+    assert len(message.splitlines()) == 1
     for part in parts:
-        assert part in str(caught.value)
+        assert part in message
     assert not list(folder.iterdir())
 
 

@@ -95,9 +95,9 @@ def test_what_a_config_does_not_say_is_transformers_default(folder):
 
 def refused(folder, parts, num_classes=CLASSES):
     with pytest.raises(InputError) as caught:
-        huggingface.load(folder, num_classes, option="--student.pretrained")
+        huggingface.load(folder, num_classes, field="student.pretrained")
     message = str(caught.value)
-    assert message.startswith(f"--student.pretrained {folder}: ")
+    assert message.startswith(f"student.pretrained {folder}: ")
     assert len(message.splitlines()) == 1
     for part in parts:
         assert part in message
@@ -139,7 +139,7 @@ def test_what_is_no_such_model_is_refused_in_one_line(folder, damage, parts):
 
 
 def test_labels_outside_the_head(folder):
-    refused(folder, [f"its head has {CLASSES} labels and the data have 4"], num_classes=4)
+    refused(folder, [f"its head has {CLASSES} labels and the data 4"], num_classes=4)
 
 
 def test_a_file_is_no_folder(folder):

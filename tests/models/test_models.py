@@ -405,35 +405,35 @@ def test_build_model(setting, network):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        (ModelSetting("resnet-cifar", depth=57), r"--teacher\.depth 57: .* 6n\+2; .* 56 and 62"),
-        (ModelSetting("resnet-cifar", depth=2), r"--teacher\.depth 2: .* 8 and 14"),
-        (ModelSetting("resnet-cifar", depth=-9), r"--teacher\.depth -9: .* 8 and 14"),
+        (ModelSetting("resnet-cifar", depth=57), r"teacher.depth 57: .* 6n\+2; .* 56 and 62"),
+        (ModelSetting("resnet-cifar", depth=2), r"teacher.depth 2: .* 8 and 14"),
+        (ModelSetting("resnet-cifar", depth=-9), r"teacher.depth -9: .* 8 and 14"),
         (ModelSetting("resnet-cifar", depth=100, block="bottleneck"), r"depth 100: .* 9n\+2; .* 92 and 101"),
         (ModelSetting("resnet-cifar", depth=21, block="keras"), r"depth 21: with keras blocks .* 20 and 29"),
-        (ModelSetting("resnet-cifar", width=0), r"--teacher\.width 0: "),
-        (ModelSetting("mobilenet-v2", multiplier=0), r"--teacher\.multiplier 0: "),
-        (ModelSetting("mobilenet-v2", multiplier=math.nan), r"--teacher\.multiplier nan: "),
-        (ModelSetting("mlp", hidden=(5, 0)), r"--teacher\.hidden 5 0: "),
-        (ModelSetting("random-features", features=-1), r"--teacher\.features -1: "),
-        (ModelSetting("vgg"), r"--teacher\.name vgg: must be one of resnet-cifar, .*, channel"),
+        (ModelSetting("resnet-cifar", width=0), r"teacher.width 0: "),
+        (ModelSetting("mobilenet-v2", multiplier=0), r"teacher.multiplier 0: "),
+        (ModelSetting("mobilenet-v2", multiplier=math.nan), r"teacher.multiplier nan: "),
+        (ModelSetting("mlp", hidden=(5, 0)), r"teacher.hidden 5 0: "),
+        (ModelSetting("random-features", features=-1), r"teacher.features -1: "),
+        (ModelSetting("vgg"), r"teacher.name vgg: must be one of resnet-cifar, .*, channel"),
     ],
 )
 def test_wrong_settings_are_named(setting, message):
     with pytest.raises(InputError, match=message) as caught:
-        build_model(setting, 10, (32, 32, 3), option="--teacher")
+        build_model(setting, 10, (32, 32, 3), role="teacher")
     assert "\n" not in str(caught.value)
 
 
 def test_channels_are_as_many_as_classes():
     assert shapes(build_model(ModelSetting("channel"), 6, (32, 32, 3))) == shapes(Channel(6))
-    with pytest.raises(InputError, match=r"--student\.name channel: needs as many values for each of the 7 .* 3072"):
-        build_model(ModelSetting("channel"), 7, (32, 32, 3), option="--student")
+    with pytest.raises(InputError, match=r"student.name channel: needs as many values for each of the 7 .* 3072"):
+        build_model(ModelSetting("channel"), 7, (32, 32, 3), role="student")
 
 
 @pytest.mark.parametrize("name", ["resnet-cifar", "resnet18", "resnet50", "mobilenet-v2"])
 def test_convolutions_need_images(name):
-    with pytest.raises(InputError, match=rf"--student\.name {name}: needs images .*\(64,\)"):
-        build_model(ModelSetting(name), 10, (64,), option="--student")
+    with pytest.raises(InputError, match=rf"student.name {name}: needs images .*\(64,\)"):
+        build_model(ModelSetting(name), 10, (64,), role="student")
 
 
 def test_products_of_channels_apart_are_the_one_product():

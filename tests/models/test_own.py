@@ -133,14 +133,19 @@ def test_a_function_may_build_it_and_a_class_says_its_kind(own):
 @pytest.mark.parametrize(
     ("name", "settings", "how", "message"),
     [
-        ("number", {}, {}, "--model.name .*: is a int; must be a class of a Flax module"),
-        ("Twin", {"depth": 3}, {}, "--model.settings depth: is none of .*:Twin; there are width"),
-        ("Words", {}, {"precision": "bfloat16"}, "--precision bfloat16: must be float32, since .* has no field dtype"),
-        ("Twin", {}, {"norm_examples": 4}, "--norm-examples 4: must be left out, since .* has no such field"),
+        ("number", {}, {}, "model.name .*: is a int; must be a class of a Flax module"),
+        ("Twin", {"depth": 3}, {}, "model.settings depth: is none of .*:Twin; there are width"),
+        (
+            "Words",
+            {},
+            {"precision": "bfloat16"},
+            "train.precision bfloat16: must be float32, since .* has no",
+        ),
+        ("Twin", {}, {"norm_examples": 4}, "train.norm_examples 4: must be left out, since .* has no such field"),
         ("Short", {}, {}, r"gives float32 \[2, 3\] of inputs \[2, 8, 8, 3\]; must be float32 \[2, 5\]"),
         ("Untrained", {}, {}, "cannot be called as .*train"),
         ("jnp", {}, {}, "is a module; must be a class of a Flax module, or a function"),
-        ("none", {}, {}, "--model.name .*:none: cannot be imported"),
+        ("none", {}, {}, "model.name .*:none: cannot be imported"),
     ],
 )
 def test_what_does_not_keep_the_contract_is_refused_in_one_line(own, name, settings, how, message):

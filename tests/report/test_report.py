@@ -270,7 +270,7 @@ def test_a_snapshot_that_some_seed_or_model_lacks_is_left_out(tmp_path):
 
 
 def test_a_missing_dump_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"teacher/seed-0/step-40/train is not there"):
+    with pytest.raises(InputError, match=r"teacher/seed-0/step-40/train: is not there"):
         summarise(tmp_path, 1)
 
 

@@ -57,7 +57,7 @@ def test_several_are_averaged_and_a_function_is_one(tmp_path, monkeypatch):
         expected = (logits + x.reshape(len(x), -1) @ pixels) / 2
         np.testing.assert_allclose(both.of_seed(0)[split], expected, rtol=1e-5, atol=1e-5)
     module.none = lambda x: x.sum()
-    with pytest.raises(InputError, match=r"--teacher.logits teacher_module:none: gives .*; must be logits \[B, K\]"):
+    with pytest.raises(InputError, match=r"given.logits teacher_module:none: gives .*; must be logits \[B, K\]"):
         given_teacher(["teacher_module:none"], DATA)
 
 
@@ -67,7 +67,7 @@ def test_several_are_averaged_and_a_function_is_one(tmp_path, monkeypatch):
         ({"train": LOGITS["train"][:, :4]}, r"train has the shape \(100, 4\); must be \[N, 5\], a row an example"),
         ({"train": LOGITS["train"][1:]}, "train has 99 rows for 100 examples; must be one for each"),
         ({"test": np.full((40, 5), np.nan)}, "test has NaN or infinite values; must be finite"),
-        ({"test": np.full((40, 5), 0.2)}, "test: logits are probabilities"),
+        ({"test": np.full((40, 5), 0.2)}, "the logits of test are probabilities"),
         ({"train_id": np.arange(1, 101)}, "train lacks examples of the data set by their ids"),
         ({"train_id": np.zeros(100, int)}, "train lacks examples of the data set by their ids"),
         ({"valid": np.zeros(3)}, "has valid besides"),
@@ -150,11 +150,11 @@ def test_what_goes_with_no_given_teacher_is_named(tmp_path):
         validate(dataclasses.replace(base, **fields))
 
     of(given, objective={"teacher_shuffle": "all"})
-    with pytest.raises(InputError, match=r"--teacher-logits in-step: must be auto or cached, since --teacher\.logits"):
+    with pytest.raises(InputError, match=r"run.teacher_logits in-step: must be auto or cached, since `given.logits`"):
         of(given, run={"teacher_logits": "in-step"})
-    with pytest.raises(InputError, match="--teacher-shuffle all: must be none, since the teacher's logits are not"):
+    with pytest.raises(InputError, match=r"objective.teacher_shuffle all: must be none, since"):
         of(small, objective={"teacher_shuffle": "all"})
-    with pytest.raises(InputError, match=r"--teacher.logits a.npz: must be left out, since a loss of"):
+    with pytest.raises(InputError, match=r"given.logits a.npz: must be left out, since a loss of"):
         validate(dataclasses.replace(given, students=("one_hot", "kd", "fitnets")))
 
 
@@ -166,4 +166,4 @@ def test_a_teacher_of_other_data_is_doubted_and_augmentation_explained(tmp_path,
     given = GivenTeacherSetting((savez(tmp_path / "a.npz", **turned),))
     Study(dataclasses.replace(setting(tmp_path / "work"), given=given), QUIET)
     assert any("is no better than chance; are its rows in the order of the data?" in line for line in lines)
-    assert any("stay so where --augment crop-flip changes what students see" in line for line in lines)
+    assert any("stay so where the augmentation crop-flip changes what students see" in line for line in lines)

@@ -136,17 +136,33 @@ def test_code_of_one_s_own_is_part_of_what_a_student_is(studied):
 @pytest.mark.parametrize(
     ("students", "objective", "message"),
     [
-        (("kd",), {}, "--students kd: must have one_hot among them, which the others are compared with"),
-        (("one_hot", "dkd"), {}, "--students one_hot dkd: must have kd among them"),
-        (("one_hot", "kd", "kdd"), {}, "--students kdd: must be of one_hot, kd, .*, or your own as module:attribute"),
-        (("one_hot", "kd", "kd"), {}, "--students kd: there is another model kd"),
-        (("one_hot", "kd", "json:kd"), {}, "--students json:kd: there is another model kd"),
-        (("one_hot", "kd", "json:none"), {}, "--students json:none: cannot be imported .*; must be module:attribute"),
-        (("one_hot", "kd", "teacher"), {}, "--students teacher: there is another model teacher"),
-        (STUDENTS, {"loss_settings": {"beta": 2.0}}, "--loss-settings beta=2.0: no loss of --students .* has it"),
-        ((*STUDENTS, "dkd"), {"loss_settings": {"b": 2.0}}, "--loss-settings b=2.0: .* has it; there are alpha, beta"),
-        ((*STUDENTS, "dkd"), {"loss_settings": {"beta": -1.0}}, r"--loss-settings beta=-1.0: must be in \[0, inf\]"),
-        (STUDENTS, {"student_features": {"a": "b"}}, "--student-features a=b: must be left out, since no loss of"),
+        (("kd",), {}, "students kd: must have one_hot among them, which the others are compared with"),
+        (("one_hot", "dkd"), {}, "students one_hot dkd: must have kd among them"),
+        (("one_hot", "kd", "kdd"), {}, "students kdd: must be of one_hot, kd, .*, or your own as module:attribute"),
+        (("one_hot", "kd", "kd"), {}, "students kd: there is another model kd"),
+        (("one_hot", "kd", "json:kd"), {}, "students json:kd: there is another model kd"),
+        (("one_hot", "kd", "json:none"), {}, "students json:none: cannot be imported .*; must be module:attribute"),
+        (("one_hot", "kd", "teacher"), {}, "students teacher: there is another model teacher"),
+        (
+            STUDENTS,
+            {"loss_settings": {"beta": 2.0}},
+            "objective.loss_settings beta=2.0: no loss of `students`",
+        ),
+        (
+            (*STUDENTS, "dkd"),
+            {"loss_settings": {"b": 2.0}},
+            "objective.loss_settings b=2.0: .* there are alpha, beta",
+        ),
+        (
+            (*STUDENTS, "dkd"),
+            {"loss_settings": {"beta": -1.0}},
+            r"loss_settings beta=-1.0: must be in \[0, inf\]",
+        ),
+        (
+            STUDENTS,
+            {"student_features": {"a": "b"}},
+            "objective.student_features a=b: must be left out, since",
+        ),
     ],
 )
 def test_what_cannot_be_right_is_named(students, objective, message):
@@ -156,15 +172,15 @@ def test_what_cannot_be_right_is_named(students, objective, message):
 
 def test_a_teacher_whose_logits_are_kept_has_no_features():
     kept = Setting(students=(*STUDENTS, "fitnets"), run=RunSetting(teacher_logits="cached"))
-    with pytest.raises(InputError, match="--teacher-logits cached: must be in-step or auto, since a loss of"):
+    with pytest.raises(InputError, match=r"run.teacher_logits cached: must be in-step or auto, since a loss of"):
         validate(kept)
 
 
 def test_a_sweep_of_a_loss_s_settings_is_checked_as_these(tmp_path):
     swept = SweepSetting(loss_settings={"beta": (1.0, -1.0)})
-    with pytest.raises(InputError, match=r"--sweep.loss-settings beta=-1.0: must be in \[0, inf\]"):
+    with pytest.raises(InputError, match=r"sweep.loss_settings beta=-1.0: must be in \[0, inf\]"):
         sweep.check(Setting(students=(*STUDENTS, "dkd"), sweep=swept), 1000, 100, 100)
-    with pytest.raises(InputError, match=r"--sweep.loss-settings beta=1\.0: no loss of --students"):
+    with pytest.raises(InputError, match=r"sweep.loss_settings beta=1\.0: no loss of `students`"):
         sweep.check(Setting(sweep=swept), 1000, 100, 100)
 
 

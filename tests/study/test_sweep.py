@@ -45,11 +45,11 @@ def test_students_are_all_combinations_that_matter():
 @pytest.mark.parametrize(
     ("field", "value", "parts"),
     [
-        ("temperature", 0.0, ["--sweep.temperature 0.0", "positive"]),
-        ("distillation_weight", 2.0, ["--sweep.distillation-weight 2.0", "[0, 1]"]),
-        ("switch_step", 100, ["--sweep.switch-step 100", "[0, 100)"]),
-        ("switch_window", 60, ["--switch-window 60", "must end within"]),
-        ("learning_rate", -1.0, ["--sweep.learning-rate -1.0", "positive"]),
+        ("temperature", 0.0, ["sweep.temperature 0.0", "positive"]),
+        ("distillation_weight", 2.0, ["sweep.distillation_weight 2.0", "[0, 1]"]),
+        ("switch_step", 100, ["sweep.switch_step 100", "[0, 100)"]),
+        ("switch_window", 60, ["objective.switch_window 60", "must end within"]),
+        ("learning_rate", -1.0, ["sweep.learning_rate -1.0", "positive"]),
     ],
 )
 def test_wrong_values_are_named(field, value, parts):
@@ -62,7 +62,7 @@ def test_wrong_values_are_named(field, value, parts):
 
 def test_a_switch_and_a_window_must_fit_together():
     both = SweepSetting(switch_step=(90,), switch_window=(20,))
-    with pytest.raises(InputError, match="--switch-window 20: must end within"):
+    with pytest.raises(InputError, match=r"objective.switch_window 20: must end within"):
         sweep.check(Setting(objective=ObjectiveSetting(), sweep=both), 1000, 100, 100)
 
 
@@ -153,7 +153,7 @@ def test_a_population_larger_than_memory_is_split(npz, tmp_path):
 def test_cached_logits_serve_no_augmented_data(tmp_path):
     wrong = ["--teacher-logits", "cached", "--augment", "crop", "--workdir", str(tmp_path / "work")]
     with pytest.raises(
-        InputError, match=r"--teacher-logits cached: must be in-step, all-outcomes or auto, since --augment crop"
+        InputError, match=r"run.teacher_logits cached: must be in-step, all-outcomes or auto, since `data.augment` crop"
     ):
         distill.main(wrong)
     assert not (tmp_path / "work").exists()

@@ -97,33 +97,33 @@ def test_members_begin_with_the_encoder_and_heads_of_their_own(pretrained, tmp_p
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layers": 0}, r"--student\.roberta\.layers 0: must be in 1 to 2000"),
-        ({"units": 100}, r"--student\.roberta\.units 100: must be a multiple of 64"),
-        ({"dropout": 1.0}, r"--student\.roberta\.dropout 1\.0: must be a share"),
-        ({"attention_dropout": -0.1}, r"--student\.roberta\.attention-dropout -0\.1: must be a share"),
-        ({"attention": "cudnn"}, r"--student\.roberta\.attention cudnn: .* --student\.roberta\.attention-dropout 0$"),
+        ({"layers": 0}, r"student.roberta.layers 0: must be in 1 to 2000"),
+        ({"units": 100}, r"student.roberta.units 100: must be a multiple of 64"),
+        ({"dropout": 1.0}, r"student.roberta.dropout 1\.0: must be a share"),
+        ({"attention_dropout": -0.1}, r"student.roberta.attention_dropout -0\.1: must be a share"),
+        ({"attention": "cudnn"}, r"student.roberta.attention cudnn: .* `student.roberta.attention_dropout` 0$"),
     ],
 )
 def test_networks_that_cannot_be_right(changes, message):
     network = ModelSetting(name="roberta", roberta=dataclasses.replace(TINY, **changes))
     with pytest.raises(InputError, match=message):
-        build_model(network, 2, (LENGTH,), option="--student", vocabulary=VOCABULARY)
+        build_model(network, 2, (LENGTH,), role="student", vocabulary=VOCABULARY)
 
 
 def test_networks_that_do_not_fit_the_data(pretrained):
     def build(name, length=LENGTH, vocabulary=VOCABULARY, **fields):
         network = ModelSetting(name=name, roberta=RobertaSetting(**fields))
-        return build_model(network, 2, (length,), option="--student", vocabulary=vocabulary)
+        return build_model(network, 2, (length,), role="student", vocabulary=vocabulary)
 
-    with pytest.raises(InputError, match=r"--student\.name mlp: must be roberta, since the data are texts"):
+    with pytest.raises(InputError, match=r"student.name mlp: must be roberta, since the data are texts"):
         build("mlp")
-    with pytest.raises(InputError, match=r"--student\.name roberta: must be another, since the data are no texts"):
+    with pytest.raises(InputError, match=r"student.name roberta: must be another, since the data are no texts"):
         build("roberta", vocabulary=None)
-    with pytest.raises(InputError, match="--length 513: must be at most 512"):
+    with pytest.raises(InputError, match=r"data.length 513: must be at most 512"):
         build("roberta", length=513)
-    with pytest.raises(InputError, match="--length 13: must be at most 12"):
+    with pytest.raises(InputError, match=r"data.length 13: must be at most 12"):
         build("roberta", length=13, pretrained=pretrained)
-    with pytest.raises(InputError, match=r"pretrained .*: has 20 tokens with padding 1, and --tokenizer 21 with 1"):
+    with pytest.raises(InputError, match=r"pretrained .*: has 20 tokens with padding 1, and `data.tokenizer` 21"):
         build("roberta", vocabulary=Vocabulary(21, 1), pretrained=pretrained)
     assert build("roberta", length=12, pretrained=pretrained).config.layers == 1
 
@@ -283,4 +283,4 @@ def test_the_command_refuses_labels_outside_a_pretrained_head(own, tmp_path):
     at = own.index("--student.roberta.layers")  # which the weights say, as they do the units
     words = [*own[:at], *own[at + 4 :], "--student.roberta.pretrained", str(tmp_path / "three")]
     words += ["--workdir", str(work / "own")]
-    refused(main, words, ["--student.roberta.pretrained", "its head has 3 labels and the data have 2"], work)
+    refused(main, words, ["--student.roberta.pretrained", "its head has 3 labels and the data 2"], work)

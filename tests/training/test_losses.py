@@ -151,7 +151,7 @@ def test_a_hint_resizes_maps_and_refuses_what_cannot_be_compared(batch):
     init = LOSSES["hint"].init
     with pytest.raises(InputError, match="has 3 axes; must have as many as the teacher's, 1"):
         init(jax.random.key(0), student, Outputs(student.logits, {"middle": jnp.zeros((8, 4))}))
-    with pytest.raises(InputError, match="are middle; must have the names of --teacher-features, late"):
+    with pytest.raises(InputError, match=r"are middle; must have the names of `objective.teacher_features`, late"):
         init(jax.random.key(0), student, Outputs(student.logits, {"late": halves}))
 
 

@@ -51,13 +51,13 @@ def test_a_table_that_does_not_fit_is_refused_before_anything_is_written(tmp_pat
     monkeypatch.setattr(
         backend, "memory_limit", lambda gib=None: outcomes.table_bytes(dataset(), "crop-flip", "cpu") - 1
     )
-    with pytest.raises(InputError, match=r"--teacher-logits all-outcomes: needs .* GiB of .*must be in-step"):
+    with pytest.raises(InputError, match=r"run.teacher_logits all-outcomes: needs .* GiB of .*must be in-step"):
         Study(setting(tmp_path / "a", run={"teacher_logits": "all-outcomes"}), Console(quiet=True))
     assert not (tmp_path / "a").exists()
 
 
 def test_what_cannot_be_right_is_said(tmp_path):
-    with pytest.raises(InputError, match="--teacher-logits all-outcomes: must be cached or auto"):
+    with pytest.raises(InputError, match=r"run.teacher_logits all-outcomes: must be cached or auto"):
         validate(setting(tmp_path, data={"augment": "none"}, run={"teacher_logits": "all-outcomes"}))
-    with pytest.raises(InputError, match="--teacher-logits cached: must be in-step, all-outcomes or auto"):
+    with pytest.raises(InputError, match=r"run.teacher_logits cached: must be in-step, all-outcomes or auto"):
         validate(setting(tmp_path, run={"teacher_logits": "cached"}))

@@ -80,7 +80,7 @@ def test_a_teachers_lower_precision_is_its_students_alone_and_refused_where_it_h
     assert run_digest(plain, "teacher", 0, "x") == run_digest(lower, "teacher", 0, "x")
     assert run_digest(plain, "kd", 0, "x") != run_digest(lower, "kd", 0, "x")
     for change in ({"train": {"precision": "float32"}}, {"run": {"teacher_logits": "all-outcomes"}}):
-        with pytest.raises(InputError, match="--teacher-precision bfloat16: must be float32, since"):
+        with pytest.raises(InputError, match=r"objective.teacher_precision bfloat16: must be float32, since"):
             validate(changed(lower, **change))
 
 

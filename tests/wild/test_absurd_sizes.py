@@ -10,6 +10,7 @@ import safetensors.numpy
 from tiny_tokenizer import write_tokenizer
 
 from distill_jax.command.main import main
+from distill_jax.command.spelling import spelt
 from distill_jax.errors import InputError
 from distill_jax.models import huggingface
 from distill_jax.models.roberta import Roberta, RobertaConfig
@@ -46,9 +47,10 @@ def test_options(words, tmp_path, monkeypatch):
     started = time.monotonic()
     with pytest.raises(InputError) as caught:
         main([*words, "--workdir", str(tmp_path / "work"), "--dataset", "digits"])
-    assert len(str(caught.value).splitlines()) == 1
+    message = spelt(caught.value)
+    assert len(message.splitlines()) == 1
     option = [word for word in words if word.startswith("--")][-1]
-    assert str(caught.value).startswith(option)
+    assert message.startswith(option)
     assert time.monotonic() - started < 20
     assert not (tmp_path / "work").exists()
 
@@ -59,7 +61,7 @@ def test_lengths_of_texts(tmp_path, fails, options):
     for split in ("train", "test"):
         (tmp_path / "own" / f"{split}.csv").write_text("label,text\n0,a\n1,b\n")
     tokenizer = write_tokenizer(tmp_path / "tokenizer")
-    fails("--length ", "must be 8 to 65536", dataset=str(tmp_path / "own"), tokenizer=tokenizer, **options)
+    fails("data.length ", "must be 8 to 65536", dataset=str(tmp_path / "own"), tokenizer=tokenizer, **options)
 
 
 def test_token_numbers(tmp_path, fails):
@@ -69,7 +71,7 @@ def test_token_numbers(tmp_path, fails):
     (tmp_path / "own").mkdir()
     for split in ("train", "test"):
         (tmp_path / "own" / f"{split}.csv").write_text("label,text\n0,a\n1,b\n")
-    fails(f"--tokenizer {tokenizer}: ", "2147483648", dataset=str(tmp_path / "own"), tokenizer=tokenizer)
+    fails(f"data.tokenizer {tokenizer}: ", "2147483648", dataset=str(tmp_path / "own"), tokenizer=tokenizer)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_numbers_of_images(tmp_path, fails):
         images = tmp_path / "train" / name / "images"
         images.mkdir(parents=True)
         (images / f"{name}_{'9' * 30}.JPEG").touch()
-    fails(f"--data-dir {tmp_path}", "has no number of 15 digits at most", dataset="tiny-imagenet", data_dir=tmp_path)
+    fails(f"data.data_dir {tmp_path}", "has no number of 15 digits at most", dataset="tiny-imagenet", data_dir=tmp_path)
 
 
 CONFIG = RobertaConfig(layers=1, units=8, heads=1, inner=16, vocabulary=20, positions=12)
@@ -117,5 +119,5 @@ def test_weights_saved_with_a_wrapper_are_named_as_such(encoder, prefix):
 
 
 def test_a_head_of_another_size_is_named(encoder):
-    with pytest.raises(InputError, match="its head has 3 labels and the data have 5; must have as many, or no head"):
+    with pytest.raises(InputError, match="its head has 3 labels and the data 5; must have as many, or no head"):
         huggingface.read_params(encoder, CONFIG, 5)

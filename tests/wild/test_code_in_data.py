@@ -49,7 +49,7 @@ def test_a_class_that_features_json_names(evil, fails, name, way):
     features = {"pythonClassName": dict_s, "featuresDict": {"features": {"x": WAYS[way]}}}
     (prepared / "features.json").write_text(json.dumps(features))
     given = {"data_dir": evil / "tfds", "cache_dir": evil / "cache", "tokenizer": write_tokenizer(evil / "tokenizer")}
-    fails(f"--data-dir {evil / 'tfds'}: ", "must be of TFDS's own classes", dataset=name, **given)
+    fails(f"data.data_dir {evil / 'tfds'}: ", "must be of TFDS's own classes", dataset=name, **given)
 
 
 class Marked:
@@ -62,11 +62,11 @@ class Marked:
 def test_pickles_in_arrays(evil, fails):
     good = {f"{k}_{s}": np.arange(20) % 2 for s in ("train", "test") for k in "xy"}
     np.savez(evil / "a.npz", **good | {"x_train": np.array([Marked()] * 20, dtype=object)})
-    fails(f"--dataset {evil / 'a.npz'}: cannot be read", "allow_pickle", dataset=str(evil / "a.npz"))
+    fails(f"data.dataset {evil / 'a.npz'}: cannot be read", "allow_pickle", dataset=str(evil / "a.npz"))
     with zipfile.ZipFile(evil / "b.npz", "w") as file:
         for name in good:
             file.writestr(f"{name}.npy", pickle.dumps(Marked()))
-    fails(f"--dataset {evil / 'b.npz'}: ", dataset=str(evil / "b.npz"))
+    fails(f"data.dataset {evil / 'b.npz'}: ", dataset=str(evil / "b.npz"))
 
 
 def test_classes_that_a_tokenizer_names(evil):
@@ -101,4 +101,4 @@ def test_pickles_in_parquet(evil, fails):
         pyarrow.parquet.write_table(
             pyarrow.table({"text": [b"a", b"b"], "label": [0, 1]}, schema), own / f"{split}.parquet"
         )
-    fails(f"--dataset {own}: train.parquet", dataset=str(own), tokenizer=write_tokenizer(evil / "tokenizer"))
+    fails(f"data.dataset {own}: train.parquet", dataset=str(own), tokenizer=write_tokenizer(evil / "tokenizer"))

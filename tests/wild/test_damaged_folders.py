@@ -48,7 +48,7 @@ def test_a_flipped_bit_anywhere_in_a_checkpoint_is_noticed(saved):
             changed = bytearray(content)
             changed[at] ^= 1 << int(rng.integers(8))
             path.write_bytes(changed)
-            with pytest.raises(InputError, match=r"checkpoint .*/5 is damaged .* is not as it was written") as caught:
+            with pytest.raises(InputError, match=r"checkpoint .*/5: is damaged .* is not as it was written") as caught:
                 restored(saved)
             assert len(str(caught.value).splitlines()) == 1
             flips += 1
@@ -139,7 +139,7 @@ def test_a_dump_s_shape_that_was_cut_is_noticed(copy):
     for name in ("logits", "label", "true_label", "id"):
         place = path / name / "zarr.json"
         place.write_text(re.sub(r'("shape":\s*\[\s*)40', r"\g<1>20", place.read_text(), count=1))
-    with pytest.raises(InputError, match=f"dump {path} is damaged: .*remove that folder"):
+    with pytest.raises(InputError, match=f"dump {path}: is damaged: .*remove that folder"):
         read_dump(path)
 
 
@@ -190,7 +190,7 @@ def test_small_files_that_are_damaged_or_of_another_shape(copy, name):
 def test_members_of_another_population_are_noticed(copy):
     first, second = sorted(copy.glob("runs/*/members.json"))[:2]
     shutil.copy(second, first)
-    with pytest.raises(InputError, match=r"members.json is of another population"):
+    with pytest.raises(InputError, match=r"members.json: is of another population"):
         again(copy)
 
 
@@ -198,7 +198,7 @@ def test_a_fitting_that_is_damaged_is_refused(copy):
     workdir.remember_fitting(copy, "student", 4, 1.0, 2)
     assert workdir.fitting(copy, "student", 4, 1.0) == 2
     (copy / "runs" / "fitting-student.json").write_text('{"members": "two"}')
-    with pytest.raises(InputError, match=r"fitting-student.json is damaged .*; remove that file"):
+    with pytest.raises(InputError, match=r"fitting-student.json: is damaged .*; remove that file"):
         workdir.fitting(copy, "student", 4, 1.0)
 
 
@@ -301,7 +301,7 @@ def test_a_pipe_of_the_user_s_own_is_none_of_ours(tmp_path, monkeypatch):
 def test_a_work_directory_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", "/dev/null"):
-        with pytest.raises(InputError, match=r"^--workdir .*: is no folder; must be one, or new"):
+        with pytest.raises(InputError, match=r"^run.workdir .*: is no folder; must be one, or new"):
             workdir.lock(Path(place))
 
 

@@ -39,16 +39,16 @@ def test_arrays_of_any_library_become_a_dump(maker):
 
 SOFTMAX = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
 REFUSED = {
-    "logits are probabilities": (SOFTMAX, LABEL),
-    "logits are probabilities, since": (SOFTMAX.round(2), LABEL),
-    "label has values from 1 to 4; must be in 0 to 3": (LOGITS, LABEL + 1),
-    "label is float64": (LOGITS, LABEL.astype(float)),
-    r"label is int64 \(20, 4\)": (LOGITS, np.eye(4, dtype=int)[LABEL]),
-    r"label is int64 \(19,\); must be integers \[20\]": (LOGITS, LABEL[:19]),
-    r"logits have the shape \(20,\)": (LOGITS[:, 0], LABEL),
-    "logits are complex64": (LOGITS + 1j, LABEL),
-    "logits are <U1": ([["a", "b"]] * 20, LABEL),
-    "logits cannot be made an array": ([[1.0, 2.0], [1.0]], LABEL),
+    "logits: are probabilities": (SOFTMAX, LABEL),
+    "logits: are probabilities, since": (SOFTMAX.round(2), LABEL),
+    "label: has values from 1 to 4; must be in 0 to 3": (LOGITS, LABEL + 1),
+    "label: is float64": (LOGITS, LABEL.astype(float)),
+    r"label: is int64 \(20, 4\)": (LOGITS, np.eye(4, dtype=int)[LABEL]),
+    r"label: is int64 \(19,\); must be integers \[20\]": (LOGITS, LABEL[:19]),
+    r"logits: have the shape \(20,\)": (LOGITS[:, 0], LABEL),
+    "logits: are complex64": (LOGITS + 1j, LABEL),
+    "logits: are <U1": ([["a", "b"]] * 20, LABEL),
+    "logits: cannot be made an array": ([[1.0, 2.0], [1.0]], LABEL),
 }
 
 
@@ -79,9 +79,9 @@ def test_students_that_cannot_be_told_apart_are_not_drawn_over_each_other():
     teacher = dumped(split="test")
     assert len(scatter([teacher], [dumped(split="test", model=m) for m in "ab"]).axes) == 2
     for draw in (lambda s: scatter([teacher], s), lambda s: evolution(teacher, s)):
-        with pytest.raises(InputError, match="two dumps have the model"):
+        with pytest.raises(InputError, match="dumps: two have the model"):
             draw([dumped(split="test")] * 2)
-        with pytest.raises(InputError, match="no dump is given"):
+        with pytest.raises(InputError, match="dumps: are none"):
             draw([])
         assert len(draw([dumped(split="test")]).axes) == 1
 
@@ -92,5 +92,5 @@ def test_a_choice_that_is_none_is_refused():
 
 
 def test_a_folder_that_is_no_dump_is_not_to_be_removed(tmp_path):
-    with pytest.raises(InputError, match="holds no dump; must be a folder such as"):
+    with pytest.raises(InputError, match="is none; must be a folder such as"):
         read_dump(tmp_path)

@@ -6,6 +6,7 @@ import sys
 import pytest
 from command import ROOT
 
+from distill_jax.command.spelling import spelt
 from distill_jax.data.sources.text_files import _parquet
 from distill_jax.data.sources.tfds_images import open_source
 from distill_jax.data.sources.tokens import load_tokenizer
@@ -22,7 +23,7 @@ from distill_jax.training.progress import require_tensorboard
         (
             "safetensors",
             "text",
-            lambda folder: huggingface.read_params(folder, None, 2, "--student.roberta.pretrained"),
+            lambda folder: huggingface.read_params(folder, None, 2, "student.roberta.pretrained"),
         ),
         ("tensorflow_datasets", "tfds", lambda folder: open_source("mnist", folder, "3.0.1")),
         ("tensorboardX", "tensorboard", lambda _: require_tensorboard()),
@@ -34,7 +35,7 @@ def test_a_package_that_is_absent_is_named_with_its_extra(tmp_path, monkeypatch,
     monkeypatch.setattr("distill_jax.data.sources.tfds_images._check_features", lambda *_: None)
     with pytest.raises(InputError) as caught:
         call(tmp_path)
-    said = str(caught.value)
+    said = spelt(caught.value)
     assert said.startswith("--")
     assert said.endswith(f": needs {module.partition('.')[0]}, of an extra: pip install 'distill-jax[{extra}]'")
     assert len(said.splitlines()) == 1

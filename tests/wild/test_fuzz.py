@@ -23,11 +23,12 @@ from hypothesis.extra import numpy as arrays_of
 from small_study import QUIET, setting
 
 from distill_jax.command import main as distill
+from distill_jax.command.spelling import options
 from distill_jax.data import load_dataset
 from distill_jax.data.sources import text_files
 from distill_jax.dumps import find_dumps, read_dump
 from distill_jax.errors import InputError, RunError
-from distill_jax.options import leaves
+from distill_jax.fields import leaves
 from distill_jax.presets import PRESETS
 from distill_jax.setting import DataSetting
 from distill_jax.study.study import Study
@@ -273,7 +274,8 @@ VALUES = st.one_of(
 )
 # Which open ports, write beside the work directory, or would be right in any folder.
 LEFT_OUT = ("--distributed", "--coordinator", "--processes", "--process-id", "--workdir", "--dataset", "--cache-dir")
-OPTIONS = {option: value for option, value in leaves(PRESETS["own-data"].setting) if option not in LEFT_OUT}
+OWN_DATA = PRESETS["own-data"].setting
+OPTIONS = {option: value for field, value in leaves(OWN_DATA) if (option := options(OWN_DATA)[field]) not in LEFT_OUT}
 OF_ITS_KIND = {
     bool: st.booleans().map(str),
     int: st.integers(0, 60).map(str),

@@ -35,7 +35,7 @@ TWO_WAYS = {
 def test_arrays_that_can_be_read_in_two_ways_are_refused_with_what_to_type(tmp_path, fails, kind):
     x, right = TWO_WAYS[kind]
     path = write(tmp_path, x)
-    fails(f"--dataset {path}: x_train has ", right, dataset=path)
+    fails(f"data.dataset {path}: x_train has ", right, dataset=path)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 16), (3, 3, 16), (4, 6, 2), (28, 28), (32, 32, 3), (5,)])
@@ -47,7 +47,7 @@ def test_arrays_that_cannot_are_read(tmp_path, shape):
 def test_splits_on_two_scales_are_refused(tmp_path, fails):
     x = RNG.uniform(0, 1, (30, 8, 8, 1)).astype(np.float32)
     path = write(tmp_path, x, x[:20] * 255)
-    fails(f"--dataset {path}: ", "must be on one scale", dataset=path)
+    fails(f"data.dataset {path}: ", "must be on one scale", dataset=path)
 
 
 def test_features_that_are_no_images_may_have_any_values(tmp_path):
@@ -98,7 +98,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 def test_whole_numbers_on_two_scales_are_refused_and_a_little_beyond_1_is_not(tmp_path, fails):
     x = RNG.integers(0, 2, (30, 8, 8), np.uint8)
     path = write(tmp_path, x, 255 * x[:20])
-    fails(f"--dataset {path}: x_train has values up to 1 and x_test up to 255", "one scale", dataset=path)
+    fails(f"data.dataset {path}: x_train has values up to 1 and x_test up to 255", "one scale", dataset=path)
     beyond = RNG.uniform(0, 1, (30, 8, 8)).astype(np.float32)
     beyond[0, 0, 0] = 1.001
     load_dataset(DataSetting(write(tmp_path, beyond, np.minimum(beyond[:20], 1))))
@@ -113,7 +113,7 @@ def test_an_array_that_is_there_twice_is_refused_and_others_are_said(tmp_path, f
     np.savez(path, **arrays)
     with zipfile.ZipFile(path, "a") as file, file.open("y_train", "w") as member:
         np.lib.format.write_array(member, 1 - y)
-    fails(f"--dataset {path}: has y_train more than once", dataset=path)
+    fails(f"data.dataset {path}: has y_train more than once", dataset=path)
 
 
 @pytest.mark.parametrize(
@@ -122,5 +122,5 @@ def test_an_array_that_is_there_twice_is_refused_and_others_are_said(tmp_path, f
 )
 def test_augmentation_of_what_cannot_be_cropped_is_refused(tmp_path, fails, x, what):
     path = write(tmp_path, x)
-    fails("--augment crop-flip: must be none for ", what, dataset=path, augment="crop-flip")
+    fails("data.augment crop-flip: must be none for ", what, dataset=path, augment="crop-flip")
     load_dataset(DataSetting(path))

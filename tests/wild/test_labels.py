@@ -48,7 +48,7 @@ def test_labels_that_are_not_0_to_k_are_numbered_and_it_is_said(tmp_path, kind):
     assert [data.names[k] for k in data.train.true_label] == [str(of_class(k)).strip() for k in plain.train.label]
     assert data.notes == (
         f"labels are numbered in this order: {shown(names)}",
-        "30 of 60 training labels are replaced by another class (--label-noise)",
+        "30 of 60 training labels are replaced by another class",
     )
     assert set(data.train.label) == {0, 1, 2}  # noise draws no class that is not there
     assert (plain.names, plain.notes) == (None, ())
@@ -60,8 +60,8 @@ def test_the_first_classes_of_any_labels_have_examples(tmp_path):
     assert (data.num_classes, data.names) == (2, ("5", "12"))
     assert set(data.train.label) == set(data.test.label) == {0, 1}
     assert data.notes[:2] == (
-        "40 of 60 training examples are used (--classes 2)",
-        "20 of 30 test examples are used (--classes 2)",
+        "40 of 60 training examples are used (classes 2)",
+        "20 of 30 test examples are used (classes 2)",
     )
 
 
@@ -69,12 +69,12 @@ def test_numbers_that_are_no_classes_are_refused(tmp_path, fails):
     path = str(tmp_path / "own.npz")
     x = np.zeros((40, 3), np.float32)
     np.savez(path, x_train=x, y_train=np.arange(40), x_test=x, y_test=np.arange(40))
-    fails(f"--dataset {path}: y_train has 40 different labels in 40 examples", "must be classes", dataset=path)
+    fails(f"data.dataset {path}: y_train has 40 different labels in 40 examples", "must be classes", dataset=path)
 
 
 def test_a_test_label_that_training_has_not_is_named():
-    with pytest.raises(InputError, match=r"^own: y_test has the label dog, which y_train has not"):
-        numbered(["cat", "bee"], ["cat", "dog"], ("y_train", "y_test"), "own: ")
+    with pytest.raises(InputError, match=r"^data.dataset own: y_test has the label dog, which y_train has not"):
+        numbered(["cat", "bee"], ["cat", "dog"], ("y_train", "y_test"), "own")
 
 
 def test_a_class_without_a_training_example_is_refused(tmp_path, fails):
@@ -82,7 +82,7 @@ def test_a_class_without_a_training_example_is_refused(tmp_path, fails):
 
     write_idx(tmp_path / "raw", labels=np.arange(40, dtype=np.uint8) % 7)  # of a data set with 10 classes
     given = {"dataset": "mnist", "data_dir": tmp_path / "raw", "cache_dir": tmp_path / "cache"}
-    fails("--dataset mnist: 3 of 10 classes have no training example, the first 7", **given)
+    fails("data.dataset mnist: 3 of 10 classes have no training example, the first 7", **given)
 
 
 def test_the_command_says_what_it_made_of_labels_and_keeps_the_table(tmp_path, capsys, monkeypatch):
@@ -109,7 +109,7 @@ def test_the_command_says_what_it_made_of_labels_and_keeps_the_table(tmp_path, c
     main([*words, "--label-noise", "0.25", "--snapshots", "1", "--student.hidden", "4", "--teacher.hidden", "4"])
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "data: labels are numbered in this order: 0 = ant, 1 = bee, 2 = cat"
-    assert said[1] == "data: 15 of 60 training labels are replaced by another class (--label-noise)"
+    assert said[1] == "data: 15 of 60 training labels are replaced by another class"
     assert json.loads((tmp_path / "work" / "classes.json").read_text()) == ["ant", "bee", "cat"]
 
 
@@ -124,4 +124,4 @@ def test_the_command_says_what_it_made_of_labels_and_keeps_the_table(tmp_path, c
 )
 def test_labels_that_are_none_are_refused(tmp_path, fails, of_class, said):
     path = write(tmp_path, of_class)
-    fails(f"--dataset {path}: {said}", "integer", dataset=path)
+    fails(f"data.dataset {path}: {said}", "integer", dataset=path)

@@ -90,7 +90,7 @@ def test_a_line_is_one_line_whatever_is_in_it(capsys):
 
 def test_an_error_is_one_line_whatever_is_in_it(capsys, monkeypatch):
     def main(arguments):
-        raise InputError("--label a\nb: must be x")
+        raise InputError("data.label", "a\nb", "must be x")
 
     monkeypatch.setattr(command_line.streams, "prepare", lambda: None)
     with pytest.raises(SystemExit):
@@ -102,4 +102,4 @@ def test_arrays_that_do_not_fit_in_memory_are_refused_before_they_are_read(tmp_p
     path = write_npz(tmp_path / "own.npz")
     size = sum(a.nbytes for s in (dataset().train, dataset().test) for a in (s.x, s.label))
     monkeypatch.setattr("distill_jax.limits.host_memory", lambda: size / 2)
-    fails(f"--dataset {path}: its arrays need", dataset=str(path))
+    fails(f"data.dataset {path}: its arrays need", dataset=str(path))

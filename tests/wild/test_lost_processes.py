@@ -133,7 +133,7 @@ with watch.watched(None if what == "alone" else "127.0.0.1", number, processes, 
     if what == "waits":
         time.sleep(100)
     if what == "leaves":
-        raise InputError("as all of them")
+        raise InputError("code", None, "as all of them")
 """
 
 
@@ -157,7 +157,7 @@ def test_an_error_that_all_have_is_said_by_each_for_itself(tmp_path):
     statuses, said = three(tmp_path, "leaves", "leaves", "leaves")
     assert statuses == [1, 1, 1]
     for _, err in said:
-        assert err.splitlines()[-1] == "distill_jax.errors.InputError: as all of them"
+        assert err.splitlines()[-1] == "distill_jax.errors.InputError: code: as all of them"
         assert "process" not in err
 
 

@@ -94,7 +94,7 @@ def test_data_that_one_of_them_has_not(npz, tmp_path):
     started = time.monotonic()
     other = ["--dataset", tmp_path / "elsewhere" / npz.name]
     statuses, said = end(start_two(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL], of_second=other))
-    assert_one_line_each(statuses, said, "process 1 was given wrong input; its message says what", "does not exist")
+    assert_one_line_each(statuses, said, "process 1: was given wrong input; its message says what", "does not exist")
     assert time.monotonic() - started < 60
     assert not (tmp_path / "work").exists()
 
@@ -104,10 +104,10 @@ def alone(npz, work, *words):
 
 
 WRONG = {
-    "nonsense": (["nonsense", "2", "0"], "--coordinator nonsense: must be ADDRESS:PORT"),
-    "a port too high": (["127.0.0.1:99999", "2", "0"], "--coordinator 127.0.0.1:99999: must be ADDRESS:PORT"),
-    "seventh of two": (["127.0.0.1:1234", "2", "7"], "--process-id 7: must be in 0 to 1"),
-    "none": (["127.0.0.1:1234", "0", "0"], "--processes 0: must be 1 or more"),
+    "nonsense": (["nonsense", "2", "0"], "run.coordinator nonsense: must be ADDRESS:PORT"),
+    "a port too high": (["127.0.0.1:99999", "2", "0"], "run.coordinator 127.0.0.1:99999: must be ADDRESS:PORT"),
+    "seventh of two": (["127.0.0.1:1234", "2", "7"], "run.process_id 7: must be in 0 to 1"),
+    "none": (["127.0.0.1:1234", "0", "0"], "run.processes 0: must be 1 or more"),
     "an address of another machine": (["192.0.2.1:1234", "2", "0"], "process 0 cannot listen there"),
 }
 
@@ -122,14 +122,14 @@ def test_options_that_cannot_be_right(kind):
 
 
 def test_options_that_go_together():
-    with pytest.raises(InputError, match=r"^--processes: must be given too"), processes.connected("a:1", None, 0):
+    with pytest.raises(InputError, match=r"^run.processes: must be given too"), processes.connected("a:1", None, 0):
         pass
 
 
 def test_nobody_at_the_coordinator(monkeypatch):
     monkeypatch.setattr(processes, "_JOIN_SECONDS", 1)
     place = f"127.0.0.1:{free_port()}"
-    said = f"^--coordinator {place}: nobody has answered there for 1 s"
+    said = f"^run.coordinator {place}: nobody has answered there for 1 s"
     with pytest.raises(InputError, match=said), processes.connected(place, 2, 1):
         pass
 
@@ -137,7 +137,7 @@ def test_nobody_at_the_coordinator(monkeypatch):
 def test_a_port_that_is_taken_and_process_0_twice():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place = f"127.0.0.1:{taken.getsockname()[1]}"
-        said = f"^--coordinator {place}: process 0 cannot listen there"
+        said = f"^run.coordinator {place}: process 0 cannot listen there"
         with pytest.raises(InputError, match=said), processes.connected(place, 2, 0):
             pass
 

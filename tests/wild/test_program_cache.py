@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written_is_said_once(tmp_path):
     hits, said = run(tmp_path)
     assert hits == 0
     assert len(said.splitlines()) == 1
-    assert said.startswith(f"compiled programs are not kept: --cache-dir {tmp_path}/programs/")
+    assert said.startswith(f"compiled programs are not kept: their folder {tmp_path}/programs/")
 
 
 def test_what_jax_could_not_write_wholly_is_not_kept(tmp_path, monkeypatch, caplog):
@@ -117,7 +117,7 @@ def test_what_jax_could_not_write_wholly_is_not_kept(tmp_path, monkeypatch, capl
     cache.publish()
     cache.publish()
     assert [r.getMessage() for r in caplog.records] == [
-        f"compiled programs are not kept: the disk of --cache-dir {tmp_path} is full"
+        f"compiled programs are not kept: the disk of the cache folder {tmp_path} is full"
     ]
     cache.close()
 
@@ -135,7 +135,7 @@ def test_a_folder_that_can_no_longer_be_written_is_said_and_nothing_is_raised_in
         (cache.own / name).write_bytes(zlib.compress(b"a program"))
         cache.publish()
     (record,) = caplog.records
-    said = f"compiled programs are not kept: --cache-dir {tmp_path}: cannot be written: "
+    said = f"compiled programs are not kept: the cache folder {tmp_path} cannot be written: "
     assert record.getMessage().startswith(said)
     cache.close()
 

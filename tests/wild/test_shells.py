@@ -162,7 +162,7 @@ def test_addresses_are_refused_for_every_option(option, tmp_path, monkeypatch):
 
 
 def test_a_dataset_s_address_is_refused(fails):
-    fails("--dataset s3://bucket/own.npz: must be a path on this machine", dataset="s3://bucket/own.npz")
+    fails("data.dataset s3://bucket/own.npz: must be a path on this machine", dataset="s3://bucket/own.npz")
 
 
 def test_a_tilde_is_a_home_wherever_it_is_typed(tmp_path, monkeypatch):

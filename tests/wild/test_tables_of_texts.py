@@ -66,7 +66,7 @@ FAULTS = {
 def test_rows_of_which_something_would_be_lost_are_refused_with_their_number(tmp_path, tokenizer, fails, fault):
     suffix, content, said = FAULTS[fault]
     own = folder_of(tmp_path, content, suffix=suffix)
-    fails(f"--dataset {own}: train.{suffix}", said, **given(own, tokenizer))
+    fails(f"data.dataset {own}: train.{suffix}", said, **given(own, tokenizer))
 
 
 HARMLESS = {
@@ -96,7 +96,7 @@ def test_a_text_longer_than_a_csv_reader_takes_is_read_and_its_cut_is_said(tmp_p
     own = folder_of(tmp_path, f"label,text\n0,{'a' * 200_000}\n1,good\n")
     data = load_dataset(DataSetting(**given(own, tokenizer)))
     assert list(data.train.x[0, 1:15]) == ids("a" * 14)
-    assert data.notes == ("1 of 2 train texts have more than --length 16 tokens and lose their end",)
+    assert data.notes == ("1 of 2 train texts have more than 16 tokens and lose their end",)
     assert load_dataset(DataSetting(**given(own, tokenizer))).notes == data.notes  # from the cache
 
 
@@ -129,9 +129,9 @@ def test_parts_as_the_hub_names_them(tmp_path, tokenizer):
 def test_a_part_that_is_absent_or_a_folder_of_other_files_is_said(tmp_path, tokenizer, fails):
     own = folder_of(tmp_path, PLAIN)
     (own / "train.csv").rename(own / "train-00000-of-00002.csv")
-    fails(f"--dataset {own}: has train-00000-of-00002.csv; must be", **given(own, tokenizer))
+    fails(f"data.dataset {own}: has train-00000-of-00002.csv; must be", **given(own, tokenizer))
     (own / "train-00000-of-00002.csv").rename(own / "training.csv")
-    fails(f"--dataset {own}: has no train file, but test.csv, training.csv", **given(own, tokenizer))
+    fails(f"data.dataset {own}: has no train file, but test.csv, training.csv", **given(own, tokenizer))
 
 
 def test_names_in_capitals(tmp_path, tokenizer):
@@ -147,7 +147,7 @@ def test_names_in_capitals(tmp_path, tokenizer):
 def test_a_label_of_the_hub_s_hidden_test_sets(tmp_path, tokenizer, fails):
     hidden = "".join(json.dumps({"text": text, "label": -1}) + "\n" for text in ("so bad", "good"))
     own = folder_of(tmp_path, hidden.replace("-1", "0", 1).replace("-1", "1"), hidden, "jsonl")
-    fails(f"--dataset {own}: test.jsonl has the label -1, which train.jsonl has not", **given(own, tokenizer))
+    fails(f"data.dataset {own}: test.jsonl has the label -1, which train.jsonl has not", **given(own, tokenizer))
 
 
 def test_columns_and_files_that_are_not_read_are_said(tmp_path, tokenizer):
@@ -175,7 +175,7 @@ def test_columns_of_parquet_that_are_not_read_are_said(tmp_path, tokenizer):
 def test_half_of_a_pair_of_surrogates_is_refused(tmp_path, tokenizer, fails, row):
     folder = folder_of(tmp_path, row + '\n{"text": "b", "label": "c"}\n', suffix="jsonl")
     (folder / "test.jsonl").write_text('{"text": "b", "label": "c"}\n')
-    fails(f"--dataset {folder}: train.jsonl", **given(folder, tokenizer))
+    fails(f"data.dataset {folder}: train.jsonl", **given(folder, tokenizer))
 
 
 @pytest.mark.parametrize("name", ["label_10**40", "what[1]?", "n" * 230])

@@ -80,7 +80,7 @@ def test_a_tokenizer_that_a_classifier_cannot_use_is_refused(own, tmp_path, fail
         said = json.loads((folder / "tokenizer.json").read_text()) | {"post_processor": None}
         (folder / "tokenizer.json").write_text(json.dumps(said))
     right = "must say pad_token" if fault == "no padding" else "begins a text with no token of its own"
-    fails(f"--tokenizer {folder}: ", right, **given(own, folder))
+    fails(f"data.tokenizer {folder}: ", right, **given(own, folder))
 
 
 def of_words(folder, change):
@@ -98,7 +98,7 @@ def with_a_bare_pair(said):
 
 def test_a_pair_without_a_token_in_front_is_refused(own, tmp_path, fails):
     folder = of_words(tmp_path / "changed", with_a_bare_pair)
-    fails(f"--tokenizer {folder}: begins a pair with no token of its own", **given(own, folder))
+    fails(f"data.tokenizer {folder}: begins a pair with no token of its own", **given(own, folder))
 
 
 def test_a_tokenizer_that_meets_a_word_it_cannot_write_is_refused(own, tmp_path, fails):
@@ -107,13 +107,13 @@ def test_a_tokenizer_that_meets_a_word_it_cannot_write_is_refused(own, tmp_path,
         said["model"] = {"type": "WordLevel", "vocab": words, "unk_token": "none"}
 
     folder = of_words(tmp_path / "changed", change)
-    fails(f"--tokenizer {folder}: makes no tokens of a train text", **given(own, folder))
+    fails(f"data.tokenizer {folder}: makes no tokens of a train text", **given(own, folder))
 
 
 def test_padding_with_a_token_of_the_frame_is_refused(own, tmp_path, fails):
     folder = bert(tmp_path / "padded")
     (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[SEP]"}))
-    fails(f"--tokenizer {folder}: pads with [SEP], which it also puts into a text", **given(own, folder))
+    fails(f"data.tokenizer {folder}: pads with [SEP], which it also puts into a text", **given(own, folder))
 
 
 def test_a_tokenizer_that_knows_no_word_is_refused(own, tmp_path, fails):
@@ -121,4 +121,4 @@ def test_a_tokenizer_that_knows_no_word_is_refused(own, tmp_path, fails):
     folder.mkdir()
     (folder / "vocab.json").write_text("{}")
     (folder / "merges.txt").write_text("")
-    fails(f"--tokenizer {folder}: ", **given(own, folder))
+    fails(f"data.tokenizer {folder}: ", **given(own, folder))

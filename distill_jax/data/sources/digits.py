@@ -19,7 +19,7 @@ def read(setting: DataSetting) -> Raw:
     The split is fixed, with 36 test images of each of the 10 classes.
 
     Raises:
-      InputError: --label names another label than 'label'.
+      InputError: `data.label` names another label than 'label'.
     """
     from sklearn.datasets import load_digits
 

@@ -31,7 +31,7 @@ def read(setting: DataSetting) -> Raw:
     """Images uint8 [N, H, W, 1] and 10 classes, in the files' order; id is the index in the file.
 
     Raises:
-      InputError: --data-dir or --label is wrong, or a file is absent, truncated or not what its name says.
+      InputError: `data.data_dir` or `data.label` is wrong, or a file is absent, truncated or not what its name says.
     """
     folder = data_folder(setting, "the folder with " + ", ".join(_FILES.values()) + " (each may end in .gz)")
     check_label(setting, ["label"])
@@ -39,8 +39,10 @@ def read(setting: DataSetting) -> Raw:
     absent = [_FILES[key] for key, path in paths.items() if path is None]
     if absent:
         raise InputError(
-            f"--data-dir {folder}: has no {', '.join(absent)} (with or without .gz); must be the folder of "
-            f"{setting.dataset}'s four idx files"
+            "data.data_dir",
+            folder,
+            f"has no {', '.join(absent)} (with or without .gz); must be the folder of {setting.dataset}'s "
+            "four idx files",
         )
     there = {key: path for key, path in paths.items() if path is not None}
     arrays = cached(setting.cache_dir, f"{setting.dataset}-idx", folder, there.values(), lambda: _decode(folder, there))
@@ -66,17 +68,21 @@ def _decode(folder: Path, paths: dict[str, Path]) -> Arrays:
         arrays[f"{split}.label"] = label.astype(np.int32)
         if len(x) != len(label):
             raise InputError(
-                f"--data-dir {folder}: {paths[f'{split}.x'].name} has {len(x)} images and "
-                f"{paths[f'{split}.label'].name} {len(label)} labels; download both again"
+                "data.data_dir",
+                folder,
+                f"{paths[f'{split}.x'].name} has {len(x)} images and {paths[f'{split}.label'].name} {len(label)} "
+                "labels; download both again",
             )
         if not x.size or label.max() >= _NUM_CLASSES:
             fault = f"labels above {_NUM_CLASSES - 1}" if x.size else "no images"
-            raise InputError(f"--data-dir {folder}: {paths[f'{split}.label'].name} has {fault}; download it again")
+            raise InputError("data.data_dir", folder, f"{paths[f'{split}.label'].name} has {fault}; download it again")
     shapes = [arrays[f"{split}.x"].shape[1:] for split in ("train", "test")]
     if shapes[0] != shapes[1]:
         raise InputError(
-            f"--data-dir {folder}: training images have the shape {shapes[0]} and test images {shapes[1]}; "
-            "must be the files of one data set"
+            "data.data_dir",
+            folder,
+            f"training images have the shape {shapes[0]} and test images {shapes[1]}; must be the files of "
+            "one data set",
         )
     return arrays
 
@@ -85,7 +91,7 @@ def _read_idx(folder: Path, path: Path, rank: int) -> np.ndarray:
     """An idx file of unsigned bytes: two zeros, 8, the rank, then the big-endian sizes and the values."""
 
     def fault(what: str) -> InputError:
-        return InputError(f"--data-dir {folder}: {path.name} {what}; download it again")
+        return InputError("data.data_dir", folder, f"{path.name} {what}; download it again")
 
     try:
         data = path.read_bytes()

@@ -13,7 +13,7 @@ _FEW = 10  # classes that may have a single training example each, in data that 
 
 
 def numbered(
-    train: Sequence[Label], test: Sequence[Label], called: tuple[str, str], where: str
+    train: Sequence[Label], test: Sequence[Label], called: tuple[str, str], dataset: str
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
     """Numbers from 0 for the labels of both splits, in the order of the labels that training has.
 
@@ -23,7 +23,7 @@ def numbered(
     Args:
       train, test: the labels of the two splits, integers or words; at least one each.
       called: what to call them in a message, such as y_train and y_test.
-      where: with what a message begins.
+      dataset: that they are of, for a message.
 
     Returns:
       int32 numbers of both splits, and the classes' names by number; None where labels are those numbers themselves.
@@ -32,27 +32,32 @@ def numbered(
       InputError: there is one class only, a test label that training has not, nearly as many labels as examples, or
         a word that is empty or no text.
 
-    >>> numbered(["no", "yes", "no"], ["yes"], ("train", "test"), "")
+    >>> numbered(["no", "yes", "no"], ["yes"], ("train", "test"), "mine")
     (array([0, 1, 0], dtype=int32), array([1], dtype=int32), ('no', 'yes'))
     """
     for name, split in zip(called, (train, test), strict=True):
         for word in {label for label in split if isinstance(label, str)}:
             if not word.strip() or not is_text(word):
-                raise InputError(f"{where}{name} has the label {word!r}; must be an integer or a word")
+                raise InputError(
+                    "data.dataset", dataset, f"{name} has the label {word!r}; must be an integer or a word"
+                )
     train, test = _alike(train, test)
     known = sorted(set(train))
     if len(known) < 2:
-        raise InputError(f"{where}{called[0]} has one class only, {known[0]}; must have 2 or more")
+        raise InputError("data.dataset", dataset, f"{called[0]} has one class only, {known[0]}; must have 2 or more")
     if len(known) > max(len(train) // 2, _FEW):
         raise InputError(
-            f"{where}{called[0]} has {len(known)} different labels in {len(train)} examples; must be classes, with "
-            "several examples each"
+            "data.dataset",
+            dataset,
+            f"{called[0]} has {len(known)} different labels in {len(train)} examples; must be classes, with "
+            "several examples each",
         )
     strange = sorted(set(test) - set(known))
     if strange:
         raise InputError(
-            f"{where}{called[1]} has the label {strange[0]}, which {called[0]} has not; must be among the training "
-            "labels"
+            "data.dataset",
+            dataset,
+            f"{called[1]} has the label {strange[0]}, which {called[0]} has not; must be among the training labels",
         )
     number = {label: i for i, label in enumerate(known)}
     of_train, of_test = (np.fromiter(map(number.__getitem__, labels), np.int32) for labels in (train, test))

@@ -48,7 +48,7 @@ def raw_of(arrays: Mapping[str, Any], dataset: str) -> Raw:
     more = [name for name in arrays if name not in _NAMES]
     if absent or more:
         said = f"has no {', '.join(absent)}" if absent else f"has {', '.join(more)} besides"
-        raise InputError(f"--dataset {dataset}: {said}; must have {', '.join(_NAMES)}")
+        raise InputError("data.dataset", dataset, f"{said}; must have {', '.join(_NAMES)}")
     return _raw(dataset, {name: as_array(name, arrays[name]) for name in _NAMES}, ())
 
 
@@ -59,27 +59,29 @@ def of_function(setting: DataSetting) -> Raw:
       InputError: as `read`, or there is no such function.
     """
     check_label(setting, ["label"])
-    arrays = imported(setting.dataset, "--dataset")()
+    arrays = imported(setting.dataset, "data.dataset")()
     if not isinstance(arrays, Mapping):
         raise InputError(
-            f"--dataset {setting.dataset}: gives a {type(arrays).__name__}; must give a dictionary of arrays"
+            "data.dataset", setting.dataset, f"gives a {type(arrays).__name__}; must give a dictionary of arrays"
         )
     return raw_of(arrays, setting.dataset)
 
 
 def _raw(dataset: str, arrays: dict[str, np.ndarray], notes: tuple[str, ...]) -> Raw:
     (train, y_train), (test, y_test) = (_split(dataset, arrays, split) for split in ("train", "test"))
-    where = f"--dataset {dataset}: "
     if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
         raise InputError(
-            f"{where}x_train holds {train.dtype} {train.shape[1:]} and x_test {test.dtype} {test.shape[1:]}; must be "
-            "the same"
+            "data.dataset",
+            dataset,
+            f"x_train holds {train.dtype} {train.shape[1:]} and x_test {test.dtype} {test.shape[1:]}; must be the same",
         )
     if train.ndim > 2 and (train.max() <= _LIGHT) != (test.max() <= _LIGHT):
         raise InputError(
-            f"{where}x_train has values up to {train.max():.4g} and x_test up to {test.max():.4g}; must be on one scale"
+            "data.dataset",
+            dataset,
+            f"x_train has values up to {train.max():.4g} and x_test up to {test.max():.4g}; must be on one scale",
         )
-    *numbers, names = labels.numbered(y_train, y_test, ("y_train", "y_test"), where)
+    *numbers, names = labels.numbered(y_train, y_test, ("y_train", "y_test"), dataset)
     splits = [
         Split(x, label, label, np.arange(len(x), dtype=np.int64))
         for x, label in zip((train, test), numbers, strict=True)
@@ -89,9 +91,9 @@ def _raw(dataset: str, arrays: dict[str, np.ndarray], notes: tuple[str, ...]) ->
 
 def _load(dataset: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The four arrays, and what is said of others."""
-    path = local("--dataset", dataset)
+    path = local("data.dataset", dataset)
     remedy = "must be a file of numpy.savez with x_train, y_train, x_test and y_test"
-    arrays, more = read_arrays(path, _NAMES, (), f"--dataset {dataset}", remedy)
+    arrays, more = read_arrays(path, _NAMES, "data.dataset", remedy)
     return arrays, not_read("arrays", more)
 
 
@@ -101,7 +103,7 @@ def _split(dataset: str, arrays: dict[str, np.ndarray], split: str) -> tuple[np.
 
     def require(holds: bool, fault: str, right: str) -> None:
         if not holds:
-            raise InputError(f"--dataset {dataset}: {fault}; must be {right}")
+            raise InputError("data.dataset", dataset, f"{fault}; must be {right}")
 
     shape = f"x_{split} has the shape {x.shape}"
     require(x.ndim in (2, 3, 4), shape, "images [N, H, W] or [N, H, W, C], or flat [N, D]")

@@ -1,4 +1,4 @@
-"""Shared parts of the sources: raw splits, and checks of --data-dir and --label."""
+"""Shared parts of the sources: raw splits, and checks of `data.data_dir` and `data.label`."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ class Raw:
 
 
 def data_folder(setting: DataSetting, content: str) -> Path:
-    """The existing folder that --data-dir names.
+    """The existing folder that `data.data_dir` names.
 
     Args:
       setting: names the folder.
@@ -37,11 +37,11 @@ def data_folder(setting: DataSetting, content: str) -> Path:
       InputError: it is not given or is no folder.
     """
     if setting.data_dir is None:
-        raise InputError(f"--data-dir: must be given for --dataset {setting.dataset}: {content}")
-    folder = local("--data-dir", setting.data_dir)
+        raise InputError("data.data_dir", None, f"must be given for `data.dataset` {setting.dataset}: {content}")
+    folder = local("data.data_dir", setting.data_dir)
     if not folder.is_dir():
         state = "is not a folder" if folder.exists() else "does not exist"
-        raise InputError(f"--data-dir {folder}: {state}; must be {content}")
+        raise InputError("data.data_dir", folder, f"{state}; must be {content}")
     return folder
 
 
@@ -57,10 +57,10 @@ def not_read(called: str, names: Iterable[str], most: int = 6) -> tuple[str, ...
 
 
 def check_label(setting: DataSetting, known: list[str]) -> None:
-    """Checks --label against the labels that the data set has.
+    """Checks `data.label` against the labels that the data set has.
 
     Raises:
       InputError: it has no such label.
     """
     if setting.label not in known:
-        raise InputError(f"--label {setting.label}: must be {' or '.join(known)} for {setting.dataset}")
+        raise InputError("data.label", setting.label, f"must be {' or '.join(known)} for {setting.dataset}")

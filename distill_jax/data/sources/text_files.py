@@ -39,14 +39,14 @@ def read(setting: DataSetting) -> Raw:
         is empty, or a label is not as above.
     """
     check_label(setting, ["label"])
-    folder = local("--dataset", setting.dataset)
+    folder = local("data.dataset", setting.dataset)
     files = {split: _files(setting.dataset, folder, split) for split in ("train", "test")}
     # Read whether or not the tokens are in the cache: their pairs and labels are checked against each other.
-    where = f"--dataset {setting.dataset}: "
-    (train, of_train, more), (test, of_test, also) = (_read(where, paths) for paths in files.values())
+    dataset = setting.dataset
+    (train, of_train, more), (test, of_test, also) = (_read(dataset, paths) for paths in files.values())
     if (train[1] is None) != (test[1] is None):
-        raise InputError(f"{where}one split has text_pair; must be both or neither")
-    *numbers, names = labels.numbered(of_train, of_test, (files["train"][0].name, files["test"][0].name), where)
+        raise InputError("data.dataset", dataset, "one split has text_pair; must be both or neither")
+    *numbers, names = labels.numbered(of_train, of_test, (files["train"][0].name, files["test"][0].name), dataset)
     texts = {
         split: Texts(*columns, label, np.arange(len(label), dtype=np.int64))
         for split, columns, label in zip(files, (train, test), numbers, strict=True)
@@ -62,7 +62,7 @@ def _files(dataset: str, folder: Path, split: str) -> list[Path]:
     """The file of a split, or its parts in order as Hugging Face's hub names them."""
     if not folder.is_dir():
         state = "is a file" if folder.exists() else "is not there"
-        raise InputError(f"--dataset {dataset}: {state}; {_REMEDY}")
+        raise InputError("data.dataset", dataset, f"{state}; {_REMEDY}")
     names = sorted(path.name for path in _visible(folder))
     named = [(name, whole) for name in names if (whole := _NAME.fullmatch(name)) and whole["split"].lower() == split]
     of = [whole["of"] for _, whole in named]
@@ -72,7 +72,7 @@ def _files(dataset: str, folder: Path, split: str) -> list[Path]:
     if not (one or (len(kinds) == len(set(of)) == 1 and of[0] and parts == list(range(int(of[0]))))):
         found = " and ".join(name for name, _ in named)
         what = f"has {found}" if named else f"has no {split} file, but {', '.join(names[:6]) or 'no file'}"
-        raise InputError(f"--dataset {dataset}: {what}; {_REMEDY}, one of each")
+        raise InputError("data.dataset", dataset, f"{what}; {_REMEDY}, one of each")
     return [folder / name for name, _ in named]
 
 
@@ -122,7 +122,7 @@ def _jsonl(path: Path) -> _Rows:
 
 
 def _parquet(path: Path) -> _Rows:
-    parquet = needed("pyarrow.parquet", "text", f"--dataset {path}")
+    parquet = needed("pyarrow.parquet", "text", "data.dataset", path)
     with parquet.ParquetFile(path) as file:
         _unlike(file.schema_arrow.names)
         number = itertools.count()
@@ -146,7 +146,7 @@ _NAME = re.compile(
 )
 
 
-def _read(where: str, paths: Sequence[Path]) -> tuple[_Columns, list[labels.Label], set[str]]:
+def _read(dataset: str, paths: Sequence[Path]) -> tuple[_Columns, list[labels.Label], set[str]]:
     """The texts of a split's files, their labels, and the columns that are not read."""
     first, second, known, more = [], [], [], set[str]()
     for path in paths:
@@ -155,34 +155,47 @@ def _read(where: str, paths: Sequence[Path]) -> tuple[_Columns, list[labels.Labe
                 for column in ("text", "label"):
                     if column not in row:
                         has = ", ".join(map(str, row))
-                        raise InputError(f"{where}{path.name} has no column {column}, but {has}; {_REMEDY}")
-                said = f"{where}{path.name} {place}: "
+                        raise InputError(
+                            "data.dataset", dataset, f"{path.name} has no column {column}, but {has}; {_REMEDY}"
+                        )
+                said = dataset, f"{path.name} {place}"
                 first.append(_text(said, "text", row["text"]))
                 if "text_pair" in row:
                     second.append(_text(said, "text_pair", row["text_pair"]))
                 known.append(_label(said, row["label"]))
                 more.update(row.keys() - _COLUMNS)
         except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are OSErrors or ValueErrors
-            raise InputError(f"{where}{path.name} cannot be read: {one_line(error)}; {_REMEDY}") from error
+            raise InputError(
+                "data.dataset", dataset, f"{path.name} cannot be read: {one_line(error)}; {_REMEDY}"
+            ) from error
     if not first:
-        raise InputError(f"{where}{paths[0].name} has no rows; must have 1 or more")
+        raise InputError("data.dataset", dataset, f"{paths[0].name} has no rows; must have 1 or more")
     if second and len(second) < len(first):
-        raise InputError(f"{where}{paths[0].name} and others: text_pair is in some and not in all; must be the same")
+        raise InputError(
+            "data.dataset",
+            dataset,
+            f"{paths[0].name} and others: text_pair is in some and not in all; must be the same",
+        )
     return (first, second or None), known, more
 
 
-def _text(said: str, column: str, value: Any) -> str:
+def _refused(said: tuple[str, str], fault: str) -> InputError:
+    dataset, place = said
+    return InputError("data.dataset", dataset, f"{place}: {fault}")
+
+
+def _text(said: tuple[str, str], column: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         state = "empty" if value is None or isinstance(value, str) else repr(value)
-        raise InputError(f"{said}{column} is {state}; must be a text")
+        raise _refused(said, f"{column} is {state}; must be a text")
     if not labels.is_text(value):
-        raise InputError(f"{said}{column} has half of a pair of surrogates; must be a text that can be written")
+        raise _refused(said, f"{column} has half of a pair of surrogates; must be a text that can be written")
     return value
 
 
-def _label(said: str, value: Any) -> labels.Label:
+def _label(said: tuple[str, str], value: Any) -> labels.Label:
     whole = isinstance(value, int) and not isinstance(value, bool)
     word = value.strip() if isinstance(value, str) else ""
     if not (whole or word):
-        raise InputError(f"{said}label is {value!r}; must be an integer or a word")
+        raise _refused(said, f"label is {value!r}; must be an integer or a word")
     return value if whole else word

@@ -35,10 +35,10 @@ def read(setting: DataSetting) -> Raw:
     """Images uint8 [N, H, W, C] in TFDS's order.
 
     id is the original index, which the data set's `id` feature ends with, or the index in the prepared split
-    where there is no such feature. --label may name any class label of the data set.
+    where there is no such feature. `data.label` may name any class label of the data set.
 
     Raises:
-      InputError: --data-dir or --label is wrong, or the data set is not prepared there, or not wholly.
+      InputError: `data.data_dir` or `data.label` is wrong, or the data set is not prepared there, or not wholly.
     """
     name = setting.dataset
     folder = data_folder(setting, "a TFDS data_dir: " + how_to_prepare(name, setting.data_dir or "..."))
@@ -76,8 +76,9 @@ def how_to_prepare(name: str, folder: Path | str) -> str:
 def damaged(name: str, folder: Path, version: str, what: str) -> InputError:
     """The error of a data set that is not whole."""
     return InputError(
-        f"--data-dir {folder}: {name} is not whole there: {what}; delete {folder / name / version} and "
-        + how_to_prepare(name, folder)
+        "data.data_dir",
+        folder,
+        f"{name} is not whole there: {what}; delete {folder / name / version} and " + how_to_prepare(name, folder),
     )
 
 
@@ -92,7 +93,7 @@ def newest_version(name: str, folder: Path) -> str:
     except OSError:
         found = []
     if not found:
-        raise InputError(f"--data-dir {folder}: {name} is not prepared there; " + how_to_prepare(name, folder))
+        raise InputError("data.data_dir", folder, f"{name} is not prepared there; " + how_to_prepare(name, folder))
     version = max(found, key=lambda text: [int(part) for part in text.split(".")])
     if not (folder / name / version / "dataset_info.json").is_file():
         raise damaged(name, folder, version, "dataset_info.json is absent")
@@ -108,8 +109,10 @@ def _check_features(name: str, folder: Path, version: str) -> None:
         raise damaged(name, folder, version, f"features.json cannot be read ({one_line(error)})") from error
     if strange:
         raise InputError(
-            f"--data-dir {folder}: {name} has features of the class {strange[0]!r} there; must be of TFDS's own "
-            "classes for labels, images, texts and numbers, since others would be run"
+            "data.data_dir",
+            folder,
+            f"{name} has features of the class {strange[0]!r} there; must be of TFDS's own classes for "
+            "labels, images, texts and numbers, since others would be run",
         )
 
 
@@ -138,7 +141,7 @@ def open_source(
     """
     _check_features(name, folder, version)
     for module in ("array_record", "tensorflow_datasets"):
-        tfds = needed(module, "tfds", f"--dataset {name}")
+        tfds = needed(module, "tfds", "data.dataset", name)
     try:
         source: Any = tfds.data_source(
             f"{name}:{version}",
@@ -148,8 +151,10 @@ def open_source(
         )
     except NotImplementedError as error:
         raise InputError(
-            f"--data-dir {folder}: {name} is prepared there in a format that cannot be read without "
-            f"TensorFlow; in another folder {how_to_prepare(name, '...')}"
+            "data.data_dir",
+            folder,
+            f"{name} is prepared there in a format that cannot be read without TensorFlow; in another folder "
+            f"{how_to_prepare(name, '...')}",
         ) from error
     except Exception as error:  # of many types, as the damage has it
         raise damaged(name, folder, version, one_line(error)) from error
@@ -167,17 +172,17 @@ def _decode(name: str, folder: Path, source: dict[str, Any], labels: list[str]) 
     arrays: Arrays = {}
     for split in ("train", "test"):
         try:
-            arrays |= _decode_split(split, source[split], labels)
-        except InputError as error:  # not the files' fault
-            raise InputError(f"--data-dir {folder}: {name}: {error}") from error
+            arrays |= _decode_split(name, split, source[split], labels)
+        except InputError:  # not the files' fault
+            raise
         except Exception as error:  # of many types, as the damage has it
             raise damaged(name, folder, version, f"the {split} split cannot be read ({one_line(error)})") from error
     return arrays
 
 
-def _decode_split(split: str, source: Any, labels: list[str]) -> Arrays:
+def _decode_split(name: str, split: str, source: Any, labels: list[str]) -> Arrays:
     shape = source.dataset_info.features["image"].shape
-    check_fits(f"{len(source):,} images of {shape}", len(source) * math.prod(shape))
+    check_fits("data.dataset", name, f"{len(source):,} images of {shape}", len(source) * math.prod(shape))
     x = np.empty((len(source), *shape), np.uint8)
     columns = {key: np.empty(len(source), np.int32) for key in labels}
     identifier = np.arange(len(source), dtype=np.int64)

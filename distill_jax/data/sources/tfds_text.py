@@ -39,7 +39,7 @@ def read(setting: DataSetting) -> Raw:
     id is GLUE's `idx`, or the index in the prepared split.
 
     Raises:
-      InputError: --data-dir, --tokenizer or another of the texts' options is wrong, or the data set is not prepared
+      InputError: `data.data_dir`, `data.tokenizer` or another field of texts is wrong, or the data set is not prepared
         there, or not wholly.
     """
     of = _SOURCES[setting.dataset]

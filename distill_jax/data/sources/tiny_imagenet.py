@@ -29,7 +29,7 @@ def read(setting: DataSetting) -> Raw:
     those of other classes are left out.
 
     Raises:
-      InputError: --data-dir or --label is wrong, or an image or a folder is absent or damaged.
+      InputError: `data.data_dir` or `data.label` is wrong, or an image or a folder is absent or damaged.
     """
     folder = data_folder(setting, _CONTENT)
     check_label(setting, ["label"])
@@ -39,10 +39,10 @@ def read(setting: DataSetting) -> Raw:
         test, left_out = _test_items(folder, classes)
         others = {*_folders(folder / "train")} - {*classes}
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--data-dir {folder}: {one_line(error)}; must be {_CONTENT}") from error
+        raise InputError("data.data_dir", folder, f"{one_line(error)}; must be {_CONTENT}") from error
     for name, items in (("train", train), ("val", test)):
         if len({identifier for _, _, identifier in items}) < len(items):
-            raise InputError(f"--data-dir {folder}: two images in {name}/ have one number; must be {_CONTENT}")
+            raise InputError("data.data_dir", folder, f"two images in {name}/ have one number; must be {_CONTENT}")
     # The order of classes decides the labels, so that wnids.txt is part of the key with the images.
     files = [path for path, _, _ in train + test]
     files += [path for path in (folder / "wnids.txt", folder / "val" / "val_annotations.txt") if path.is_file()]
@@ -58,7 +58,7 @@ def read(setting: DataSetting) -> Raw:
         label = arrays[f"{name}.label"]
         splits.append(Split(arrays[f"{name}.x"], label, label, arrays[f"{name}.id"]))
     if splits[0].x.shape[1:] != splits[1].x.shape[1:]:
-        raise InputError(f"--data-dir {folder}: images of train/ and val/ differ in size; must be {_CONTENT}")
+        raise InputError("data.data_dir", folder, f"images of train/ and val/ differ in size; must be {_CONTENT}")
     notes = not_read("classes of train/", others)
     if left_out:
         notes += (f"{left_out:,} of {left_out + len(test):,} images of val/ are left out, of other classes or of none",)
@@ -74,12 +74,12 @@ def _classes(folder: Path) -> list[str]:
     else:
         classes = []
     if len(classes) < 2:
-        raise InputError(f"--data-dir {folder}: has fewer than 2 classes; must be {_CONTENT}")
+        raise InputError("data.data_dir", folder, f"has fewer than 2 classes; must be {_CONTENT}")
     for wnid in classes:
         if not re.fullmatch(r"n\d{1,12}", wnid):
-            raise InputError(f"--data-dir {folder}: {wnid!r} is no wnid such as n02124075; must be {_CONTENT}")
+            raise InputError("data.data_dir", folder, f"{wnid!r} is no wnid such as n02124075; must be {_CONTENT}")
         if not (folder / "train" / wnid).is_dir():
-            raise InputError(f"--data-dir {folder}: has no train/{wnid}; unpack it again: must be {_CONTENT}")
+            raise InputError("data.data_dir", folder, f"has no train/{wnid}; unpack it again: must be {_CONTENT}")
     return classes
 
 
@@ -97,13 +97,17 @@ def _images(folder: Path) -> list[tuple[int, Path]]:
             number = re.search(r"\d+$", path.stem)
             if number is None or len(number.group()) > _DIGITS:
                 raise InputError(
-                    f"--data-dir {folder}: {path.name} has no number of {_DIGITS} digits at most; must be {_CONTENT}"
+                    "data.data_dir",
+                    folder,
+                    f"{path.name} has no number of {_DIGITS} digits at most; must be {_CONTENT}",
                 )
             found.append((int(number.group()), path))
         elif path.suffix.lower() in _OTHERS:
-            raise InputError(f"--data-dir {folder}: {path.name} is a picture of a kind that is not read: {_CONTENT}")
+            raise InputError(
+                "data.data_dir", folder, f"{path.name} is a picture of a kind that is not read: {_CONTENT}"
+            )
     if not found:
-        raise InputError(f"--data-dir {folder}: has no images; must be {_CONTENT}")
+        raise InputError("data.data_dir", folder, f"has no images; must be {_CONTENT}")
     return sorted(found)
 
 
@@ -127,15 +131,15 @@ def _test_items(folder: Path, classes: list[str]) -> tuple[list[_Item], int]:
         for line in (val / "val_annotations.txt").read_text("utf-8-sig").splitlines():
             name, wnid = [*line.split(), "", ""][:2]
             if name in seen:
-                raise InputError(f"--data-dir {folder}: val_annotations.txt names {name} twice; must do so once")
+                raise InputError("data.data_dir", folder, f"val_annotations.txt names {name} twice; must do so once")
             seen.add(name)
             if wnid in label_of:
                 if name not in number:
-                    raise InputError(f"--data-dir {folder}: has no val/images/{name}; unpack it again")
+                    raise InputError("data.data_dir", folder, f"has no val/images/{name}; unpack it again")
                 items.append((val / "images" / name, label_of[wnid], number[name]))
         left_out = len(number) - len(items)
     if not items:
-        raise InputError(f"--data-dir {folder}: val/ has no image of these classes; must be {_CONTENT}")
+        raise InputError("data.data_dir", folder, f"val/ has no image of these classes; must be {_CONTENT}")
     return sorted(items, key=lambda item: item[2]), left_out
 
 
@@ -146,15 +150,19 @@ def _decode(folder: Path, items: list[_Item], name: str) -> Arrays:
             pixels = decoded(path, channels=3)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"--data-dir {folder}: {path.relative_to(folder)} cannot be decoded: {one_line(error)}; unpack it again"
+                "data.data_dir",
+                folder,
+                f"{path.relative_to(folder)} cannot be decoded: {one_line(error)}; unpack it again",
             ) from error
         if row == 0:
-            check_fits(f"--data-dir {folder}: {len(items):,} images of {pixels.shape}", len(items) * pixels.nbytes)
+            check_fits("data.data_dir", folder, f"{len(items):,} images of {pixels.shape}", len(items) * pixels.nbytes)
             x = np.empty((len(items), *pixels.shape), np.uint8)
         if pixels.shape != x.shape[1:]:
             raise InputError(
-                f"--data-dir {folder}: {path.relative_to(folder)} has {pixels.shape[1]}x{pixels.shape[0]} "
-                f"pixels and others {x.shape[2]}x{x.shape[1]}; must be the same"
+                "data.data_dir",
+                folder,
+                f"{path.relative_to(folder)} has {pixels.shape[1]}x{pixels.shape[0]} pixels and others "
+                f"{x.shape[2]}x{x.shape[1]}; must be the same",
             )
         x[row] = pixels
     return {

@@ -51,9 +51,9 @@ def tokenised(
 ) -> Raw:
     """A data set of texts as tokens, from the cache or else by tokenising them.
 
-    With RoBERTa's tokenizer a text is <s> a </s>, a pair <s> a </s></s> b </s>; padded on the right to --length. Names
-    of special tokens within a text are text as any other. A cached entry belongs to the source's files, all that the
-    tokenizer does, the length and the truncation.
+    With RoBERTa's tokenizer a text is <s> a </s>, a pair <s> a </s></s> b </s>; padded on the right to the
+    length. Names of special tokens within a text are text as any other. A cached entry belongs to the source's files,
+    all that the tokenizer does, the length and the truncation.
 
     Args:
       setting: names the tokenizer, the length and the truncation.
@@ -66,10 +66,10 @@ def tokenised(
       Tokens [N, L], uint16 where the vocabulary allows it, else int32.
 
     Raises:
-      InputError: --tokenizer, --length or the texts are wrong.
+      InputError: `data.tokenizer`, `data.length` or the texts are wrong.
     """
     if not _FEWEST <= setting.length <= limits.TOKENS:
-        raise InputError(f"--length {setting.length}: must be {_FEWEST} to {limits.TOKENS} tokens")
+        raise InputError("data.length", setting.length, f"must be {_FEWEST} to {limits.TOKENS} tokens")
     tokenizer, vocabulary, digest = _load(setting)
 
     def build() -> Arrays:
@@ -88,7 +88,7 @@ def tokenised(
         splits.append(Split(arrays[f"{split}.x"], label, label, arrays[f"{split}.id"]))
         if cut:
             notes.append(
-                f"{cut:,} of {len(label):,} {split} texts have more than --length {setting.length} tokens and lose "
+                f"{cut:,} of {len(label):,} {split} texts have more than {setting.length} tokens and lose "
                 f"their {setting.truncation}"
             )
     train, test = splits
@@ -99,7 +99,7 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
     """transformers' tokenizer of a folder, as its tokenizer.json has it where there is one, and its vocabulary.
 
     Args:
-      folder: of --tokenizer.
+      folder: of `data.tokenizer`.
       dataset: for which it is, for the message.
 
     Raises:
@@ -107,14 +107,14 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
         which is what a classifier reads.
     """
     if folder is None:
-        raise InputError(f"--tokenizer: must be given for --dataset {dataset}: {_CONTENT}")
-    folder = local("--tokenizer", folder)
+        raise InputError("data.tokenizer", None, f"must be given for `data.dataset` {dataset}: {_CONTENT}")
+    folder = local("data.tokenizer", folder)
     whole = (folder / "tokenizer.json").is_file()
     # transformers would make an empty one of a folder without these.
     if not whole and not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
-        raise InputError(f"--tokenizer {folder}: must be {_CONTENT}")
+        raise InputError("data.tokenizer", folder, f"must be {_CONTENT}")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch, which nothing needs
-    transformers = needed("transformers", "text", f"--tokenizer {folder}")  # seconds, and no data but texts need it
+    transformers = needed("transformers", "text", "data.tokenizer", folder)  # seconds, and no data but texts need it
     # RobertaTokenizer would take a tokenizer.json's tokens, and not what that says of letters, spaces and pairs.
     kind = transformers.PreTrainedTokenizerFast if whole else transformers.RobertaTokenizer
     try:
@@ -123,25 +123,30 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
         framed, bare = (tokenizer("a", add_special_tokens=added)["input_ids"] for added in (True, False))
         pair = tokenizer("a", "a")["input_ids"]
     except Exception as error:  # of many types, as the damage has it
-        raise InputError(f"--tokenizer {folder}: cannot be read: {one_line(error)}; must be {_CONTENT}") from error
+        raise InputError("data.tokenizer", folder, f"cannot be read: {one_line(error)}; must be {_CONTENT}") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = next((name for name in _PADDING if name in names), None)
     if tokenizer.pad_token_id is None:
-        raise InputError(f"--tokenizer {folder}: has no token for padding; must say pad_token in tokenizer_config.json")
+        raise InputError(
+            "data.tokenizer", folder, "has no token for padding; must say pad_token in tokenizer_config.json"
+        )
     if max(names.values()) >= limits.WORDS:
         raise InputError(
-            f"--tokenizer {folder}: has the token number {max(names.values())}; must be below {limits.WORDS}"
+            "data.tokenizer", folder, f"has the token number {max(names.values())}; must be below {limits.WORDS}"
         )
     for called, tokens in (("text", framed), ("pair", pair)):
         if tokens[:1] == bare[:1]:
             raise InputError(
-                f"--tokenizer {folder}: begins a {called} with no token of its own; must do so, as <s> or [CLS], which "
-                "the classifier reads"
+                "data.tokenizer",
+                folder,
+                f"begins a {called} with no token of its own; must do so, as <s> or [CLS], which the classifier reads",
             )
         if tokenizer.pad_token_id in tokens:
             raise InputError(
-                f"--tokenizer {folder}: pads with {tokenizer.pad_token}, which it also puts into a {called}; must have "
-                "a token for padding alone, which the network leaves out"
+                "data.tokenizer",
+                folder,
+                f"pads with {tokenizer.pad_token}, which it also puts into a {called}; must have a token for "
+                "padding alone, which the network leaves out",
             )
     return tokenizer, Vocabulary(max(names.values()) + 1, tokenizer.pad_token_id)
 
@@ -194,8 +199,9 @@ def _encode(
             )
         except Exception as error:  # of the library's own types
             raise InputError(
-                f"--tokenizer {setting.tokenizer}: makes no tokens of a {split} text: {one_line(error)}; must be "
-                f"{_CONTENT}"
+                "data.tokenizer",
+                setting.tokenizer,
+                f"makes no tokens of a {split} text: {one_line(error)}; must be {_CONTENT}",
             ) from error
         # What is cut from a text follows as further parts of it; the first part is what is left.
         of_text = encoded.get("overflow_to_sample_mapping", range(len(encoded["input_ids"])))
@@ -207,10 +213,14 @@ def _encode(
             tokens[row, : len(text)] = text[:length]
     if longest > length:
         raise InputError(
-            f"--length {length}: must be {longest} or more for the longest {split} text, or --truncation end or start"
+            "data.length",
+            length,
+            f"must be {longest} or more for the longest {split} text, or `data.truncation` end or start",
         )
     if len(tokens) > 1 and not cut and np.all(tokens == tokens[0]):
         raise InputError(
-            f"--tokenizer {setting.tokenizer}: makes the same tokens of all {split} texts; must be one that knows them"
+            "data.tokenizer",
+            setting.tokenizer,
+            f"makes the same tokens of all {split} texts; must be one that knows them",
         )
     return tokens, cut

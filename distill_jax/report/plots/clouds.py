@@ -198,10 +198,12 @@ def _by(dumps: Sequence[Dump], *attributes: str) -> dict[tuple[Any, ...], Dump]:
         key = tuple(dump.attributes.get(name, 0 if name == "step" else "") for name in attributes)
         if key in found:
             said = " and ".join(f"{name} {value!r}" for name, value in zip(attributes, key, strict=True))
-            raise InputError(f"two dumps have the {said} among their attributes; must differ, so that both are shown")
+            raise InputError(
+                "dumps", None, f"two have the {said} among their attributes; must differ, so that both are shown"
+            )
         found[key] = dump
     if not found:
-        raise InputError("no dump is given; must be one or more")
+        raise InputError("dumps", None, "are none; must be one or more")
     return found
 
 

@@ -1,0 +1,42 @@
+"""A setting's fields, each by the names that lead to it."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from distill_jax.errors import InputError
+
+
+def leaves(setting: Any, within: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field of a dataclass with its value, and those of its groups in place of the groups.
+
+    >>> [name for name, _ in leaves(Setting()) if "depth" in name]
+    ['teacher.depth', 'student.depth']
+    """
+    for field in dataclasses.fields(setting):
+        value = getattr(setting, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{within}{field.name}.")
+        else:
+            yield within + field.name, value
+
+
+def check_finite(setting: Any) -> None:
+    """Checks that every number is one, which comparisons with bounds do not: none holds of NaN, and most of infinity.
+
+    Raises:
+      InputError: one is not; with its field.
+    """
+    for field, value in leaves(setting):
+        for number in _numbers(value):
+            if not math.isfinite(number):
+                raise InputError(field, number, "must be a finite number")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """The numbers in a value, of tuples and dictionaries too."""
+    if isinstance(value, float):
+        yield value
+    for of_it in value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ():
+        yield from _numbers(of_it)
