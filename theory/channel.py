@@ -28,6 +28,10 @@ _STEPS = 16  # of Newton's method, kept within a bracket: more than it takes to 
 class Data(NamedTuple):
     """Examples, by their channels that are not 0.
 
+    >>> data = sample(jax.random.key(0), np.eye(4), 2.0, m=3)
+    >>> [part.shape for part in data]
+    [(12,), (12, 1), (12, 4), (12, 1, 4)]
+
     Attributes:
       y: classes [n].
       z: similar classes [n, s].
@@ -44,20 +48,33 @@ class Data(NamedTuple):
 @float64
 @partial(jax.jit, static_argnums=(1, 2))
 def unit_means(key: ArrayLike, classes: int, dim: int) -> Array:
-    """Class vectors mu [K, D], uniform on the unit sphere; Assumption B.1 asks no more than |mu| = 1."""
+    """Class vectors mu [K, D], uniform on the unit sphere; Assumption B.1 asks no more than |mu| = 1.
+
+    >>> np.linalg.norm(unit_means(jax.random.key(0), 3, 5), axis=-1).round(6).tolist()
+    [1.0, 1.0, 1.0]
+    """
     drawn = jax.random.normal(key, (classes, dim))
     return drawn / jnp.linalg.norm(drawn, axis=-1, keepdims=True)
 
 
 @float64
 def normal_means(key: ArrayLike, classes: int, dim: int) -> Array:
-    """Class vectors mu [K, D] from N(0, I), as C.5 has them: their length is near sqrt(D)."""
+    """Class vectors mu [K, D] from N(0, I), as C.5 has them: their length is near sqrt(D).
+
+    >>> np.linalg.norm(normal_means(jax.random.key(0), 3, 10_000), axis=-1).round(-1).tolist()
+    [100.0, 100.0, 100.0]
+    """
     return jax.random.normal(key, (classes, dim))
 
 
 @float64
 def conditioned_gaussian(key: ArrayLike, mean: ArrayLike, margin: ArrayLike) -> Array:
-    """x [..., D] from N(0, I/D) conditioned on x . mean = margin, for means [..., D] of length 1."""
+    """x [..., D] from N(0, I/D) conditioned on x . mean = margin, for means [..., D] of length 1.
+
+    >>> x = conditioned_gaussian(jax.random.key(0), [0.6, 0.8], 2.0)
+    >>> round(float(np.dot(x, [0.6, 0.8])), 3)
+    2.0
+    """
     mean = jnp.asarray(mean, jnp.float64)
     free = jax.random.normal(key, mean.shape) / jnp.sqrt(mean.shape[-1])
     along = jnp.sum(free * mean, -1, keepdims=True)
@@ -71,6 +88,10 @@ def sample(key: ArrayLike, means: ArrayLike, tau: ArrayLike, m: int) -> Data:
 
     The similar classes of each of m rounds are those of a random cycle through all classes, so that they are balanced
     as assumed, and each other class is equally likely to be the similar one of an example.
+
+    >>> data = sample(jax.random.key(0), np.eye(4), 2.0, m=3)
+    >>> np.bincount(data.y).tolist(), np.bincount(data.z[:, 0]).tolist()
+    ([3, 3, 3, 3], [3, 3, 3, 3])
 
     Args:
       key: JAX key.
@@ -92,6 +113,10 @@ def sample(key: ArrayLike, means: ArrayLike, tau: ArrayLike, m: int) -> Data:
 @jax.jit
 def truncated_sphere(key: ArrayLike, direction: ArrayLike, above: ArrayLike) -> Array:
     """z [..., D] uniform on the unit sphere conditioned on z . direction > above, for directions of length 1, D >= 3.
+
+    >>> height = np.asarray(truncated_sphere(jax.random.key(0), np.tile([0.0, 0.0, 1.0], (1000, 1)), 0.6))[:, 2]
+    >>> [round(float(f(height)), 1) for f in (np.min, np.mean, np.max)]
+    [0.6, 0.8, 1.0]
 
     Args:
       key: JAX key.
@@ -145,6 +170,11 @@ def sample_c5(
     this keeps x_k . mu_k below x_y . mu_y. So it does for |mu_k| = 1, but not for means from N(0, I): there
     (alpha mu_k + (1 - alpha) z_k) . mu_k is often above 1 / 0.8, as |mu_k| is near 10.
 
+    >>> data = sample_c5(jax.random.key(0), np.eye(10))
+    >>> told = np.asarray(logits(data, np.eye(10))).argmax(-1)  # apart, by class vectors of length 1
+    >>> bool((told == np.asarray(data.y)).all())
+    True
+
     Args:
       key: JAX key.
       means: class vectors [K, D]; in C.5 `normal_means` with K = 10, D = 100.
@@ -189,7 +219,12 @@ def sample_c5(
 
 @float64
 def features(data: Data, classes: int) -> Array:
-    """The examples with all their channels, [n, K, D]."""
+    """The examples with all their channels, [n, K, D].
+
+    >>> data = Data(np.array([1]), np.array([[0]]), target=np.array([[3.0, 4.0]]), similar=np.array([[[0.0, 2.0]]]))
+    >>> features(data, 3).tolist()
+    [[[0.0, 2.0], [3.0, 4.0], [0.0, 0.0]]]
+    """
     row = jnp.arange(len(data.y))
     whole = jnp.zeros((len(row), classes, data.target.shape[-1])).at[row, data.y].set(data.target)
     return whole.at[row[:, None], data.z].add(data.similar)
@@ -197,7 +232,12 @@ def features(data: Data, classes: int) -> Array:
 
 @float64
 def logits(data: Data, weights: ArrayLike) -> Array:
-    """f(x) = (w_1 . x_1, ..., w_K . x_K), [n, K], of the linear model with weights [K, D]."""
+    """f(x) = (w_1 . x_1, ..., w_K . x_K), [n, K], of the linear model with weights [K, D].
+
+    >>> data = Data(np.array([1]), np.array([[0]]), target=np.array([[3.0, 4.0]]), similar=np.array([[[0.0, 2.0]]]))
+    >>> logits(data, np.ones((3, 2))).tolist()
+    [[2.0, 7.0, 0.0]]
+    """
     weights, row = jnp.asarray(weights, jnp.float64), jnp.arange(len(data.y))
     of_target = jnp.sum(data.target * weights[data.y], -1)
     of_similar = jnp.sum(data.similar * weights[data.z], -1)

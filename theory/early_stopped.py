@@ -25,6 +25,9 @@ def points() -> Mapping[str, np.ndarray]:
     """Lemma B.3's assumptions: alpha >= 0, alpha_te tau <= log(K - 2), alpha_te - alpha >= (2/tau) log(3/(1 - kappa)).
 
     K - 2 from 9 to 10^17, with alpha, alpha_te and kappa at both ends of their ranges as well as inside.
+
+    >>> {name: round(float(values.min()), 3) for name, values in points().items()}
+    {'classes': 11.0, 'tau': 2.0, 'alpha': 0.0, 'alpha_te': 1.099, 'kappa': 0.0}
     """
     scale_te = 2 * np.log(3) + np.concatenate([[0.0], np.logspace(-3, np.log10(28), 23)])
     slack = np.concatenate([[0.0], np.logspace(-2, 1, 13)])
@@ -49,6 +52,9 @@ def tried(
 ) -> Verdict:
     """A chain at plain examples, then at all points; its counterexample is the first there is.
 
+    >>> tried(lambda kappa: (kappa, 0.25), ("<=",)).counterexample
+    Counterexample(parameters={'kappa': 0.5}, lhs=0.5, rhs=0.25)
+
     Args:
       values: the terms, from some of the parameters.
       relations: of neighbouring terms.
@@ -71,5 +77,9 @@ def tried(
 
 
 def proved(*certificates: Certificate) -> Verdict:
-    """Certificates as a verdict."""
+    """Certificates as a verdict.
+
+    >>> proved(Certificate(True, 3), Certificate(True, 4))
+    Verdict(holds=True, evidence='certified', points=7, counterexample=None)
+    """
     return Verdict(all(c.proved for c in certificates), "certified", sum(c.boxes for c in certificates))

@@ -31,6 +31,9 @@ def weights(x: ArrayLike, y: ArrayLike, t: ArrayLike) -> Array:
     Computed from the singular values s of X, as V ((1 - exp(-s^2 t)) / s) U^T y: the same as equation (3), without
     squaring the condition number.
 
+    >>> [round(float(weights([[2.0]], [6.0], t)[0]), 3) for t in (np.log(2) / 4, np.inf)]
+    [1.5, 3.0]
+
     Args:
       x: data [n, p].
       y: targets [n].
@@ -53,6 +56,9 @@ def student_weights(x: ArrayLike, y: ArrayLike, t: ArrayLike, t_teacher: ArrayLi
     By the formula, X^T (X X^T)^+ A(t) A(t_teacher) y. That this is `weights` towards the teacher's predictions is
     what the statement eq-4 says and checks.
 
+    >>> round(float(student_weights([[2.0]], [6.0], np.inf, np.log(2) / 4)[0]), 3)
+    1.5
+
     Args:
       x: data [n, p].
       y: the teacher's targets [n].
@@ -69,6 +75,9 @@ def student_weights(x: ArrayLike, y: ArrayLike, t: ArrayLike, t_teacher: ArrayLi
 def flow_defect(x: ArrayLike, y: ArrayLike, t: ArrayLike) -> Array:
     """How far `weights` is from solving its flow at time t, [p]: d beta / dt + X^T (X beta - y).
 
+    >>> float(np.abs(flow_defect([[1.0, 2.0], [0.0, 3.0]], [4.0, 5.0], 0.5)).max().round(9))
+    0.0
+
     Raises:
       ValueError: as `weights`.
     """
@@ -83,6 +92,9 @@ def sparsity(eigenvalue: ArrayLike, t: ArrayLike) -> Array:
     """Eigenvalue of A(t) in a direction where the Gram matrix has this eigenvalue: 1 - exp(-eigenvalue t), broadcast.
 
     It is 0 where the eigenvalue is 0, at infinite t too.
+
+    >>> np.asarray(sparsity([0, 1, 2], np.log(2))).round(3).tolist()
+    [0.0, 0.5, 0.75]
     """
     eigenvalue, t = jnp.asarray(eigenvalue, jnp.float64), jnp.asarray(t, jnp.float64)
     flat = eigenvalue == 0
@@ -94,6 +106,9 @@ def spectrum(gram: ArrayLike) -> tuple[Array, Array]:
     """Eigenvalues [n], from the top, and their eigenvectors as columns [n, n] of a symmetric positive Gram matrix.
 
     Eigenvalues within rounding of 0 (n eps times the greatest) are 0.
+
+    >>> np.asarray(spectrum([[1.0, 1.0], [1.0, 1.0]])[0]).round(3).tolist()
+    [2.0, 0.0]
 
     Raises:
       ValueError: gram is not a square matrix.
@@ -110,6 +125,9 @@ def spectrum(gram: ArrayLike) -> tuple[Array, Array]:
 def sparsifier(gram: ArrayLike, t: ArrayLike) -> Array:
     """A(t) = I - exp(-t gram), [n, n], for a Gram matrix of any rank (equation 3).
 
+    >>> np.asarray(sparsifier([[1.0, 1.0], [1.0, 1.0]], np.log(2) / 2)).round(3).tolist()
+    [[0.25, 0.25], [0.25, 0.25]]
+
     Raises:
       ValueError: as `spectrum`.
     """
@@ -121,6 +139,9 @@ def sparsifier(gram: ArrayLike, t: ArrayLike) -> Array:
 def student_sparsifier(gram: ArrayLike, t: ArrayLike, t_teacher: ArrayLike) -> Array:
     """A(t) A(t_teacher), [n, n], for a student at its time t (equation 4, corrected).
 
+    >>> np.asarray(student_sparsifier([[1.0, 1.0], [1.0, 1.0]], np.log(2) / 2, np.log(2) / 2)).round(3).tolist()
+    [[0.125, 0.125], [0.125, 0.125]]
+
     Raises:
       ValueError: as `spectrum`.
     """
@@ -130,6 +151,9 @@ def student_sparsifier(gram: ArrayLike, t: ArrayLike, t_teacher: ArrayLike) -> A
 @float64
 def teacher_eigenvalues(gram: ArrayLike, t: ArrayLike) -> Array:
     """alpha_k(t): eigenvalues [n] of A(t), from the top.
+
+    >>> np.asarray(teacher_eigenvalues([[1.0, 0.0], [0.0, 2.0]], np.log(2))).round(3).tolist()
+    [0.75, 0.5]
 
     Raises:
       ValueError: as `spectrum`.
@@ -141,6 +165,9 @@ def teacher_eigenvalues(gram: ArrayLike, t: ArrayLike) -> Array:
 def student_eigenvalues(gram: ArrayLike, t: ArrayLike, t_teacher: ArrayLike) -> Array:
     """tilde alpha_k(t): eigenvalues [n] of A(t) A(t_teacher), from the top.
 
+    >>> np.asarray(student_eigenvalues([[1.0, 0.0], [0.0, 2.0]], np.log(2), np.log(2))).round(4).tolist()
+    [0.5625, 0.25]
+
     Raises:
       ValueError: as `spectrum`.
     """
@@ -150,20 +177,31 @@ def student_eigenvalues(gram: ArrayLike, t: ArrayLike, t_teacher: ArrayLike) -> 
 
 @float64
 def time_to_fit(eigenvalue: ArrayLike, alpha_star: ArrayLike) -> Array:
-    """The smallest t with alpha_k(t) >= alpha_star in a direction of this eigenvalue, broadcast; infinite if none."""
+    """The smallest t with alpha_k(t) >= alpha_star in a direction of this eigenvalue, broadcast; infinite if none.
+
+    >>> (np.asarray(time_to_fit([1, 2, 0], 0.75)) / np.log(2)).round(3).tolist()
+    [2.0, 1.0, inf]
+    """
     eigenvalue, alpha_star = jnp.asarray(eigenvalue, jnp.float64), jnp.asarray(alpha_star, jnp.float64)
     return jnp.where(alpha_star == 0, 0.0, -jnp.log1p(-alpha_star) / eigenvalue)
 
 
 @float64
 def student_time_to_fit(eigenvalue: ArrayLike, alpha_star: ArrayLike) -> Array:
-    """The smallest tilde t with tilde alpha_k(tilde t) >= alpha_star where T_te = tilde t; as `time_to_fit`."""
+    """The smallest tilde t with tilde alpha_k(tilde t) >= alpha_star where T_te = tilde t; as `time_to_fit`.
+
+    >>> (np.asarray(student_time_to_fit([1, 2, 0], 0.25)) / np.log(2)).round(3).tolist()
+    [1.0, 0.5, inf]
+    """
     return time_to_fit(eigenvalue, jnp.sqrt(jnp.asarray(alpha_star, jnp.float64)))
 
 
 @float64
 def alpha_teacher(alpha_star: ArrayLike, kappa: ArrayLike) -> Array:
     """The teacher's eigenvalue along k2 when it is alpha_star along k1: 1 - (1 - alpha_star)^kappa (equation 9).
+
+    >>> round(float(alpha_teacher(0.75, 0.5)), 3)
+    0.5
 
     Args:
       alpha_star: in [0, 1].
@@ -179,6 +217,9 @@ def alpha_student(alpha_star: ArrayLike, kappa: ArrayLike) -> Array:
     """The student's along k2 when it is alpha_star along k1 and T_te = tilde t: (1 - (1 - sqrt alpha_star)^kappa)^2.
 
     Equation (12); arguments as for `alpha_teacher`.
+
+    >>> round(float(alpha_student(0.75**2, 0.5)), 3)
+    0.25
     """
     return alpha_teacher(jnp.sqrt(jnp.asarray(alpha_star, jnp.float64)), kappa) ** 2
 

@@ -28,7 +28,11 @@ _MATRIX_TOLERANCE = 1e-10  # relative; Gram matrices of condition 100 lose two d
 
 @float64
 def flow(x: Array, y: Array, t: Array) -> tuple[Array, Array]:
-    """(3) for one example and one parameter: speed of beta(t) as printed, and what gradient descent's would be."""
+    """(3) for one example and one parameter: speed of beta(t) as printed, and what gradient descent's would be.
+
+    >>> [round(float(term), 3) for term in flow(2.0, 6.0, np.log(2) / 4)]
+    [6.0, 6.0]
+    """
     beta = sparsity(x**2, t) * y / x
     return x * jnp.exp(-(x**2) * t) * y, -x * (x * beta - y)
 
@@ -36,40 +40,64 @@ def flow(x: Array, y: Array, t: Array) -> tuple[Array, Array]:
 @float64
 def distilled(x: Array, y: Array, t_student: Array, t_teacher: Array, t: Array) -> tuple[Array, Array]:
     """(4) for one example and one parameter: the student's weight by (3) with its teacher's prediction as target,
-    and as printed, where the student's time is called t and is not the t_student on the left."""
+    and as printed, where the student's time is called t and is not the t_student on the left.
+
+    >>> [round(float(term), 3) for term in distilled(1.0, 1.0, t_student=1.0, t_teacher=1.0, t=2.0)]
+    [0.4, 0.547]
+    """
     prediction = sparsity(x**2, t_teacher) * y
     return sparsity(x**2, t_student) * prediction / x, sparsity(x**2, t) * sparsity(x**2, t_teacher) * y / x
 
 
 @float64
 def conclusion(alpha_star: Array, kappa: Array, t: Array) -> tuple[Array, Array]:
-    """(5): the student's component along k2 at its extremal time, and the teacher's at time t."""
+    """(5): the student's component along k2 at its extremal time, and the teacher's at time t.
+
+    >>> [round(float(term), 3) for term in conclusion(0.75**2, 0.5, np.log(4))]
+    [0.25, 0.5]
+    """
     return sparsity(kappa, eigenspace.student_time_to_fit(1, alpha_star)) ** 2, sparsity(kappa, t)
 
 
 @float64
 def teacher_bound(alpha_star: Array, kappa: Array, t: Array) -> tuple[Array, Array]:
-    """(9): the teacher's component along k2 at time t, and the printed bound."""
+    """(9): the teacher's component along k2 at time t, and the printed bound.
+
+    >>> [round(float(term), 3) for term in teacher_bound(0.75, 0.5, np.log(4))]
+    [0.5, 0.5]
+    """
     return sparsity(kappa, t), 1 - (1 - alpha_star) ** kappa
 
 
 @float64
 def student_component(alpha_star: Array, kappa: Array) -> tuple[Array, Array, Array]:
-    """(10), (11), (12): the student's component along k2 at its extremal time, in three forms."""
+    """(10), (11), (12): the student's component along k2 at its extremal time, in three forms.
+
+    >>> [round(float(term), 3) for term in student_component(0.75**2, 0.5)]
+    [0.25, 0.25, 0.25]
+    """
     t = eigenspace.student_time_to_fit(1, alpha_star)
     return sparsity(kappa, t) ** 2, (1 - jnp.exp(-t) ** kappa) ** 2, (1 - (1 - jnp.sqrt(alpha_star)) ** kappa) ** 2
 
 
 @float64
 def difference(alpha_star: Array, kappa: Array, t: Array) -> tuple[Array, Array]:
-    """(13): left and right side."""
+    """(13): left and right side.
+
+    >>> [round(float(term), 3) for term in difference(0.25, 0.5, 1.0)]
+    [0.308, 0.048]
+    """
     student, teacher = conclusion(alpha_star, kappa, t)
     return teacher - student, expansion(alpha_star, kappa)[0]
 
 
 @float64
 def expansion(alpha_star: Array, kappa: Array) -> tuple[Array, Array]:
-    """(14): the right sides of (13) and of (14), which are the same number."""
+    """(14): the right sides of (13) and of (14), which are the same number.
+
+    >>> [round(float(term), 3) for term in expansion(0.25, 0.5)]
+    [0.048, 0.048]
+    """
     u = 1 - jnp.sqrt(alpha_star)
     before = 1 - (1 - alpha_star) ** kappa - (1 - u**kappa) ** 2
     return before, 1 - (1 - alpha_star) ** kappa - 1 - (u**2) ** kappa + 2 * u**kappa
@@ -77,21 +105,33 @@ def expansion(alpha_star: Array, kappa: Array) -> tuple[Array, Array]:
 
 @float64
 def collection(alpha_star: Array, kappa: Array) -> tuple[Array, Array]:
-    """(15): the right sides of (14) and of (15), which are the same number."""
+    """(15): the right sides of (14) and of (15), which are the same number.
+
+    >>> [round(float(term), 3) for term in collection(0.25, 0.5)]
+    [0.048, 0.048]
+    """
     u = 1 - jnp.sqrt(alpha_star)
     return expansion(alpha_star, kappa)[1], 2 * u**kappa - (u**2) ** kappa - (1 - alpha_star) ** kappa
 
 
 @float64
 def end(alpha_star: Array, kappa: Array) -> tuple[Array, Array, Array]:
-    """(16): the right side of (15), the middle as printed, and 0."""
+    """(16): the right side of (15), the middle as printed, and 0.
+
+    >>> [round(float(term), 3) for term in end(0.25, 0.5)]
+    [0.048, 2.0, 0.0]
+    """
     u = 1 - jnp.sqrt(alpha_star)
     return collection(alpha_star, kappa)[1], 2 - u * (u**kappa - u**kappa), jnp.zeros_like(u)
 
 
 @float64
 def factored(alpha_star: Array, kappa: Array) -> tuple[Array, Array]:
-    """(16) as it was meant: the right side of (15), and (1 - s)^kappa (2 - (1 - s)^kappa - (1 + s)^kappa)."""
+    """(16) as it was meant: the right side of (15), and (1 - s)^kappa (2 - (1 - s)^kappa - (1 + s)^kappa).
+
+    >>> [round(float(term), 3) for term in factored(0.25, 0.5)]
+    [0.048, 0.048]
+    """
     s = jnp.sqrt(alpha_star)
     return collection(alpha_star, kappa)[1], (1 - s) ** kappa * (2 - (1 - s) ** kappa - (1 + s) ** kappa)
 

@@ -26,6 +26,9 @@ def unit(points: int) -> np.ndarray:
     """So many numbers from 0 to 1, both included: half of them even, a quarter crowded towards each end.
 
     All are multiples of 2^-26, so that their squares, and 1 minus their squares, are exact in float64.
+
+    >>> unit(8).round(3).tolist()
+    [0.0, 0.0, 0.01, 0.333, 0.667, 0.99, 1.0, 1.0]
     """
     towards = np.logspace(-7, -2, points // 4)
     laid_out = np.concatenate([np.linspace(0, 1, points - 2 * len(towards)), towards, 1 - towards])
@@ -41,6 +44,11 @@ def check(
     admissible: Callable[..., Any] | None = None,
 ) -> Verdict:
     """Tries a chain of inequalities wherever it should hold.
+
+    >>> check(lambda x, y: (x * y, x), ("<=",), {"x": unit(8), "y": unit(8)}, {"x": [0.5], "y": [0.5]})
+    Verdict(holds=True, evidence='grid', points=65, counterexample=None)
+    >>> check(lambda x: (x, x**2), ("<=",), {"x": unit(8)}, {"x": [1.0, 0.5]}).counterexample
+    Counterexample(parameters={'x': 0.5}, lhs=0.5, rhs=0.25)
 
     Args:
       values: the terms of the chain, from arrays of parameters by name.
@@ -67,7 +75,11 @@ def check(
 def first_break(
     values: Callable[..., Sequence[Any]], relations: Sequence[Relation], parameters: Mapping[str, np.ndarray]
 ) -> Counterexample | None:
-    """The first entry of arrays of parameters, [N] each, at which a chain breaks, with the two terms that do it."""
+    """The first entry of arrays of parameters, [N] each, at which a chain breaks, with the two terms that do it.
+
+    >>> first_break(lambda x: (x, x**2, 9.0), ("<=", "<="), {"x": np.array([2.0, 3.0, 4.0, 0.5])})
+    Counterexample(parameters={'x': 4.0}, lhs=16.0, rhs=9.0)
+    """
     terms = np.broadcast_arrays(*(np.asarray(v, np.float64) for v in values(**parameters)))
     broken = np.stack([~holds(a, r, b) for a, r, b in zip(terms, relations, terms[1:], strict=False)])
     if not broken.any():
@@ -79,5 +91,9 @@ def first_break(
 
 
 def holds(left: Any, relation: Relation, right: Any) -> Any:
-    """Whether two numbers, or each two of two arrays, stand in a relation, up to rounding; NaN never does."""
+    """Whether two numbers, or each two of two arrays, stand in a relation, up to rounding; NaN never does.
+
+    >>> [bool(holds(1.0 + 1e-13, relation, 1.0)) for relation in ("<", "<=", "=")]
+    [False, True, True]
+    """
     return _HOLDS[relation](left, right, TOLERANCE * np.maximum(1, np.maximum(abs(left), abs(right))))

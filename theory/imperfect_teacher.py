@@ -26,6 +26,9 @@ def extreme_logits(margin: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) ->
     """Least and greatest w_k . x_k of such a teacher on an example with x_k . mu_k = margin and a part across of 1.
 
     With |w across| = alpha_te s, s^2 <= eps, it is alpha_te (sqrt(1 - s^2) margin +- s).
+
+    >>> [round(float(logit), 3) for logit in extreme_logits(0.5, 1.0, 0.36)]  # 0.8 margin -+ 0.6
+    [-0.2, 1.0]
     """
     margin, alpha_te = jnp.asarray(margin, jnp.float64), jnp.asarray(alpha_te, jnp.float64)
     low, high = jnp.sqrt(eps_te), jnp.minimum(jnp.sqrt(eps_te), 1 / jnp.sqrt(1 + margin**2))
@@ -37,7 +40,11 @@ def extreme_logits(margin: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) ->
 
 @float64
 def logit_error(tau: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) -> Array:
-    """The greatest |w_k . x_k - alpha_te x_k . mu_k| on S+ and S-: what (23) bounds."""
+    """The greatest |w_k . x_k - alpha_te x_k . mu_k| on S+ and S-: what (23) bounds.
+
+    >>> round(float(logit_error(2.0, 1.0, 0.36)), 3)  # 2 - (0.8 * 2 - 0.6)
+    1.0
+    """
     errors = []
     for margin in (jnp.asarray(tau, jnp.float64), jnp.asarray(tau, jnp.float64) / 2):
         low, high = extreme_logits(margin, alpha_te, eps_te)
@@ -50,6 +57,9 @@ def supervision_error(classes: ArrayLike, tau: ArrayLike, alpha_te: ArrayLike, e
     """The greatest |q_k - p_k| / p_k on S+ and S- over all such teachers, all nodes off at once (Lemma B.2).
 
     By logarithms: where alpha_te tau is above 1,400 the probabilities' inverses are beyond float64.
+
+    >>> round(float(supervision_error(3, 1.25, 20, 0.01)))
+    57
     """
     tau, alpha_te = jnp.asarray(tau, jnp.float64), jnp.asarray(alpha_te, jnp.float64)
     others = jnp.log(jnp.asarray(classes, jnp.float64) - 2)
@@ -69,7 +79,11 @@ def supervision_error(classes: ArrayLike, tau: ArrayLike, alpha_te: ArrayLike, e
 
 @float64
 def supervision_bound(tau: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) -> Array:
-    """(21)'s bound on it, 12 alpha_te tau sqrt(eps)."""
+    """(21)'s bound on it, 12 alpha_te tau sqrt(eps).
+
+    >>> round(float(supervision_bound(1.25, 20, 0.01)), 3)
+    30.0
+    """
     return 12 * jnp.asarray(alpha_te, jnp.float64) * tau * jnp.sqrt(eps_te)
 
 
@@ -81,6 +95,9 @@ def distilled_quality(
 
     So it is for D -> infinity with a part across that is drawn independently of the data: the teacher then gives the
     probabilities of a perfect one of scale alpha_te sqrt(1 - eps).
+
+    >>> round(float(distilled_quality(38, 2, 0, np.log(6) / 0.8, 0.36)), 3)  # that of a perfect one of scale log 6
+    1.105
     """
     scale = jnp.asarray(alpha_te, jnp.float64) * jnp.sqrt(1 - jnp.asarray(eps_te, jnp.float64))
     return gradient_space.distilled_quality(classes, tau, alpha, scale, share)
@@ -91,6 +108,9 @@ def absolute_sum(m: ArrayLike, gamma_plus: ArrayLike, gamma_minus: ArrayLike) ->
     """The limit of the sum over j of A_j in (42).
 
     E |x_j|^2 is 1/D, and E |x_j| |x'_j| is (2/pi)/D for two examples.
+
+    >>> round(float(absolute_sum(1, 1, 0)), 3), round(float(absolute_sum(1, 1, 1)), 3)  # 1 and 2 + 4/pi
+    (1.0, 3.273)
     """
     m = jnp.asarray(m, jnp.float64)
     same = m * (jnp.asarray(gamma_plus, jnp.float64) ** 2 + jnp.asarray(gamma_minus, jnp.float64) ** 2)
@@ -101,7 +121,11 @@ def absolute_sum(m: ArrayLike, gamma_plus: ArrayLike, gamma_minus: ArrayLike) ->
 def cross_sum(
     m: ArrayLike, gamma_plus: ArrayLike, gamma_minus: ArrayLike, gap_plus: ArrayLike, gap_minus: ArrayLike
 ) -> Array:
-    """The limit of the sum over j of B_j in (43), with pte - p equal to gap_plus on S+ and gap_minus on S-."""
+    """The limit of the sum over j of B_j in (43), with pte - p equal to gap_plus on S+ and gap_minus on S-.
+
+    >>> round(float(cross_sum(1, 1, 0, 2, 0)), 3), round(float(cross_sum(1, 1, 1, 1, 1)), 3)  # 2 and 2 + 4/pi
+    (2.0, 3.273)
+    """
     m, gap_plus = jnp.asarray(m, jnp.float64), jnp.asarray(gap_plus, jnp.float64)
     same = m * (gap_plus * gamma_plus + jnp.asarray(gap_minus, jnp.float64) * gamma_minus)
     total = m**2 * (gap_plus + gap_minus) * (jnp.asarray(gamma_plus, jnp.float64) + gamma_minus)
@@ -110,13 +134,21 @@ def cross_sum(
 
 @float64
 def printed_need(tau: ArrayLike, m: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) -> Array:
-    """What Theorem B.4 asks kappa^3 to be at least: 192 alpha_te tau sqrt(m eps)."""
+    """What Theorem B.4 asks kappa^3 to be at least: 192 alpha_te tau sqrt(m eps).
+
+    >>> round(float(printed_need(10.0, 4.0, 0.25, 1e-6)), 3)
+    0.96
+    """
     return 192 * jnp.asarray(alpha_te, jnp.float64) * tau * jnp.sqrt(jnp.asarray(m, jnp.float64) * eps_te)
 
 
 @float64
 def need(tau: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) -> Array:
-    """What the corrected theorem asks kappa^3 to be at least: 576 (alpha_te tau)^2 eps exp(alpha_te tau / 2)."""
+    """What the corrected theorem asks kappa^3 to be at least: 576 (alpha_te tau)^2 eps exp(alpha_te tau / 2).
+
+    >>> round(float(need(19.0, 4 / 19, 1 / (1000 * 19**2))), 3)  # kappa^3 can be 0.21 there
+    0.189
+    """
     scale = jnp.asarray(alpha_te, jnp.float64) * tau
     return 576 * scale**2 * jnp.asarray(eps_te, jnp.float64) * jnp.exp(scale / 2)
 
@@ -135,6 +167,9 @@ def is_admitted(
     """Whether all assumptions of Theorem B.4 hold, Assumption B.1 included, as printed or in the corrected theorem.
 
     Up to rounding where equality is allowed.
+
+    >>> [bool(is_admitted(1602, tau, 1, 0, 2 * np.log(40) / tau, 0.925, 1.1 / tau**2)) for tau in (2000, 1800)]
+    [True, False]
     """
     tau, alpha, alpha_te = (jnp.asarray(v, jnp.float64) for v in (tau, alpha, alpha_te))
     kappa, eps_te = jnp.asarray(kappa, jnp.float64), jnp.asarray(eps_te, jnp.float64)
@@ -152,13 +187,20 @@ def least_tau(scale: ArrayLike, excess: ArrayLike = 1.0) -> Array:
     """The least tau for B.4's assumptions as printed, for alpha_te tau = scale and eps = excess / (m tau^2).
 
     kappa is greatest at alpha = 0, 1 - 3 exp(-scale/2), and must be positive: infinite for scale <= 2 log 3.
+
+    >>> float(least_tau(2.0)), round(float(least_tau(7.11)))
+    (inf, 1786)
     """
     return 192 * jnp.sqrt(jnp.asarray(excess, jnp.float64)) * jnp.asarray(scale, jnp.float64) / _cube(scale)
 
 
 @float64
 def least_m_tau2(scale: ArrayLike, excess: ArrayLike = 1.0) -> Array:
-    """The least m tau^2 at which those of the corrected theorem can hold."""
+    """The least m tau^2 at which those of the corrected theorem can hold.
+
+    >>> round(float(least_m_tau2(4.0)), -3)
+    325000.0
+    """
     scale = jnp.asarray(scale, jnp.float64)
     return 576 * jnp.asarray(excess, jnp.float64) * scale**2 * jnp.exp(scale / 2) / _cube(scale)
 

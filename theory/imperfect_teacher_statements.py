@@ -28,6 +28,9 @@ def parallel(
     """(36): least squared length along mu_k where gamma = (epsilon/2) kappa pte, and as printed, over m^2 tau^2.
 
     The least is of q = pte - gamma on every example; the left side of the line is nowhere less.
+
+    >>> [round(float(term), 3) for term in parallel(**EXAMPLE, epsilon=1 / 32)]
+    [0.209, 0.229]
     """
     c, d = gradient_space.distilled(classes, tau, alpha, alpha_te)
     plus, minus = probabilities(classes, tau, alpha_te)
@@ -39,7 +42,11 @@ def parallel(
 def parallel_corrected(
     classes: Array, tau: Array, alpha: Array, alpha_te: Array, kappa: Array, epsilon: Array
 ) -> tuple[Array, Array]:
-    """(36) by the definitions: d / 2 in place of d."""
+    """(36) by the definitions: d / 2 in place of d.
+
+    >>> [round(float(term), 3) for term in parallel_corrected(**EXAMPLE, epsilon=1 / 32)]
+    [0.209, 0.206]
+    """
     c, d = gradient_space.distilled(classes, tau, alpha, alpha_te)
     least = parallel(classes, tau, alpha, alpha_te, kappa, epsilon)[0]
     return least, (c + d / 2) ** 2 * (1 - epsilon / 2) ** 2
@@ -47,7 +54,11 @@ def parallel_corrected(
 
 @float64
 def absolute_sum(m: Array, gamma_plus: Array, gamma_minus: Array) -> tuple[Array, Array, Array]:
-    """(42): the limit of the sum of A_j, the expectation as the text has it, and the bound."""
+    """(42): the limit of the sum of A_j, the expectation as the text has it, and the bound.
+
+    >>> [round(float(term), 3) for term in absolute_sum(1, 1, 1)]
+    [3.273, 4.546, 6.0]
+    """
     square = gamma_plus**2 + gamma_minus**2
     written = m * square + m**2 * 2 / jnp.pi * (gamma_plus + gamma_minus) ** 2
     return imperfect_teacher.absolute_sum(m, gamma_plus, gamma_minus), written, 3 * m**2 * square
@@ -55,7 +66,11 @@ def absolute_sum(m: Array, gamma_plus: Array, gamma_minus: Array) -> tuple[Array
 
 @float64
 def absolute_step(m: Array, gamma_plus: Array, gamma_minus: Array) -> tuple[Array, Array]:
-    """A step below (42): (2/pi) m^2 (gamma+ + gamma-)^2, and its bound there, m^2 (gamma+^2 + gamma-^2)."""
+    """A step below (42): (2/pi) m^2 (gamma+ + gamma-)^2, and its bound there, m^2 (gamma+^2 + gamma-^2).
+
+    >>> [round(float(term), 3) for term in absolute_step(1, 1, 1)]
+    [2.546, 2.0]
+    """
     return m**2 * 2 / jnp.pi * (gamma_plus + gamma_minus) ** 2, m**2 * (gamma_plus**2 + gamma_minus**2)
 
 
@@ -63,7 +78,11 @@ def absolute_step(m: Array, gamma_plus: Array, gamma_minus: Array) -> tuple[Arra
 def cross_sum(
     m: Array, gamma_plus: Array, gamma_minus: Array, gap_plus: Array, gap_minus: Array
 ) -> tuple[Array, Array]:
-    """(43): the limit of the sum of B_j, and m (gamma- + gamma+) times the sum of pte - p over all 2 m examples."""
+    """(43): the limit of the sum of B_j, and m (gamma- + gamma+) times the sum of pte - p over all 2 m examples.
+
+    >>> [round(float(term), 3) for term in cross_sum(1, 1, 1, 1, 1)]
+    [3.273, 4.0]
+    """
     printed = m * (gamma_minus + gamma_plus) * (m * gap_plus + m * gap_minus)
     return imperfect_teacher.cross_sum(m, gamma_plus, gamma_minus, gap_plus, gap_minus), printed
 
@@ -72,7 +91,11 @@ def cross_sum(
 def across(
     classes: Array, tau: Array, alpha: Array, alpha_te: Array, kappa: Array, epsilon: Array, m: Array
 ) -> tuple[Array, Array]:
-    """(45)-(46): the greatest limit of |across|^2 where sqrt(m) gamma = (epsilon/4) kappa pte, as printed; over m."""
+    """(45)-(46): the greatest limit of |across|^2 where sqrt(m) gamma = (epsilon/4) kappa pte, as printed; over m.
+
+    >>> [round(float(term), 3) for term in across(**EXAMPLE, epsilon=1, m=1)]
+    [0.247, 0.235]
+    """
     c, d = gradient_space.distilled(classes, tau, alpha, alpha_te)
     plus, minus = kappa * probabilities(classes, tau, alpha_te)[0], kappa * probabilities(classes, tau, alpha_te)[1]
     part = epsilon / 4 / jnp.sqrt(m)
@@ -84,7 +107,11 @@ def across(
 def across_corrected(
     classes: Array, tau: Array, alpha: Array, alpha_te: Array, kappa: Array, epsilon: Array
 ) -> tuple[Array, Array]:
-    """(45)-(46) corrected: the same with gamma = (epsilon/4) kappa pte, for any m, and (c^2 + d^2)(1 + epsilon/4)^2."""
+    """(45)-(46) corrected: the same with gamma = (epsilon/4) kappa pte, for any m, and (c^2 + d^2)(1 + epsilon/4)^2.
+
+    >>> [round(float(term), 3) for term in across_corrected(**EXAMPLE, epsilon=1)]
+    [0.247, 0.3]
+    """
     c, d = gradient_space.distilled(classes, tau, alpha, alpha_te)
     greatest = across(classes, tau, alpha, alpha_te, kappa, epsilon, jnp.ones_like(c))[0]
     return greatest, (c**2 + d**2) * (1 + epsilon / 4) ** 2
@@ -94,7 +121,11 @@ def across_corrected(
 def across_end(
     classes: Array, tau: Array, alpha: Array, alpha_te: Array, kappa: Array, epsilon: Array, m: Array
 ) -> tuple[Array, Array]:
-    """(49): the greater of the limit in (45) and of (48)'s right side, and (49)'s, over m."""
+    """(49): the greater of the limit in (45) and of (48)'s right side, and (49)'s, over m.
+
+    >>> [round(float(term), 3) for term in across_end(**EXAMPLE, epsilon=1, m=1)]
+    [0.276, 0.384]
+    """
     c, d = gradient_space.distilled(classes, tau, alpha, alpha_te)
     line_48 = (c**2 + d**2) * (1 + 3 * epsilon**2 / 16 + epsilon / 4)
     limit = across(classes, tau, alpha, alpha_te, kappa, epsilon, m)[0]
@@ -103,7 +134,11 @@ def across_end(
 
 @float64
 def last_chain(tau: Array, kappa: Array, part: Array) -> tuple[Array, ...]:
-    """B.4's last chain from its second term on, over m, where epsilon' = part kappa^2 / 8."""
+    """B.4's last chain from its second term on, over m, where epsilon' = part kappa^2 / 8.
+
+    >>> [round(float(term), 3) for term in last_chain(2, 0.5, 1)]
+    [4.697, 1.173, 4.688, 4.5, 1.125]
+    """
     epsilon = part * kappa**2 / 8
     up = 1 + kappa**2
     return (
@@ -117,7 +152,11 @@ def last_chain(tau: Array, kappa: Array, part: Array) -> tuple[Array, ...]:
 
 @float64
 def last_chain_corrected(tau: Array, kappa: Array, part: Array) -> tuple[Array, ...]:
-    """The same with tau^2 in every term, over m tau^2."""
+    """The same with tau^2 in every term, over m tau^2.
+
+    >>> [round(float(term), 3) for term in last_chain_corrected(2, 0.5, 1)]
+    [1.174, 1.173, 1.172, 1.125, 1.125]
+    """
     terms = last_chain(tau, kappa, part)
     squares = (tau**2, 1, tau**2, tau**2, 1)
     return tuple(term / square for term, square in zip(terms, squares, strict=True))
@@ -125,7 +164,11 @@ def last_chain_corrected(tau: Array, kappa: Array, part: Array) -> tuple[Array, 
 
 @float64
 def feasible(scale_te: Array, tau: Array, excess: Array) -> tuple[Array, Array]:
-    """kappa^3 at its greatest, alpha = 0, and what B.4 asks of it, for alpha_te tau and eps = excess / (m tau^2)."""
+    """kappa^3 at its greatest, alpha = 0, and what B.4 asks of it, for alpha_te tau and eps = excess / (m tau^2).
+
+    >>> [round(float(term), 3) for term in feasible(2 * np.log(6), 2000, 1)]
+    [0.125, 0.344]
+    """
     kappa = gradient_space.greatest_kappa(1.0, 0.0, scale_te)
     return kappa**3, imperfect_teacher.printed_need(1.0, 1.0, scale_te, excess / tau**2)
 

@@ -23,6 +23,9 @@ Bounds = Callable[..., tuple[arb, arb]]
 class Certificate:
     """The outcome of branch and bound.
 
+    >>> certify_positive(lambda x: (1 + arb(x[0]), 1 + arb(x[1])), [(0.0, 1.0)])
+    Certificate(proved=True, boxes=1, counterexample=None)
+
     Attributes:
       proved: positive everywhere on the box.
       boxes: number of boxes looked at.
@@ -36,6 +39,9 @@ class Certificate:
 
 def certify_positive(bounds: Bounds, box: Sequence[Interval], max_boxes: int = 200_000) -> Certificate:
     """Proves that a function is positive on a closed box, or finds where it is not.
+
+    >>> certify_positive(lambda x: (arb(x[0]) - 0.75, arb(x[1]) - 0.75), [(0.0, 1.0)])
+    Certificate(proved=False, boxes=2, counterexample=(0.25,))
 
     Args:
       bounds: from one interval (low, high) a parameter, balls below and above all values of the function.
@@ -61,13 +67,22 @@ def certify_positive(bounds: Bounds, box: Sequence[Interval], max_boxes: int = 2
 
 
 def ball(interval: Interval) -> arb:
-    """The smallest ball that Arb has around an interval."""
+    """The smallest ball that Arb has around an interval.
+
+    >>> found = ball((1.0, 3.0))
+    >>> round(float(found.mid()), 3), round(float(found.rad()), 3)
+    (2.0, 1.0)
+    """
     low, high = interval
     return arb(low).union(arb(high))
 
 
 def all_of(certificates: Sequence[Certificate]) -> Certificate:
-    """Several certificates as one: proved if all are, with their boxes together and the first counterexample."""
+    """Several certificates as one: proved if all are, with their boxes together and the first counterexample.
+
+    >>> all_of([Certificate(True, 3), Certificate(False, 2, (0.25,))])
+    Certificate(proved=False, boxes=5, counterexample=(0.25,))
+    """
     found = [c.counterexample for c in certificates if c.counterexample is not None]
     proved = all(c.proved for c in certificates)
     return Certificate(proved, sum(c.boxes for c in certificates), found[0] if found else None)

@@ -23,7 +23,11 @@ _UNIT = "in units of mτ², D → ∞"
 
 @float64
 def one_hot_limit(classes: Array, tau: Array, alpha: Array, share: Array = 0.5) -> tuple[Array, Array, Array]:
-    """(27): the one-hot quality, the printed fraction, the printed right side."""
+    """(27): the one-hot quality, the printed fraction, the printed right side.
+
+    >>> [round(float(term), 3) for term in one_hot_limit(3, 2, 0)]
+    [0.45, 0.2, 0.2]
+    """
     plus, minus = probabilities(classes, tau, alpha)
     a, b = gradient_space.one_hot(classes, tau, alpha)
     printed = ((1 - plus) - minus) ** 2 / ((1 - plus) ** 2 + minus**2)
@@ -32,21 +36,33 @@ def one_hot_limit(classes: Array, tau: Array, alpha: Array, share: Array = 0.5) 
 
 @float64
 def one_hot_step(classes: Array, tau: Array, alpha: Array) -> tuple[Array, Array]:
-    """(28): the right sides of (27) and of (28)."""
+    """(28): the right sides of (27) and of (28).
+
+    >>> [round(float(term), 3) for term in one_hot_step(3, 2, 0)]
+    [0.2, 0.0]
+    """
     plus, minus = probabilities(classes, tau, alpha)
     return one_hot_limit(classes, tau, alpha)[2], 1 - (minus / plus) ** 2
 
 
 @float64
 def one_hot_step_corrected(classes: Array, tau: Array, alpha: Array) -> tuple[Array, Array, Array]:
-    """(28) as it was meant, and by the definitions: with p- / (1 - p+) in place of p- / p+."""
+    """(28) as it was meant, and by the definitions: with p- / (1 - p+) in place of p- / p+.
+
+    >>> [round(float(term), 3) for term in one_hot_step_corrected(3, 2, 0)]
+    [0.2, 0.75, 1.0]
+    """
     a, b = gradient_space.one_hot(classes, tau, alpha)
     return one_hot_limit(classes, tau, alpha)[2], 1 - (b / a) ** 2, jnp.ones_like(a)
 
 
 @float64
 def probability_ratio(classes: Array, tau: Array, alpha: Array) -> tuple[Array, Array, Array, Array]:
-    """(29): p- / p+, and the printed terms."""
+    """(29): p- / p+, and the printed terms.
+
+    >>> [round(float(term), 3) for term in probability_ratio(4, 2, np.log(2))]
+    [0.5, 0.5, 0.167, 0.167]
+    """
     plus, minus = probabilities(classes, tau, alpha)
     root = jnp.exp(alpha * tau / 2)
     printed = (1 + (classes - 2) / root**2 + 1 / root) / (1 + (classes - 2) / root + root)
@@ -55,14 +71,22 @@ def probability_ratio(classes: Array, tau: Array, alpha: Array) -> tuple[Array, 
 
 @float64
 def one_hot_bound(classes: Array, tau: Array, alpha: Array, share: Array = 0.5) -> tuple[Array, Array]:
-    """(30): the one-hot quality, and 1 - exp(-alpha tau)/9."""
+    """(30): the one-hot quality, and 1 - exp(-alpha tau)/9.
+
+    >>> [round(float(term), 3) for term in one_hot_bound(38, 2, 0)]
+    [0.972, 0.889]
+    """
     quality = gradient_space.one_hot_quality(classes, tau, alpha, share)
     return quality, gradient_space.printed_one_hot_bound(tau, alpha)
 
 
 @float64
 def one_hot_bound_corrected(classes: Array, tau: Array, alpha: Array) -> tuple[Array, Array]:
-    """(30) corrected: the one-hot quality, and (K - 2) / (K - 2 + exp(alpha tau / 2))."""
+    """(30) corrected: the one-hot quality, and (K - 2) / (K - 2 + exp(alpha tau / 2)).
+
+    >>> [round(float(term), 3) for term in one_hot_bound_corrected(38, 2, 0)]
+    [0.972, 0.973]
+    """
     return (
         gradient_space.one_hot_quality(classes, tau, alpha),
         gradient_space.one_hot_bound(classes, tau, alpha),
@@ -73,7 +97,11 @@ def one_hot_bound_corrected(classes: Array, tau: Array, alpha: Array) -> tuple[A
 def distilled_limit(
     classes: Array, tau: Array, alpha: Array, alpha_te: Array, share: Array = 0.5
 ) -> tuple[Array, Array, Array]:
-    """(31): the distillation quality, the printed fraction without its square, the printed right side."""
+    """(31): the distillation quality, the printed fraction without its square, the printed right side.
+
+    >>> [round(float(term), 3) for term in distilled_limit(38, 2, 0, np.log(6))]
+    [1.105, 2.531, 1.229]
+    """
     c, d = gradient_space.distilled(classes, tau, alpha, alpha_te)
     return gradient_space.quality((c, d), share), (c + d) / (c**2 + d**2), 1 + 2 * c * d / (c**2 + d**2)
 
@@ -82,7 +110,11 @@ def distilled_limit(
 def distilled_steps(
     classes: Array, tau: Array, alpha: Array, alpha_te: Array, kappa: Array
 ) -> tuple[Array, Array, Array]:
-    """(32): the right side of (31), and the two printed terms."""
+    """(32): the right side of (31), and the two printed terms.
+
+    >>> [round(float(term), 3) for term in distilled_steps(38, 2, 0, np.log(6), 0.5)]
+    [1.229, 1.081, 1.25]
+    """
     plus, minus = probabilities(classes, tau, alpha_te)
     middle = 1 + 2 * kappa**2 * plus * minus / (plus**2 + minus**2)
     return distilled_limit(classes, tau, alpha, alpha_te)[2], middle, 1 + kappa**2
@@ -92,7 +124,11 @@ def distilled_steps(
 def distilled_bound(
     classes: Array, tau: Array, alpha: Array, alpha_te: Array, kappa: Array, share: Array = 0.5
 ) -> tuple[Array, Array]:
-    """(24), lower: 1 + kappa^2, and the distillation quality."""
+    """(24), lower: 1 + kappa^2, and the distillation quality.
+
+    >>> [round(float(term), 3) for term in distilled_bound(38, 2, 0, np.log(6), 0.5)]
+    [1.25, 1.105]
+    """
     quality = gradient_space.distilled_quality(classes, tau, alpha, alpha_te, share)
     return gradient_space.printed_distilled_bound(kappa), quality
 
@@ -101,14 +137,22 @@ def distilled_bound(
 def distilled_bound_corrected(
     classes: Array, tau: Array, alpha: Array, alpha_te: Array, kappa: Array
 ) -> tuple[Array, Array]:
-    """(24), lower, corrected: 1 + kappa / (1 + exp(alpha_te tau / 2)), and the distillation quality."""
+    """(24), lower, corrected: 1 + kappa / (1 + exp(alpha_te tau / 2)), and the distillation quality.
+
+    >>> [round(float(term), 3) for term in distilled_bound_corrected(38, 2, 0, np.log(6), 0.5)]
+    [1.071, 1.105]
+    """
     quality = gradient_space.distilled_quality(classes, tau, alpha, alpha_te)
     return gradient_space.distilled_bound(tau, alpha_te, kappa), quality
 
 
 @float64
 def order(classes: Array, tau: Array, alpha: Array, alpha_te: Array, share: Array = 0.5) -> tuple[Array, Array]:
-    """(24), order: the one-hot quality and the distillation quality."""
+    """(24), order: the one-hot quality and the distillation quality.
+
+    >>> [round(float(term), 3) for term in order(38, 2, 0, np.log(6))]
+    [0.972, 1.105]
+    """
     return (
         gradient_space.one_hot_quality(classes, tau, alpha, share),
         gradient_space.distilled_quality(classes, tau, alpha, alpha_te, share),

@@ -15,6 +15,9 @@ def float64(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     Its result is in float64; what is done with it outside such a function follows the caller's own setting, so
     turn it into NumPy (`np.asarray`) or go on within `jax.enable_x64(True)`.
+
+    >>> float64(jnp.zeros)(1).dtype, jnp.zeros(1).dtype
+    (dtype('float64'), dtype('float32'))
     """
 
     @functools.wraps(function)

@@ -21,7 +21,11 @@ _EARLY = "0 ≤ α, αᵗᵉτ ≤ log(K − 2), αᵗᵉ − α ≥ (2/τ) log(
 
 @float64
 def minus_probability(classes: Array, tau: Array, alpha: Array) -> tuple[Array, Array]:
-    """(17): the softmax of node k's logit alpha tau / 2 on S-, and the printed form."""
+    """(17): the softmax of node k's logit alpha tau / 2 on S-, and the printed form.
+
+    >>> [round(float(term), 3) for term in minus_probability(4, 2, np.log(2))]
+    [0.25, 0.25]
+    """
     other, own = jnp.asarray(alpha * tau), alpha * tau / 2
     total = jnp.logaddexp(jnp.logaddexp(other, own), jnp.log(classes - 2))
     return jnp.exp(own - total), jnp.exp(own) / (jnp.exp(other) + jnp.exp(own) + classes - 2)
@@ -29,7 +33,11 @@ def minus_probability(classes: Array, tau: Array, alpha: Array) -> tuple[Array, 
 
 @float64
 def plus_probability(classes: Array, tau: Array, alpha: Array) -> tuple[Array, Array]:
-    """(20): the softmax of node k's logit alpha tau on S+, and the printed form."""
+    """(20): the softmax of node k's logit alpha tau on S+, and the printed form.
+
+    >>> [round(float(term), 3) for term in plus_probability(4, 2, np.log(2))]
+    [0.5, 0.5]
+    """
     own, other = jnp.asarray(alpha * tau), alpha * tau / 2
     total = jnp.logaddexp(jnp.logaddexp(other, own), jnp.log(classes - 2))
     return jnp.exp(own - total), jnp.exp(own) / (jnp.exp(own) + jnp.exp(other) + classes - 2)
@@ -37,7 +45,11 @@ def plus_probability(classes: Array, tau: Array, alpha: Array) -> tuple[Array, A
 
 @float64
 def minus_ratio(classes: Array, tau: Array, alpha: Array, alpha_te: Array) -> tuple[Array, Array]:
-    """(18): p- / p-te, and as printed."""
+    """(18): p- / p-te, and as printed.
+
+    >>> [round(float(term), 3) for term in minus_ratio(20, 2, 0, np.log(3))]
+    [0.5, 0.5]
+    """
     ratio = probabilities(classes, tau, alpha)[1] / probabilities(classes, tau, alpha_te)[1]
     teacher, student = jnp.exp(alpha_te * tau / 2), jnp.exp(alpha * tau / 2)
     return ratio, (teacher + 1 + (classes - 2) / teacher) / (student + 1 + (classes - 2) / student)
@@ -47,7 +59,11 @@ def minus_ratio(classes: Array, tau: Array, alpha: Array, alpha_te: Array) -> tu
 def minus_chain(
     classes: Array, tau: Array, alpha: Array, alpha_te: Array, kappa: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """(19): its four terms."""
+    """(19): its four terms.
+
+    >>> [round(float(term), 3) for term in minus_chain(38, 2, 0, np.log(6), 0.5)]
+    [0.342, 0.5, 0.5, 0.5]
+    """
     teacher, student = jnp.exp(alpha_te * tau / 2), jnp.exp(alpha * tau / 2)
     middle = 3 * ((classes - 2) / teacher) / ((classes - 2) / student)
     ratio = minus_ratio(classes, tau, alpha, alpha_te)[0]
@@ -56,26 +72,42 @@ def minus_chain(
 
 @float64
 def minus_gain(classes: Array, tau: Array, alpha: Array, alpha_te: Array, kappa: Array) -> tuple[Array, Array]:
-    """Lemma B.1 on S-: (p-te - p-) / p-te, and kappa."""
+    """Lemma B.1 on S-: (p-te - p-) / p-te, and kappa.
+
+    >>> [round(float(term), 3) for term in minus_gain(38, 2, 0, np.log(6), 0.5)]
+    [0.658, 0.5]
+    """
     return 1 - minus_ratio(classes, tau, alpha, alpha_te)[0], kappa
 
 
 @float64
 def plus_gain(classes: Array, tau: Array, alpha: Array, alpha_te: Array, kappa: Array) -> tuple[Array, Array]:
-    """Lemma B.1 on S+: (p+te - p+) / p+te, and kappa."""
+    """Lemma B.1 on S+: (p+te - p+) / p+te, and kappa.
+
+    >>> [round(float(term), 3) for term in plus_gain(38, 2, 0, np.log(6), 0.5)]
+    [0.943, 0.5]
+    """
     return 1 - probabilities(classes, tau, alpha)[0] / probabilities(classes, tau, alpha_te)[0], kappa
 
 
 @float64
 def plus_chain(classes: Array, tau: Array, alpha: Array, alpha_te: Array, kappa: Array) -> tuple[Array, Array, Array]:
-    """The last display of Lemma B.1's proof: p+ / p+te, 3 exp((alpha - alpha_te) tau), 1 - kappa; printed >=, <=."""
+    """The last display of Lemma B.1's proof: p+ / p+te, 3 exp((alpha - alpha_te) tau), 1 - kappa; printed >=, <=.
+
+    >>> [round(float(term), 3) for term in plus_chain(38, 2, 0, np.log(6), 0.5)]
+    [0.057, 0.083, 0.5]
+    """
     ratio = 1 - plus_gain(classes, tau, alpha, alpha_te, kappa)[0]
     return ratio, 3 * jnp.exp((alpha - alpha_te) * tau), 1 - kappa
 
 
 @float64
 def supervision(classes: Array, tau: Array, alpha_te: Array, eps_te: Array) -> tuple[Array, Array]:
-    """Lemma B.2: the worst |q_k - p_k| / p_k, and 12 alpha_te tau sqrt(eps)."""
+    """Lemma B.2: the worst |q_k - p_k| / p_k, and 12 alpha_te tau sqrt(eps).
+
+    >>> [round(float(term), 3) for term in supervision(3, 1.25, 20, 0.01)]
+    [57.116, 30.0]
+    """
     return (
         imperfect_teacher.supervision_error(classes, tau, alpha_te, eps_te),
         imperfect_teacher.supervision_bound(tau, alpha_te, eps_te),
@@ -84,7 +116,11 @@ def supervision(classes: Array, tau: Array, alpha_te: Array, eps_te: Array) -> t
 
 @float64
 def logit_error(tau: Array, alpha_te: Array, eps_te: Array) -> tuple[Array, Array, Array]:
-    """(23): the worst |w_k . x_k - alpha_te x_k . mu_k|, and the two printed bounds."""
+    """(23): the worst |w_k . x_k - alpha_te x_k . mu_k|, and the two printed bounds.
+
+    >>> [round(float(term), 3) for term in logit_error(2, 1, 0.36)]
+    [1.0, 1.32, 2.4]
+    """
     root = jnp.sqrt(eps_te)
     error = imperfect_teacher.logit_error(tau, alpha_te, eps_te)
     return error, alpha_te * tau * eps_te + alpha_te * root, 2 * alpha_te * tau * root

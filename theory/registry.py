@@ -13,6 +13,10 @@ Relation = Literal["<", "<=", "=", ">=", ">"]
 class Counterexample:
     """Where two neighbouring terms of a chain are not as the chain says.
 
+    >>> from theory.grid import first_break
+    >>> first_break(lambda x: (x, x**2), ("<=",), {"x": np.array([2.0, 0.5])})
+    Counterexample(parameters={'x': 0.5}, lhs=0.5, rhs=0.25)
+
     Attributes:
       parameters: arguments of the statement's `values`.
       lhs, rhs: the two terms there.
@@ -26,6 +30,10 @@ class Counterexample:
 @dataclasses.dataclass(frozen=True)
 class Verdict:
     """What a check found.
+
+    >>> from theory.grid import check
+    >>> check(lambda x: (x, x**2), (">=",), {"x": np.array([0.0, 0.5, 1.0])}, {"x": [0.5]})
+    Verdict(holds=True, evidence='grid', points=4, counterexample=None)
 
     Attributes:
       holds: nothing against the statement was found; where `evidence` is certified: it is proved.
@@ -43,6 +51,10 @@ class Verdict:
 @dataclasses.dataclass(frozen=True)
 class Statement:
     """One numbered statement.
+
+    >>> from theory.statements import STATEMENTS
+    >>> [statement.id for statement in STATEMENTS if statement.recorded == "misprint"]
+    ['eq-4', 'eq-13', 'lemma-b2', 'eq-43-b', 'b4-final-chain', 'b4-feasible']
 
     Attributes:
       id: its name in tables and files.
@@ -75,6 +87,11 @@ class Statement:
 @dataclasses.dataclass(frozen=True)
 class Result:
     """A statement, checked.
+
+    >>> from theory.statements import STATEMENTS
+    >>> found, fails, holds = STATEMENTS[1], Verdict(False, "grid", 9), Verdict(True, "grid", 9)
+    >>> Result(found, fails, holds).as_printed, Result(found, fails, fails).as_printed
+    ('misprint', 'fails')
 
     Attributes:
       statement: it.
@@ -119,6 +136,11 @@ class Result:
 
 
 def evaluate(statement: Statement) -> Result:
-    """Checks a statement, as printed and as corrected."""
+    """Checks a statement, as printed and as corrected.
+
+    >>> from theory.statements import STATEMENTS
+    >>> [evaluate(statement).as_printed for statement in STATEMENTS if statement.id in ("eq-15", "eq-16")]
+    ['holds', 'fails']
+    """
     corrected = None if statement.corrected_check is None else statement.corrected_check()
     return Result(statement, statement.check(), corrected)

@@ -30,7 +30,11 @@ _LARGE = (
 
 @float64
 def upper(classes: Array, tau: Array, alpha: Array) -> tuple[Array, Array]:
-    """(33), upper: the one-hot quality, and 1 - exp(-alpha tau)/9."""
+    """(33), upper: the one-hot quality, and 1 - exp(-alpha tau)/9.
+
+    >>> [round(float(term), 3) for term in upper(38, 2, 0)]
+    [0.972, 0.889]
+    """
     return (
         gradient_space.one_hot_quality(classes, tau, alpha),
         gradient_space.printed_one_hot_bound(tau, alpha),
@@ -41,14 +45,22 @@ def upper(classes: Array, tau: Array, alpha: Array) -> tuple[Array, Array]:
 def lower(
     classes: Array, tau: Array, alpha: Array, alpha_te: Array, kappa: Array, eps_te: Array
 ) -> tuple[Array, Array]:
-    """(33), lower: 1 + kappa^2/2, and the distillation quality."""
+    """(33), lower: 1 + kappa^2/2, and the distillation quality.
+
+    >>> [round(float(term), 3) for term in lower(1602, 2000, 0, np.log(40) / 1000, 0.925, 1.1 / 2000**2)]
+    [1.428, 1.023]
+    """
     quality = imperfect_teacher.distilled_quality(classes, tau, alpha, alpha_te, eps_te)
     return gradient_space.printed_distilled_bound(kappa, imperfect=True), quality
 
 
 @float64
 def order(classes: Array, tau: Array, alpha: Array, alpha_te: Array, eps_te: Array) -> tuple[Array, Array]:
-    """(33), order: the one-hot quality and the distillation quality."""
+    """(33), order: the one-hot quality and the distillation quality.
+
+    >>> [round(float(term), 3) for term in order(1602, 2000, 0, np.log(40) / 1000, 1.1 / 2000**2)]
+    [0.999, 1.023]
+    """
     quality = imperfect_teacher.distilled_quality(classes, tau, alpha, alpha_te, eps_te)
     return gradient_space.one_hot_quality(classes, tau, alpha), quality
 
@@ -57,14 +69,22 @@ def order(classes: Array, tau: Array, alpha: Array, alpha_te: Array, eps_te: Arr
 def teacher(
     classes: Array, tau: Array, m: Array, alpha: Array, alpha_te: Array, kappa: Array, eps_te: Array
 ) -> tuple[Array, Array, Array]:
-    """(34): 1 / eps, 1 + kappa^2/2, and the distillation quality."""
+    """(34): 1 / eps, 1 + kappa^2/2, and the distillation quality.
+
+    >>> [round(float(term), 3) for term in teacher(**ADMITTED)]
+    [0.909, 1.428, 1.023]
+    """
     bound, quality = lower(classes, tau, alpha, alpha_te, kappa, eps_te)
     return 1 / (eps_te * m * tau**2), bound, quality
 
 
 @float64
 def cosines(classes: Array, tau: Array, m: Array, alpha: Array, alpha_te: Array, eps_te: Array) -> tuple[Array, Array]:
-    """(6): the greater of the cosines of the one-hot update and of the teacher's weights, and distillation's."""
+    """(6): the greater of the cosines of the one-hot update and of the teacher's weights, and distillation's.
+
+    >>> [round(float(term), 3) for term in cosines(38, 2, 1, 0, np.log(6), 0.36)]
+    [0.892, 0.906]
+    """
     one_hot, distilled = order(classes, tau, alpha, alpha_te, eps_te)
     unit = m * tau**2
     others = jnp.maximum(jnp.sqrt(one_hot * unit / (1 + one_hot * unit)), jnp.sqrt(1 - eps_te))
@@ -72,7 +92,11 @@ def cosines(classes: Array, tau: Array, m: Array, alpha: Array, alpha_te: Array,
 
 
 def admitted() -> dict[str, np.ndarray]:
-    """Points that meet Theorem B.4's assumptions as printed, at the least tau for eps = 1.1 / (m tau^2), m = 1."""
+    """Points that meet Theorem B.4's assumptions as printed, at the least tau for eps = 1.1 / (m tau^2), m = 1.
+
+    >>> bool(imperfect_teacher.is_admitted(**admitted()).all())
+    True
+    """
     points = {name: value[early_stopped.points()["kappa"] > 1e-7] for name, value in early_stopped.points().items()}
     scale, scale_te = points["tau"] * points["alpha"], points["tau"] * points["alpha_te"]
     tau = 192 * np.sqrt(1.1) * scale_te / points["kappa"] ** 3 * (1 + 1e-9)
