@@ -30,6 +30,10 @@ def host_memory() -> float:
 def check_fits(what: str, size: float) -> None:
     """Checks that so many bytes fit into this machine's memory.
 
+    >>> check_fits("--data-dir work: 2^70 pixels", 2.0**70)
+    Traceback (most recent call last):
+    distill_jax.errors.InputError: --data-dir work: 2^70 pixels need 1.1e+12 GiB...
+
     Args:
       what: needs them, beginning with the option, for the message.
 

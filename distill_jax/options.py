@@ -25,7 +25,12 @@ def named(setting: Any, prefix: str = "--") -> Iterator[tuple[str, str, Any]]:
 
 
 def leaves(setting: Any, prefix: str = "--") -> Iterator[tuple[str, Any]]:
-    """Every option with its value, those of nested groups too."""
+    """Every option with its value, those of nested groups too.
+
+    >>> from distill_jax.setting import ModelSetting
+    >>> dict(leaves(ModelSetting(), "--student."))["--student.roberta.layers"]
+    4
+    """
     for option, _, value in named(setting, prefix):
         if dataclasses.is_dataclass(value):
             yield from leaves(value, option)

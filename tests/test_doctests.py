@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -24,7 +25,8 @@ def dump(seed):
 
 
 GIVEN = {
-    **{"np": np, "jax": jax, "MLP": MLP, "ObjectiveSetting": ObjectiveSetting, "TrainSetting": TrainSetting},
+    **{"np": np, "jax": jax, "jnp": jnp},
+    **{"MLP": MLP, "ObjectiveSetting": ObjectiveSetting, "TrainSetting": TrainSetting},
     **{"teacher_of_seed_0": dump(0), "teacher_of_seed_1": dump(1), "student_of_seed_0": dump(2)},
     **{"teacher": dump(0).logits, "student": dump(2).logits, "labels": dump(0).label},
 }
