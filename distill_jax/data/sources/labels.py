@@ -66,7 +66,11 @@ def _alike(*splits: Sequence[Label]) -> list[list[Label]]:
 
 
 def is_text(words: str) -> bool:
-    """Whether words can be written: half of a pair of surrogates, as JSON may have it, cannot."""
+    """Whether words can be written: half of a pair of surrogates, as JSON may have it, cannot.
+
+    >>> is_text("cat"), is_text(chr(0xD800))
+    (True, False)
+    """
     try:
         words.encode()
     except UnicodeEncodeError:
@@ -75,6 +79,10 @@ def is_text(words: str) -> bool:
 
 
 def shown(names: Sequence[str], most: int = 6) -> str:
-    """The first names with their numbers, for a person: '0 = cat, 1 = dog'."""
+    """The first names with their numbers, for a person: '0 = cat, 1 = dog'.
+
+    >>> shown(["cat", "dog", "eel", "fox"], most=2)
+    '0 = cat, 1 = dog, ... 3 = fox'
+    """
     said = ", ".join(f"{i} = {name}" for i, name in enumerate(names[:most]))
     return said + (f", ... {len(names) - 1} = {names[-1]}" if len(names) > most else "")
