@@ -131,6 +131,9 @@ class Dump:
 def as_array(name: str, given: Any) -> np.ndarray:
     """A NumPy array of what is given: of NumPy, JAX or PyTorch, or lists.
 
+    >>> as_array("label", [[0, 1], [2, 3]]).tolist(), as_array("logits", jnp.ones(2) / 2).tolist()
+    ([[0, 1], [2, 3]], [0.5, 0.5])
+
     Raises:
       InputError: it is none.
     """
@@ -144,12 +147,23 @@ def as_array(name: str, given: Any) -> np.ndarray:
 
 
 def dump_path(workdir: Path, model: str, seed: int, step: int, split: str) -> Path:
-    """Where a dump is kept."""
+    """Where a dump is kept.
+
+    >>> dump_path(Path("work"), "kd", 0, 600, "test").as_posix()
+    'work/dumps/kd/seed-0/step-600/test'
+    """
     return workdir / "dumps" / model / f"seed-{seed}" / f"step-{step}" / split
 
 
 def find_dumps(workdir: Path) -> dict[tuple[str, int, int, str], Path]:
-    """All complete dumps below a work directory, by (model, seed, step, split)."""
+    """All complete dumps below a work directory, by (model, seed, step, split).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save_dump(folder, student_of_seed_0)
+    ...     list(find_dumps(Path(folder)))
+    [('mine', 2, 0, 'test')]
+    """
     root = workdir / "dumps"
     found = {}
     for path in sorted(root.glob("*/seed-*/step-*/*")):
@@ -160,7 +174,14 @@ def find_dumps(workdir: Path) -> dict[tuple[str, int, int, str], Path]:
 
 
 def find_steps(folder: Path, split: str) -> dict[int, Path]:
-    """All complete dumps of one split of one model and seed, by step; `folder` is DIR/dumps/MODEL/seed-N."""
+    """All complete dumps of one split of one model and seed, by step; `folder` is DIR/dumps/MODEL/seed-N.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     of_first, of_last = (save_dump(folder, Dump.of(student, labels, model="kd", step=n)) for n in (0, 600))
+    ...     sorted(find_steps(Path(folder) / "dumps" / "kd" / "seed-0", "test"))
+    [0, 600]
+    """
     found = {}
     for path in folder.resolve().glob(f"step-*/{split}"):
         match = _PLACE.search(path.as_posix())
@@ -212,6 +233,12 @@ def write_dumps(
     first_row: int = 0,
 ) -> None:
     """Writes the dumps of several models on one split; every process calls it with its own rows.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_dumps([(Path(folder) / "test", student, {"seed": 2})], labels, labels, np.arange(40))
+    ...     read_dump(Path(folder) / "test").attributes
+    {'seed': 2, 'examples': 40}
 
     Args:
       items: a triple for each model: its path, logits float32 [n, K] of this process's rows, and attributes.
@@ -278,6 +305,11 @@ def save_dump(workdir: Path | str, dump: Dump) -> Path:
 
     Where there is one, it is replaced. The logits become float32.
 
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_dump(folder, student_of_seed_0).relative_to(folder).as_posix()
+    'dumps/mine/seed-2/step-0/test'
+
     Raises:
       InputError: the dump has no name of a model or a split, as `Dump.of` gives it.
     """
@@ -299,6 +331,13 @@ class DumpWriter:
     """`write_dumps` behind the back of a training that goes on; use as a context manager.
 
     Several processes write before they go on, since they have to meet.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, DumpWriter() as write:
+    ...     write([(Path(folder) / "test", student, {})], labels, labels, np.arange(40))
+    ...     write.wait()
+    ...     read_dump(Path(folder) / "test").logits.shape
+    (40, 4)
     """
 
     def __init__(self) -> None:
@@ -338,6 +377,11 @@ class DumpWriter:
 def dump_attributes(path: Path) -> dict[str, Any]:
     """The attributes of a dump.
 
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dump_attributes(save_dump(folder, student_of_seed_0))
+    {'seed': 2, 'step': 0, 'model': 'mine', 'split': 'test', 'num_classes': 4, 'examples': 40}
+
     Raises:
       InputError: it cannot be read, or is of another model, seed, step or split than its place says.
     """
@@ -353,6 +397,11 @@ def dump_attributes(path: Path) -> dict[str, Any]:
 
 def read_dump(path: Path) -> Dump:
     """Reads one dump.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     read_dump(save_dump(folder, student_of_seed_0)).label[:6].tolist()
+    [0, 1, 2, 3, 0, 1]
 
     Raises:
       InputError: there is no dump at `path`, or it is damaged.

@@ -42,5 +42,9 @@ def printable(text: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's message without line breaks, or its type where it has none."""
+    r"""An exception's message without line breaks, or its type where it has none.
+
+    >>> one_line(ValueError("first\n  second")), one_line(KeyError())
+    ('first second', 'KeyError')
+    """
     return " ".join(str(error).split()) or type(error).__name__

@@ -34,12 +34,26 @@ REMEDIES = {  # by the operating system's number of the error
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file so that it is there whole or as it was before."""
+    """Writes a file so that it is there whole or as it was before.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "a", "new")
+    ...     (Path(folder) / "a").read_text()
+    'new'
+    """
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """The same for bytes. What was there is replaced and not written into, be it a link to another file."""
+    """The same for bytes. What was there is replaced and not written into, be it a link to another file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_bytes(Path(folder) / "a", b"new")
+    ...     os.listdir(folder), (Path(folder) / "a").read_bytes()
+    (['a'], b'new')
+    """
     place = partial(path)
     with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
         file.write(data)
@@ -49,14 +63,28 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def partial(path: Path) -> Path:
-    """`beside` it, where nothing is left of an earlier writing."""
+    """`beside` it, where nothing is left of an earlier writing.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "a.partial").touch()
+    ...     partial(Path(folder) / "a").name, os.listdir(folder)
+    ('a.partial', [])
+    """
     place = beside(path)
     remove(place)
     return place
 
 
 def remove(path: Path) -> None:
-    """Removes a file, a folder with all that is in it, or a link but not what it names; or does nothing."""
+    """Removes a file, a folder with all that is in it, or a link but not what it names; or does nothing.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "a" / "b").mkdir(parents=True)
+    ...     remove(Path(folder) / "a"), os.listdir(folder)
+    (None, [])
+    """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -64,7 +92,13 @@ def remove(path: Path) -> None:
 
 
 def write_result(path: Path, data: bytes) -> None:
-    """The same for what a command makes, and its folder where that is not there.
+    """`write_bytes` for what a command makes, and its folder where that is not there.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_result(Path(folder) / "figures" / "a.svg", b"<svg/>")
+    ...     os.listdir(Path(folder) / "figures")
+    ['a.svg']
 
     Raises:
       RunError: it cannot be written.
@@ -79,12 +113,20 @@ def write_result(path: Path, data: bytes) -> None:
 
 
 def remedy(error: OSError) -> str:
-    """What a person can do about an error of the operating system."""
+    """What a person can do about an error of the operating system.
+
+    >>> remedy(OSError(errno.EMFILE, "")), remedy(OSError(errno.ENOSPC, ""))
+    ('allow more open files (ulimit -n)', 'free the disk or choose another workdir')
+    """
     return REMEDIES.get(error.errno or 0, "free the disk or choose another workdir")
 
 
 def check_plain(paths: Iterable[Path]) -> None:
     """Checks that these, and what is in those that are folders, are files: a pipe in its place is waited for for ever.
+
+    >>> check_plain([Path("/dev/null")])
+    Traceback (most recent call last):
+    distill_jax.errors.InputError: /dev/null: ...
 
     Raises:
       InputError: one is something else.
@@ -101,6 +143,12 @@ def check_plain(paths: Iterable[Path]) -> None:
 
 def read_json(path: Path, kind: Any, remedy: str) -> Any:
     """The value of a small JSON file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "a.json", "[1, 2.5]")
+    ...     read_json(Path(folder) / "a.json", list[float], "write it again")
+    [1, 2.5]
 
     Args:
       path: of the file.
@@ -142,7 +190,14 @@ def _is(value: Any, kind: Any) -> bool:
 
 
 def checksum(path: Path) -> int:
-    """CRC-32 of a file's content."""
+    """CRC-32 of a file's content.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "a", "123456789")
+    ...     hex(checksum(Path(folder) / "a"))
+    '0xcbf43926'
+    """
     found = 0
     with path.open("rb") as file:
         while part := file.read(2**20):
@@ -160,5 +215,9 @@ def sync(path: Path) -> None:
 
 
 def beside(path: Path) -> Path:
-    """Where what is to be at `path` is written before it is renamed."""
+    """Where what is to be at `path` is written before it is renamed.
+
+    >>> beside(Path("work/summary.json")).as_posix()
+    'work/summary.json.partial'
+    """
     return path.with_name(path.name + ".partial")

@@ -15,6 +15,9 @@ def identity(setting: Setting) -> dict[str, Any]:
 
     Where data lie, how the work is carried out and which further students there are, are not part of it; what the
     data are is added by their fingerprint.
+
+    >>> identity(Setting())["train"]["epochs"], "run" in identity(Setting())
+    (100, False)
     """
     fields = _named(setting)
     for role in ("teacher", "student"):
@@ -52,12 +55,20 @@ def _content(folder: Path) -> str:
 
 
 def digest(value: Any) -> str:
-    """A short name for a JSON value: 12 hexadecimal digits."""
+    """A short name for a JSON value: 12 hexadecimal digits.
+
+    >>> digest({}), digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    ('44136fa355b3', True)
+    """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def differences(mine: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
-    """Fields in which two identities differ, each as 'group.field: other value, not this one'."""
+    """Fields in which two identities differ, each with the other's value and the own.
+
+    >>> differences({"train": {"epochs": 3, "batch_size": 64}}, {"train": {"epochs": 5, "batch_size": 64}})
+    ['train.epochs is 5 there and 3 here']
+    """
     found = []
     for name in sorted(mine.keys() | other.keys()):
         a, b = mine.get(name), other.get(name)

@@ -30,6 +30,10 @@ def host_memory() -> float:
 def check_fits(field: str, value: object, what: str, size: float) -> None:
     """Checks that so many bytes fit into this machine's memory.
 
+    >>> check_fits("data.data_dir", "work", "2^70 pixels", 2.0**70)
+    Traceback (most recent call last):
+    distill_jax.errors.InputError: data.data_dir work: 2^70 pixels need 1.1e+12 GiB...
+
     Args:
       field, value: of what was asked for, for the message.
       what: needs them, in the plural.

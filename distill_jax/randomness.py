@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 class Purpose(enum.IntEnum):
-    """What a model draws; each is folded into its key."""
+    """What a model draws; each is folded into its key.
+
+    >>> bool(model_key(Role.STUDENT, 0, Purpose.INIT) == model_key(Role.STUDENT, 0, Purpose.ORDER))
+    False
+    """
 
     INIT = 0
     ORDER = 1
@@ -29,6 +33,9 @@ class Role(enum.IntEnum):
     """Models of a seed that share one draw the same; each is folded into a seed's key.
 
     The last three are of experiments that train a seed's models in one function.
+
+    >>> bool(role_key(Role.TEACHER, 0) == role_key(Role.STUDENT, 0))
+    False
     """
 
     TEACHER = 0
@@ -39,7 +46,11 @@ class Role(enum.IntEnum):
 
 
 class Stream(enum.IntEnum):
-    """What is drawn of data, by NumPy."""
+    """What is drawn of data, by NumPy.
+
+    >>> len({generator(0, stream).random() for stream in Stream})
+    5
+    """
 
     SUBSET = 0
     NOISE = 1
@@ -49,19 +60,33 @@ class Stream(enum.IntEnum):
 
 
 def model_key(role: Any, seed: Any, purpose: Purpose) -> jax.Array:
-    """The key of a model's purpose; role and seed are int32 scalars, which may be traced."""
+    """The key of a model's purpose; role and seed are int32 scalars, which may be traced.
+
+    >>> bool(model_key(Role.STUDENT, 3, Purpose.INIT) == model_key(jnp.int32(1), jnp.int32(3), Purpose.INIT))
+    True
+    """
     import jax  # which those who draw of data alone do without
 
     return jax.random.fold_in(role_key(role, seed), purpose)
 
 
 def role_key(role: Any, seed: Any) -> jax.Array:
-    """The key of a seed's role."""
+    """The key of a seed's role.
+
+    >>> keys = [jax.random.key_data(role_key(role, seed)) for role in Role for seed in range(3)]
+    >>> len({tuple(key.tolist()) for key in keys})
+    15
+    """
     import jax
 
     return jax.random.fold_in(jax.random.key(seed), role)
 
 
 def generator(seed: int, stream: Stream, *more: int) -> np.random.Generator:
-    """NumPy's generator of a stream, or of one of several such."""
+    """NumPy's generator of a stream, or of one of several such.
+
+    >>> first = generator(0, Stream.NOISE).random()
+    >>> [first == generator(*of).random() for of in ((0, Stream.NOISE), (1, Stream.NOISE), (0, Stream.NOISE, 1))]
+    [True, False, False]
+    """
     return np.random.default_rng([seed, int(stream), *more])

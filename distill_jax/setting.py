@@ -16,7 +16,12 @@ NEVER, LATER = {"identity": "never"}, {"identity": "where it is not the default"
 
 @dataclasses.dataclass(frozen=True)
 class DataSetting:
-    """What is learned from."""
+    """What is learned from.
+
+    Example:
+      >>> DataSetting(dataset="mnist", label_noise=0.2).noise_draw
+      'shared'
+    """
 
     dataset: str = "digits"
     """digits | mnist | fashion-mnist | cifar10 | cifar100 | tiny-imagenet | glue/mnli | glue/qqp | imdb_reviews |
@@ -61,7 +66,12 @@ class DataSetting:
 
 @dataclasses.dataclass(frozen=True)
 class RobertaSetting:
-    """A RoBERTa. The paper's Base has 12 layers of 768 units; it does not say what its Medium and Small have."""
+    """A RoBERTa. The paper's Base has 12 layers of 768 units; it does not say what its Medium and Small have.
+
+    Example:
+      >>> RobertaSetting(layers=2, units=64).dropout
+      0.1
+    """
 
     pretrained: Path | None = None
     """Folder to begin from, config.json and model.safetensors as transformers saves them, whose sizes count then; a
@@ -84,7 +94,12 @@ class RobertaSetting:
 
 @dataclasses.dataclass(frozen=True)
 class ModelSetting:
-    """A network. Fields that the named network does not have are ignored, see `NETWORKS`."""
+    """A network. Fields that the named network does not have are ignored, see `NETWORKS`.
+
+    Example:
+      >>> [getattr(ModelSetting("resnet-cifar", depth=20), field) for field in NETWORKS["resnet-cifar"]]
+      [20, 'basic', 16]
+    """
 
     name: str = "mlp"
     """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for 64x64;
@@ -125,7 +140,12 @@ NETWORKS: dict[str, tuple[str, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class GivenTeacherSetting:
-    """A teacher that is there already."""
+    """A teacher that is there already.
+
+    Example:
+      >>> Setting(given=GivenTeacherSetting(logits=("teacher.npz",))).given.logits
+      ('teacher.npz',)
+    """
 
     logits: tuple[str, ...] = ()
     """In place of a network that is trained: a file of numpy.savez with train and test, logits [N, K] in the data's
@@ -135,7 +155,12 @@ class GivenTeacherSetting:
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveSetting:
-    """The loss: (1 - w) one-hot cross-entropy + w distillation cross-entropy, w a schedule over steps."""
+    """The loss: (1 - w) one-hot cross-entropy + w distillation cross-entropy, w a schedule over steps.
+
+    Example:
+      >>> ObjectiveSetting(temperature=2.0, loss_settings={"beta": 2.0}).distillation_scale
+      'T^2'
+    """
 
     temperature: float = 4.0
     """Temperature T > 0 of teacher and student softmax in the distillation term."""
@@ -168,7 +193,12 @@ class ObjectiveSetting:
 class SweepSetting:
     """Further students, one for every combination of these values that matters to a model; the study's own value
     is always among them. They join the study's populations, so that a whole sweep trains in one program. Like the
-    number of seeds it may grow in a work directory that already holds the study."""
+    number of seeds it may grow in a work directory that already holds the study.
+
+    Example:
+      >>> SweepSetting(temperature=(1.0, 2.0), loss_settings={"beta": (1.0, 4.0)}).learning_rate
+      ()
+    """
 
     temperature: tuple[float, ...] = ()
     """Values of --temperature, for the students that are distilled."""
@@ -186,7 +216,12 @@ class SweepSetting:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSetting:
-    """Update rule and learning-rate schedule."""
+    """Update rule and learning-rate schedule.
+
+    Example:
+      >>> OptimizerSetting(decay="step", decay_epochs=(60.0, 80.0)).decay_factor
+      0.1
+    """
 
     optimizer: str = "sgd"
     """sgd (with Nesterov momentum), adam, adamw, or module:function of your own: from this group of the setting to an
@@ -196,7 +231,7 @@ class OptimizerSetting:
     momentum: float = 0.9
     """sgd: Nesterov momentum."""
     warmup_steps: int = 0
-    """Steps of linear warm-up from 0 to the peak."""
+    """Steps of linear warm-up to the peak; the first has 1 / warmup_steps of it."""
     warmup_epochs: float = 0.0
     """The same in epochs, added to warmup_steps."""
     decay: Literal["none", "step", "linear", "cosine"] = "none"
@@ -213,7 +248,12 @@ class OptimizerSetting:
 
 @dataclasses.dataclass(frozen=True)
 class TrainSetting:
-    """How long, in what portions and at what precision."""
+    """How long, in what portions and at what precision.
+
+    Example:
+      >>> TrainSetting(epochs=3, batch_size=64).precision
+      'float32'
+    """
 
     epochs: float = 100
     """Passes over the training data; the last incomplete batch of a pass is dropped."""
@@ -235,7 +275,12 @@ class TrainSetting:
 
 @dataclasses.dataclass(frozen=True)
 class RunSetting:
-    """How the work is carried out. Nothing here changes what is computed, but for floating-point rounding."""
+    """How the work is carried out. Nothing here changes what is computed, but for floating-point rounding.
+
+    Example:
+      >>> RunSetting(seeds=8).teacher_logits
+      'auto'
+    """
 
     workdir: Path = Path("work")
     """Folder for checkpoints, dumps, figures and the report; holds one setting."""
@@ -275,7 +320,12 @@ _Flat = tyro.conf.arg(name="")  # the group's fields stand on the command line w
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One study: a teacher, a one-hot student (the control), a distilled student and others."""
+    """One study: a teacher, a one-hot student (the control), a distilled student and others.
+
+    Example:
+      >>> Setting(train=TrainSetting(epochs=3)).students
+      ('one_hot', 'kd', 'one_hot_to_kd', 'kd_to_one_hot')
+    """
 
     data: Annotated[DataSetting, _Flat] = dataclasses.field(default_factory=DataSetting)
     teacher: ModelSetting = dataclasses.field(default_factory=ModelSetting)

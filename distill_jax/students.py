@@ -25,6 +25,9 @@ TEACHER, CONTROL, KD = "teacher", "one_hot", "kd"
 class Kind:
     """A kind of model.
 
+    >>> Kind("Smoothed, then KD", losses=("label_smoothing", "kd")).switched, KINDS["kd"].switched
+    (True, False)
+
     Attributes:
       label: in figures and reports.
       losses: at the beginning and at the end of its training; names of `training.losses.LOSSES`, or 'module:function'.
@@ -121,7 +124,11 @@ def label_of(name: str) -> str:
 
 
 def look_of(name: str) -> dict[str, Any]:
-    """A model's color, marker and line style; one that brings none has one by its name, the same every time."""
+    """A model's color, marker and line style; one that brings none has one by its name, the same every time.
+
+    >>> look_of("kd"), look_of("mine") == look_of("mine")
+    ({'color': '#0072B2', 'marker': '^', 'linestyle': '-'}, True)
+    """
     kind = KINDS.get(name) or _SEEN.get(name)
     number = zlib.crc32(name.encode())
     chosen = _look(_COLORS[number % len(_COLORS)], _MARKERS[number // len(_COLORS) % len(_MARKERS)])

@@ -76,4 +76,3 @@ def test_every_public_function_and_class_has_an_example(name):
     defined = [d.name for d in defined if isinstance(d, ast.FunctionDef | ast.ClassDef) and not d.name.startswith("_")]
     without = {f"{name}.{of}" for of in defined} - {test.name for test in examples(name)}
     assert {of.removeprefix("distill_jax.") for of in without} <= WITHOUT
-    assert defined

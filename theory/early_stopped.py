@@ -34,13 +34,16 @@ def points() -> Mapping[str, np.ndarray]:
     stopped, level = grid.unit(24), grid.unit(20)
     scale_te, slack, stopped, level = (a.ravel() for a in np.meshgrid(scale_te, slack, stopped, level, indexing="ij"))
     scale = stopped * (scale_te - 2 * np.log(3))
-    return {
+    found = {
         "classes": 2 + np.exp(scale_te + slack),
         "tau": np.full_like(scale, TAU),
         "alpha": scale / TAU,
         "alpha_te": scale_te / TAU,
         "kappa": level * np.maximum(1 - 3 * np.exp(-(scale_te - scale) / 2), 0),
     }
+    for values in found.values():
+        values.flags.writeable = False  # they are everyone's
+    return found
 
 
 def tried(
@@ -71,6 +74,7 @@ def tried(
         all_points |= {name: axis[order] for name, axis in zip(more, mesh, strict=True)}
     found = None
     for example in plain:
+        size += 1
         found = found or grid.first_break(values, relations, {n: np.array([example[n]]) for n in names if n in example})
     found = found or grid.first_break(values, relations, {n: all_points[n] for n in names if n in all_points})
     return Verdict(found is None, "grid", size, found)

@@ -39,8 +39,9 @@ def flow(x: Array, y: Array, t: Array) -> tuple[Array, Array]:
 
 @float64
 def distilled(x: Array, y: Array, t_student: Array, t_teacher: Array, t: Array) -> tuple[Array, Array]:
-    """(4) for one example and one parameter: the student's weight by (3) with its teacher's prediction as target,
-    and as printed, where the student's time is called t and is not the t_student on the left.
+    """(4) for one example and one parameter: by (3) with the teacher's prediction as target, and as printed.
+
+    There the student's time is called t and is not the t_student on the left.
 
     >>> [round(float(term), 3) for term in distilled(1.0, 1.0, t_student=1.0, t_teacher=1.0, t=2.0)]
     [0.4, 0.547]

@@ -25,7 +25,7 @@ LOG_3 = float(np.log(3))
 def extreme_logits(margin: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) -> tuple[Array, Array]:
     """Least and greatest w_k . x_k of such a teacher on an example with x_k . mu_k = margin and a part across of 1.
 
-    With |w across| = alpha_te s, s^2 <= eps, it is alpha_te (sqrt(1 - s^2) margin +- s).
+    With |w across| = alpha_te s, s^2 <= eps, it is alpha_te (sqrt(1 - s^2) margin +- s). The margin is 0 or more.
 
     >>> [round(float(logit), 3) for logit in extreme_logits(0.5, 1.0, 0.36)]  # 0.8 margin -+ 0.6
     [-0.2, 1.0]

@@ -47,7 +47,7 @@ def one_hot_step(classes: Array, tau: Array, alpha: Array) -> tuple[Array, Array
 
 @float64
 def one_hot_step_corrected(classes: Array, tau: Array, alpha: Array) -> tuple[Array, Array, Array]:
-    """(28) as it was meant, and by the definitions: with p- / (1 - p+) in place of p- / p+.
+    """(28) as it was meant, with p- / (1 - p+) in place of p- / p+: the right sides of (27) and of it, and 1 above it.
 
     >>> [round(float(term), 3) for term in one_hot_step_corrected(3, 2, 0)]
     [0.2, 0.75, 1.0]

@@ -13,8 +13,8 @@ _R = TypeVar("_R")
 def float64(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Runs a function with 64-bit JAX.
 
-    Its result is in float64; what is done with it outside such a function follows the caller's own setting, so
-    turn it into NumPy (`np.asarray`) or go on within `jax.enable_x64(True)`.
+    Its result is in float64. Outside such a function JAX takes it for float32 and some of its methods fail, so turn it
+    into NumPy (`np.asarray`) or go on within `jax.enable_x64(True)`.
 
     >>> float64(jnp.zeros)(1).dtype, jnp.zeros(1).dtype
     (dtype('float64'), dtype('float32'))

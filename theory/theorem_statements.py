@@ -69,7 +69,7 @@ def order(classes: Array, tau: Array, alpha: Array, alpha_te: Array, eps_te: Arr
 def teacher(
     classes: Array, tau: Array, m: Array, alpha: Array, alpha_te: Array, kappa: Array, eps_te: Array
 ) -> tuple[Array, Array, Array]:
-    """(34): 1 / eps, 1 + kappa^2/2, and the distillation quality.
+    """(34), in units of m tau^2: 1 / eps, 1 + kappa^2/2, and the distillation quality.
 
     >>> [round(float(term), 3) for term in teacher(**ADMITTED)]
     [0.909, 1.428, 1.023]

@@ -37,6 +37,11 @@ def load_dataset(setting: DataSetting, arrays: Mapping[str, Any] | None = None) 
 
     The first load of one that has to be decoded takes a while; later ones map the cached arrays.
 
+    >>> arrays = {"x_train": np.eye(4), "y_train": [0, 1, 0, 1], "x_test": np.eye(4), "y_test": [1, 0, 1, 0]}
+    >>> train = load_dataset(DataSetting(dataset="mine", label_noise=0.5), arrays).train
+    >>> train.true_label.tolist(), int((train.label != train.true_label).sum())
+    ([0, 1, 0, 1], 2)
+
     Args:
       setting: what to load; `augment` is only checked.
       arrays: what is there already and need not be loaded, see `npz.raw_of`; `setting.dataset` is then its name.

@@ -8,19 +8,30 @@ _CHUNK = 2**18  # elements: 2 MiB as float64, which stays in the processor's cac
 
 
 def chunks(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Consecutive parts of x [N, ...] along its first axis."""
+    """Consecutive parts of x [N, ...] along its first axis.
+
+    >>> [len(part) for part in chunks(np.zeros((5, 2**17)))]
+    [2, 2, 1]
+    """
     rows = max(1, _CHUNK // max(1, int(np.prod(x.shape[1:]))))
     for start in range(0, len(x), rows):
         yield x[start : start + rows]
 
 
 def margin(side: int) -> int:
-    """Pixels by which images of so many a side are cropped at most (He et al. 2015, section 4.2: 4 for 32)."""
+    """Pixels by which images of so many a side are cropped at most (He et al. 2015, section 4.2: 4 for 32).
+
+    >>> margin(32), margin(28)
+    (4, 3)
+    """
     return side // 8
 
 
 def mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population standard deviation over all axes but the last.
+
+    >>> [of.tolist() for of in mean_and_std(np.array([[0, 5], [4, 5]], np.uint8))]
+    [[2.0, 5.0], [2.0, 1.0]]
 
     Args:
       x: [N, ..., C] of any real dtype, N >= 1.
@@ -49,6 +60,9 @@ def mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def block_mean(x: np.ndarray, size: int) -> np.ndarray:
     """Images averaged over square blocks.
+
+    >>> block_mean(np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1), 2)[0, :, :, 0].tolist()
+    [[2.5, 4.5], [10.5, 12.5]]
 
     Args:
       x: uint8 or float32 [N, S, S, C].

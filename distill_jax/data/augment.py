@@ -15,6 +15,9 @@ Kind = Literal["none", "crop", "crop-flip"]
 def normalise(x: jax.Array, mean: ArrayLike | None, std: ArrayLike | None, dtype: Any = jnp.float32) -> jax.Array:
     """(x - mean) / std, computed in float32 and rounded to `dtype` at the end; x itself where there is no mean.
 
+    >>> normalise(jnp.array([[0, 255]], jnp.uint8), 127.5, 127.5).tolist()
+    [[-1.0, 1.0]]
+
     Args:
       x: raw inputs [..., C], uint8 or float.
       mean, std: [C] or anything that broadcasts with x, in the units of x; None for tokens, which are names.
@@ -28,6 +31,9 @@ def normalise(x: jax.Array, mean: ArrayLike | None, std: ArrayLike | None, dtype
 
 def outcomes(kind: Kind, input_shape: tuple[int, ...]) -> int:
     """In how many ways an image [H, W, C] may be augmented, all equally likely: 162 for 32x32, cropped and mirrored.
+
+    >>> [outcomes(kind, (32, 32, 3)) for kind in ("none", "crop", "crop-flip")]
+    [1, 81, 162]
 
     Raises:
       ValueError: there is no such augmentation.
@@ -46,6 +52,10 @@ def draw(key: jax.Array, examples: int, kind: Kind, input_shape: tuple[int, ...]
     It depends on the key and on the example's place in the batch only, and not on how the batch is sharded.
 
     The remainder of 32 random bits: of 162 outcomes some are likelier than others by 4e-8 of their chance.
+
+    >>> drawn = jax.jit(draw, static_argnums=(1, 2, 3))(jax.random.key(0), 1000, "crop", (8, 8, 1))
+    >>> sorted(set(drawn.tolist()))
+    [0, 1, 2, 3, 4, 5, 6, 7, 8]
     """
     bits = jax.random.bits(key, (examples,))
     return (bits % jnp.uint32(outcomes(kind, input_shape))).astype(jnp.int32)
@@ -61,6 +71,10 @@ def moved(x_raw: jax.Array, outcome: jax.Array, kind: Kind) -> jax.Array:
 
     On TPUs by selection among all shifts, elsewhere by gathers; the two give the same numbers. Sharding a batch over
     its examples causes no communication.
+
+    >>> images = np.array([[range(1, 9)]] * 2)[..., None]  # two of 1x8 pixels
+    >>> jax.jit(moved, static_argnums=2)(images, jnp.array([0, 3]), "crop-flip")[:, 0, :, 0].tolist()
+    [[0, 1, 2, 3, 4, 5, 6, 7], [8, 7, 6, 5, 4, 3, 2, 1]]
 
     Args:
       x_raw: [B, H, W, C], uint8 or float; anything where `kind` is 'none'.

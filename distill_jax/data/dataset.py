@@ -12,7 +12,11 @@ from distill_jax.data.arrays import chunks
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """What the tokens of texts are: `size` of them, numbered from 0, of which `pad` fills up short texts."""
+    """What the tokens of texts are: `size` of them, numbered from 0, of which `pad` fills up short texts.
+
+    >>> Vocabulary(50265, pad=1)
+    Vocabulary(size=50265, pad=1)
+    """
 
     size: int
     pad: int
@@ -21,6 +25,10 @@ class Vocabulary:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """N examples, in an order that is the same on every load.
+
+    >>> number = np.arange(3)
+    >>> Split(np.eye(3), number, number, id=number + 10).take(np.array([2, 0])).id.tolist()
+    [12, 10]
 
     Attributes:
       x: uint8 or float32, images [N, H, W, C] or flat features [N, D]; or tokens [N, L], uint16 or int32, padded on
@@ -43,6 +51,10 @@ class Split:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """A training and a test split.
+
+    >>> split = Split(np.zeros((3, 8, 8, 1), np.uint8), *[np.arange(3)] * 3)
+    >>> Dataset("mine", split, split, 3, np.zeros(1), np.ones(1)).input_shape
+    (8, 8, 1)
 
     Attributes:
       name: the data set as the user named it; of a user's own file its file name.

@@ -10,6 +10,9 @@ def corrupt_labels(label: np.ndarray, share: float, num_classes: int, seed: int,
 
     With the same seed, the labels that a smaller share replaces are replaced by a larger one too, and alike.
 
+    >>> int(corrupt_labels(np.zeros(10, np.int32), 0.3, num_classes=2, seed=0).sum())
+    3
+
     Args:
       label: int32 [N], in [0, num_classes).
       share: in [0, 1); exactly round(share * N) labels change.

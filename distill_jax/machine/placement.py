@@ -23,6 +23,9 @@ _TILE = 128  # lanes of a TPU's vector registers
 def make_mesh(seeds: int, students: int, batch_is_shared: bool = True, devices: Sequence[Any] | None = None) -> Mesh:
     """The mesh for a population of so many seeds and students of each: axes ('seed', 'student', 'batch').
 
+    >>> dict(make_mesh(seeds=4, students=2, devices=jax.devices()[:1]).shape)
+    {'seed': 1, 'student': 1, 'batch': 1}
+
     Args:
       seeds: of the population.
       students: of each seed.
@@ -45,17 +48,30 @@ def make_mesh(seeds: int, students: int, batch_is_shared: bool = True, devices: 
 
 
 def largest_divisor(of: int, most: int) -> int:
-    """The largest number up to `most` that divides `of` evenly."""
+    """The largest number up to `most` that divides `of` evenly.
+
+    >>> largest_divisor(of=6, most=4), largest_divisor(of=7, most=4)
+    (3, 1)
+    """
     return max(n for n in range(1, most + 1) if of % n == 0)
 
 
 def whole_models_per_device(mesh: Mesh) -> bool:
-    """Whether there are several devices, and each has whole members."""
+    """Whether there are several devices, and each has whole members.
+
+    >>> whole_models_per_device(make_mesh(seeds=4, students=2, devices=jax.devices()[:1]))
+    False
+    """
     return mesh.shape[BATCH] == 1 < mesh.size
 
 
 def place(mesh: Mesh, tree: Any, *axes: Axes) -> Any:
-    """Puts host arrays, the same in every process, on the mesh with their leading axes split over `axes`."""
+    """Puts host arrays, the same in every process, on the mesh with their leading axes split over `axes`.
+
+    >>> mesh = make_mesh(seeds=4, students=2, devices=jax.devices()[:1])
+    >>> place(mesh, {"x": np.arange(3)}, BATCH)["x"].sharding.spec == PartitionSpec(BATCH)
+    True
+    """
     sharding = NamedSharding(mesh, PartitionSpec(*axes))
 
     def put(array: np.ndarray) -> jax.Array:
@@ -65,7 +81,12 @@ def place(mesh: Mesh, tree: Any, *axes: Axes) -> Any:
 
 
 def on_host(array: jax.Array) -> np.ndarray:
-    """This process's part of an array, assembled from its devices' shards."""
+    """This process's part of an array, assembled from its devices' shards.
+
+    >>> mesh = make_mesh(seeds=4, students=2, devices=jax.devices()[:1])
+    >>> on_host(place(mesh, np.arange(3), BATCH)).tolist()
+    [0, 1, 2]
+    """
     shards = array.addressable_shards
     starts = [min(s.index[d].start or 0 for s in shards) for d in range(array.ndim)]
     stops = [max(n if s.index[d].stop is None else s.index[d].stop for s in shards) for d, n in enumerate(array.shape)]
@@ -95,6 +116,10 @@ def over_devices(f: Callable[..., Any], mesh: Mesh, in_axes: Sequence[Axes], out
 
     Left to itself XLA does not split a grouped convolution, which is what one mapped over members becomes, by members:
     on two devices such a program was slower than on one. Here each device runs the program of its own members.
+
+    >>> mesh = make_mesh(seeds=4, students=2, devices=jax.devices()[:1])
+    >>> over_devices(lambda x, y: x + y, mesh, [MEMBER, None], MEMBER)(np.arange(3), 10).tolist()
+    [10, 11, 12]
 
     Args:
       f: from and to arrays of one device's members.

@@ -22,6 +22,10 @@ Hits = Mapping[tuple[str, str, int], Sequence[np.ndarray]]  # measure, model, st
 class Accuracy:
     """One measure of accuracy at the last step, in [0, 1].
 
+    >>> accuracy = Interval(0.9, 0.8, 1.0, 3, "seeds")
+    >>> print(Accuracy({"kd": accuracy}, {"kd_minus_one_hot": accuracy.minus(0.75)}).paired["kd_minus_one_hot"])
+    0.15 [0.05, 0.25]
+
     Attributes:
       models: of the teacher and each student.
       paired: differences, paired by seed: 'a_minus_b' of `pairs`, and of a switched student 'a_minus_middle', less the
@@ -36,7 +40,12 @@ class Accuracy:
 
 @dataclasses.dataclass(frozen=True)
 class Trajectory:
-    """A model's accuracy against step: means over n seeds with their 95% intervals, entry by entry; NaN for no end."""
+    """A model's accuracy against step: means over n seeds with their 95% intervals, entry by entry; NaN for no end.
+
+    >>> line = Trajectory(3, step=[0, 600], mean=[0.1, 0.9], low=[0.1, 0.8], high=[0.1, 1.0])
+    >>> dict(zip(line.step, line.mean))
+    {0: 0.1, 600: 0.9}
+    """
 
     n: int
     step: list[int]
@@ -50,6 +59,11 @@ def hits(found: Mapping[Place, Path], seeds: int) -> tuple[Hits, dict[str, int]]
 
     Measures are test_accuracy, by true labels; train_accuracy, by the labels as training saw them; and where some of
     these are wrong train_accuracy_true. Sizes are classes, train_examples, train_mislabelled and those of the test set.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     hits({("mine", 0, 0, "test"): dumps.save_dump(folder, student_of_seed_0)}, seeds=1)[1]
+    {'test_examples': 40, 'classes': 4, 'test_mislabelled': 0}
 
     Raises:
       InputError: a dump is damaged.
@@ -84,6 +98,11 @@ def pairs(students: Collection[str]) -> list[tuple[str, str]]:
 
 def accuracies(right: Hits, models: Sequence[str], seeds: int, step: int) -> dict[str, Accuracy]:
     """Each measure of accuracy at one step, over seeds or, of one seed, over examples.
+
+    >>> of = {"teacher": 4, "one_hot": 2, "kd": 3}  # of four examples, in each of two seeds
+    >>> right = {("test_accuracy", model, 9): [np.arange(4) < n] * 2 for model, n in of.items()}
+    >>> accuracies(right, list(of), seeds=2, step=9)["test_accuracy"].paired["kd_minus_one_hot"].mean
+    0.25
 
     Args:
       right: of `hits`.
@@ -121,7 +140,12 @@ def _recovered(part: Interval, whole: Interval) -> Interval:
 
 
 def trajectories(right: Hits, models: Sequence[str], seeds: int) -> dict[str, dict[str, Trajectory]]:
-    """Accuracy against step, [model][measure]."""
+    """Accuracy against step, [model][measure].
+
+    >>> right = {("test_accuracy", "kd", step): [np.arange(4) < n] for step, n in ((0, 1), (600, 3))}
+    >>> trajectories(right, ["kd"], seeds=1)["kd"]["test_accuracy"].mean
+    [0.25, 0.75]
+    """
     found: dict[str, dict[str, Trajectory]] = {model: {} for model in models}
     for (measure, model, step), correct in sorted(right.items(), key=lambda item: item[0]):
         value = statistics.over_seeds([float(of_seed.mean()) for of_seed in correct])

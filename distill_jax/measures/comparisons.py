@@ -46,7 +46,11 @@ Read = Callable[[str, int], "Dump"]  # (model, seed) -> its dump of one split an
 
 
 def selecting_seed(seed: int, seeds: int) -> int | None:
-    """The seed whose teacher chooses class and tenths for this one; None where there is no other."""
+    """The seed whose teacher chooses class and tenths for this one; None where there is no other.
+
+    >>> [selecting_seed(seed, 3) for seed in range(3)], selecting_seed(0, 1)
+    ([1, 2, 0], None)
+    """
     return (seed + 1) % seeds if seeds > 1 else None
 
 
@@ -54,6 +58,10 @@ def compare(
     read: Read, students: Sequence[str], seeds: int, class_from: deviations.ClassFrom = "teacher"
 ) -> list[dict[str, Comparison]]:
     """Every student of every seed against that seed's teacher.
+
+    >>> found = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> [float(abs(of_seed["itself"].crossed.y - of_seed["itself"].crossed.x).max()) for of_seed in found]
+    [0.0, 0.0]
 
     Args:
       read: gives the dumps; the model 'teacher' is the teacher.
@@ -74,7 +82,12 @@ def compare(
 def compare_points(
     read: Read, students: Sequence[str], seeds: int, class_from: deviations.ClassFrom = "teacher"
 ) -> list[dict[str, Comparison]]:
-    """As `compare` with what `deviations.decisive` needs alone: three times as fast where examples are few."""
+    """As `compare` with what `deviations.decisive` needs alone: three times as fast where examples are few.
+
+    >>> found = compare_points(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> [float(deviations.decisive(of_seed["itself"])["slope_instrumented"]) for of_seed in found]
+    [1.0, 1.0]
+    """
     return _of_seeds(read, students, seeds, class_from, columns=False)
 
 
@@ -105,14 +118,24 @@ def _of_seeds(
 
 
 def pooled(found: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Comparison]]:
-    """The comparisons of every seed by student, with the spread of all seeds' points (`slopes.instrumented`)."""
+    """The comparisons of every seed by student, with the spread of all seeds' points (`slopes.instrumented`).
+
+    >>> points = [Points(np.arange(2), x, x, x) for x in (np.array([0.0, 2.0]), np.array([0.0, 4.0]))]
+    >>> [of_seed["kd"].spread for of_seed in pooled([{"kd": Comparison(of, of)} for of in points])]
+    [2.5, 2.5]
+    """
     spreads = denominators(found)
-    spread = np.mean(spreads) if spreads else None
+    spread = float(np.mean(spreads)) if spreads else None
     return [{s: dataclasses.replace(c, spread=spread) for s, c in of_seed.items()} for of_seed in found]
 
 
 def denominators(compared: Sequence[Mapping[str, Comparison]]) -> list[float]:
-    """cov(Z, X) of each seed's crossed points, the instrumented slope's denominators; empty without these points."""
+    """cov(Z, X) of each seed's crossed points, the instrumented slope's denominators; empty without these points.
+
+    >>> points = [Points(np.arange(2), x, x, x) for x in (np.array([0.0, 2.0]), np.array([0.0, 4.0]))]
+    >>> denominators([{"kd": Comparison(of, of)} for of in points])
+    [1.0, 4.0]
+    """
     points = [next(iter(of_seed.values())).crossed for of_seed in compared]
     return [slopes.covariance(of_seed.z, of_seed.x) for of_seed in points if of_seed is not None]
 
@@ -124,6 +147,9 @@ def interval(
 
     The instrumented slope is a ratio of two means, and its interval Fieller's. It leaves out 1, or that of a difference
     leaves out 0, just where Student's t of its numerators does; where the denominator may be 0 it has no ends.
+
+    >>> [round(interval("mean_gap_hard", [-1.0, 1.0], crossed).high, 2) for crossed in (False, True)]
+    [12.71, 22.01]
 
     Args:
       name: of the value.
@@ -146,6 +172,10 @@ def intervals(
     crossed: Collection[str] = deviations.CROSSED,
 ) -> dict[str, dict[str, Interval]]:
     """Named values of comparisons with 95% intervals over seeds, or over examples where there is one seed.
+
+    >>> found = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> print(intervals(found)["itself"]["agreement"])
+    1.00 [1.00, 1.00]
 
     Args:
       compared: of `compare`.
@@ -188,6 +218,10 @@ def intervals(
 def gaps_by_tenth(compared: Sequence[Mapping[str, Comparison]], crossed: bool) -> dict[str, list[Interval]]:
     """Mean gaps of every student in ten groups of examples from the hardest to the easiest, as intervals.
 
+    >>> found = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> [gap.mean for gap in gaps_by_tenth(found, crossed=True)["itself"]]
+    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+
     Args:
       compared: of `compare`.
       crossed: whether another seed's teacher chooses class and tenths, of which there must be one then.
@@ -207,6 +241,10 @@ def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str
 
     Over pairs of seeds that share none, so that they are independent: seeds 0 and 1, 2 and 3, ...; `per_seed` has a
     value for each pair. Empty with one seed, and where seeds share a teacher, whose luck nothing tells from the rest.
+
+    >>> found = inherited_noise(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> round(found["itself"].mean, 3)
+    1.0
     """
     values: dict[str, list[float]] = {s: [] for s in students}
     for seed in range(0, seeds - 1, 2):
@@ -229,6 +267,10 @@ def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str
 
 @functools.cache
 def possible(name: str, difference: bool) -> tuple[float, float]:
-    """Between which values a statistic lies, or the difference of two."""
+    """Between which values a statistic lies, or the difference of two.
+
+    >>> possible("agreement", difference=False), possible("agreement", difference=True)
+    ((0.0, 1.0), (-1.0, 1.0))
+    """
     least, most = next((ends for part, ends in _POSSIBLE.items() if part in name), (-math.inf, math.inf))
     return (least - most, most - least) if difference else (least, most)

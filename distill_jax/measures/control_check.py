@@ -17,6 +17,10 @@ EXPECTED = {"mean_gap_hard": 0.0, "mean_gap_easy": 0.0, "slope_instrumented": 1.
 class Row:
     """One value of the control's.
 
+    >>> gap = Interval(0.0, -0.1, 0.1, 3, "seeds")
+    >>> Row("test", "mean_gap_hard", EXPECTED["mean_gap_hard"], gap, gap.includes(0.0), off=False).within
+    True
+
     Attributes:
       split: 'train' or 'test'.
       statistic: its name in `deviations.deviations`.
@@ -38,6 +42,10 @@ class Row:
 class ControlCheck:
     """Whether the control is where it must be.
 
+    >>> gap = Interval(0.0, -0.1, 0.1, 3, "seeds")
+    >>> [row.statistic for row in check({"test": dict.fromkeys(EXPECTED, gap)}).rows if row.off]
+    ['slope_instrumented']
+
     Attributes:
       rows: of each split and statistic.
       passed: that none is off; with sound code it fails in 5% of all studies.
@@ -49,6 +57,10 @@ class ControlCheck:
 
 def check(control: Mapping[str, Mapping[str, Interval]]) -> ControlCheck:
     """Checks the control of a study of two seeds or more whose student and teacher are the same network.
+
+    >>> gap = Interval(0.0, -0.1, 0.1, 3, "seeds")
+    >>> check({"test": {"mean_gap_hard": gap, "mean_gap_easy": gap, "slope_instrumented": gap.minus(-1.0)}}).passed
+    True
 
     Args:
       control: its cross-fitted statistics, [split][statistic].

@@ -8,6 +8,9 @@ from distill_jax.measures.ranks import average_ranks
 def roc(score: np.ndarray, marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The curve of a score that should be high where an example is marked.
 
+    >>> [share.tolist() for share in roc(np.array([3.0, 2.0, 1.0]), np.array([True, False, True]))]
+    [[0.0, 0.0, 1.0, 1.0], [0.0, 0.5, 0.5, 1.0]]
+
     Args:
       score: float [N].
       marked: bool [N], some and not all.
@@ -27,6 +30,9 @@ def roc(score: np.ndarray, marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def auc(score: np.ndarray, marked: np.ndarray) -> float:
     """The area under `roc`: the chance that a marked example scores higher than an unmarked one, ties counting half.
+
+    >>> auc(np.array([3.0, 2.0, 2.0, 1.0]), np.array([True, True, False, False]))
+    0.875
 
     Raises:
       ValueError: none or all are marked.

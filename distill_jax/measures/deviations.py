@@ -42,6 +42,9 @@ def phi(logits: Float[np.ndarray, "N K"], index: Int[np.ndarray, " N"]) -> Float
 
     It is z_k - logsumexp of the other logits, in float64, and so exact where p itself rounds to 0 or 1.
 
+    >>> phi(np.array([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0]]), np.array([0, 0, 0])).tolist()
+    [0.0, 50.0, -50.0]
+
     Args:
       logits: [N, K], K >= 2.
       index: integer [N], the class in each row.
@@ -69,6 +72,10 @@ def phi(logits: Float[np.ndarray, "N K"], index: Int[np.ndarray, " N"]) -> Float
 class Points:
     """Teacher against student, one entry for each example, [N] each, from the hardest to the easiest.
 
+    >>> found = Points(row=np.arange(2), x=np.zeros(2), y=np.array([-1.0, 1.0]), z=np.zeros(2))
+    >>> float((found.y < found.x).mean())
+    0.5
+
     Attributes:
       row: the example's place in the dumps.
       x, y: phi of teacher and of student.
@@ -84,6 +91,10 @@ class Points:
 @dataclasses.dataclass(frozen=True)
 class PerExample(Points, fidelity.Fidelity):
     """Teacher against student as in the paper, sorted by X, with the attributes of `fidelity.Fidelity`.
+
+    >>> found = per_example(teacher_of_seed_0, student_of_seed_0)
+    >>> bool((np.diff(found.x) >= 0).all()), int(found.mislabelled.sum())
+    (True, 0)
 
     Attributes:
       id: the example.
@@ -103,6 +114,10 @@ class PerExample(Points, fidelity.Fidelity):
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     """A student against its teacher, by either choice of class and tenths.
+
+    >>> own, = points(teacher_of_seed_0, [student_of_seed_0], teacher_of_seed_0)
+    >>> Comparison(own).best is own
+    True
 
     Attributes:
       own: chosen by the student's own teacher, as in the paper; with the columns of `PerExample` if by `compare`.
@@ -125,6 +140,10 @@ def compare(
 ) -> Comparison:
     """Compares two dumps of the same split.
 
+    >>> found = compare(teacher_of_seed_0, student_of_seed_0, selector=teacher_of_seed_1)
+    >>> [bool((chosen.z == chosen.x).all()) for chosen in (found.own, found.crossed)]
+    [True, False]
+
     Args:
       teacher, student: dumps with the same ids in the same order.
       selector: of a teacher of another seed, which the cross-fitted choice is made by.
@@ -139,6 +158,10 @@ def compare(
 
 def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: ClassFrom = "teacher") -> list[Points]:
     """Some students of one teacher at the points of one who chooses class and order, who may be that teacher itself.
+
+    >>> found, = points(teacher_of_seed_0, [teacher_of_seed_0], selector=teacher_of_seed_1)
+    >>> float(abs(found.y - found.x).max()), bool((np.diff(found.z) >= 0).all())
+    (0.0, True)
 
     Args:
       teacher, students, selector: dumps with the same ids in the same order.
@@ -168,6 +191,11 @@ def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: 
 
 def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher") -> PerExample:
     """Compares two dumps of the same split as the paper does.
+
+    >>> from distill_jax.dumps import Dump
+    >>> twice, once = (Dump.of([[z * n, 0.0] for n in range(10)], [0] * 10, model="mine") for z in (2.0, 1.0))
+    >>> (per_example(twice, once).y - per_example(twice, once).x).tolist()
+    [0.0, -1.0, -2.0, -3.0, -4.0, -5.0, -6.0, -7.0, -8.0, -9.0]
 
     Args:
       teacher, student, class_from: as of `compare`.
@@ -206,7 +234,12 @@ def _check_class_from(class_from: str) -> None:
 
 
 def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[str, float]:
-    """The statistics of `deviations`, of some rows of the paper's choice, int [n] [default: all]."""
+    """The statistics of `deviations`, of some rows of the paper's choice, int [n] [default: all].
+
+    >>> found = summarise(compare(teacher_of_seed_0, teacher_of_seed_0))
+    >>> found["mean_gap_hard_as_in_paper"], found["slope_theil_sen"], found["agreement"]
+    (0.0, 1.0, 1.0)
+    """
     e = comparison.own
     if rows is not None:  # sorted rows are sorted by x, as the tenths need
         rows = np.sort(rows)
@@ -232,12 +265,18 @@ def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[st
 
 
 def decisive(comparison: Comparison) -> dict[str, float]:
-    """Those of the statistics of `deviations` that the verdicts on a student's deviations are made by."""
+    """Those of the statistics of `deviations` that the verdicts on a student's deviations are made by.
+
+    >>> from distill_jax.dumps import Dump
+    >>> twice, once = (Dump.of([[z * n, 0.0] for n in range(10)], [0] * 10, model="mine") for z in (2.0, 1.0))
+    >>> round(decisive(compare(twice, once))["slope_least_squares"], 3)
+    0.5
+    """
     own, crossed = comparison.own, comparison.crossed
     result = {f"{name}_as_in_paper": value for name, value in _tenths(own).items()}
     if crossed is not None:
         slope = slopes.instrumented(crossed.x, crossed.y, crossed.z, comparison.spread)
-        result |= _tenths(crossed) | {"slope_instrumented": slope}
+        result |= _tenths(crossed) | {"slope_instrumented": float(slope)}
     return result | {"slope_least_squares": slopes.least_squares(own.x, own.y)}
 
 
@@ -276,7 +315,13 @@ def deviations(
 
 
 def preferred(values: Mapping[str, _Value], name: str) -> _Value:
-    """The cross-fitted value of this name, or that of the paper's choice where there is one seed and so no other."""
+    """The cross-fitted value of this name, or that of the paper's choice where there is one seed and so no other.
+
+    >>> preferred({"mean_gap_hard": 0.1, "mean_gap_hard_as_in_paper": 0.3}, "mean_gap_hard")
+    0.1
+    >>> preferred({"mean_gap_hard_as_in_paper": 0.3}, "mean_gap_hard")
+    0.3
+    """
     return values[name] if name in values else values[f"{name}_as_in_paper"]
 
 
@@ -288,14 +333,23 @@ def _tenths(points: Points) -> dict[str, float]:
 
 
 def gap_by_decile(points: Points, rows: Int[np.ndarray, " n"] | None = None) -> Float[np.ndarray, 10]:
-    """Mean of Y - X in each tenth of the examples from the hardest to the easiest, float64 [10]."""
+    """Mean of Y - X in each tenth of the examples from the hardest to the easiest, float64 [10].
+
+    >>> gap_by_decile(Points(np.arange(20), np.zeros(20), np.arange(20.0), np.zeros(20))).tolist()
+    [0.5, 2.5, 4.5, 6.5, 8.5, 10.5, 12.5, 14.5, 16.5, 18.5]
+    """
     gap = points.y - points.x
     gap = gap if rows is None else gap[np.sort(rows)]
     return np.array([part.mean() for part in np.array_split(gap, 10)])
 
 
 def by_who_is_right(examples: PerExample) -> dict[str, Bool[np.ndarray, " N"]]:
-    """The four parts of a comparison by who predicts the label (section C.2.2), bool [N] each; no two overlap."""
+    """The four parts of a comparison by who predicts the label (section C.2.2), bool [N] each; no two overlap.
+
+    >>> parts = by_who_is_right(per_example(teacher_of_seed_0, student_of_seed_0))
+    >>> list(parts), int(sum(part.sum() for part in parts.values()))
+    (['both', 'only_student', 'only_teacher', 'neither'], 40)
+    """
     teacher, student = examples.teacher_correct, examples.correct
     return {
         "both": teacher & student,
@@ -310,6 +364,10 @@ def inherited_noise(teachers: tuple[Dump, Dump], students: tuple[Dump, Dump]) ->
 
     The correlation over examples, in phi of the true class, of the difference of two seeds' teachers with that of their
     students; NaN where one of them is constant.
+
+    >>> teachers = teacher_of_seed_0, teacher_of_seed_1
+    >>> round(inherited_noise(teachers, teachers), 3), round(inherited_noise(teachers, teachers[::-1]), 3)
+    (1.0, -1.0)
 
     Raises:
       InputError: the dumps are not of the same examples or classes.

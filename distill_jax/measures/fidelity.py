@@ -39,6 +39,9 @@ _FLOATS = (
 class Fidelity:
     """What a student makes of its teacher's probabilities, one entry for each example, [N] each.
 
+    >>> bool(per_example(teacher_of_seed_0, teacher_of_seed_0).agree.all())
+    True
+
     Attributes:
       agree: whether both predict the same class.
       top_k_overlap: share of the teacher's k most probable classes that are among the student's; see `top_k`.
@@ -65,12 +68,22 @@ class Fidelity:
 
 
 def top_k(classes: int) -> int:
-    """How many classes the top-k overlap is of: 5, or half of them where that is fewer, so that chance is below it."""
+    """How many classes the top-k overlap is of: 5, or half of them where that is fewer, so that chance is below it.
+
+    >>> top_k(100), top_k(4), top_k(2)
+    (5, 2, 1)
+    """
     return max(min(TOP, classes // 2), 1)
 
 
 def per_example(teacher: Dump, student: Dump) -> Fidelity:
-    """Compares two dumps of the same examples in the same order, a block of them at a time."""
+    """Compares two dumps of the same examples in the same order, a block of them at a time.
+
+    >>> from distill_jax.dumps import Dump
+    >>> sure, even = (Dump.of([[z, 0.0, 0.0, 0.0]], [0], model="mine") for z in (50.0, 0.0))
+    >>> per_example(sure, even).kl.round(3).tolist()  # log 4
+    [1.386]
+    """
     predicted = teacher.logits.argmax(axis=1)
     result = Fidelity(
         agree=predicted == student.logits.argmax(axis=1),
@@ -99,6 +112,10 @@ def per_example(teacher: Dump, student: Dump) -> Fidelity:
 
 def summarise(e: Fidelity) -> dict[str, float]:
     """Means over examples; NaN over none.
+
+    >>> found = summarise(per_example(teacher_of_seed_0, teacher_of_seed_0))
+    >>> found["agreement"], found["kl"], round(found["rank_correlation"], 3)
+    (1.0, 0.0, 1.0)
 
     Returns:
       agreement: share of examples on which both predict the same class (Stanton et al. 2021).

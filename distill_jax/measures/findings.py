@@ -31,7 +31,12 @@ Deviations = Mapping[str, Mapping[str, Mapping[str, Interval]]]  # [student][spl
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """A verdict with the difference that decides."""
+    """A verdict with the difference that decides.
+
+    >>> gain = Interval(0.02, 0.01, 0.03, 3, "seeds")
+    >>> Judgement(verdict(gain, claimed=1), gain).verdict, Judgement(verdict(gain, claimed=-1), gain).verdict
+    ('supported', 'contradicted')
+    """
 
     verdict: Verdict
     difference: Interval
@@ -40,6 +45,10 @@ class Judgement:
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """A claim with the verdict of one interval over seeds.
+
+    >>> gain = Interval(0.02, 0.01, 0.03, 3, "seeds")
+    >>> Finding("kd_beats_one_hot", "Distillation beats one-hot.", "supported", gain, "points", "", "Table 2").quoted
+    '+2.00 [+1.00, +3.00]'
 
     Attributes:
       id, claim: its name, and a sentence.
@@ -82,7 +91,12 @@ def verdict(difference: Interval, claimed: int) -> Verdict:
 
 
 def multiplicity(of_all: Sequence[Finding | Judgement]) -> str:
-    """A sentence on how many of several findings are decided by their intervals, each by itself and all together."""
+    """A sentence on how many of several findings are decided by their intervals, each by itself and all together.
+
+    >>> print(multiplicity([Judgement("supported", Interval(1.0, 0.13, 1.87, 3, "seeds"))] * 2))
+    Each interval has its 95% by itself: of 2 here 2 exclude zero and decide a claim, 0 also by Holm's correction for
+    the number of them all.
+    """
     tested = sum(map(_is_test, of_all))
     alone = sum(f.verdict in ("supported", "contradicted") for f in of_all)
     return (
@@ -95,6 +109,10 @@ def corrected(of_all: Sequence[Finding | Judgement]) -> list[bool]:
     """Which of several findings are decided by an interval that excludes zero also by Holm's correction.
 
     Of findings that stay undecided the intervals count as tests all the same.
+
+    >>> once = Judgement("supported", Interval(1.0, 0.13, 1.87, 3, "seeds"))
+    >>> corrected([once]), corrected([once, once])
+    ([True], [False, False])
     """
     passed = iter(holm([finding.difference for finding in of_all if _is_test(finding)]))
     also = [_is_test(finding) and next(passed) for finding in of_all]
@@ -143,6 +161,11 @@ def findings(deviations: Deviations, accuracy: Accuracy, *, seeds: int, mislabel
 
 def of_deviations(deviations: Deviations, split: str) -> list[Finding]:
     """The findings on a student's deviations on one split.
+
+    >>> from distill_jax.measures.comparisons import compare, intervals
+    >>> of = intervals(compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["one_hot", "kd"], 2))
+    >>> {finding.verdict for finding in of_deviations({student: {"test": of[student]} for student in of}, "test")}
+    {'undecided'}
 
     Args:
       deviations: of 'kd' and of the control, as of `comparisons.intervals`; by the cross-fitted values, or by those as

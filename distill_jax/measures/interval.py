@@ -123,6 +123,9 @@ def quote(value: Interval, digits: int = 2, sign: bool = False, scale: float = 1
     """A mean with its interval, as in "0.71 [0.65, 0.77]"; the bare mean where there is no interval.
 
     An end that rounds to zero keeps its sign, which says whether zero is within: "+0.04 [\N{MINUS SIGN}0.00, +0.08]".
+
+    >>> quote(Interval(0.0712, 0.0651, 0.0774, 3, "seeds"), digits=1, sign=True, scale=100)
+    '+7.1 [+6.5, +7.7]'
     """
     text = number(value.mean * scale, digits, sign)
     if not value.has_ends:
@@ -133,7 +136,11 @@ def quote(value: Interval, digits: int = 2, sign: bool = False, scale: float = 1
 
 
 def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
-    """A number for a reader: a true minus sign, and a dash where there is none or it is not finite."""
+    """A number for a reader: a true minus sign, and a dash where there is none or it is not finite.
+
+    >>> number(-0.256), number(0.256, digits=1, sign=True), number(None)
+    ('\N{MINUS SIGN}0.26', '+0.3', '\N{EN DASH}')
+    """
     if value is None or not math.isfinite(value):
         return "\N{EN DASH}"
     # Rounded first and 0 added, so that what rounds to zero has no minus sign

@@ -17,6 +17,10 @@ def instrumented(x: Vector, y: Vector, z: Vector, spread: float | None = None) -
     Another seed's teacher has other luck than this one, so that both covariances are of what all agree on. With another
     draw of the teacher in the place of the student the slope is 1, as it must be.
 
+    >>> x, z = np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 5.0])
+    >>> instrumented(x, 2 * x, z), instrumented(x, 2 * x, np.zeros(3))
+    (2.0, nan)
+
     Args:
       x, y, z: phi of teacher, student and another seed's teacher, float [N].
       spread: cov(Z, X) of all seeds together [default: of these]. A ratio of two noisy numbers is not right on average;
@@ -30,17 +34,29 @@ def instrumented(x: Vector, y: Vector, z: Vector, spread: float | None = None) -
 
 
 def covariance(a: Vector, b: Vector) -> float:
-    """Of two float [N]."""
+    """Of two float [N].
+
+    >>> covariance(np.array([0.0, 2.0]), np.array([0.0, 4.0]))
+    2.0
+    """
     return float((a - a.mean()) @ b / len(a))
 
 
 def least_squares(x: Vector, y: Vector) -> float:
-    """Slope of Y on X by least squares, x, y float [N]; NaN where all x are equal."""
+    """Slope of Y on X by least squares, x, y float [N]; NaN where all x are equal.
+
+    >>> round(least_squares(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 5.0])), 3)
+    2.5
+    """
     return instrumented(x, y, x)
 
 
 def theil_sen(x: Vector, y: Vector, every: int = 1) -> float:
     """Median slope over the pairs of points; least squares would follow the heavy tails of X and Y.
+
+    >>> x, y = np.arange(5.0), np.array([0.0, 1.0, 2.0, 3.0, 100.0])
+    >>> theil_sen(x, y), round(least_squares(x, y), 3)
+    (1.0, 20.2)
 
     Args:
       x, y: float [N]. Above `POINTS` a fixed draw of so many is used.

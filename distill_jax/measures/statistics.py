@@ -66,6 +66,11 @@ def ratio_of_means(a: Floats, b: Floats, wider: float = 1.0) -> Interval:
 
     There is no interval, and none is given, where the interval of mean(b) includes zero: any ratio would do.
 
+    >>> print(ratio_of_means([2.0, 2.2, 1.8], [1.0, 1.1, 0.9]))
+    2.00 [2.00, 2.00]
+    >>> print(ratio_of_means([2.0, 2.2, 1.8], [0.1, 1.1, 0.0]))
+    5.00
+
     Args:
       a, b: of the seeds.
       wider: how many times as wide as of independent seeds the intervals of a - r b are.
@@ -94,6 +99,9 @@ def proportion(times: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     """How often something happened in n independent studies, with Clopper and Pearson's (1934) interval.
 
     One of 95% lies above the true rate in at most 2.5% of all cases, and below it in as many, however rare it is.
+
+    >>> print(proportion(0, 20))
+    0.00 [0.00, 0.17]
     """
     tail = (1 - confidence) / 2
     low = special.betaincinv(times, n - times + 1, tail) if times else 0.0
@@ -105,6 +113,9 @@ def rank_correlation(a: Floats, b: Floats) -> Interval:
     """Spearman's rank correlation over settings, [n] each, with a 95% interval; none below four, or at 1 or -1.
 
     The interval is Fisher's with the variance of Bonett and Wright (2000), (1 + r^2 / 2) / (n - 3).
+
+    >>> round(rank_correlation([1, 2, 3, 4, 5], [10, 20, 30, 50, 40]).mean, 3)
+    0.9
 
     Raises:
       ValueError: fewer than two settings, or not as many of the one as of the other.
@@ -130,6 +141,10 @@ def holm(intervals: Sequence[Interval]) -> list[bool]:
     That is by Holm's (1979) correction, which keeps the chance of a single false one among them at 5%. Intervals
     without ends, as of one seed, or without width, which show nothing, count as tests that were not made. The test is
     of the values `per_seed` where they are there: an interval may be cut where it must end, or be of a ratio.
+
+    >>> once = over_seeds([0.65, 1.0, 1.35])
+    >>> once.includes(0), holm([once]), holm([once, once])
+    (False, [True], [False, False])
     """
     statistic, freedoms = np.full(len(intervals), np.nan), np.ones(len(intervals))
     for at, value in enumerate(intervals):
@@ -167,6 +182,11 @@ def over_examples(
 
     The bias correction matters for the calibration error, which resampling raises.
 
+    >>> x = np.arange(101.0)
+    >>> found = over_examples(lambda rows: {"mean": (x if rows is None else x[rows]).mean()}, len(x))["mean"]
+    >>> float(found.mean), [found.includes(value) for value in (40, 50, 60)]
+    (50.0, [False, True, False])
+
     Args:
       statistic: from row numbers, int [examples], or None for all rows once, to named values.
       examples: number of rows.
@@ -188,6 +208,10 @@ def intervals(
 ) -> dict[Any, Interval]:
     """Intervals of named values, each with its values `per_seed`.
 
+    >>> found = intervals(lambda seed, rows: {"loss": seed / 2}, seeds=3, examples=10)["loss"]
+    >>> found.mean, found.per_seed
+    (0.5, (0.0, 0.5, 1.0))
+
     Args:
       statistic: from a seed's number and row numbers, or None for all rows, to named values.
       seeds: over which the intervals are, if there is more than one; else they are over examples.
@@ -205,6 +229,9 @@ def intervals(
 
 def over_pairs(values: Sequence[float], possible: tuple[float, float]) -> Interval:
     """As `over_seeds`, of one value for each of some pairs of seeds that share none, with them `per_seed`.
+
+    >>> print(over_pairs([0.9, 0.95, 1.0], possible=(-1.0, 1.0)))
+    0.95 [0.83, 1.00]
 
     Args:
       values: of the pairs.

@@ -34,6 +34,10 @@ ByDecile = dict[str, dict[str, list[Interval]]]
 class StudyFacts:
     """What a study is.
 
+    >>> facts = StudyFacts(3, 600, 300, classes=10, train_examples=1000, test_examples=500, train_mislabelled=200)
+    >>> facts.one_teacher, facts.train_mislabelled / facts.train_examples
+    (False, 0.2)
+
     Attributes:
       seeds: how many, 0..seeds-1.
       total_steps: the last step, whose dumps are the result.
@@ -114,7 +118,11 @@ class StudySummary:
 
 
 def as_json(value: Any) -> Any:
-    """What is made of a summary's values, mappings and lists as JSON; null for what is not finite."""
+    """What is made of a summary's values, mappings and lists as JSON; null for what is not finite.
+
+    >>> as_json([0.5, math.nan, {"kd": Interval(0.5, -math.inf, math.inf, 1, "seeds")}])
+    [0.5, None, {'kd': {'mean': 0.5, 'low': None, 'high': None, 'n': 1, 'level': 'seeds'}}]
+    """
     return _converter().unstructure(value)
 
 

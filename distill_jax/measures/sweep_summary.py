@@ -26,6 +26,10 @@ _Key = tuple[str, str, bool]  # student, statistic, whether less the control's
 class SweptStudent:
     """A student of a sweep.
 
+    >>> accuracy = {"test_accuracy": Interval(0.9, 0.8, 1.0, 3, "seeds")}
+    >>> print(SweptStudent("kd@temperature=2", "kd", {"temperature": 2.0}, accuracy).statistics["test_accuracy"])
+    0.90 [0.80, 1.00]
+
     Attributes:
       name, model: its own, and that of its kind.
       settings: its value of each field that can be swept.
@@ -42,7 +46,12 @@ class SweptStudent:
 
 @dataclasses.dataclass(frozen=True)
 class SweepSummary:
-    """What became of a sweep: the fields that differ, and all its students."""
+    """What became of a sweep: the fields that differ, and all its students.
+
+    >>> students = [SweptStudent(f"kd@temperature={t}", "kd", {"temperature": t}, {}) for t in (1, 2)]
+    >>> [student.name for student in SweepSummary(["temperature"], students).students]
+    ['kd@temperature=1', 'kd@temperature=2']
+    """
 
     fields: list[str]
     students: list[SweptStudent]

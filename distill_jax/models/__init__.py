@@ -29,7 +29,11 @@ CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
 
 
 def kind(name: str) -> Literal["convolutional", "text", "dense"]:
-    """What the defaults of the machine go by, see `backend.defaults`."""
+    """What the defaults of the machine go by, see `backend.defaults`.
+
+    >>> kind("resnet18"), kind("roberta"), kind("mlp")
+    ('convolutional', 'text', 'dense')
+    """
     if is_own(name):
         return own_kind(name)
     if name == "roberta":
@@ -38,7 +42,11 @@ def kind(name: str) -> Literal["convolutional", "text", "dense"]:
 
 
 def first_positions(setting: ModelSetting, input_shape: tuple[int, ...]) -> int:
-    """Positions of an image at which a network's first convolutions work; 0 of one that has none."""
+    """Positions of an image at which a network's first convolutions work; 0 of one that has none.
+
+    >>> [first_positions(ModelSetting(name=name), (32, 32, 3)) for name in ("resnet-cifar", "mobilenet-v2", "mlp")]
+    [1024, 256, 0]
+    """
     if kind(setting.name) != "convolutional" or len(input_shape) != 3:
         return 0
     stride = 2 if setting.name == "mobilenet-v2" and setting.strides == "imagenet" else 1
@@ -48,7 +56,13 @@ def first_positions(setting: ModelSetting, input_shape: tuple[int, ...]) -> int:
 def build_for(
     dataset: Dataset, setting: ModelSetting, precision: str, role: str, norm_examples: int | None = None
 ) -> nn.Module:
-    """`build_model` for the examples of a data set."""
+    """`build_model` for the examples of a data set.
+
+    >>> from distill_jax.data.dataset import Split
+    >>> split = Split(np.zeros((3, 8), np.float32), *[np.arange(3)] * 3)
+    >>> build_for(Dataset("mine", split, split, 3, None, None), ModelSetting(), "float32", "student").num_classes
+    3
+    """
     of = dataset.num_classes, dataset.input_shape
     return build_model(
         setting, *of, precision=precision, role=role, vocabulary=dataset.vocabulary, norm_examples=norm_examples
@@ -66,6 +80,10 @@ def build_model(
     norm_examples: int | None = None,
 ) -> nn.Module:
     """The network that a setting asks for.
+
+    >>> model = build_model(ModelSetting(name="mlp", hidden=(8,)), 10, input_shape=(64,), precision="bfloat16")
+    >>> model.hidden, model.num_classes, model.dtype.name
+    ((8,), 10, 'bfloat16')
 
     Args:
       setting: which network.
@@ -145,5 +163,9 @@ def _check_sizes(setting: ModelSetting, role: str) -> None:
 
 
 def count_parameters(params: Any) -> int:
-    """Number of scalars in a tree of arrays or of their shapes."""
+    """Number of scalars in a tree of arrays or of their shapes.
+
+    >>> count_parameters({"kernel": np.zeros((784, 10)), "bias": np.zeros(10)})
+    7850
+    """
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

@@ -20,6 +20,11 @@ def attend(
 ) -> jax.Array:
     """softmax(query key^T / sqrt(H)) value over the keys of each text, in float32 within the softmax.
 
+    >>> value = jnp.array([[[[1.0]], [[3.0]], [[100.0]]]])
+    >>> found = jax.jit(attend)(jnp.zeros((1, 1, 1, 1)), jnp.zeros((1, 3, 1, 1)), value, length=jnp.array([2]))
+    >>> round(found.item(), 3)
+    2.0
+
     Args:
       query: [B, T, N, H], of N heads.
       key, value: [B, S, N, H].

@@ -18,6 +18,10 @@ class Channel(nn.Module):
     starts with variance 1 / D (LeCun), as the last layer of every other network does; D K parameters, 1,000 for
     the paper's 10 channels of 100. Like every logit here it is computed in float32 (see `layers`).
 
+    >>> variables = jax.eval_shape(lambda x: Channel(10).init(jax.random.key(0), x, train=False), jnp.zeros((1, 1000)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    1000
+
     Attributes:
       num_classes: number of channels and logits K.
       dtype: of the activations, of which a linear model has none.
@@ -36,11 +40,19 @@ class Channel(nn.Module):
 
 
 def at_once(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """[B, K, D] and [K, D] -> [B, K], as one product with K for a batch axis."""
+    """[B, K, D] and [K, D] -> [B, K], as one product with K for a batch axis.
+
+    >>> at_once(jnp.array([[[1.0, 2.0], [3.0, 4.0]]]), jnp.array([[1.0, 1.0], [1.0, 10.0]])).tolist()
+    [[3.0, 43.0]]
+    """
     return jnp.einsum("bkd,kd->bk", x, kernel, precision=product_precision(x.dtype))
 
 
 def apart(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The same as K products. On a CPU the one takes 1.4 times as long, in training 2.4 times."""
+    """The same as K products. On a CPU the one takes 1.4 times as long, in training 2.4 times.
+
+    >>> jax.jit(apart)(jnp.array([[[1.0, 2.0], [3.0, 4.0]]]), jnp.array([[1.0, 1.0], [1.0, 10.0]])).tolist()
+    [[3.0, 43.0]]
+    """
     each = [jnp.matmul(x[:, k], kernel[k], precision=product_precision(x.dtype)) for k in range(len(kernel))]
     return jnp.stack(each, axis=1)

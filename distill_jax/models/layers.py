@@ -25,6 +25,9 @@ def product_precision(dtype: Any) -> jax.lax.Precision | None:
     """The precision in which products of factors of `dtype` are to be computed.
 
     Float32's is exact unless three passes are asked for by name: what JAX has by default never makes it less.
+
+    >>> product_precision("float32").name, product_precision("bfloat16")
+    ('HIGHEST', None)
     """
     if jnp.dtype(dtype) != jnp.float32:
         return None
@@ -51,6 +54,10 @@ def conv(
     code for the pre-activation networks uses: it keeps the variance of the gradient on its way back, and
     batch normalisation takes care of the variance on the way forward. A depthwise kernel has fan-in =
     fan-out = kernel^2, which from the shape (k, k, 1, C) is computed as "fan_in".
+
+    >>> layer = conv(8, kernel=3, stride=2, name="stem")
+    >>> jax.eval_shape(lambda x: layer.init_with_output(jax.random.key(0), x)[0], jnp.zeros((1, 32, 32, 3))).shape
+    (1, 16, 16, 8)
     """
     how = depthwise if groups > 1 else pointwise if kernel == 1 else jax.lax.conv_general_dilated
     return nn.Conv(
@@ -89,10 +96,16 @@ def depthwise(
     There is one for each position of the kernel, and the sum is in float32 whatever the type. XLA's takes 4 to 40 times
     as long on a CPU.
 
+    >>> how = {"padding": ((1, 1), (1, 1)), "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+    >>> of = jax.jit(functools.partial(depthwise, window_strides=(1, 1), **how))
+    >>> of(np.ones((1, 3, 3, 1)), np.ones((3, 3, 1, 1)))[0, :, :, 0].tolist()
+    [[4.0, 6.0, 4.0], [6.0, 9.0, 6.0], [4.0, 6.0, 4.0]]
+
     Args:
       x: [B, H, W, C].
       kernel: [k, k, 1, C].
       window_strides, padding: of the two directions, as `jax.lax.conv_general_dilated` takes them.
+      **_: what else that is given, for which there is one choice here: dimension_numbers NHWC, HWIO, NHWC.
     """
     padded = jnp.pad(x, ((0, 0), *padding, (0, 0))).astype(jnp.float32)
     height, width = ((n - k) // s for n, k, s in zip(padded.shape[1:3], kernel.shape[:2], window_strides, strict=True))
@@ -112,11 +125,18 @@ def pointwise(
 
     XLA's takes 1.3 to 3 times as long on a CPU.
 
+    >>> how = {"padding": ((0, 0), (0, 0)), "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+    >>> x, kernel = jnp.array([[[[1.0, 2.0], [3.0, 4.0]]]]), jnp.array([[[[1.0], [10.0]]]])
+    >>> pointwise(x, kernel, (1, 1), **how).tolist()
+    [[[[21.0], [43.0]]]]
+
     Args:
       x: [B, H, W, C].
       kernel: [1, 1, C, C'].
       window_strides: of the two directions.
       precision: of the product.
+      **_: what else `jax.lax.conv_general_dilated` is given, for which there is one choice here: no padding, and
+        dimension_numbers NHWC, HWIO, NHWC.
     """
     return jnp.matmul(x[:, :: window_strides[0], :: window_strides[1]], kernel[0, 0], precision=precision)
 
@@ -129,15 +149,27 @@ def batch_norm(
     They are of the whole batch, or of each so many `examples` of it. Under jit the batch is the global one, however it
     is sharded: statistics do not depend on the number of devices. Running variances are of the biased estimate
     (PyTorch's are of the unbiased one).
+
+    >>> layer = batch_norm(True, None, activation="relu", name="norm")
+    >>> layer.momentum, layer.epsilon, layer.use_running_average
+    (0.9, 1e-05, False)
     """
     return BatchNorm(not train, activation, dtype, examples=examples, name=name)
 
 
 def head(num_classes: int, use_bias: bool = True) -> nn.Dense:
-    """The last layer: float32 logits, weights of variance 1 / fan-in (LeCun) and zero bias, or none."""
+    """The last layer: float32 logits, weights of variance 1 / fan-in (LeCun) and zero bias, or none.
+
+    >>> jax.eval_shape(head(10).init_with_output, jax.random.key(0), jnp.zeros((2, 4), jnp.bfloat16))[0].dtype.name
+    'float32'
+    """
     return nn.Dense(num_classes, use_bias, jnp.float32, precision=product_precision(jnp.float32), name="head")
 
 
 def mean_over_positions(x: jax.Array) -> jax.Array:
-    """[B, H, W, C] -> float32 [B, C]."""
+    """[B, H, W, C] -> float32 [B, C].
+
+    >>> mean_over_positions(jnp.array([[[[0.0, 10.0]], [[2.0, 30.0]]]])).tolist()
+    [[1.0, 20.0]]
+    """
     return x.astype(jnp.float32).mean(axis=(1, 2))

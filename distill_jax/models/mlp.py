@@ -19,6 +19,10 @@ class Head(nn.Module):
     It starts with the same numbers as one with a 'kernel' [F, K]. On a CPU, whose cores take at once what lies side by
     side, a step takes 0.5 (5,000 inputs, 10 logits) to 0.7 (an MLP of 256 units) of the time that it takes with that.
 
+    >>> variables = jax.eval_shape(Head(10).init, jax.random.key(0), jnp.zeros((1, 784)))
+    >>> variables["params"]["weight"].shape, variables["params"]["bias"].shape
+    ((10, 784), (10,))
+
     Attributes:
       num_classes: number of logits K.
       use_bias: whether there is a bias.
@@ -47,6 +51,10 @@ class MLP(nn.Module):
     Hidden weights start with variance 2 / fan-in (He et al. 2015), which keeps the variance of the
     activations where nothing normalises them; biases at zero. One hidden layer of H units on D inputs has
     (D + 1) H + (H + 1) K parameters: 256 on 784 with 10 classes, 203,530.
+
+    >>> variables = jax.eval_shape(lambda x: MLP(10).init(jax.random.key(0), x, train=False), jnp.zeros((1, 784)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    203530
 
     Attributes:
       num_classes: number of logits K.
@@ -77,12 +85,21 @@ class MLP(nn.Module):
 
 
 def Linear(num_classes: int, dtype: Any = jnp.float32, bias: bool = True) -> MLP:
-    """Multinomial logistic regression: (D + 1) K parameters, 7,850 on 784 inputs with 10 classes; D K without bias."""
+    """Multinomial logistic regression: (D + 1) K parameters, 7,850 on 784 inputs with 10 classes; D K without bias.
+
+    >>> variables = jax.eval_shape(lambda x: Linear(10).init(jax.random.key(0), x, train=False), jnp.zeros((1, 784)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    7850
+    """
     return MLP(num_classes, hidden=(), dtype=dtype, head_bias=bias)
 
 
 def relu_features(x: jax.Array, kernel: jax.Array, dtype: Any = jnp.float32) -> jax.Array:
-    """Features sqrt(2 / F) relu(W^T x / sqrt(D)), [N, F] in `dtype`, of inputs x [N, D] by a kernel W [D, F]."""
+    """Features sqrt(2 / F) relu(W^T x / sqrt(D)), [N, F] in `dtype`, of inputs x [N, D] by a kernel W [D, F].
+
+    >>> relu_features(jnp.array([[3.0], [-2.0]]), jnp.array([[1.0, -1.0]])).round().tolist()
+    [[3.0, 0.0], [0.0, 2.0]]
+    """
     x = jnp.dot(x.astype(dtype), kernel.astype(dtype), precision=product_precision(dtype))
     return nn.relu(x) * math.sqrt(2 / (kernel.shape[1] * len(kernel)))
 
@@ -97,6 +114,11 @@ class RandomFeatures(nn.Module):
     Saul 2009) as F grows. It also keeps Adam's steps of the paper's size (appendix C.4, learning rate 0.001)
     small beside the logits, which unscaled features would not. Trained: (F + 1) K parameters, 50,010 for
     5000 features and 10 classes.
+
+    >>> model, x = RandomFeatures(10), jnp.zeros((1, 784))
+    >>> shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), x, train=False))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])), shapes["constants"]["kernel"].shape
+    (50010, (784, 5000))
 
     Attributes:
       num_classes: number of logits K.

@@ -21,13 +21,21 @@ _STAGES = (
 
 
 def divisible_by_8(channels: float) -> int:
-    """The nearest multiple of 8, at least 8 and nine tenths of `channels` (the authors' rounding)."""
+    """The nearest multiple of 8, at least 8 and nine tenths of `channels` (the authors' rounding).
+
+    >>> [divisible_by_8(channels) for channels in (3, 33.6, 11.2)]
+    [8, 32, 16]
+    """
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 class InvertedResidual(nn.Module):
     """1x1 expansion, 3x3 depthwise, linear 1x1 convolution, [B, H, W, C] -> [B, H / stride, W / stride, C'].
+
+    >>> unit, x = InvertedResidual(features=16, expansion=6, stride=2), jnp.zeros((1, 8, 8, 4))
+    >>> jax.eval_shape(lambda: unit.init_with_output(jax.random.key(0), x, train=False)[0]).shape
+    (1, 4, 4, 16)
 
     Attributes:
       features: C'.
@@ -64,6 +72,11 @@ class MobileNetV2(nn.Module):
 
     Parameters, running statistics not counted, for images of 3 channels: multiplier 1.0 has 2,236,682 with
     10 classes, 2,351,972 with 100 and 3,504,872 with 1000, whatever the strides.
+
+    >>> model, x = MobileNetV2(10), jnp.zeros((1, 32, 32, 3))
+    >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), x, train=False))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    2236682
 
     Attributes:
       num_classes: number of logits.

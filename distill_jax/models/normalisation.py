@@ -23,6 +23,11 @@ class BatchNorm(nn.Module):
     the biased estimate. Its variables are those of `flax.linen.BatchNorm`: params 'scale' and 'bias', batch_stats
     'mean' and 'var', all [C].
 
+    >>> x = jnp.array([[-3.0], [5.0]])
+    >>> y, _ = jax.jit(BatchNorm(use_running_average=False).init_with_output)(jax.random.key(0), x)
+    >>> y.round(3).tolist()
+    [[-1.0], [1.0]]
+
     Attributes:
       use_running_average: in evaluation: the running statistics and not the batch's.
       activation: of the result: 'none', 'relu' or 'relu6'.

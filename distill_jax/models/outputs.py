@@ -17,6 +17,9 @@ _KEPT = "intermediates"  # Flax's collection for layers' outputs
 class Outputs:
     """What a network gives of a batch.
 
+    >>> jax.tree.map(np.shape, Outputs(np.zeros((2, 10)), {"middle": np.zeros((2, 256))}))
+    Outputs(logits=(2, 10), features={'middle': (2, 256)})
+
     Attributes:
       logits: float32 [B, K].
       features: by the names that `objective.student_features` and `objective.teacher_features` give them, [B, ...] in
@@ -38,6 +41,12 @@ def outputs(
     **how: Any,
 ) -> tuple[Outputs, Any]:
     """What a network gives of inputs, and the collections of `mutable` after it.
+
+    >>> model, x = MLP(2, hidden=(4,)), jnp.zeros((3, 5))
+    >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), x, train=False))
+    >>> found, _ = jax.eval_shape(lambda v: outputs(model, v, x, {"middle": "hidden1"}, train=False), variables)
+    >>> found.logits.shape, found.features["middle"].shape
+    ((3, 2), (3, 4))
 
     Args:
       layers: of each feature, its layer's path, as 'stage1/conv2'.
@@ -98,6 +107,10 @@ def chosen_layers(
     model: nn.Module, inputs: jax.ShapeDtypeStruct, named: Mapping[str, str], field: str
 ) -> dict[str, str]:
     """The layers that are named, or where none is the middle one before the last.
+
+    >>> inputs = jax.ShapeDtypeStruct((2, 64), "float32")
+    >>> chosen_layers(MLP(10, hidden=(8, 8, 8)), inputs, {}, "objective.student_features")
+    {'middle': 'hidden2'}
 
     Raises:
       InputError: a layer is not there.

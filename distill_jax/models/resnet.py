@@ -58,6 +58,10 @@ def _channels(block: Block, width: int, stage: int) -> tuple[int, int]:
 class ResidualUnit(nn.Module):
     """One pre-activation residual unit, [B, H, W, C] -> [B, H / stride, W / stride, C'].
 
+    >>> unit, x = ResidualUnit("basic", within=8, features=8, stride=2), jnp.zeros((1, 8, 8, 4))
+    >>> jax.eval_shape(lambda: unit.init_with_output(jax.random.key(0), x, train=False)[0]).shape
+    (1, 4, 4, 8)
+
     Attributes:
       block: 'basic', two 3x3 convolutions; 'bottleneck' or 'keras', 1x1, 3x3, 1x1.
       within: channels within the unit.
@@ -103,6 +107,10 @@ class ResNet(nn.Module):
 
     Stage s = 0, 1, ... has units of `width` * 2^s channels within, of 'keras' twice as many from the second stage on;
     its first unit has stride 1 in the first stage, 2 in others.
+
+    >>> model, x = ResNet(10, stage_sizes=(1,), block="basic", width=4), jnp.zeros((2, 8, 8, 3))
+    >>> jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), x, train=False)[0]).shape
+    (2, 10)
 
     Attributes:
       num_classes: number of logits.
@@ -159,6 +167,9 @@ def ResNetCIFAR(
 ) -> ResNet:
     """The three-stage family for small images (He et al. 2016, section 4; He et al. 2015, section 4.2).
 
+    >>> ResNetCIFAR(56, "basic", 16, 10).stage_sizes, ResNetCIFAR(164, "bottleneck", 16, 10).stage_sizes
+    ((9, 9, 9), (18, 18, 18))
+
     Args:
       depth: layers with weights on the longest path: 6n + 2 with basic blocks, 9n + 2 with others.
       block: 'basic', stages of 16, 32, 64 channels; 'bottleneck' or 'keras', 64, 128, 256, for width 16.
@@ -190,7 +201,11 @@ def ResNet18(
     dtype: Any = jnp.float32,
     norm_examples: int | None = None,
 ) -> ResNet:
-    """Four stages of two basic units (He et al. 2015, table 1), pre-activation; stem as in `ResNet50`."""
+    """Four stages of two basic units (He et al. 2015, table 1), pre-activation; stem as in `ResNet50`.
+
+    >>> 2 * sum(ResNet18(10).stage_sizes) + 2
+    18
+    """
     return ResNet(num_classes, (2, 2, 2, 2), "basic", 64, stem, dtype, norm_examples)
 
 
@@ -205,5 +220,8 @@ def ResNet50(
     The stem is 'small' by default: a 64x64 image then ends at 8x8 positions, as a 224x224 one ends at 7x7
     after the 'imagenet' stem, with which it would end at 2x2 and be 16x16 already in the first stage. It
     costs 16 times the arithmetic of the 'imagenet' stem on the same image.
+
+    >>> 3 * sum(ResNet50(10).stage_sizes) + 2
+    50
     """
     return ResNet(num_classes, (3, 4, 6, 3), "bottleneck", 64, stem, dtype, norm_examples)

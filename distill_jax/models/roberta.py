@@ -32,6 +32,10 @@ _HEAD_UNITS = 64
 class RobertaConfig:
     """What decides a network but for its head's classes; defaults are RoBERTa's own.
 
+    >>> base = RobertaConfig.sized(*SIZES["base"])
+    >>> base.heads, base.inner, base.longest
+    (12, 3072, 512)
+
     Attributes:
       layers: number of them.
       units: of the residual stream; divided by `heads`.
@@ -79,6 +83,10 @@ class Roberta(nn.Module):
     There is no mask: what is padding is seen by its token. Training needs the random stream 'dropout' where the
     configuration has dropout. L must be at most `config.longest`.
 
+    >>> model = Roberta(2, RobertaConfig.sized(1, 8, vocabulary=20, positions=18))
+    >>> jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, False)[0], jnp.ones((3, 16), int)).shape
+    (3, 2)
+
     Attributes:
       num_classes: number of logits K.
       config: sizes and all else.
@@ -120,6 +128,10 @@ class Roberta(nn.Module):
 
 class RobertaLayer(nn.Module):
     """Self-attention and a feed-forward layer, each added to its input and then normalised.
+
+    >>> layer, x = RobertaLayer(RobertaConfig.sized(1, 8), train=False), jnp.zeros((3, 16, 8))
+    >>> jax.eval_shape(lambda: layer.init_with_output(jax.random.key(0), x, jnp.array([16, 5, 1]))[0]).shape
+    (3, 16, 8)
 
     Attributes:
       config, dtype, attention: as the network's.
@@ -175,5 +187,8 @@ def gelu(x: jax.Array) -> jax.Array:
 
     Else two more arrays of its size are kept, the largest of a layer: for RoBERTa-Base on an H100 4% of a step's
     time and 15% of its memory.
+
+    >>> [round(gelu(jnp.float32(x)).item(), 3) for x in (-1.0, 0.0, 1.0, 9.0)]
+    [-0.159, 0.0, 0.841, 9.0]
     """
     return nn.gelu(x, approximate=False)

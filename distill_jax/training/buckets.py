@@ -16,6 +16,11 @@ _MULTIPLE = 8  # of tokens: what matrix units and fused attention like
 class Buckets:
     """The texts of one split by the length they are cut to, which drops padding alone.
 
+    >>> tokens = np.where(np.arange(16) < np.array([[3], [12], [5]]), 7, 1)  # texts of 3, 12 and 5 tokens
+    >>> found = Buckets.of(tokens, pad=1, most=2)
+    >>> found.lengths, found.bucket.tolist()
+    ((8, 16), [0, 1, 0])
+
     Attributes:
       lengths: of the buckets, ascending, in tokens.
       bucket: int32 [N], each text's: the number of the shortest length that holds it.

@@ -16,6 +16,10 @@ from distill_jax.machine.placement import MEMBER, SEED, Axes
 class PerMember:
     """What each model of a population has for itself; a leading axis of members, seed by seed.
 
+    >>> own = PerMember({"kd": np.ones((6, 100))}, rate=np.ones((6, 100)), settings={}, frozen_features={})
+    >>> jax.tree.map(np.shape, own)  # of six members and 100 steps
+    PerMember(weights={'kd': (6, 100)}, rate=(6, 100), settings={}, frozen_features={})
+
     Attributes:
       weights: float32 [P, total steps] by loss, at every step of the run; of all but the first of `Objective.names`.
       rate: float32 [P, total steps], the learning rate likewise.
@@ -33,6 +37,10 @@ class PerMember:
 @flax.struct.dataclass
 class PerSeed:
     """What the students of a seed have in common; a leading axis of seeds.
+
+    >>> label, order = np.zeros((3, 50), int), np.zeros((3, 1, 50), int)
+    >>> jax.tree.map(len, PerSeed({}, label, order, role=np.ones(3, int), seed=np.arange(3)))
+    PerSeed(taught={}, label=3, order=3, role=3, seed=3)
 
     Attributes:
       taught: the teacher's variables; its logits float32 [S, N, K or more]; those of all outcomes, [S, N outcomes, K
@@ -52,6 +60,9 @@ class PerSeed:
 @flax.struct.dataclass
 class Shared:
     """What all models of a population have in common; no axis more than it has for one.
+
+    >>> jax.tree.map(np.shape, Shared(x=np.zeros((50, 8, 8, 1)), first_step=np.int32(0)))
+    Shared(x=(50, 8, 8, 1), first_step=())
 
     Attributes:
       x: the training inputs, raw, [N, ...] or flat [N, values].

@@ -43,6 +43,9 @@ OPTIONS = ("temperature", "distillation_scale")  # settings of losses that are o
 class Loss:
     """A loss.
 
+    >>> Loss(label_smoothing, teacher=False).settings
+    {'smoothing': 0.1}
+
     Attributes:
       function: (student: Outputs, teacher: Outputs, label int [B], **settings) -> float32 [B], each example's.
       teacher: whether it needs a teacher; without one it is given None.
@@ -66,7 +69,11 @@ class Loss:
 
 
 def one_hot(student: Outputs, teacher: Outputs | None, label: Labels) -> PerExample:
-    """Cross-entropy of the labels: CE(e(y), f), equation (1) of the paper; float32 [B], nats."""
+    """Cross-entropy of the labels: CE(e(y), f), equation (1) of the paper; float32 [B], nats.
+
+    >>> round(jax.jit(one_hot)(Outputs(jnp.zeros((1, 2))), None, jnp.array([0])).item(), 3)  # log 2
+    0.693
+    """
     return optax.softmax_cross_entropy_with_integer_labels(student.logits, label)
 
 
@@ -76,6 +83,10 @@ def kd(
     """Distillation: s CE(softmax(g / T), f / T), equation (2) of the paper; float32 [B], nats.
 
     s is T^2 (Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2) or 1.
+
+    >>> same = Outputs(jnp.zeros((1, 2)))
+    >>> [round(kd(same, same, jnp.array([0]), temperature=4.0, distillation_scale=s).item(), 3) for s in ("1", "T^2")]
+    [0.693, 11.09]
     """
     target = jax.nn.softmax(teacher.logits / temperature)
     distilled = optax.softmax_cross_entropy(student.logits / temperature, target)
@@ -85,13 +96,23 @@ def kd(
 def label_smoothing(
     student: Outputs, teacher: Outputs | None, label: Labels, *, smoothing: ArrayLike = 0.1
 ) -> PerExample:
-    """Cross-entropy of (1 - a) e(y) + a / K, a the smoothing (Szegedy et al. 2016, section 7); float32 [B], nats."""
+    """Cross-entropy of (1 - a) e(y) + a / K, a the smoothing (Szegedy et al. 2016, section 7); float32 [B], nats.
+
+    >>> sure = Outputs(jnp.array([[100.0, 0.0]]))
+    >>> [round(label_smoothing(sure, None, jnp.array([0]), smoothing=a).item(), 3) for a in (0.1, 0.2)]
+    [5.0, 10.0]
+    """
     target = optax.smooth_labels(jax.nn.one_hot(label, student.logits.shape[-1]), smoothing)
     return optax.softmax_cross_entropy(student.logits, target)
 
 
 def hard_label(student: Outputs, teacher: Outputs, label: Labels) -> PerExample:
-    """Cross-entropy of the class that the teacher thinks likeliest: CE(e(argmax g), f); float32 [B], nats."""
+    """Cross-entropy of the class that the teacher thinks likeliest: CE(e(argmax g), f); float32 [B], nats.
+
+    >>> student, teacher = Outputs(jnp.array([[0.0, 100.0]])), Outputs(jnp.array([[0.0, 1.0]]))
+    >>> [of(student, teacher, jnp.array([0])).item() for of in (jax.jit(hard_label), jax.jit(one_hot))]
+    [0.0, 100.0]
+    """
     return optax.softmax_cross_entropy_with_integer_labels(student.logits, teacher.logits.argmax(-1))
 
 
@@ -109,7 +130,12 @@ def dkd(
     TCKD is KL of the probabilities of label and no label, NCKD that of the other classes among themselves, teacher from
     student (Zhao et al. 2022, https://arxiv.org/abs/2203.08679, equations 5 to 7). With beta the teacher's probability
     that it is not the label, it is KL of all classes, which is `kd` less a constant. 8 is that paper's for CIFAR-100's
-    ResNets; there the one-hot loss is added, as a `objective.distillation_weight` of 0.5 does at half the size.
+    ResNets; there the one-hot loss is added, as a `distillation_weight` of 0.5 does at half the size.
+
+    >>> student, teacher = Outputs(jnp.array([[jnp.log(3.0), 0.0]])), Outputs(jnp.zeros((1, 2)))
+    >>> found = jax.jit(dkd)(student, teacher, jnp.array([0]), temperature=1.0)
+    >>> round(found.item(), 3)  # KL of (1/2, 1/2) from (3/4, 1/4): (log(2/3) + log(2)) / 2
+    0.144
     """
     is_label = jax.nn.one_hot(label, student.logits.shape[-1], dtype=bool)
 
@@ -132,6 +158,11 @@ def hint(student: Outputs, teacher: Outputs, label: Labels, *, params: Any, hint
     h and g are features of student and teacher of one name, r a linear map of channels that is trained with the student
     (Romero et al. 2015, https://arxiv.org/abs/1412.6550, equation 3, where r is a convolution without padding). Maps of
     other height and width are resized to the teacher's.
+
+    >>> student, teacher = (Outputs(jnp.zeros((1, 2)), {"middle": jnp.array([[value]])}) for value in (1.0, 3.0))
+    >>> identity = {"middle": {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}}
+    >>> hint(student, teacher, jnp.array([0]), params=identity).tolist()
+    [2.0]
     """
     total = jnp.zeros(len(label), jnp.float32)
     for name, g in teacher.features.items():
@@ -171,12 +202,20 @@ def _regressors(key: jax.Array, student: Outputs, teacher: Outputs) -> Any:
 
 
 def squared_error(student: Outputs, teacher: Outputs | None, label: Labels) -> PerExample:
-    """Section 4.1's loss of a teacher: half the squared distance of logits to the one-hot label; float32 [B]."""
+    """Section 4.1's loss of a teacher: half the squared distance of logits to the one-hot label; float32 [B].
+
+    >>> squared_error(Outputs(jnp.array([[0.0, 0.0], [1.0, 0.0]])), None, jnp.array([0, 0])).tolist()
+    [0.5, 0.0]
+    """
     return jnp.sum((student.logits - jax.nn.one_hot(label, student.logits.shape[-1])) ** 2, -1) / 2
 
 
 def squared_error_kd(student: Outputs, teacher: Outputs, label: Labels) -> PerExample:
-    """Section 4.1's loss of a student: half the squared distance of logits to the teacher's; float32 [B]."""
+    """Section 4.1's loss of a student: half the squared distance of logits to the teacher's; float32 [B].
+
+    >>> squared_error_kd(Outputs(jnp.zeros((1, 2))), Outputs(jnp.array([[3.0, 4.0]])), jnp.array([0])).tolist()
+    [12.5]
+    """
     return jnp.sum((student.logits - teacher.logits) ** 2, -1) / 2
 
 
@@ -194,6 +233,9 @@ LOSSES = {
 
 def loss(name: str) -> Loss:
     """The loss of a name: of `LOSSES`, or 'module:function' (or ':Loss') of one's own.
+
+    >>> loss("dkd").settings["beta"], loss("one_hot").teacher
+    (8.0, False)
 
     Raises:
       InputError: there is none, or one of its settings has no value.

@@ -33,6 +33,11 @@ PARAMS = "losses"  # of a model's parameters those that are its losses' own
 class Objective:
     """The weighted sum of some losses.
 
+    >>> student, teacher = Outputs(jnp.zeros((1, 2))), Outputs(jnp.array([[3.0, 4.0]]))  # losses 0.5 and 12.5
+    >>> half = Objective(("squared_error", "squared_error_kd"))
+    >>> half(student, teacher, jnp.array([0]), {"squared_error_kd": 0.5}, {}, {}).item()
+    6.5
+
     Attributes:
       names: of the losses. The first, in studies the one-hot loss, has the weight that the others leave of 1.
       distillation_scale: 'T^2' or '1', see `losses.kd`.
@@ -143,7 +148,11 @@ def _key(name: str, setting: str) -> str:
 
 
 def switch_step(setting: ObjectiveSetting, total_steps: int) -> int:
-    """The step at which the switched students begin to change their loss."""
+    """The step at which the switched students begin to change their loss.
+
+    >>> switch_step(ObjectiveSetting(), 600), switch_step(ObjectiveSetting(switch_step=100), 600)
+    (300, 100)
+    """
     return total_steps // 2 if setting.switch_step is None else setting.switch_step
 
 

@@ -16,6 +16,10 @@ def learning_rate_schedule(setting: OptimizerSetting, total_steps: int, steps_pe
     """The learning rate over steps: linear warm-up, then the chosen decay.
 
     Decay epochs are counted from the start of training, warm-up included, as Table 1 of the paper does.
+
+    >>> rate = learning_rate_schedule(OptimizerSetting(learning_rate=1.0, warmup_steps=4), 10, steps_per_epoch=5)
+    >>> [float(rate(step)) for step in (0, 1, 3, 9)]
+    [0.25, 0.5, 1.0, 1.0]
     """
     peak = setting.learning_rate
     warmup = setting.warmup_steps + round(setting.warmup_epochs * steps_per_epoch)
@@ -36,7 +40,11 @@ def learning_rate_schedule(setting: OptimizerSetting, total_steps: int, steps_pe
 
 
 def learning_rates(setting: OptimizerSetting, total_steps: int, steps_per_epoch: int) -> np.ndarray:
-    """The learning rate at every step, float32 [total_steps]."""
+    """The learning rate at every step, float32 [total_steps].
+
+    >>> learning_rates(OptimizerSetting(learning_rate=1.0, decay="linear"), total_steps=4, steps_per_epoch=2).tolist()
+    [1.0, 0.75, 0.5, 0.25]
+    """
     rates = learning_rate_schedule(setting, total_steps, steps_per_epoch)(jnp.arange(total_steps))
     return np.broadcast_to(np.asarray(rates, np.float32), (total_steps,)).copy()
 
@@ -53,6 +61,10 @@ def make_rule(setting: OptimizerSetting) -> optax.GradientTransformation:
 
     Weight decay is coupled for sgd and adam: weight_decay * params is added to the gradient before momentum or
     normalisation, as an L2 term of the loss would (Table 1). adamw decouples it.
+
+    >>> rule = make_rule(OptimizerSetting(optimizer="sgd", momentum=0.5))
+    >>> rule.update(jnp.ones(1), rule.init(jnp.zeros(1)))[0].tolist()  # Nesterov: g + 0.5 g
+    [1.5]
 
     Raises:
       InputError: there is no such optimizer.

@@ -21,7 +21,13 @@ DTYPE = jnp.float16  # 11 bits: a logit of 10 is rounded by 0.004 at most; bfloa
 
 
 def table_bytes(dataset: Dataset, kind: Kind, platform: str) -> int:
-    """Bytes of one teacher's table on a device."""
+    """Bytes of one teacher's table on a device.
+
+    >>> from distill_jax.data.dataset import Split
+    >>> split = Split(np.zeros((2, 32, 32, 3), np.uint8), *[np.arange(2)] * 3)
+    >>> table_bytes(Dataset("mine", split, split, 10, None, None), "crop-flip", "cpu")  # 2 images, 162 ways, 10 logits
+    6480
+    """
     rows = len(dataset.train.label) * outcomes(kind, dataset.input_shape)
     return rows * row_length(dataset.num_classes, platform) * jnp.dtype(DTYPE).itemsize
 
@@ -30,6 +36,12 @@ def table(
     teacher: Callable[[Any, jax.Array], jax.Array], variables: Any, dataset: Dataset, kind: Kind, batch: int
 ) -> np.ndarray:
     """The logits of all outcomes of all training images.
+
+    >>> from distill_jax.data.dataset import Split
+    >>> split = Split(np.ones((1, 8, 8, 2), np.float32), *[np.zeros(1, np.int32)] * 3)
+    >>> mine = Dataset("mine", split, split, num_classes=2, mean=np.zeros(2), std=np.ones(2))
+    >>> table(lambda _, x: x.sum((1, 2)), {}, mine, "crop", batch=9)[:, 0].tolist()  # pixels within: 8 or 7 a side
+    [49.0, 56.0, 49.0, 56.0, 64.0, 56.0, 49.0, 56.0, 49.0]
 
     Args:
       teacher: (variables, x) -> float32 logits [B, K], of `models.evaluation`.

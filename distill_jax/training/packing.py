@@ -25,6 +25,11 @@ class Packing:
     one after another; where `kind` is 'all' those of more axes likewise, but in a row, so that they still have more
     than one axis (by which weight decay knows them); else these as they are.
 
+    >>> tree = {"a": jnp.ones(2), "b": jnp.zeros(3), "c": jnp.ones((2, 2))}
+    >>> packed = Packing("all", tree).pack(tree)
+    >>> packed["vectors"][0].tolist(), packed["matrices"][0].tolist()
+    ([1.0, 1.0, 0.0, 0.0, 0.0], [[1.0, 1.0, 1.0, 1.0]])
+
     Attributes:
       kind: 'none' packs nothing, 'small' arrays of up to one axis, 'all' all.
       tree: shapes and dtypes, float32.
@@ -60,7 +65,12 @@ class Packing:
 
 
 class StatePacking:
-    """How a `train_step.TrainState` of one model is packed.
+    """How a `step.TrainState` of one model is packed.
+
+    >>> from distill_jax.training.step import TrainState
+    >>> state = TrainState({"bias": jnp.ones(2), "kernel": jnp.ones((2, 3))}, collections={}, opt_state=())
+    >>> jax.tree.map(jnp.shape, StatePacking("all", state).pack(state).params)
+    {'matrices': [(1, 6)], 'others': [], 'vectors': [(2,)]}
 
     Args:
       kind: see `Packing`.

@@ -22,6 +22,9 @@ from distill_jax.students import TEACHER
 class Member:
     """One model of a study.
 
+    >>> Member("kd", 1, (("temperature", 2.0),)).applied(Setting()).objective.temperature
+    2.0
+
     Attributes:
       model: 'teacher' or a student of `students.table`.
       seed: number of the repetition; with the role it decides initialisation, data order and augmentation.
@@ -62,6 +65,9 @@ class Member:
 def shape(members: Sequence[Member]) -> tuple[int, int]:
     """Seeds and students of each in a population, whose members come seed by seed.
 
+    >>> shape([Member(model, seed) for seed in range(3) for model in ("one_hot", "kd")])
+    (3, 2)
+
     Raises:
       ValueError: it is no rectangle.
     """
@@ -72,12 +78,19 @@ def shape(members: Sequence[Member]) -> tuple[int, int]:
 
 
 def seeds(members: Sequence[Member]) -> list[int]:
-    """The seeds of a population, in order."""
+    """The seeds of a population, in order.
+
+    >>> seeds([Member(model, seed) for seed in (4, 7) for model in ("one_hot", "kd")])
+    [4, 7]
+    """
     return list(dict.fromkeys(m.seed for m in members))
 
 
 def split(members: Sequence[Member], most: int, devices: int = 1) -> list[list[Member]]:
     """Populations of at most `most` members, as even as can be, in order: whole seeds, or parts of a single one.
+
+    >>> [[member.seed for member in part] for part in split([Member("kd", seed) for seed in range(5)], most=2)]
+    [[0], [1, 2], [3, 4]]
 
     Args:
       members: seed by seed.
@@ -115,6 +128,9 @@ def over_members(
 
     One member calls `f` itself, so that it compiles to the very program of a model alone.
 
+    >>> over_members(lambda x, y: x + y, in_axes=(0, None), members=2)(jnp.array([1, 2]), 10).tolist()
+    [11, 12]
+
     Args:
       f: the function.
       in_axes: 0 or None for each argument.
@@ -147,7 +163,13 @@ def over_members(
 
 
 def over_mesh(f: Callable[..., Any], in_axes: Sequence[int | None], members: int, mesh: Mesh) -> Callable[..., Any]:
-    """`over_members` for all members of a mesh, spread over its devices; arguments with axis None are on each."""
+    """`over_members` for all members of a mesh, spread over its devices; arguments with axis None are on each.
+
+    >>> from distill_jax.machine.placement import make_mesh
+    >>> mesh = make_mesh(seeds=2, students=1, devices=jax.devices()[:1])
+    >>> over_mesh(lambda x, y: x + y, in_axes=(0, None), members=2, mesh=mesh)(jnp.array([1, 2]), 10).tolist()
+    [11, 12]
+    """
     if not whole_models_per_device(mesh):
         return over_members(f, in_axes, members, MEMBER)
     of_a_device = over_members(f, in_axes, members // mesh.size)

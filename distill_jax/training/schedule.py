@@ -8,7 +8,12 @@ from distill_jax.setting import Setting
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How long a run is, in steps."""
+    """How long a run is, in steps.
+
+    >>> from distill_jax.setting import TrainSetting
+    >>> Schedule.of(Setting(train=TrainSetting(epochs=2, batch_size=32, snapshots=(0.5,))), examples=100)
+    Schedule(steps_per_epoch=3, total_steps=6, snapshot_steps=(3, 6))
+    """
 
     steps_per_epoch: int
     total_steps: int

@@ -32,6 +32,9 @@ _CHANGING = "batch_stats"  # the one collection that a step changes
 class TrainState:
     """All that training changes.
 
+    >>> TrainState({"head": 1, "losses": 2}, collections={"batch_stats": 3}, opt_state=()).variables
+    {'params': {'head': 1}, 'batch_stats': 3}
+
     Attributes:
       params: trained variables, float32; beside the model's, those of losses that have some, as `objective.PARAMS`.
       collections: the model's other variables (batch statistics, fixed random features).
@@ -101,6 +104,10 @@ def make_init(
 ) -> Callable[[jax.Array, jax.Array], TrainState]:
     """The function (role, seed) -> the state before step 0.
 
+    >>> init = make_init(MLP(2, hidden=()), optax.sgd(0.1), jax.ShapeDtypeStruct((1, 3), "float32"))
+    >>> jax.tree.map(jnp.shape, jax.eval_shape(init, 1, 0).params)
+    {'head': {'bias': (2,), 'weight': (2, 3)}}
+
     Args:
       inputs: shape and type of a batch, of which what a network draws does not depend.
       of_losses: from a key to the parameters of losses that have some, see `objective.Objective.init`.
@@ -123,6 +130,10 @@ def make_epoch_order(
     """The function (role, seed, first_epoch) -> int32 [epochs, examples], a permutation for each epoch.
 
     With buckets it is [epochs, examples less those that fill no batch], and every batch is of texts of like length.
+
+    >>> order = jax.jit(make_epoch_order(examples=5, epochs=2))(role=1, seed=0, first_epoch=0)
+    >>> [sorted(epoch) for epoch in order.tolist()]
+    [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
     """
 
     def order(role: jax.Array, seed: jax.Array, first_epoch: jax.Array) -> jax.Array:
@@ -143,6 +154,11 @@ def make_frozen_features(
     """The function (variables, x [N, ...] raw) -> [N, ...], what the part of a model that is not trained makes of x.
 
     x may be flat; `input_shape` is that of one example.
+
+    >>> from distill_jax.models import RandomFeatures
+    >>> of = make_frozen_features(RandomFeatures(2, features=2), mean=1.0, std=2.0, dtype=jnp.float32, input_shape=(1,))
+    >>> of({"constants": {"kernel": jnp.array([[1.0, -1.0]])}}, jnp.array([[7.0], [-3.0]])).round().tolist()
+    [[3.0, 0.0], [0.0, 2.0]]
     """
 
     def frozen_features(variables: Any, x: jax.Array) -> Any:

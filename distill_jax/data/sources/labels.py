@@ -20,6 +20,9 @@ def numbered(
     Integers, also as words without signs or zeros that could be left out, are in order of their values; else all are
     words, without the spaces around them, in order of their characters.
 
+    >>> numbered(["no", "yes", "no"], ["yes"], ("train", "test"), "mine")
+    (array([0, 1, 0], dtype=int32), array([1], dtype=int32), ('no', 'yes'))
+
     Args:
       train, test: the labels of the two splits, integers or words; at least one each.
       called: what to call them in a message, such as y_train and y_test.
@@ -31,9 +34,6 @@ def numbered(
     Raises:
       InputError: there is one class only, a test label that training has not, nearly as many labels as examples, or
         a word that is empty or no text.
-
-    >>> numbered(["no", "yes", "no"], ["yes"], ("train", "test"), "mine")
-    (array([0, 1, 0], dtype=int32), array([1], dtype=int32), ('no', 'yes'))
     """
     for name, split in zip(called, (train, test), strict=True):
         for word in {label for label in split if isinstance(label, str)}:
@@ -71,7 +71,11 @@ def _alike(*splits: Sequence[Label]) -> list[list[Label]]:
 
 
 def is_text(words: str) -> bool:
-    """Whether words can be written: half of a pair of surrogates, as JSON may have it, cannot."""
+    """Whether words can be written: half of a pair of surrogates, as JSON may have it, cannot.
+
+    >>> is_text("cat"), is_text(chr(0xD800))
+    (True, False)
+    """
     try:
         words.encode()
     except UnicodeEncodeError:
@@ -80,6 +84,10 @@ def is_text(words: str) -> bool:
 
 
 def shown(names: Sequence[str], most: int = 6) -> str:
-    """The first names with their numbers, for a person: '0 = cat, 1 = dog'."""
+    """The first names with their numbers, for a person: '0 = cat, 1 = dog'.
+
+    >>> shown(["cat", "dog", "eel", "fox"], most=2)
+    '0 = cat, 1 = dog, ... 3 = fox'
+    """
     said = ", ".join(f"{i} = {name}" for i, name in enumerate(names[:most]))
     return said + (f", ... {len(names) - 1} = {names[-1]}" if len(names) > most else "")

@@ -36,6 +36,10 @@ Limits = tuple[tuple[float, float], tuple[float, float]]
 class Cloud:
     """The points of one panel.
 
+    >>> cloud = Cloud.of(deviations.per_example(teacher_of_seed_0, student_of_seed_0))
+    >>> int((cloud.x < cloud.hard).sum()), len(cloud.x)
+    (4, 40)
+
     Attributes:
       x, y: float [N].
       marked: bool [N], points drawn as crosses: the mislabelled ones.
@@ -69,6 +73,10 @@ def clouds(
 ) -> Figure:
     """A grid of panels, of rows of one length; None leaves a place empty.
 
+    >>> cloud = Cloud.of(deviations.per_example(teacher_of_seed_0, student_of_seed_0))
+    >>> [axis.axison for axis in clouds([[cloud, None]]).axes]
+    [True, False]
+
     Args:
       rows: the panels.
       width, height: of a panel, inches; below 3 it is drawn with small type.
@@ -88,6 +96,9 @@ def clouds(
 
 def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Deviations | None = None) -> Figure:
     """Teacher against students in phi space: a row for each split, a column for each student (Figures 1, 2).
+
+    >>> [axis.get_title("left") for axis in scatter([teacher_of_seed_0], [student_of_seed_0]).axes]
+    ['mine, test set']
 
     Args:
       teachers: the teacher's dump of each split shown, all of one seed.
@@ -171,6 +182,10 @@ def gap_lines(values: Mapping[str, Interval]) -> list[str]:
     """Lines above a panel: gap on the hard tenth, chosen by another seed's teacher and as drawn, and the slope.
 
     They are wanted with `clouds(..., crossed=True)` where there is another seed, which says so in the legend.
+
+    >>> gap, slope = Interval(0.5, 0.4, 0.6, 3, "seeds"), Interval(1.2, 1.1, 1.3, 3, "seeds")
+    >>> gap_lines({"mean_gap_hard_as_in_paper": gap, "slope_least_squares": slope})
+    ['hard gap +0.50 [+0.40, +0.60]', 'slope 1.20 [1.10, 1.30] (least squares)']
     """
     as_drawn = quote(values["mean_gap_hard_as_in_paper"], sign=True)
     if "mean_gap_hard" not in values:
@@ -183,7 +198,11 @@ def gap_lines(values: Mapping[str, Interval]) -> list[str]:
 
 
 def underfit_line(values: Mapping[str, Interval]) -> str:
-    """A line above a panel: the share of hard points that is underfit, by the choice of `gap_lines`' first line."""
+    """A line above a panel: the share of hard points that is underfit, by the choice of `gap_lines`' first line.
+
+    >>> underfit_line({"underfit_fraction_hard": Interval(0.75, 0.6, 0.9, 3, "seeds")})
+    'hard underfit 75 [60, 90]%'
+    """
     return f"hard underfit {quote(deviations.preferred(values, 'underfit_fraction_hard'), 0, scale=100)}%"
 
 

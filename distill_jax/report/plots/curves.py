@@ -57,6 +57,10 @@ def accuracy(trajectories: Trajectories, switch_step: int | None = None) -> Figu
     A switched student is drawn from the last snapshot before its switch: until then it is the student it
     branches from.
 
+    >>> line = Trajectory(3, step=[0, 600], mean=[0.1, 0.9], low=[0.1, 0.8], high=[0.1, 1.0])
+    >>> [axis.get_title() for axis in accuracy({"kd": {"test_accuracy": line}}).axes]
+    ['Test set', 'Test set, the end enlarged']
+
     Args:
       trajectories: the summary's, [model][measure].
       switch_step: where the switched students change their loss.

@@ -26,7 +26,12 @@ class _Shown(Figure):
 
 
 def grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
-    """An empty figure of panels, each so many inches wide and high."""
+    """An empty figure of panels, each so many inches wide and high.
+
+    >>> figure, axes = grid(1, 2, width=3.0, height=2.0)
+    >>> axes.shape, figure.get_size_inches().tolist()
+    ((1, 2), [6.4, 2.4])
+    """
     figure = _Shown(
         figsize=(width * columns + 0.4, height * rows + 0.4),
         dpi=150,
@@ -53,7 +58,13 @@ def encode(figure: Figure, name: str) -> dict[str, bytes]:
 
 
 def heading(axis: Axes, title: str, lines: Sequence[str] = (), small: bool = False) -> None:
-    """A bold title with lines of numbers below it."""
+    """A bold title with lines of numbers below it.
+
+    >>> figure, axes = grid(1, 1, 3.0, 2.0)
+    >>> heading(axes[0, 0], "Distilled", ["hard gap 0.5"])
+    >>> axes[0, 0].get_title("left"), [text.get_text() for text in axes[0, 0].texts]
+    ('Distilled', ['hard gap 0.5'])
+    """
     size, line = (9.5, 10) if small else (11, 12)
     axis.set_title(title, fontsize=size, fontweight="bold", loc="left", pad=(5 if small else 8) + line * len(lines))
     text = "\n".join(lines)
@@ -61,7 +72,13 @@ def heading(axis: Axes, title: str, lines: Sequence[str] = (), small: bool = Fal
 
 
 def bars(axis: Axes, at: Any, values: Sequence[Interval], sideways: bool = False, **style: Any) -> None:
-    """Means with their 95% intervals, at places on the other axis."""
+    """Means with their 95% intervals, at places on the other axis.
+
+    >>> figure, axes = grid(1, 1, 3.0, 2.0)
+    >>> bars(axes[0, 0], [1, 2], [Interval(0.5, 0.25, 0.75, 3, "seeds")] * 2)
+    >>> [line.tolist() for line in axes[0, 0].collections[0].get_segments()]
+    [[[1.0, 0.25], [1.0, 0.75]], [[2.0, 0.25], [2.0, 0.75]]]
+    """
     mean, low, high = (np.array([getattr(v, k) for v in values]) for k in ("mean", "low", "high"))
     error = np.nan_to_num(np.stack([mean - low, high - mean]))
     style = style | {"capsize": 3, "ms": 5.5, "elinewidth": 1.3}
