@@ -11,12 +11,11 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from distill_jax.dumps import Dump
-from distill_jax.files import write_bytes
 from distill_jax.measures import deviations
 from distill_jax.measures.findings import verdict
 from distill_jax.measures.interval import number
 from distill_jax.measures.statistics import holm, over_seeds
-from distill_jax.report.plots.style import encode
+from distill_jax.report import plots
 from experiments import json_interval
 from experiments.json_interval import quote
 
@@ -123,10 +122,8 @@ def table(said: Mapping[str, Any]) -> Table:
 
 def save(pictures: Mapping[str, Figure], folder: Path) -> None:
     """Writes pictures by their names, as PNG and SVG."""
-    folder.mkdir(exist_ok=True)
     for name, picture in pictures.items():
-        for suffix, data in encode(picture, name).items():
-            write_bytes(folder / f"{name}.{suffix}", data)
+        plots.save(picture, folder, name)
 
 
 def markdown(path: Path, lines: Callable[[Mapping[str, Any]], str]) -> str:

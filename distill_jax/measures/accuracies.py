@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from distill_jax import dumps
+from distill_jax.dump_reader import DumpReader
 from distill_jax.measures import statistics
 from distill_jax.measures.interval import Interval
 from distill_jax.students import CONTROL, KD, SWITCHED, TEACHER
@@ -54,15 +53,17 @@ class Trajectory:
     high: list[float]
 
 
-def hits(found: Mapping[Place, Path], seeds: int) -> tuple[Hits, dict[str, int]]:
+def hits(found: Collection[Place], seeds: int, read: DumpReader) -> tuple[Hits, dict[str, int]]:
     """Which examples each dump has right, of the steps that all seeds have; and sizes.
 
     Measures are test_accuracy, by true labels; train_accuracy, by the labels as training saw them; and where some of
     these are wrong train_accuracy_true. Sizes are classes, train_examples, train_mislabelled and those of the test set.
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
+    >>> from distill_jax.dumps import save_dump
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     hits({("mine", 0, 0, "test"): dumps.save_dump(folder, student_of_seed_0)}, seeds=1)[1]
+    ...     _ = save_dump(folder, teacher_of_seed_0)
+    ...     hits([("mine", 0, 0, "test")], seeds=1, read=DumpReader(pathlib.Path(folder)))[1]
     {'test_examples': 40, 'classes': 4, 'test_mislabelled': 0}
 
     Raises:
@@ -70,10 +71,10 @@ def hits(found: Mapping[Place, Path], seeds: int) -> tuple[Hits, dict[str, int]]
     """
     right: dict[tuple[str, str, int], list[np.ndarray]] = {}
     sizes: dict[str, int] = {}
-    for (model, seed, step, split), path in sorted(found.items(), key=lambda item: item[0]):
+    for model, seed, step, split in sorted(found):
         if any((model, k, step, split) not in found for k in range(seeds)):
             continue  # a snapshot that not all seeds have would compare different seeds
-        dump = dumps.read_dump(path)
+        dump = read(model, seed, step, split)
         guess, noisy = dump.logits.argmax(axis=1), dump.label != dump.true_label
         label = dump.label if split == "train" else dump.true_label
         right.setdefault((f"{split}_accuracy", model, step), []).append(guess == label)

@@ -14,7 +14,8 @@ from typing import Any
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from distill_jax import dumps
+from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import dump_path, find_dumps
 from distill_jax.errors import InputError
 from distill_jax.files import read_json
 from distill_jax.measures import comparisons, control_check, findings
@@ -145,7 +146,7 @@ def read_summary(path: Path) -> StudySummary:
 
 
 def summarise(
-    workdir: Path,
+    read: DumpReader,
     setting: Mapping[str, Any],
     environment: Mapping[str, Any],
     timing: Mapping[str, Any],
@@ -159,7 +160,7 @@ def summarise(
     """Every number of a finished study.
 
     Args:
-      workdir: folder with the dumps of teacher and students, of seeds 0..seeds-1, at `total_steps` and before.
+      read: of the dumps of teacher and students, of seeds 0..seeds-1, at `total_steps` and before.
       setting: the study's setting; quoted, and `data`, `teacher`, `student` name what was run.
       environment: quoted; the report's heading shows `device`, and `command` is printed to be repeated.
       timing: quoted; the report's heading shows `total_seconds`.
@@ -172,24 +173,19 @@ def summarise(
     """
     labels = dict(students or {name: KINDS[name].label for name in STUDENTS})
     models = [TEACHER, *labels]
-    found = {
-        k: p for k, p in dumps.find_dumps(workdir).items() if k[0] in models and k[1] < seeds and k[2] <= total_steps
-    }
+    found = {k for k in find_dumps(read.workdir) if k[0] in models and k[1] < seeds and k[2] <= total_steps}
     for model, seed, split in itertools.product(models, range(seeds), SPLITS):
-        path = dumps.dump_path(workdir, model, seed, total_steps, split)
         if (model, seed, total_steps, split) not in found:
+            path = dump_path(read.workdir, model, seed, total_steps, split)
             raise InputError("dump", path, "is not there; run the same command again to write it")
-    right, sizes = hits(found, seeds)
+    right, sizes = hits(found, seeds, read)
     deviations: dict[str, dict[str, dict[str, Interval]]] = {student: {} for student in labels}
     as_in_paper: ByDecile = {student: {} for student in labels}
     crossed: ByDecile | None = {student: {} for student in labels} if seeds > 1 else None
     for split in SPLITS:
-
-        def read(model: str, seed: int, split: str = split) -> dumps.Dump:
-            return dumps.read_dump(found[model, seed, total_steps, split])
-
-        compared = comparisons.compare(read, list(labels), seeds)
-        inherited = comparisons.inherited_noise(read, list(labels), seeds)
+        of_split = read.at(total_steps, split)
+        compared = comparisons.compare(of_split, list(labels), seeds)
+        inherited = comparisons.inherited_noise(of_split, list(labels), seeds)
         for student, values in comparisons.intervals(compared).items():
             own = {"inherited_noise": inherited[student]} if student in inherited else {}
             deviations[student][split] = values | own

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distill_jax.dumps import Dump, dump_path, read_dump
+from distill_jax.dump_reader import DumpReader
 from distill_jax.measures import comparisons, deviations, statistics
 from distill_jax.measures.interval import Interval
 from distill_jax.students import CONTROL
@@ -58,12 +57,12 @@ class SweepSummary:
 
 
 def summarise(
-    workdir: Path, members: Sequence[Member], own: Mapping[str, float], seeds: int, step: int
+    read: DumpReader, members: Sequence[Member], own: Mapping[str, float], seeds: int, step: int
 ) -> SweepSummary:
     """The students of a sweep at one step.
 
     Args:
-      workdir: folder with their dumps, and their teachers', of seeds 0..seeds-1.
+      read: of their dumps, and their teachers', of seeds 0..seeds-1.
       members: the students of one seed, see `sweep.students`.
       own: the study's own value of each field that can be swept.
       seeds: number of seeds.
@@ -75,13 +74,9 @@ def summarise(
     names = [m.name for m in members]
     compared, correct = {}, []
     for split in ("test", "train"):
-
-        def read(model: str, seed: int, split: str = split) -> Dump:
-            return read_dump(dump_path(workdir, model, seed, step, split))
-
-        compared[split] = comparisons.compare(read, names, seeds)
+        compared[split] = comparisons.compare(read.at(step, split), names, seeds)
     for seed in range(seeds):
-        of_seed = {name: read_dump(dump_path(workdir, name, seed, step, "test")) for name in names}
+        of_seed = {name: read(name, seed, step, "test") for name in names}
         correct.append({name: dump.logits.argmax(axis=1) == dump.true_label for name, dump in of_seed.items()})
 
     def statistic(split: str, seed: int, rows: np.ndarray | None) -> dict[_Key, float]:

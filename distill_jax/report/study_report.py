@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from distill_jax import dumps
+from distill_jax.dump_reader import DumpReader
 from distill_jax.files import write_result
 from distill_jax.measures import findings
 from distill_jax.measures.accuracies import pairs
@@ -28,23 +28,19 @@ CHECKED = {"mean_gap_hard": "gap of hard points", "mean_gap_easy": "of easy ones
 SNAPSHOTS_SHOWN = 5  # columns of the evolution figure
 
 
-def draw(workdir: Path, summary: StudySummary) -> dict[str, Figure]:
+def draw(read: DumpReader, summary: StudySummary) -> dict[str, Figure]:
     """The figures of the report, by name; those of single examples show seed 0.
 
     Raises:
       InputError: a dump is missing or damaged.
     """
     last, switch = summary.study.total_steps, summary.study.switch_step
-
-    def read(model: str, step: int, split: str) -> dumps.Dump:
-        return dumps.read_dump(dumps.dump_path(workdir, model, 0, step, split))
-
-    teachers = [read(TEACHER, last, split) for split in SPLITS]
+    teachers = [read(TEACHER, 0, last, split) for split in SPLITS]
     students = list(summary.study.students)
-    final = {m: [read(m, last, split) for split in SPLITS] for m in students}
+    final = {m: [read(m, 0, last, split) for split in SPLITS] for m in students}
     steps = {m: of["train_accuracy"].step for m, of in summary.trajectories.items()}
     shown = _spread(steps[KD], switch)
-    snapshots = [read(m, step, "train") for m in students for step in shown if step in steps[m]]
+    snapshots = [read(m, 0, step, "train") for m in students for step in shown if step in steps[m]]
     figures = {
         "scatter": plots.scatter(teachers, final[CONTROL] + final[KD], summary.deviations),
         "underfitting": plots.underfitting(
@@ -83,11 +79,11 @@ def _spread(steps: list[int], switch_step: int) -> list[int]:
     return [steps[i] for i in sorted({*before.tolist(), *after.tolist()})]
 
 
-def write_report(workdir: Path, summary: StudySummary) -> Path:
+def write_report(read: DumpReader, summary: StudySummary) -> Path:
     """Writes `summary.json`, `figures/*.png` and `*.svg`, and `report.html`, each whole or not at all.
 
     Args:
-      workdir: folder with the study's dumps.
+      read: of the study's dumps; the report is written beside them.
       summary: of it.
 
     Returns:
@@ -97,12 +93,9 @@ def write_report(workdir: Path, summary: StudySummary) -> Path:
       InputError: a dump is missing or damaged.
       RunError: a file cannot be written.
     """
-    images = {}
-    for name, figure in draw(workdir, summary).items():
-        encoded = plots.encode(figure, name)
-        for suffix, data in encoded.items():
-            write_result(workdir / "figures" / f"{name}.{suffix}", data)
-        images[name] = base64.b64encode(encoded["png"]).decode()
+    images, workdir = {}, read.workdir
+    for name, figure in draw(read, summary).items():
+        images[name] = base64.b64encode(plots.save(figure, workdir / "figures", name)["png"]).decode()
     text = json.dumps(summary.as_json(), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     write_result(workdir / FILE, (text + "\n").encode())
     path = workdir / "report.html"

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from distill_jax.dump_reader import DumpReader
 from distill_jax.machine import processes
 from distill_jax.machine.environment import environment
 from distill_jax.measures import sweep_summary
@@ -45,13 +46,14 @@ def run_study(
     if not processes.is_first():
         return None
     run, last = setting.run, study.schedule.total_steps
+    read = DumpReader(run.workdir)
     swept = None
     kinds = table(setting.students)
     if len(study.students) > len(kinds):
         own = sweep.own_values(setting, last)
-        swept = sweep_summary.summarise(run.workdir, study.students, own, run.seeds, last)
+        swept = sweep_summary.summarise(read, study.students, own, run.seeds, last)
     summary = summarise(
-        run.workdir,
+        read,
         setting=study.identity,
         environment=environment(command) | {"trained_at": study.commits()},
         timing=study.facts(),
@@ -61,4 +63,4 @@ def run_study(
         students={name: kind.label for name, kind in kinds.items()},
         sweep=swept,
     )
-    return write_report(run.workdir, summary)
+    return write_report(read, summary)

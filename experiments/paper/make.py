@@ -134,8 +134,7 @@ class Maker:
             "caption": " ".join([caption, *([f"Left out: {without}."] if without else [])]),
             "numbers": as_json(drawn.numbers),
         }
-        for suffix, data in plots.encode(drawn.picture, figure.name).items():
-            write_result(self.pictures / f"{figure.name}.{suffix}", data)
+        plots.save(drawn.picture, self.pictures, figure.name)
         _write_json(self.pictures / f"{figure.name}.json", said)
         left_out = f", without {without}" if without else ""
         self._console.print(f"{figure.name}: {self.pictures / figure.name}.png{left_out}", soft_wrap=True)

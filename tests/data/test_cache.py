@@ -141,7 +141,7 @@ def test_full_disk_is_a_run_error_and_leaves_nothing(place, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "save", save)
-    with pytest.raises(RunError, match=r"^--cache-dir .*No space left.*") as caught:
+    with pytest.raises(RunError, match=r"^the cache folder .*No space left.*") as caught:
         load(place, Counter())
     assert len(str(caught.value).splitlines()) == 1
     assert entries(place) == []

@@ -11,6 +11,7 @@ import pytest
 from command import refused
 from tiny_tokenizer import write_tokenizer
 
+from distill_jax.dump_reader import DumpReader
 from distill_jax.identity import differences, identity
 from distill_jax.measures import deviations, study_summary, sweep_summary
 from distill_jax.presets import PRESETS
@@ -56,8 +57,9 @@ def made(tmp_path_factory):
         noise, swept = plan.setting.data.label_noise, members[4:]
         made_study.write_study(folder, SEEDS, noise, steps, plan.switch_step, swept, number)
         own = sweep.own_values(plan.setting, plan.steps)
+        read = DumpReader(folder)
         summary = study_summary.summarise(
-            folder,
+            read,
             identity(plan.setting) | {"fingerprint": "f"},
             {"device": "a laptop", "command": "again"},
             {
@@ -67,7 +69,7 @@ def made(tmp_path_factory):
             seeds=SEEDS,
             total_steps=plan.steps,
             switch_step=plan.switch_step,
-            sweep=sweep_summary.summarise(folder, members, own, SEEDS, plan.steps) if swept else None,
+            sweep=sweep_summary.summarise(read, members, own, SEEDS, plan.steps) if swept else None,
         )
         (folder / "summary.json").write_text(json.dumps(summary.as_json()))
     return workdir, plans
@@ -467,7 +469,7 @@ def test_times_are_expected_from_what_was_measured_only(made):
 def test_all_studies_there_nothing_is_trained_and_all_is_made(made, at_tiny_scale, tmp_path, monkeypatch, capsys):
     workdir, plans = made
     monkeypatch.setattr(make, "run_study", lambda *_: pytest.fail("a study was trained"))
-    monkeypatch.setattr(plots, "encode", lambda figure, name: {"png": b"drawn"})  # drawing is tested above
+    monkeypatch.setattr(plots.style, "encode", lambda figure, name: {"png": b"drawn"})  # drawing is tested above
     arguments = ["all", "--scale", "small", "--workdir", str(workdir), "--seeds", str(SEEDS)]
     main([*arguments, "--figures", str(tmp_path / "out"), "--json", str(tmp_path / "rows.json")])
     out = tmp_path / "out"
@@ -525,7 +527,7 @@ def test_a_figure_is_drawn_from_what_has_a_stand_in_and_says_what_has_none(made,
     grounds["IMDB"] = dataclasses.replace(imdb, networks=networks)
     monkeypatch.setitem(SCALES, "small", dataclasses.replace(tiny(), grounds=grounds))
     monkeypatch.setattr(make, "run_study", lambda *_: pytest.fail("a study was trained"))
-    monkeypatch.setattr(plots, "encode", lambda figure, name: {"png": b"drawn"})
+    monkeypatch.setattr(plots.style, "encode", lambda figure, name: {"png": b"drawn"})
     arguments = ["--scale", "small", "--workdir", str(workdir), "--seeds", str(SEEDS)]
     out, rows = tmp_path / "out", tmp_path / "rows.json"
     main(["table2", "fig8", "figure9", "fig10", *arguments, "--figures", str(out), "--json", str(rows)])

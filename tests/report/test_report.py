@@ -11,6 +11,7 @@ from made_study import SIZE, write_study
 from PIL import Image
 
 from distill_jax import dumps
+from distill_jax.dump_reader import DumpReader
 from distill_jax.errors import InputError, RunError
 from distill_jax.measures import comparisons, deviations, findings, study_summary
 from distill_jax.measures.interval import Interval
@@ -27,7 +28,7 @@ def summarise(workdir, seeds, **networks):
     }
     environment = {"device": "a laptop", "command": "python -m distill_jax --a 'b'"}
     of = {"seeds": seeds, "total_steps": STEPS[-1], "switch_step": SWITCH}
-    return study_summary.summarise(workdir, setting, environment, {"total_seconds": 75.0}, **of)
+    return study_summary.summarise(DumpReader(workdir), setting, environment, {"total_seconds": 75.0}, **of)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def study(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("study")
     write_study(workdir, 3)
     summary = summarise(workdir, 3)
-    report.write_report(workdir, summary)
+    report.write_report(DumpReader(workdir), summary)
     return workdir, summary
 
 
@@ -44,7 +45,7 @@ def one_seed(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("one")
     write_study(workdir, 1, noise=0)
     summary = summarise(workdir, 1)
-    report.write_report(workdir, summary)
+    report.write_report(DumpReader(workdir), summary)
     return workdir, summary
 
 
@@ -128,7 +129,9 @@ def test_a_control_that_is_no_second_draw_of_the_teacher_is_said_to_be_off(tmp_p
             dumps.write_dumps(items, dump.label, dump.true_label, dump.id)
     summary = summarise(tmp_path, 4)
     assert not summary.control_check.passed
-    assert "Do not believe this study" in report.render(summary, dict.fromkeys(report.draw(tmp_path, summary), ""))
+    assert "Do not believe this study" in report.render(
+        summary, dict.fromkeys(report.draw(DumpReader(tmp_path), summary), "")
+    )
 
 
 def test_differences_are_paired_by_seed(study):
@@ -196,14 +199,14 @@ def test_the_same_dumps_give_the_same_bytes(study):
     first = {p: p.read_bytes() for p in workdir.rglob("*.*") if "dumps" not in p.parts}
     again = summarise(workdir, 3)
     assert json.dumps(again.as_json()) == json.dumps(summary.as_json())
-    report.write_report(workdir, again)
+    report.write_report(DumpReader(workdir), again)
     assert {p: p.read_bytes() for p in workdir.rglob("*.*") if "dumps" not in p.parts} == first
     assert {p.name for p in first} >= {"report.html", "summary.json", "scatter.png", "scatter.svg"}
 
 
 def test_a_figure_is_drawn_in_the_size_and_resolution_it_was_made_in(study):
     workdir, summary = study
-    for name, figure in report.draw(workdir, summary).items():
+    for name, figure in report.draw(DumpReader(workdir), summary).items():
         wide, high = figure.get_size_inches()
         encoded, again = (report.plots.encode(figure, name) for _ in range(2))
         assert encoded == again
@@ -265,7 +268,7 @@ def test_a_snapshot_that_some_seed_or_model_lacks_is_left_out(tmp_path):
     summary = summarise(tmp_path, 2)
     assert summary.trajectories["kd"]["train_accuracy"].step == list(STEPS[1:])
     assert summary.trajectories["one_hot"]["train_accuracy"].step == list(STEPS)
-    evolution = report.draw(tmp_path, summary)["evolution"]
+    evolution = report.draw(DumpReader(tmp_path), summary)["evolution"]
     assert [a.get_title("left") for a in evolution.axes if a.get_title("left")] == ["step 20", "step 40"]
 
 
@@ -283,6 +286,6 @@ def test_a_failed_write_keeps_what_was_there(study, monkeypatch):
 
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(RunError, match="No space left on device"):
-        report.write_report(workdir, summary)
+        report.write_report(DumpReader(workdir), summary)
     assert (workdir / "report.html").read_bytes() == before
     assert not list(workdir.rglob("*.partial"))

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -12,6 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from distill_jax.files import write_result
 from distill_jax.measures.interval import Interval
 
 SPLITS = {"train": "training set", "test": "test set"}
@@ -55,6 +57,21 @@ def encode(figure: Figure, name: str) -> dict[str, bytes]:
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})  # which leaves the figure with 72 dots per inch
     figure.set_dpi(dpi)
     return {"svg": svg.getvalue(), "png": png.getvalue()}
+
+
+def save(figure: Figure, folder: Path, name: str) -> dict[str, bytes]:
+    """Writes the figure as NAME.svg and NAME.png, each whole or not at all; gives both, see `encode`.
+
+    Args:
+      folder: is made where it is not there.
+
+    Raises:
+      RunError: it cannot be written.
+    """
+    encoded = encode(figure, name)
+    for suffix, data in encoded.items():
+        write_result(folder / f"{name}.{suffix}", data)
+    return encoded
 
 
 def heading(axis: Axes, title: str, lines: Sequence[str] = (), small: bool = False) -> None:
