@@ -145,17 +145,6 @@ def arrays(m, epsilon):
     return {"m": np.full(size, m), "epsilon": np.full(size, epsilon)}
 
 
-def test_counterexamples_to_theorem_b4_meet_its_assumptions(rows):
-    assert bool(imperfect_teacher.is_admitted(**theorem.ADMITTED))
-    for name in ("eq-33-upper", "eq-33-lower", "eq-34"):
-        found = rows[name]["counterexample"]["parameters"]
-        assert found == {k: theorem.ADMITTED[k] for k in found}
-    assert theorem.ADMITTED["kappa"] ** 3 == pytest.approx(0.791, abs=1e-3)
-    assert 1 + theorem.ADMITTED["kappa"] ** 2 / 2 == pytest.approx(1.428, abs=1e-3)
-    asked = float(imperfect_teacher.printed_need(*(theorem.ADMITTED[k] for k in ("tau", "m", "alpha_te", "eps_te"))))
-    assert asked == pytest.approx(0.743, abs=1e-3)
-
-
 def test_points_of_theorem_b4_meet_its_assumptions():
     points = theorem.admitted()
     names = inspect.signature(imperfect_teacher.is_admitted).parameters

@@ -1,15 +1,23 @@
-"""The record: each statement's verdict, and each counterexample from its parameters alone."""
+"""The record: what the command says as users start it, each verdict, each counterexample from its parameters alone."""
 
 import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from theory import eigenspace, eigenspace_certificates, grid
+import theory
+from theory import eigenspace, eigenspace_certificates, grid, imperfect_teacher
+from theory import theorem_statements as theorem
+from theory.figures import FIGURES
 from theory.intervals import Certificate
 from theory.registry import Result, Verdict, evaluate
 from theory.statements import STATEMENTS
 
+ROOT = Path(theory.__file__).parents[1]
 RECORDED = {
     "eq-3": ("holds", "grid", None),
     "eq-4": ("misprint", "grid", "grid"),
@@ -50,7 +58,59 @@ RECORDED = {
     "eq-34": ("fails", "grid", "certified"),
     "thm-4.2": ("holds", "certified", None),
 }
+FIELDS = {
+    "id": str,
+    "where": str,
+    "printed": str,
+    "domain": str,
+    "evidence": str,
+    "points": int,
+    "as_printed": str,
+    "counterexample": (dict, type(None)),
+    "corrected": (str, type(None)),
+    "corrected_holds": (bool, type(None)),
+    "corrected_evidence": (str, type(None)),
+}
 BY_ID = {statement.id: statement for statement in STATEMENTS}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The finished process, and the folder with its found.json and its figures."""
+    folder = tmp_path_factory.mktemp("theory")
+    files = ["--json", folder / "found.json", "--figures", folder / "figures"]
+    command = [sys.executable, "-W", "error", "-m", "theory", *map(str, files)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False), folder
+
+
+@pytest.fixture(scope="module")
+def rows(finished):
+    """What it found, by id."""
+    found = json.loads((finished[1] / "found.json").read_text(encoding="utf-8"))
+    return {row["id"]: row for row in found["statements"]}
+
+
+def test_command(finished):
+    done, folder = finished
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{len(STATEMENTS)} statements" in done.stdout
+    assert "all as recorded" in done.stdout
+    found = json.loads((folder / "found.json").read_text(encoding="utf-8"))
+    assert found["as_recorded"] is True
+    assert [row["id"] for row in found["statements"]] == [s.id for s in STATEMENTS]
+    for row in found["statements"]:
+        assert row["id"] in done.stdout
+        assert list(row) == list(FIELDS)
+        for field, kind in FIELDS.items():
+            assert isinstance(row[field], kind), (row["id"], field)
+        assert row["evidence"] in ("certified", "grid", "simulation")
+        assert row["as_printed"] in ("holds", "misprint", "fails")
+        assert (row["counterexample"] is None) == (row["as_printed"] == "holds")
+        if row["counterexample"] is not None:
+            assert list(row["counterexample"]) == ["parameters", "lhs", "rhs"]
+            assert row["corrected_holds"] is True
+    assert {p.name for p in (folder / "figures").iterdir()} == {f"{name}.png" for name in FIGURES}
+    assert all(p.read_bytes().startswith(b"\x89PNG") for p in (folder / "figures").iterdir())
 
 
 def test_every_statement_is_there_once():
@@ -175,3 +235,14 @@ def test_grids_reach_both_ends():
 def test_statements_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         STATEMENTS[0].recorded = "fails"
+
+
+def test_counterexamples_to_theorem_b4_meet_its_assumptions(rows):
+    assert bool(imperfect_teacher.is_admitted(**theorem.ADMITTED))
+    for name in ("eq-33-upper", "eq-33-lower", "eq-34"):
+        found = rows[name]["counterexample"]["parameters"]
+        assert found == {k: theorem.ADMITTED[k] for k in found}
+    assert theorem.ADMITTED["kappa"] ** 3 == pytest.approx(0.791, abs=1e-3)
+    assert 1 + theorem.ADMITTED["kappa"] ** 2 / 2 == pytest.approx(1.428, abs=1e-3)
+    asked = float(imperfect_teacher.printed_need(*(theorem.ADMITTED[k] for k in ("tau", "m", "alpha_te", "eps_te"))))
+    assert asked == pytest.approx(0.743, abs=1e-3)
