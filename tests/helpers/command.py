@@ -48,6 +48,7 @@ def start_python(arguments: list[str], devices: int = 4, prefix: tuple[str, ...]
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": xla_flags(devices),
         "PYTHONWARNINGS": "default",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
     command = [*prefix, sys.executable, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -55,9 +56,9 @@ def start_python(arguments: list[str], devices: int = 4, prefix: tuple[str, ...]
 
 
 def start(
-    arguments: list[str], devices: int = 4, prefix: tuple[str, ...] = (), module: str = "distill_jax"
+    arguments: list[str], devices: int = 4, prefix: tuple[str, ...] = (), module: str = "undrawn"
 ) -> subprocess.Popen:
-    """Starts `python -m distill_jax`, or another module, with so many virtual devices."""
+    """Starts the main job, its report `undrawn`, or another module, with so many virtual devices."""
     return start_python(["-m", module, *arguments], devices, prefix)
 
 
@@ -66,7 +67,7 @@ def run(
     devices: int = 4,
     status: int = 0,
     prefix: tuple[str, ...] = (),
-    module: str = "distill_jax",
+    module: str = "undrawn",
 ) -> str:
     """Runs the command to its end; gives what it said on standard error, which is all it said where it failed."""
     process = start(arguments, devices, prefix, module)
