@@ -138,7 +138,7 @@ class Objective:
             tables[name] = (begin - end) * left + end
         return tables
 
-    def taught(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    def distillation_weights(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
         """Of tables of weights, the sum of those of losses that need a teacher; of the shape of one."""
         return sum((table for name, table in weights.items() if loss(name).teacher), np.zeros(1, np.float32))
 

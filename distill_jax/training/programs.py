@@ -212,8 +212,8 @@ class Programs:
         one = jax.eval_shape(init, *[jax.ShapeDtypeStruct((), jnp.int32)] * 2).variables
         return jax.tree.map(lambda leaf: self._like((self.seeds, *leaf.shape), leaf.dtype, SEED), one)
 
-    def arguments_like(self, taught: bool, steps: int) -> tuple[Any, ...]:
-        """Shapes, dtypes and shardings of the arguments of `jitted_steps(taught, steps)`."""
+    def arguments_like(self, with_teacher: bool, steps: int) -> tuple[Any, ...]:
+        """Shapes, dtypes and shardings of the arguments of `jitted_steps(with_teacher, steps)`."""
         seeds, members, total = self.seeds, self.members, self.schedule.total_steps
         number = self._like((), jnp.int32)
         of_seeds = self._like((seeds,), jnp.int32, SEED)
@@ -226,7 +226,7 @@ class Programs:
             self.state_like(),
             PerMember(weights, table, settings, self.frozen_features_like()),
             PerSeed(
-                taught=self.teachers_like() if taught else {},
+                teacher_inputs=self.teachers_like() if with_teacher else {},
                 label=self._like((seeds, len(self.dataset.train.label)), jnp.int32, SEED),
                 order=self._like(order.shape, order.dtype, SEED),
                 role=of_seeds,
@@ -235,17 +235,17 @@ class Programs:
             Shared(self.inputs_like("train"), number),
         )
 
-    def jitted_steps(self, taught: bool, steps: int) -> Any:
+    def jitted_steps(self, with_teacher: bool, steps: int) -> Any:
         """The jitted block of so many steps, with the teacher in it or not."""
-        whole = whole_models_per_device(self.mesh)
-        alone = whole or self.mesh.size == 1  # no device shares a member with another
+        whole_models = whole_models_per_device(self.mesh)
+        members_unshared = whole_models or self.mesh.size == 1  # no device shares a member with another
         seeds, of_each = self.shape
-        if whole:
+        if whole_models:
             seeds, of_each = seeds // self.mesh.shape[SEED], of_each // self.mesh.shape[STUDENT]
         block = StepBlock(
             self.model,
             self.rule,
-            None if whole else self.mesh,
+            None if whole_models else self.mesh,
             mean=self.dataset.mean,
             std=self.dataset.std,
             augmentation=self.setting.data.augment,
@@ -258,30 +258,30 @@ class Programs:
             classes=self.dataset.num_classes,
             input_shape=self.dataset.input_shape,
             students=of_each,
-            in_turn=self._students_in_turn and alone,
-            sharing=self._sharing if whole else 1,
-            teacher=(self.teach if teacher_source(self.setting) == "variables" else "cached") if taught else None,
+            in_turn=self._students_in_turn and members_unshared,
+            sharing=self._sharing if whole_models else 1,
+            teacher=(self.teach if teacher_source(self.setting) == "variables" else "cached") if with_teacher else None,
             buckets=self.buckets.get("train"),
             packed=self.packed,
         )
-        in_turn = self.seeds_in_turn and alone
-        of_seeds = over_members(block, MAPPED, seeds, None if whole else SEED, in_turn)
+        in_turn = self.seeds_in_turn and members_unshared
+        of_seeds = over_members(block, MAPPED, seeds, None if whole_models else SEED, in_turn)
         low = self.setting.objective.teacher_precision == "bfloat16"
-        rounded = taught and low and not is_own(self.setting.teacher.name)
+        rounded = with_teacher and low and not is_own(self.setting.teacher.name)
 
         def population(state: TrainState, own: PerMember, of_seed: PerSeed, shared: Shared) -> tuple[TrainState, Any]:
             def by_seed(tree: Any) -> Any:
                 return jax.tree.map(lambda a: a.reshape(seeds, of_each, *a.shape[1:]), tree)
 
             if rounded:
-                of_seed = dataclasses.replace(of_seed, taught=rounded_kernels(of_seed.taught))
+                of_seed = dataclasses.replace(of_seed, teacher_inputs=rounded_kernels(of_seed.teacher_inputs))
             outcome = of_seeds(by_seed(state), by_seed(own), of_seed, shared)
             moved, metrics = jax.tree.map(lambda a: a.reshape(seeds * of_each, *a.shape[2:]), outcome)
             return dataclasses.replace(moved, collections={**state.collections, **moved.collections}), metrics
 
-        if whole:
+        if whole_models:
             population = over_devices(population, self.mesh, SPREAD, MEMBER)
-        metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if whole else None))
+        metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if whole_models else None))
         return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, metrics))
 
     def trace_evaluation(self, split: str) -> Any:

@@ -288,9 +288,9 @@ class StepBlock:
     ) -> Outputs | None:
         """The teacher's on a batch: of the examples `chosen`, which `outcome` has made `drawn` of."""
         if self.teacher == "cached":
-            ways = len(of_seed.taught) // len(of_seed.label)
+            ways = len(of_seed.teacher_inputs) // len(of_seed.label)
             row = chosen if ways == 1 else chosen * ways + outcome
-            return Outputs(of_seed.taught[row][:, : self.classes].astype(jnp.float32))
+            return Outputs(of_seed.teacher_inputs[row][:, : self.classes].astype(jnp.float32))
         if self.teacher is None:
             return None
         part = drawn
@@ -298,7 +298,7 @@ class StepBlock:
             size = self.batch_size // self.sharing
             part = jax.lax.dynamic_slice_in_dim(drawn, jax.lax.axis_index(STUDENT) * size, size)
         exact = self._on_devices(normalise(part, self.mean, self.std, jnp.float32))
-        found = self._cut(functools.partial(self.teacher, of_seed.taught), exact, bucket)
+        found = self._cut(functools.partial(self.teacher, of_seed.teacher_inputs), exact, bucket)
         return found if self.sharing == 1 else jax.lax.all_gather(found, STUDENT, tiled=True)
 
     def _update(self, packing: StatePacking, state: TrainState, own: _Own, batch: _Batch) -> tuple[TrainState, Any]:

@@ -90,14 +90,14 @@ class Trainer(Programs):
         """
         return Runner(self, members, teachers, timing)
 
-    def program(self, taught: bool, steps: int) -> Any:
-        """`jitted_steps(taught, steps)`, compiled once."""
-        if (taught, steps) not in self.programs:
+    def compiled_steps(self, with_teacher: bool, steps: int) -> Any:
+        """`jitted_steps(with_teacher, steps)`, compiled once."""
+        if (with_teacher, steps) not in self.programs:
             started = time.monotonic()
-            lowered = self.jitted_steps(taught, steps).lower(*self.arguments_like(taught, steps))
-            self.programs[taught, steps] = lowered.compile()
+            lowered = self.jitted_steps(with_teacher, steps).lower(*self.arguments_like(with_teacher, steps))
+            self.programs[with_teacher, steps] = lowered.compile()
             self._compilation += time.monotonic() - started
-        return self.programs[taught, steps]
+        return self.programs[with_teacher, steps]
 
     def compilation(self) -> float:
         """Seconds of compilation since this was last asked."""
@@ -123,7 +123,7 @@ class Runner:
         objective = trainer.objective
         tables = [objective.weights(trainer.kinds[_kind(m)], s.objective, total) for m, s in of_each]
         weights = {name: np.stack([of[name] for of in tables]) for name in objective.names[1:]}
-        self.distillation_weights = np.broadcast_to(objective.taught(weights), (len(members), total))
+        self.distillation_weights = np.broadcast_to(objective.distillation_weights(weights), (len(members), total))
         self.rates = np.stack([learning_rates(s.optimizer, total, schedule.steps_per_epoch) for s in settings])
         numbers = [objective.settings(s.objective) for s in settings]
         of_losses = {name: np.array([of[name] for of in numbers], np.float32) for name in numbers[0]}
@@ -133,13 +133,13 @@ class Runner:
         labels = np.stack([trainer.dataset.training_label(m.seed) for m in firsts])
         if teachers is not None and teacher_source(trainer.setting) != "variables":
             teachers = _filled(teachers, trainer.teachers_like().shape[-1])
-        taught = {} if teachers is None else teachers
-        self._of_seed = place(mesh, PerSeed(taught, labels, order=None, role=roles, seed=seeds), SEED)
+        teacher_inputs = {} if teachers is None else teachers
+        self._of_seed = place(mesh, PerSeed(teacher_inputs, labels, order=None, role=roles, seed=seeds), SEED)
         self._order: tuple[int, Any] = (-1, None)
         self._frozen_features: Any = None
 
     def arguments(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, PerMember, PerSeed, Shared]:
-        """The dispatch's arguments; what is taught is {} where no loss of any member needs a teacher."""
+        """The dispatch's arguments; `teacher_inputs` is {} where no loss of any member needs a teacher."""
         trainer = self._trainer
         if self._frozen_features is None:
             self._frozen_features = trainer.frozen_features(state)
@@ -148,8 +148,8 @@ class Runner:
             of_seed = self._of_seed
             self._order = epoch, trainer.epoch_order(of_seed.role, of_seed.seed, jnp.int32(epoch))
         of_seed = dataclasses.replace(self._of_seed, order=self._order[1])
-        if not self._taught(first, steps):
-            of_seed = dataclasses.replace(of_seed, taught={})
+        if not self._needs_teacher(first, steps):
+            of_seed = dataclasses.replace(of_seed, teacher_inputs={})
         weights, rates, settings = self._by_member
         own = PerMember(weights, rates, settings, self._frozen_features)
         return state, own, of_seed, Shared(trainer.inputs["train"], np.int32(first))
@@ -157,7 +157,7 @@ class Runner:
     def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:
         """The state `steps` later, and metrics [P, steps], neither of which has been waited for."""
         args = self.arguments(state, first, steps)
-        program = self._trainer.program(self._taught(first, steps), steps)
+        program = self._trainer.compiled_steps(self._needs_teacher(first, steps), steps)
         self._timing.compilation += self._trainer.compilation()
         return program(*args)
 
@@ -166,10 +166,10 @@ class Runner:
         trainer = self._trainer
         calls = list(dispatches(0, trainer.schedule, trainer.steps_per_dispatch))
         # The longest call, and of these one with the teacher in it.
-        first, steps = max(calls, key=lambda call: (call[1], self._taught(*call)))
-        return program_memory(trainer.program(self._taught(first, steps), steps))
+        first, steps = max(calls, key=lambda call: (call[1], self._needs_teacher(*call)))
+        return program_memory(trainer.compiled_steps(self._needs_teacher(first, steps), steps))
 
-    def _taught(self, first: int, steps: int) -> bool:
+    def _needs_teacher(self, first: int, steps: int) -> bool:
         return bool(np.any(self.distillation_weights[:, first : first + steps] > 0))
 
 
