@@ -1,8 +1,8 @@
 """Inputs of a dispatch beside its state, by whose they are: everybody's, a seed's, or a member's own.
 
-Each struct stands for one kind of leading axis. What maps, spreads or shapes a dispatch's arguments says so once for
-the struct, and never for a field. Fields are arrays, or what is asked of arrays: shapes and shardings, or numbers on
-the host.
+Each struct stands for one kind of leading axis. Code that maps, spreads or shapes a dispatch's arguments says so once
+for the struct, and never for a field. Fields are arrays, or descriptions of arrays: shapes and shardings, or numbers
+on the host.
 """
 
 from typing import Any
