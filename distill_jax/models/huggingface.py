@@ -161,8 +161,8 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, field: st
                 raise InputError(
                     field,
                     folder,
-                    f"the names in {_WEIGHTS} begin with {saved_prefix!r}, as those of a wrapper or other networks; save the "
-                    "RoBERTa that is within",
+                    f"the names in {_WEIGHTS} begin with {saved_prefix!r}, as those of a wrapper or other networks; "
+                    "save the RoBERTa that is within",
                 )
             # The encoder alone is saved without the prefix.
             prefix = "" if any(name.startswith("roberta.") for name in names) else "roberta."
@@ -178,7 +178,8 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, field: st
                     raise InputError(
                         field,
                         folder,
-                        f"its head has {saved_shape[0]} labels and the data {num_classes}; must have as many, or no head",
+                        f"its head has {saved_shape[0]} labels and the data {num_classes}; must have as many, or no "
+                        "head",
                     )
                 if saved_shape != shape:
                     raise InputError(
