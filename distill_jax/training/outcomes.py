@@ -60,12 +60,12 @@ def table(
     size = -(-min(max(batch // ways, 1), examples) // mesh.size) * mesh.size
 
     def of_images(variables: Any, x: jax.Array) -> jax.Array:
-        def of_outcome(number: jax.Array) -> jax.Array:
+        def logits_of_outcome(number: jax.Array) -> jax.Array:
             augmented = moved(x, jnp.full(len(x), number, jnp.int32), kind)
             inputs = normalise(augmented, dataset.mean, dataset.std, jnp.float32)
             return teacher(variables, inputs).astype(DTYPE)
 
-        return jax.lax.map(of_outcome, jnp.arange(ways)).swapaxes(0, 1)
+        return jax.lax.map(logits_of_outcome, jnp.arange(ways)).swapaxes(0, 1)
 
     program = jax.jit(of_images, out_shardings=rows)
     placed = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))

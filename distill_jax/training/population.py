@@ -145,11 +145,11 @@ def over_members(
         def looped(*args: Any) -> Any:
             mapped = [arg for arg, axis in zip(args, in_axes, strict=True) if axis == 0]
 
-            def one(member_args: list[Any]) -> Any:
+            def one_member(member_args: list[Any]) -> Any:
                 values = iter(member_args)
                 return f(*(arg if axis is None else next(values) for arg, axis in zip(args, in_axes, strict=True)))
 
-            return jax.lax.map(one, mapped)
+            return jax.lax.map(one_member, mapped)
 
         return looped
     if members > 1:
