@@ -65,9 +65,8 @@ def rounded_kernels(variables: Any) -> Any:
 
     def rounded(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
         names = [getattr(part, "key", None) for part in path]
-        is_layer_kernel = (
-            len(names) > 2 and names[-1] == "kernel" and "head" not in names
-        )  # logits' are used in float32
+        # Logits' kernels are used in float32.
+        is_layer_kernel = len(names) > 2 and names[-1] == "kernel" and "head" not in names
         return leaf.astype(jnp.bfloat16) if is_layer_kernel else leaf
 
     return jax.tree_util.tree_map_with_path(rounded, variables)
