@@ -1,7 +1,7 @@
-"""Whose each stream of random numbers is: all are numbered here, so that no two purposes share one.
+"""The streams of random numbers and their purposes: all are numbered here, so that no two purposes share one.
 
 A model's numbers are JAX's: of its seed's key its role's, and of that a purpose's. Students of a seed share a role, and
-so initial weights, batches and augmentation; no teacher does. What is drawn of data is NumPy's: of its seed a stream's.
+so initial weights, batches and augmentation; no teacher does. Numbers for data are NumPy's: of its seed a stream's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Purpose(enum.IntEnum):
-    """What a model draws; each is folded into its key.
+    """The purposes of a model's random numbers; each is folded into its key.
 
     >>> bool(model_key(Role.STUDENT, 0, Purpose.INIT) == model_key(Role.STUDENT, 0, Purpose.ORDER))
     False
@@ -46,7 +46,7 @@ class Role(enum.IntEnum):
 
 
 class Stream(enum.IntEnum):
-    """What is drawn of data, by NumPy.
+    """The purposes of random numbers for data, drawn by NumPy.
 
     >>> len({generator(0, stream).random() for stream in Stream})
     5
@@ -65,7 +65,7 @@ def model_key(role: Any, seed: Any, purpose: Purpose) -> jax.Array:
     >>> bool(model_key(Role.STUDENT, 3, Purpose.INIT) == model_key(jnp.int32(1), jnp.int32(3), Purpose.INIT))
     True
     """
-    import jax  # which those who draw of data alone do without
+    import jax  # here, since those who draw for data alone do without it
 
     return jax.random.fold_in(role_key(role, seed), purpose)
 
@@ -86,7 +86,8 @@ def generator(seed: int, stream: Stream, *more: int) -> np.random.Generator:
     """NumPy's generator of a stream, or of one of several such.
 
     >>> first = generator(0, Stream.NOISE).random()
-    >>> [first == generator(*of).random() for of in ((0, Stream.NOISE), (1, Stream.NOISE), (0, Stream.NOISE, 1))]
+    >>> streams = (0, Stream.NOISE), (1, Stream.NOISE), (0, Stream.NOISE, 1)
+    >>> [first == generator(*stream).random() for stream in streams]
     [True, False, False]
     """
     return np.random.default_rng([seed, int(stream), *more])

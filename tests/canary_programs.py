@@ -138,15 +138,15 @@ def check_training(
     label: np.ndarray,
     weights: list[list[float]],
     teacher: Any = None,
-    taught: Any = None,
-    fixed: Any = None,
+    teacher_inputs: Any = None,
+    frozen_features: Any = None,
     mesh: Mesh | None = None,
 ) -> None:
     """Checks the block that trains by all examples in each step: what it moves, and metrics.
 
     Args:
       weights: of distillation, [V, steps].
-      teacher, taught, fixed: of the block.
+      teacher, teacher_inputs, frozen_features: of the block.
       mesh: over which the compiled one shares its batch.
     """
     students, steps = np.shape(weights)
@@ -172,8 +172,10 @@ def check_training(
     order = np.stack([np.random.default_rng(e).permutation(len(x)) for e in range(steps)]).astype(np.int32)
     rates, settings = np.full((students, steps), 0.5, np.float32), {"temperature": np.full(students, 4, np.float32)}
     state, weight = drawn(model, x, 0, students), np.array(weights, np.float32)
-    own = PerMember({"kd": weight}, rates, settings, {} if fixed is None else fixed)
-    of_seed = PerSeed({} if taught is None else taught, label, order, role=np.int32(1), seed=np.int32(0))
+    own = PerMember({"kd": weight}, rates, settings, {} if frozen_features is None else frozen_features)
+    of_seed = PerSeed(
+        {} if teacher_inputs is None else teacher_inputs, label, order, role=np.int32(1), seed=np.int32(0)
+    )
     args = state, own, of_seed, Shared(x, np.int32(0))
 
     def moved(outcome: tuple[TrainState, Any]) -> tuple[TrainState, Any]:
@@ -234,9 +236,9 @@ def test_steps_of_two_students_that_switch_with_a_cached_teacher(monkeypatch):
 def test_a_step_on_features_that_are_computed_once(monkeypatch):
     model, x, label = network("random-features", monkeypatch)
     made = jax.jit(make_frozen_features(model, mean=MEAN, std=STD, dtype=jnp.float32, input_shape=x.shape[1:]))
-    fixed, right = both(made, first(drawn(model, x, 0).variables), x)
-    check(fixed, right)
-    check_training(model, x, label, [[0.0]], fixed=fixed[None])
+    features, right = both(made, first(drawn(model, x, 0).variables), x)
+    check(features, right)
+    check_training(model, x, label, [[0.0]], frozen_features=features[None])
 
 
 def test_a_batch_that_four_devices_share(monkeypatch):

@@ -105,8 +105,8 @@ def use_cores(batch_size: int) -> None:
     Args:
       batch_size: divided evenly by the number of devices, which is made smaller for it.
     """
-    asked: int = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
-    if asked < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    devices_option: int = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
+    if devices_option < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", largest_divisor(batch_size, min(cores(), _MOST_CPU_DEVICES)))
 
 
@@ -116,9 +116,11 @@ def check_options() -> None:
     Raises:
       InputError: one is not as a study needs it.
     """
-    for name, right in _OPTIONS.items():
-        if (value := getattr(jax.config, name, right)) != right:
-            raise InputError(f"jax.config.{name}", value, f"must be {right}, since a study's numbers are its setting's")
+    for name, required in _OPTIONS.items():
+        if (value := getattr(jax.config, name, required)) != required:
+            raise InputError(
+                f"jax.config.{name}", value, f"must be {required}, since a study's numbers are its setting's"
+            )
 
 
 def memory_limit(gib: float | None = None) -> float:

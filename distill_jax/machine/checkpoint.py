@@ -35,7 +35,7 @@ class _Folder(type(epath.Path("/"))):
     """A path whose own brackets are no pattern, as they are to `epath`: Orbax would not find what it has written."""
 
     def glob(self, pattern: str) -> Iterator["_Folder"]:
-        return (type(self)(found) for found in Path(self).glob(pattern))
+        return (type(self)(path) for path in Path(self).glob(pattern))
 
 
 class _Manager(ocp.CheckpointManager):
@@ -50,14 +50,14 @@ class _Manager(ocp.CheckpointManager):
 
 
 def _checksums(folder: Path) -> dict[str, int]:
-    """Of every file in a folder and below."""
+    """The checksum of every file in a folder and below, by its path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
 
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """What a checkpoint held: the state, the step it was taken after, and the seconds spent until then by kind."""
+    """A checkpoint's content: the state, the step it was taken after, and the seconds spent until then by kind."""
 
     state: Any
     step: int
@@ -110,11 +110,11 @@ class Checkpoints:
         """
         # Looked at beforehand, since on a disk that fills up while they write, Orbax's threads print stack traces.
         free = shutil.disk_usage(self._folder).free
-        need = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _OVERHEAD
-        if free < need:
+        required = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _OVERHEAD
+        if free < required:
             raise RunError(
                 f"the disk of `run.workdir` is full: {free / 2**20:.1f} MiB are free and a checkpoint needs "
-                f"{need / 2**20:.1f}; free some space and run the same command"
+                f"{required / 2**20:.1f}; free some space and run the same command"
             )
         # The next training step is given this state's buffers, and on a CPU Orbax would still be reading them.
         state = jax.tree.map(jnp.copy, state)
@@ -123,14 +123,14 @@ class Checkpoints:
             args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(seconds)),
         )
         if processes.is_first():
-            self._sealing = [one for one in self._sealing if not one.done() or one.result()]
+            self._sealing = [future for future in self._sealing if not future.done() or future.result()]
             self._sealing.append(self._pool.submit(self._seal_when_there, step))
 
     def wait(self) -> None:
         """Returns when all that was saved is on disk."""
         self._manager.wait_until_finished()
-        for one in self._sealing:
-            one.result()
+        for future in self._sealing:
+            future.result()
         processes.barrier("sealed")
 
     def _seal(self, step: int) -> Path:
@@ -138,16 +138,16 @@ class Checkpoints:
 
     def _seal_when_there(self, step: int) -> None:
         """Seals a checkpoint once Orbax has given it its name, which it does when all of it is written."""
-        place = self._folder / str(step)
-        while not place.is_dir():
+        checkpoint = self._folder / str(step)
+        while not checkpoint.is_dir():
             if self._left.wait(_LOOK_SECONDS):
                 return
         try:
-            said = {"of": self._of, "step": step, "files": _checksums(place)}
+            seal = {"of": self._of, "step": step, "files": _checksums(checkpoint)}
         except FileNotFoundError:  # Orbax keeps the last few, and this one is no longer among them
             return
         self._seals.mkdir(exist_ok=True)
-        write_text(self._seal(step), json.dumps(said))
+        write_text(self._seal(step), json.dumps(seal))
 
     def _forget(self) -> None:
         """Removes the seals of checkpoints that are no more."""
@@ -156,7 +156,7 @@ class Checkpoints:
                 old.unlink(missing_ok=True)
 
     def _check(self, step: int) -> None:
-        """Checks that a checkpoint is what was sealed.
+        """Checks that a checkpoint is as it was sealed.
 
         Raises:
           ValueError, InputError: it is not.
@@ -164,10 +164,12 @@ class Checkpoints:
         seal = read_json(self._seal(step), dict[str, Any], "remove it")
         if self._of is not None and (seal.get("of"), seal.get("step")) != (self._of, step):
             raise ValueError("it is the state of another training or step")
-        there, sealed = _checksums(self._folder / str(step)), seal.get("files")
-        if there != sealed:
-            unlike = sorted(name for name in there.keys() | sealed.keys() if there.get(name) != sealed.get(name))
-            raise ValueError(f"{unlike[0]} is not as it was written")
+        checksums, sealed = _checksums(self._folder / str(step)), seal.get("files")
+        if checksums != sealed:
+            changed = sorted(
+                name for name in checksums.keys() | sealed.keys() if checksums.get(name) != sealed.get(name)
+            )
+            raise ValueError(f"{changed[0]} is not as it was written")
 
     def delete_after(self, step: int) -> None:
         """Deletes the checkpoints later than `step`, also such as were not sealed."""
@@ -191,11 +193,11 @@ class Checkpoints:
             items = self._manager.restore(step, args=args)
             jax.block_until_ready(items["state"])
         except Exception as error:  # Orbax and TensorStore raise whatever the damaged file led them to
-            what = one_line(error)[:120]
+            message = one_line(error)[:120]
             raise InputError(
                 "checkpoint",
                 self._folder / str(step),
-                f"is damaged ({type(error).__name__}: {what}); remove that "
+                f"is damaged ({type(error).__name__}: {message}); remove that "
                 "folder and run the same command to go on from an earlier one",
             ) from error
         return Restored(items["state"], step, items["progress"])

@@ -1,4 +1,4 @@
-"""On what a result was made: hardware, versions, command and commit."""
+"""The environment of a result: hardware, versions, command and commit."""
 
 import functools
 import os
@@ -15,7 +15,7 @@ from distill_jax.machine import backend
 
 
 def environment(command: str) -> dict[str, Any]:
-    """What a reader must know to make a result again, as JSON values.
+    """The command, commit, versions and hardware with which a result can be made again, as JSON values.
 
     Args:
       command: the exact command line.
@@ -39,15 +39,15 @@ def environment(command: str) -> dict[str, Any]:
 
 
 def driver(runtime: str) -> str:
-    """What an accelerator is driven by: its runtime, in one line, and of an NVIDIA GPU the driver's version."""
-    said = [" ".join(runtime.split())]
+    """The software that drives an accelerator: its runtime, in one line, and of an NVIDIA GPU the driver's version."""
+    parts = [" ".join(runtime.split())]
     try:
-        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30)
-        said.append(f"driver {done.stdout.split()[0]}")
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        completed = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30)
+        parts.append(f"driver {completed.stdout.split()[0]}")
     except (OSError, subprocess.SubprocessError, IndexError):
         pass  # no GPU of NVIDIA's
-    return ", ".join(said)
+    return ", ".join(parts)
 
 
 def _cpu() -> str:
@@ -65,9 +65,9 @@ def commit() -> str | None:
     """The commit this code is at, with '+' where files differ from it; None outside a git checkout."""
 
     def git(*arguments: str) -> str:
-        at = Path(__file__).resolve().parent
-        done = subprocess.run(["git", *arguments], cwd=at, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        folder = Path(__file__).resolve().parent
+        completed = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+        return completed.stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")

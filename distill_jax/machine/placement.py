@@ -90,14 +90,14 @@ def on_host(array: jax.Array) -> np.ndarray:
     shards = array.addressable_shards
     starts = [min(s.index[d].start or 0 for s in shards) for d in range(array.ndim)]
     stops = [max(n if s.index[d].stop is None else s.index[d].stop for s in shards) for d, n in enumerate(array.shape)]
-    whole = np.empty([b - a for a, b in zip(starts, stops, strict=True)], array.dtype)
+    assembled = np.empty([b - a for a, b in zip(starts, stops, strict=True)], array.dtype)
     for shard in shards:
-        at = tuple(
+        index = tuple(
             slice((i.start or 0) - a, (n if i.stop is None else i.stop) - a)
             for i, a, n in zip(shard.index, starts, array.shape, strict=True)
         )
-        whole[at] = np.asarray(shard.data)
-    return whole
+        assembled[index] = np.asarray(shard.data)
+    return assembled
 
 
 def row_length(values: int, platform: str) -> int:

@@ -45,11 +45,11 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
             coordinator_bind_address=coordinator,  # else it listens to all the world
         )
     except (ValueError, RuntimeError) as error:
-        what = one_line(error)[:160]
+        message = one_line(error)[:160]
         raise InputError(
             "run.distributed",
             "True",
-            f"the processes cannot be joined ({what}); on TPU slices and under SLURM they are found, "
+            f"the processes cannot be joined ({message}); on TPU slices and under SLURM they are found, "
             "elsewhere give each `run.coordinator` ADDRESS:PORT, `run.processes` N and a `run.process_id` of "
             "its own",
         ) from error
@@ -61,11 +61,11 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
 
 def _check(coordinator: str | None, processes: int | None, process_id: int | None) -> str:
     """Checks what can be seen before the others are there; waits for the first to answer; gives its address."""
-    given = {"run.coordinator": coordinator, "run.processes": processes, "run.process_id": process_id}
-    absent = [field for field, value in given.items() if value is None]
-    if absent:
+    options = {"run.coordinator": coordinator, "run.processes": processes, "run.process_id": process_id}
+    missing = [field for field, value in options.items() if value is None]
+    if missing:
         raise InputError(
-            absent[0], None, "must be given too: `run.coordinator`, `run.processes` and `run.process_id` go together"
+            missing[0], None, "must be given too: `run.coordinator`, `run.processes` and `run.process_id` go together"
         )
     assert coordinator is not None
     assert processes is not None
@@ -79,11 +79,11 @@ def _check(coordinator: str | None, processes: int | None, process_id: int | Non
         raise InputError(
             "run.process_id", process_id, f"must be in 0 to {processes - 1}, one of each of the {processes}"
         )
-    place = (host.strip("[]"), int(port))
+    address = (host.strip("[]"), int(port))
     try:
         if process_id == 0:
-            with socket.create_server(place, family=_family(place)):
-                return place[0]
+            with socket.create_server(address, family=_family(address)):
+                return address[0]
     except OSError as error:
         raise InputError(
             "run.coordinator",
@@ -94,8 +94,8 @@ def _check(coordinator: str | None, processes: int | None, process_id: int | Non
     end = time.monotonic() + _JOIN_SECONDS
     while True:
         try:
-            socket.create_connection(place, timeout=5).close()
-            return place[0]
+            socket.create_connection(address, timeout=5).close()
+            return address[0]
         except OSError as error:
             if time.monotonic() > end:
                 raise InputError(
@@ -127,19 +127,19 @@ def _check_exchange() -> None:
     except jax.errors.JaxRuntimeError as error:
         name = socket.gethostname()
         try:
-            at = f"{name}, here {socket.gethostbyname(name)}"
+            address = f"{name}, here {socket.gethostbyname(name)}"
         except OSError:
-            at = f"{name}, here none"
+            address = f"{name}, here none"
         raise InputError(
             "run.distributed",
             "True",
             f"the processes are joined but cannot exchange values ({one_line(error)[:160]}); on CPUs each "
-            f"must reach the others at the address that their machines' own names stand for ({at})",
+            f"must reach the others at the address that their machines' own names stand for ({address})",
         ) from error
 
 
-def _family(place: tuple[str, int]) -> int:
-    return socket.getaddrinfo(*place, type=socket.SOCK_STREAM)[0][0]
+def _family(address: tuple[str, int]) -> int:
+    return socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
 
 
 def require_same(values: Mapping[str, str]) -> None:
@@ -157,16 +157,16 @@ def require_same(values: Mapping[str, str]) -> None:
     if len(np.unique(multihost_utils.process_allgather(names), axis=0)) > 1:
         raise InputError("code", None, "is not the same in all processes; must be of one commit")
     sums = np.array([zlib.crc32(value.encode()) for value in values.values()], np.uint32)
-    of_each = multihost_utils.process_allgather(sums)
-    for name, column in zip(values, of_each.T, strict=True):
-        if (unlike := np.flatnonzero(column != column[0])).size:
+    sums_by_process = multihost_utils.process_allgather(sums)
+    for name, column in zip(values, sums_by_process.T, strict=True):
+        if (different := np.flatnonzero(column != column[0])).size:
             raise InputError(
-                name, None, f"is not the same in processes 0 and {unlike[0]}; must be the same in all of them"
+                name, None, f"is not the same in processes 0 and {different[0]}; must be the same in all of them"
             )
 
 
 def together(f: Callable[[], _T]) -> _T:
-    """What `f` gives, once it has given something in every process.
+    """The result of `f`, once it has returned in every process.
 
     Raises:
       InputError: its own; where it has failed elsewhere, one that says in which process.
@@ -209,7 +209,7 @@ def everywhere(f: Callable[[], bool]) -> bool:
 
 
 def by_first(f: Callable[[], _T]) -> _T | None:
-    """What `f` gives in the first process, None in the others.
+    """The result of `f` in the first process, None in the others.
 
     Raises:
       InputError: the first process's own; the others raise one that refers to it, and none waits for another.

@@ -1,9 +1,9 @@
-"""Compiled programs, kept for the next process: each is what was compiled under its name, or is compiled again.
+"""A cache of compiled programs for the next process: each is the one compiled under its name, or is compiled again.
 
-JAX's own cache writes an entry in place, and believes what it finds under its name: one that is cut, damaged or
+JAX's own cache writes an entry in place, and believes whatever is under its name: one that is cut, damaged or
 another's ends in a traceback, in warnings at every run, or in another program's numbers. So JAX is given a folder of
-this process alone, with links to those kept entries whose content has the checksum in their name; what it adds is
-checked to be whole, and linked into the common folder, at once.
+this process alone, with links to those kept entries whose content has the checksum in their name; an entry that it adds
+is checked to be complete, and linked into the common folder, at once.
 """
 
 import atexit
@@ -28,7 +28,7 @@ from distill_jax.files import checksum
 from distill_jax.paths import cache_folder
 
 _LOG = logging.getLogger(__name__)
-_COMPILED = "/jax/core/compile/backend_compile_duration"  # what JAX tells after each, once the entry is written
+_COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's event after each, once the entry is written
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"  # with which its streams begin
 _LEAST_SECONDS = 0.2  # of compilation, for which an entry is worth its place
 
@@ -50,12 +50,12 @@ def keep_programs(cache_dir: Path | None) -> None:
         return
     folder = cache_folder(cache_dir) / "programs" / f"jax-{jax.__version__}"
     try:
-        kept = ProgramCache(folder)
+        cache = ProgramCache(folder)
     except OSError as error:
         _LOG.warning("compiled programs are not kept: their folder %s cannot be written: %s", folder, one_line(error))
         return
-    atexit.register(kept.close)
-    jax.config.update("jax_compilation_cache_dir", str(kept.own))
+    atexit.register(cache.close)
+    jax.config.update("jax_compilation_cache_dir", str(cache.own))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
     # A second cache, of the kernels that XLA has timed on GPUs, would lie in the folder that goes with this process.
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
@@ -64,7 +64,7 @@ def keep_programs(cache_dir: Path | None) -> None:
 
     def listen(event: str, duration_secs: float, **_: str | int) -> None:
         if event == _COMPILED:
-            kept.publish()
+            cache.publish()
 
     jax.monitoring.register_event_duration_secs_listener(listen)
 
@@ -81,7 +81,7 @@ class ProgramCache:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._publishing, self._said = threading.Lock(), False
+        self._publishing, self._warned = threading.Lock(), False
         folder.mkdir(parents=True, exist_ok=True)
         self._remove_abandoned()
         name = uuid.uuid4().hex
@@ -94,12 +94,12 @@ class ProgramCache:
         with ThreadPoolExecutor() as pool:
             damaged = [path for path in pool.map(self._take, entries) if path is not None]
         if damaged:
-            what = f"{len(damaged)} of {len(entries)} compiled programs kept in {folder}"
-            _LOG.warning("%s are damaged, and are compiled again", what)
+            programs = f"{len(damaged)} of {len(entries)} compiled programs kept in {folder}"
+            _LOG.warning("%s are damaged, and are compiled again", programs)
         self._known = {path.name for path in self.own.iterdir()}
 
     def _take(self, entry: Path) -> Path | None:
-        """Links an entry into this process's folder; one that is not what its name says is removed, and given."""
+        """Links an entry into this process's folder; one whose content is not of its name is removed, and returned."""
         try:
             if entry.suffix == f".{checksum(entry):08x}":
                 _link(entry, self.own / entry.stem)
@@ -112,7 +112,7 @@ class ProgramCache:
         return entry
 
     def publish(self) -> None:
-        """Makes what JAX has added whole to this process's folder known to other processes, or says why it cannot."""
+        """Links complete entries that JAX has added to this process's folder for other processes, or says why not."""
         with self._publishing:
             try:
                 for path in self.own.iterdir():
@@ -120,23 +120,23 @@ class ProgramCache:
             except FileNotFoundError:  # closed
                 pass
             except OSError as error:
-                self._say(f"the cache folder {self._folder} cannot be written: {one_line(error)}")
+                self._warn(f"the cache folder {self._folder} cannot be written: {one_line(error)}")
 
     def _publish(self, path: Path) -> None:
         if path.name in self._known:
             return
         entry = path.read_bytes()
-        if _is_whole(entry):
+        if _is_complete(entry):
             self._known.add(path.name)
             if not any(self._folder.glob(f"{path.name}.*")):  # else another process has compiled it too
                 _link(path, self._folder / f"{path.name}.{zlib.crc32(entry):08x}")
         elif shutil.disk_usage(self._folder).free < 2**20:  # else JAX is writing it in another thread
-            self._say(f"the disk of the cache folder {self._folder} is full")
+            self._warn(f"the disk of the cache folder {self._folder} is full")
 
-    def _say(self, what: str) -> None:
-        if not self._said:
-            self._said = True
-            _LOG.warning("compiled programs are not kept: %s", what)
+    def _warn(self, reason: str) -> None:
+        if not self._warned:
+            self._warned = True
+            _LOG.warning("compiled programs are not kept: %s", reason)
 
     def close(self) -> None:
         """Removes this process's folder."""
@@ -146,8 +146,8 @@ class ProgramCache:
     def _remove_abandoned(self) -> None:
         """Removes the folders of processes that were killed."""
         for lock in self._folder.glob(".used-*/.lock"):
-            with contextlib.suppress(OSError), lock.open() as taken:
-                fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(OSError), lock.open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(lock.parent, ignore_errors=True)
 
 
@@ -157,13 +157,13 @@ def _link(path: Path, other: Path) -> None:
     except FileExistsError:
         raise
     except OSError:  # a disk without hard links
-        beside = other.with_name(f".{other.name}.{uuid.uuid4().hex}")
-        shutil.copyfile(path, beside)
-        beside.rename(other)
+        copy = other.with_name(f".{other.name}.{uuid.uuid4().hex}")
+        shutil.copyfile(path, copy)
+        copy.rename(other)
 
 
-def _is_whole(entry: bytes) -> bool:
-    """Whether it is all of what JAX has compressed."""
+def _is_complete(entry: bytes) -> bool:
+    """Whether an entry is complete: the end of the compressed stream is there."""
     try:
         stream = _zstandard() if entry.startswith(_ZSTANDARD) else zlib.decompressobj()
         stream.decompress(entry)
@@ -173,7 +173,7 @@ def _is_whole(entry: bytes) -> bool:
 
 
 def _zstandard() -> Any:
-    """What JAX compresses with where it is there."""
+    """A decompressor of the library that JAX compresses with where it is installed."""
     try:
         from compression import zstd  # pyright: ignore[reportMissingImports]
     except ImportError:

@@ -31,7 +31,7 @@ _ADDRESS = 64  # bytes of an address, filled with zeros
 _NOWHERE = [0] * (1 + _TOKEN + _ADDRESS)  # for a port, a token and an address
 _ENDED, _FAILED, _GONE = b"e", b"f", b"g"
 _LEAVES = b"l"  # with an error of one line, that may be the others' too
-_NEWS = struct.Struct("!cI")  # what the first tells the others, and of whom
+_NEWS = struct.Struct("!cI")  # the first process's message to the others: the news, and the number of whose it is
 
 Share = Callable[[Sequence[int]], Any]  # a sequence too
 
@@ -48,8 +48,8 @@ def watched(host: str | None, number: int, processes: int, share: Share) -> Iter
       processes: how many there are.
       share: gives the first process's numbers, 0 to 65,535, to all.
     """
-    server, place = _listen(host) if number == 0 else (None, _NOWHERE)
-    port, *rest = (int(value) for value in share(place))
+    server, contact = _listen(host) if number == 0 else (None, _NOWHERE)
+    port, *rest = (int(value) for value in share(contact))
     token, address = bytes(rest[:_TOKEN]), bytes(rest[_TOKEN:]).rstrip(b"\0").decode()
     if number == 0:
         connections = {} if server is None else _meet(server, token, processes)
@@ -84,11 +84,11 @@ class _Watch:
         self._told: bytes | None = None
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def tell(self, what: bytes) -> None:
+    def tell(self, news: bytes) -> None:
         """Tells the first, or as the first all others, how this process ends."""
-        self._told = what
-        self._send(what if self._number else _NEWS.pack(what, 0))
-        if what == _ENDED:
+        self._told = news
+        self._send(news if self._number else _NEWS.pack(news, 0))
+        if news == _ENDED:
             with self._closing:
                 for connection in self._over:
                     connection.close()
@@ -119,19 +119,19 @@ class _Watch:
                 first = min(leaving.values(), default=None) if self._told is None else None
                 for key, _ in ready.select(None if first is None else max(first - time.monotonic(), 0.01)):
                     connected = cast(socket.socket, key.fileobj)
-                    what, who = self._news(connected, key.data)
-                    if what == _LEAVES:
-                        leaving[who] = time.monotonic() + _FAILED_SECONDS
-                    elif what == _ENDED or (what == _GONE and who in leaving):
+                    news, process = self._news(connected, key.data)
+                    if news == _LEAVES:
+                        leaving[process] = time.monotonic() + _FAILED_SECONDS
+                    elif news == _ENDED or (news == _GONE and process in leaving):
                         ready.unregister(connected)
                         self._close(connected)
                     elif self._told == _FAILED:  # for which the other has left
                         return
                     else:
-                        self._leave(what, who)
-                for who, end in leaving.items():
+                        self._leave(news, process)
+                for process, end in leaving.items():
                     if self._told is None and time.monotonic() > end:
-                        self._leave(_FAILED, who)
+                        self._leave(_FAILED, process)
 
     def _close(self, connection: socket.socket) -> None:
         """Closes what the other end needs no more, once this process needs it no more either."""
@@ -141,26 +141,28 @@ class _Watch:
                 connection.close()
 
     def _news(self, connection: socket.socket, other: int) -> tuple[bytes, int]:
-        """What has become of a process, and of which."""
+        """The news of a process (`_ENDED`, `_FAILED`, `_LEAVES` or `_GONE`), and its number."""
         size = 1 if self._number == 0 else _NEWS.size
         try:
-            said = connection.recv(size, socket.MSG_WAITALL)
+            message = connection.recv(size, socket.MSG_WAITALL)
         except OSError:
-            said = b""
-        if len(said) < size:
+            message = b""
+        if len(message) < size:
             return _GONE, other
-        return (said, other) if self._number == 0 else _NEWS.unpack(said)
+        return (message, other) if self._number == 0 else _NEWS.unpack(message)
 
-    def _leave(self, what: bytes, who: int) -> None:
-        line = f"process {who} is gone (killed, or its machine); the same command goes on from here"
-        if what == _FAILED:
-            line = f"process {who} has failed; its message says why, and the same command goes on once that is mended"
+    def _leave(self, news: bytes, process: int) -> None:
+        line = f"process {process} is gone (killed, or its machine); the same command goes on from here"
+        if news == _FAILED:
+            line = (
+                f"process {process} has failed; its message says why, and the same command goes on once that is mended"
+            )
         print(f"error: {line}", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
         if self._number == 0:
             # Without the first JAX aborts the others, who would have more to say than this line.
-            self._send(_NEWS.pack(what, who))
+            self._send(_NEWS.pack(news, process))
             _wait_for_all(list(self._connections.values()))
         os._exit(RunError.exit_status)
 
@@ -170,8 +172,8 @@ def _wait_for_all(connections: list[socket.socket]) -> None:
     end = time.monotonic() + _LINGER_SECONDS
     for connection in connections:
         with contextlib.suppress(OSError):
-            while (left := end - time.monotonic()) > 0:
-                connection.settimeout(left)
+            while (remaining := end - time.monotonic()) > 0:
+                connection.settimeout(remaining)
                 if not connection.recv(1):
                     break
 
@@ -180,16 +182,16 @@ def _listen(host: str | None) -> tuple[socket.socket | None, list[int]]:
     """The first process's server; and its port, a token and its address, as numbers."""
     token = secrets.token_bytes(_TOKEN)
     try:
-        family, *_, place = socket.getaddrinfo(host or _own_address(), 0, type=socket.SOCK_STREAM)[0]
-        server = socket.create_server(place[:2], family=family)
+        family, *_, address = socket.getaddrinfo(host or _own_address(), 0, type=socket.SOCK_STREAM)[0]
+        server = socket.create_server(address[:2], family=family)
     except OSError:
         return None, _NOWHERE
-    address = str(place[0]).encode().ljust(_ADDRESS, b"\0")
-    return server, [server.getsockname()[1], *token, *address]
+    padded = str(address[0]).encode().ljust(_ADDRESS, b"\0")
+    return server, [server.getsockname()[1], *token, *padded]
 
 
 def _own_address() -> str:
-    """Of this machine as others see it, which its own name often is not: that may stand for a loopback."""
+    """This machine's address as others see it, which its own name often is not: that may stand for a loopback."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing; an address that is nobody's, beyond this network
@@ -200,22 +202,22 @@ def _own_address() -> str:
 
 def _meet(server: socket.socket, token: bytes, processes: int) -> dict[int, socket.socket]:
     """The connections of all other processes that come in time, by their numbers."""
-    met: dict[int, socket.socket] = {}
+    connections: dict[int, socket.socket] = {}
     end = time.monotonic() + _MEET_SECONDS
     with server, contextlib.suppress(TimeoutError):
-        while len(met) < processes - 1:
+        while len(connections) < processes - 1:
             server.settimeout(max(end - time.monotonic(), 0.001))
             connection, _ = server.accept()
             connection.settimeout(5)
             try:
-                said = connection.recv(_TOKEN + 4, socket.MSG_WAITALL)
+                message = connection.recv(_TOKEN + 4, socket.MSG_WAITALL)
             except OSError:
-                said = b""
-            if not secrets.compare_digest(said[:_TOKEN], token):
+                message = b""
+            if not secrets.compare_digest(message[:_TOKEN], token):
                 connection.close()
                 continue
-            met[int.from_bytes(said[_TOKEN:])] = _kept_alive(connection)
-    return met
+            connections[int.from_bytes(message[_TOKEN:])] = _kept_alive(connection)
+    return connections
 
 
 def _connect(address: str, port: int, token: bytes, number: int) -> dict[int, socket.socket]:

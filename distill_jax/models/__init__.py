@@ -29,7 +29,7 @@ CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
 
 
 def kind(name: str) -> Literal["convolutional", "text", "dense"]:
-    """What the defaults of the machine go by, see `backend.defaults`.
+    """The kind of a network, by which the machine's defaults are chosen, see `backend.defaults`.
 
     >>> kind("resnet18"), kind("roberta"), kind("mlp")
     ('convolutional', 'text', 'dense')
@@ -63,9 +63,9 @@ def build_for(
     >>> build_for(Dataset("mine", split, split, 3, None, None), ModelSetting(), "float32", "student").num_classes
     3
     """
-    of = dataset.num_classes, dataset.input_shape
+    sizes = dataset.num_classes, dataset.input_shape
     return build_model(
-        setting, *of, precision=precision, role=role, vocabulary=dataset.vocabulary, norm_examples=norm_examples
+        setting, *sizes, precision=precision, role=role, vocabulary=dataset.vocabulary, norm_examples=norm_examples
     )
 
 
@@ -79,7 +79,7 @@ def build_model(
     vocabulary: Vocabulary | None = None,
     norm_examples: int | None = None,
 ) -> nn.Module:
-    """The network that a setting asks for.
+    """The network of a setting.
 
     >>> model = build_model(ModelSetting(name="mlp", hidden=(8,)), 10, input_shape=(64,), precision="bfloat16")
     >>> model.hidden, model.num_classes, model.dtype.name
@@ -99,8 +99,8 @@ def build_model(
     """
     name, dtype = setting.name, jnp.dtype(precision)
     if is_own(name):
-        how = {"dtype": dtype, "norm_examples": norm_examples, "texts": vocabulary is not None, "role": role}
-        return build_own(name, setting.settings, num_classes, input_shape, **how)
+        options = {"dtype": dtype, "norm_examples": norm_examples, "texts": vocabulary is not None, "role": role}
+        return build_own(name, setting.settings, num_classes, input_shape, **options)
     if name not in NETWORKS:
         raise InputError(
             f"{role}.name", name, f"must be one of {', '.join(NETWORKS)}, or a Flax module of your own as module:Class"
@@ -114,8 +114,8 @@ def build_model(
             "mlp, linear or random-features",
         )
     if (name == "roberta") != (vocabulary is not None):
-        right = "roberta, since the data are texts" if vocabulary else "another, since the data are no texts"
-        raise InputError(f"{role}.name", name, f"must be {right}")
+        required = "roberta, since the data are texts" if vocabulary else "another, since the data are no texts"
+        raise InputError(f"{role}.name", name, f"must be {required}")
     match name:
         case "roberta":
             assert vocabulary is not None
@@ -133,8 +133,8 @@ def build_model(
             return MobileNetV2(num_classes, setting.multiplier, setting.strides, dtype, norm_examples)
         case "mlp":
             if not all(1 <= units <= limits.UNITS for units in setting.hidden):
-                said = " ".join(map(str, setting.hidden))
-                raise InputError(f"{role}.hidden", said, f"every layer must have 1 to {limits.UNITS} units")
+                hidden = " ".join(map(str, setting.hidden))
+                raise InputError(f"{role}.hidden", hidden, f"every layer must have 1 to {limits.UNITS} units")
             return MLP(num_classes, tuple(setting.hidden), dtype)
         case "linear":
             return Linear(num_classes, dtype)

@@ -21,8 +21,8 @@ def attend(
     """softmax(query key^T / sqrt(H)) value over the keys of each text, in float32 within the softmax.
 
     >>> value = jnp.array([[[[1.0]], [[3.0]], [[100.0]]]])
-    >>> found = jax.jit(attend)(jnp.zeros((1, 1, 1, 1)), jnp.zeros((1, 3, 1, 1)), value, length=jnp.array([2]))
-    >>> round(found.item(), 3)
+    >>> result = jax.jit(attend)(jnp.zeros((1, 1, 1, 1)), jnp.zeros((1, 3, 1, 1)), value, length=jnp.array([2]))
+    >>> round(result.item(), 3)
     2.0
 
     Args:
@@ -43,11 +43,11 @@ def attend(
             return jax.nn.dot_product_attention(
                 query, key, value, key_value_seq_lengths=length, implementation=implementation
             )
-    exact = jnp.promote_types(query.dtype, jnp.float32)
-    scores = jnp.einsum("btnh,bsnh->bnts", query, key, precision=precision, preferred_element_type=exact)
-    seen = jnp.arange(key.shape[1]) < length[:, None, None, None]
-    weights = jax.nn.softmax(jnp.where(seen, scores * query.shape[-1] ** -0.5, -1e30))
+    score_dtype = jnp.promote_types(query.dtype, jnp.float32)
+    scores = jnp.einsum("btnh,bsnh->bnts", query, key, precision=precision, preferred_element_type=score_dtype)
+    is_text = jnp.arange(key.shape[1]) < length[:, None, None, None]
+    weights = jax.nn.softmax(jnp.where(is_text, scores * query.shape[-1] ** -0.5, -1e30))
     assert drawn is not None
-    kept = jax.random.bernoulli(drawn, 1 - rate, weights.shape)
-    weights = jnp.where(kept, weights / (1 - rate), 0).astype(query.dtype)
+    keep_mask = jax.random.bernoulli(drawn, 1 - rate, weights.shape)
+    weights = jnp.where(keep_mask, weights / (1 - rate), 0).astype(query.dtype)
     return jnp.einsum("bnts,bsnh->btnh", weights, value, precision=precision)

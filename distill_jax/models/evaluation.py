@@ -44,12 +44,14 @@ def teaching(
     Args:
       layers: of its features by name, see `outputs.outputs`.
     """
-    low = precision == "bfloat16"
-    own, products = (model, None) if low else (in_float32(model), THREE_PASSES if platform == "tpu" else "highest")
+    low_precision = precision == "bfloat16"
+    network, matmul_precision = (
+        (model, None) if low_precision else (in_float32(model), THREE_PASSES if platform == "tpu" else "highest")
+    )
 
     def teach(variables: Any, x: jax.Array) -> Outputs:
-        with contextlib.nullcontext() if products is None else jax.default_matmul_precision(products):
-            return outputs(own, variables, x, layers or {}, train=False)[0]
+        with contextlib.nullcontext() if matmul_precision is None else jax.default_matmul_precision(matmul_precision):
+            return outputs(network, variables, x, layers or {}, train=False)[0]
 
     return teach
 
@@ -57,13 +59,14 @@ def teaching(
 def rounded_kernels(variables: Any) -> Any:
     """The variables of a bfloat16 network, of one or with leading axes, whose kernels are rounded beforehand.
 
-    The network rounds them itself wherever it is evaluated: what it says is the same to the bit, and a loop of many
+    The network rounds them itself wherever it is evaluated: its outputs are the same to the bit, and a loop of many
     evaluations has 57 operations less in each, of a ResNet-56.
     """
 
     def rounded(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
         names = [getattr(part, "key", None) for part in path]
-        of_a_layer = len(names) > 2 and names[-1] == "kernel" and "head" not in names  # logits' are used in float32
-        return leaf.astype(jnp.bfloat16) if of_a_layer else leaf
+        # Logits' kernels are used in float32.
+        is_layer_kernel = len(names) > 2 and names[-1] == "kernel" and "head" not in names
+        return leaf.astype(jnp.bfloat16) if is_layer_kernel else leaf
 
     return jax.tree_util.tree_map_with_path(rounded, variables)

@@ -1,7 +1,7 @@
 """Hugging Face's folders of RoBERTa: `config.json` and `model.safetensors`, read and written without PyTorch.
 
-What is read becomes our parameters: all of a classifier; of a masked language model the encoder, and a head is drawn.
-What is written transformers' RobertaForSequenceClassification.from_pretrained loads.
+Reading gives our parameters: all of a classifier; of a masked language model the encoder, and a head is drawn.
+transformers' RobertaForSequenceClassification.from_pretrained loads the folders that are written here.
 """
 
 import dataclasses
@@ -76,12 +76,12 @@ def tensor_name(path: tuple[str, ...]) -> str:
 
 
 def fields(config: RobertaConfig) -> dict[str, Any]:
-    """What transformers' `RobertaConfig` takes for the same network, but for its labels."""
+    """The arguments of transformers' `RobertaConfig` for the same network, but for its labels."""
     return {theirs: getattr(config, ours) for ours, (theirs, _) in FIELDS.items()}
 
 
 def read_config(folder: Path, field: str = "folder") -> RobertaConfig:
-    """The sizes and all else that a folder's config.json says, and transformers' defaults where it does not.
+    """The sizes and all else of a folder's config.json, and transformers' defaults where it does not say.
 
     Args:
       folder: of a model.
@@ -90,26 +90,26 @@ def read_config(folder: Path, field: str = "folder") -> RobertaConfig:
     Raises:
       InputError: there is no such file, or it is of another architecture, or it cannot be right.
     """
-    said = _read_json(folder, field)
+    content = _read_json(folder, field)
 
-    def refuse(name: str, value: Any, right: str) -> InputError:
-        return InputError(field, folder, f"{_CONFIG} has the {name} {value!r}; must be {right}")
+    def refuse(name: str, value: Any, requirement: str) -> InputError:
+        return InputError(field, folder, f"{_CONFIG} has the {name} {value!r}; must be {requirement}")
 
-    for name, right in _ONLY.items():
-        if said.get(name, right if name != "model_type" else None) != right:
-            raise refuse(name, said.get(name), f"{right!r}, the only one there is here")
-    values = {ours: said.get(theirs, default) for ours, (theirs, default) in FIELDS.items()}
+    for name, required in _ONLY.items():
+        if content.get(name, required if name != "model_type" else None) != required:
+            raise refuse(name, content.get(name), f"{required!r}, the only one there is here")
+    values = {ours: content.get(theirs, default) for ours, (theirs, default) in FIELDS.items()}
     if values["head_dropout"] is None:
         values["head_dropout"] = values["dropout"]
-    for own in dataclasses.fields(RobertaConfig):
-        value, name = values[own.name], FIELDS[own.name][0]
+    for config_field in dataclasses.fields(RobertaConfig):
+        value, name = values[config_field.name], FIELDS[config_field.name][0]
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if own.type is int:
-            least, most = 0 if own.name == "pad" else 1, _MOST.get(own.name, limits.UNITS)
+        if config_field.type is int:
+            least, most = 0 if config_field.name == "pad" else 1, _MOST.get(config_field.name, limits.UNITS)
             if not isinstance(value, int) or not number or not least <= value <= most:
                 raise refuse(name, value, f"an integer in {least} to {most}")
-        elif not number or not 0 <= value < (1 if "dropout" in own.name else float("inf")):
-            raise refuse(name, value, "a share in [0, 1)" if "dropout" in own.name else "0 or more")
+        elif not number or not 0 <= value < (1 if "dropout" in config_field.name else float("inf")):
+            raise refuse(name, value, "a share in [0, 1)" if "dropout" in config_field.name else "0 or more")
     config = RobertaConfig(**values)
     if config.units % config.heads:
         raise refuse("num_attention_heads", config.heads, f"a divisor of the hidden_size {config.units}")
@@ -145,8 +145,8 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, field: st
     path, safetensors = folder / _WEIGHTS, needed("safetensors", "text", field, folder)
     if not path.is_file():
         other = next((f.name for f in sorted(folder.glob("*.bin")) + sorted(folder.glob("*.index.json"))), None)
-        found = f" but {other}; save it again, as one file of safetensors" if other else ""
-        raise InputError(field, folder, f"must have {_WEIGHTS}, and has none{found}")
+        instead = f" but {other}; save it again, as one file of safetensors" if other else ""
+        raise InputError(field, folder, f"must have {_WEIGHTS}, and has none{instead}")
     tokens = jnp.zeros((1, 1), jnp.int32)
     model = Roberta(num_classes, config)
     shapes = jax.eval_shape(lambda key: model.init(key, tokens, train=False), jax.random.key(0))
@@ -156,40 +156,43 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, field: st
             names = set(file.keys())
             if not any(name.startswith("classifier.") for name in names):
                 expected = {p: leaf for p, leaf in expected.items() if not p[0].startswith("head")}
-            found = next((name.removesuffix(_WORDS) for name in sorted(names) if name.endswith(_WORDS)), "")
-            if found not in ("", "roberta."):
+            saved_prefix = next((name.removesuffix(_WORDS) for name in sorted(names) if name.endswith(_WORDS)), "")
+            if saved_prefix not in ("", "roberta."):
                 raise InputError(
                     field,
                     folder,
-                    f"the names in {_WEIGHTS} begin with {found!r}, as those of a wrapper or other networks; save the "
-                    "RoBERTa that is within",
+                    f"the names in {_WEIGHTS} begin with {saved_prefix!r}, as those of a wrapper or other networks; "
+                    "save the RoBERTa that is within",
                 )
             # The encoder alone is saved without the prefix.
             prefix = "" if any(name.startswith("roberta.") for name in names) else "roberta."
-            read = {}
+            params = {}
             leaf: Any
-            for place, leaf in expected.items():
-                name = tensor_name(place).removeprefix(prefix)
+            for parameter_path, leaf in expected.items():
+                name = tensor_name(parameter_path).removeprefix(prefix)
                 if name not in names:
                     raise InputError(field, folder, f"{_WEIGHTS} must have the tensor {name}, and has not")
-                shape = leaf.shape[::-1] if place[-1] == "kernel" else leaf.shape
-                found = tuple(file.get_slice(name).get_shape())
-                if place[0] == "head" and found[0] != num_classes:
+                shape = leaf.shape[::-1] if parameter_path[-1] == "kernel" else leaf.shape
+                saved_shape = tuple(file.get_slice(name).get_shape())
+                if parameter_path[0] == "head" and saved_shape[0] != num_classes:
                     raise InputError(
                         field,
                         folder,
-                        f"its head has {found[0]} labels and the data {num_classes}; must have as many, or no head",
+                        f"its head has {saved_shape[0]} labels and the data {num_classes}; must have as many, or no "
+                        "head",
                     )
-                if found != shape:
+                if saved_shape != shape:
                     raise InputError(
-                        field, folder, f"{_WEIGHTS} has {name} of shape {found}; must be {shape}, as {_CONFIG} says"
+                        field,
+                        folder,
+                        f"{_WEIGHTS} has {name} of shape {saved_shape}; must be {shape}, as {_CONFIG} says",
                     )
                 tensor = np.asarray(file.get_tensor(name), np.float32)
-                read[place] = tensor.T if place[-1] == "kernel" else tensor
+                params[parameter_path] = tensor.T if parameter_path[-1] == "kernel" else tensor
     except (OSError, safetensors.SafetensorError) as error:
-        what = one_line(error)
-        raise InputError(field, folder, f"{_WEIGHTS} cannot be read ({what}); fetch it again") from error
-    return unflatten_dict(read)
+        message = one_line(error)
+        raise InputError(field, folder, f"{_WEIGHTS} cannot be read ({message}); fetch it again") from error
+    return unflatten_dict(params)
 
 
 def load(folder: Path, num_classes: int, seed: int = 0, field: str = "folder") -> tuple[Roberta, dict[str, Params]]:
@@ -205,8 +208,8 @@ def load(folder: Path, num_classes: int, seed: int = 0, field: str = "folder") -
         tokens = jnp.zeros((1, 1), jnp.int32)
 
         def draw(key: jax.Array) -> Params:
-            drawn = model.init(key, tokens, train=False)["params"]
-            return {name: drawn[name] for name in ("head_dense", "head")}  # so that nothing else is computed
+            all_params = model.init(key, tokens, train=False)["params"]
+            return {name: all_params[name] for name in ("head_dense", "head")}  # so that nothing else is computed
 
         params |= jax.tree.map(np.asarray, jax.jit(draw)(jax.random.key(seed)))
     return model, {"params": params}
@@ -223,39 +226,39 @@ def save(folder: Path, model: Roberta, params: Params, names: Sequence[str] | No
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
-    for place, leaf in flatten_dict(params).items():
+    for path, leaf in flatten_dict(params).items():
         tensor = np.asarray(leaf, np.float32)
-        tensors[tensor_name(place)] = np.ascontiguousarray(tensor.T if place[-1] == "kernel" else tensor)
-    beside = partial(folder / _WEIGHTS)
+        tensors[tensor_name(path)] = np.ascontiguousarray(tensor.T if path[-1] == "kernel" else tensor)
+    partial_path = partial(folder / _WEIGHTS)
     writer = needed("safetensors.numpy", "text", str(folder / _WEIGHTS))
-    writer.save_file(tensors, beside, metadata={"format": "pt"})  # without which transformers refuses it
-    os.replace(beside, folder / _WEIGHTS)
+    writer.save_file(tensors, partial_path, metadata={"format": "pt"})  # without which transformers refuses it
+    os.replace(partial_path, folder / _WEIGHTS)
     write_config(folder, model, names)
 
 
 def write_config(folder: Path, model: Roberta, names: Sequence[str] | None = None) -> None:
-    """Writes what a network is but for its parameters, config.json, into a folder that is made where there is none."""
+    """Writes a network's config.json, all but its parameters, into a folder that is made where there is none."""
     names = [f"LABEL_{k}" for k in range(model.num_classes)] if names is None else names
     labels = {str(k): name for k, name in enumerate(names)}
-    said = {"architectures": ["RobertaForSequenceClassification"]} | _ONLY
-    said |= fields(model.config)
-    said |= {"id2label": labels, "label2id": {name: int(k) for k, name in labels.items()}, "dtype": "float32"}
+    content = {"architectures": ["RobertaForSequenceClassification"]} | _ONLY
+    content |= fields(model.config)
+    content |= {"id2label": labels, "label2id": {name: int(k) for k, name in labels.items()}, "dtype": "float32"}
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / _CONFIG, json.dumps(said, indent=2) + "\n")
+    write_text(folder / _CONFIG, json.dumps(content, indent=2) + "\n")
 
 
 def _read_json(folder: Path, field: str) -> dict[str, Any]:
-    content = f"a folder with {_CONFIG} and {_WEIGHTS}, as transformers saves a model"
+    expected = f"a folder with {_CONFIG} and {_WEIGHTS}, as transformers saves a model"
     if not folder.is_dir():
         state = "is no folder" if folder.exists() else "is not there"
-        raise InputError(field, folder, f"{state}; must be {content}")
+        raise InputError(field, folder, f"{state}; must be {expected}")
     if not (folder / _CONFIG).is_file():
-        raise InputError(field, folder, f"has no {_CONFIG}; must be {content}")
+        raise InputError(field, folder, f"has no {_CONFIG}; must be {expected}")
     try:
-        said = json.loads((folder / _CONFIG).read_text())
+        content = json.loads((folder / _CONFIG).read_text())
     except (OSError, ValueError, RecursionError) as error:
-        what = one_line(error)
-        raise InputError(field, folder, f"{_CONFIG} cannot be read ({what}); must be {content}") from error
-    if not isinstance(said, dict):
-        raise InputError(field, folder, f"{_CONFIG} is no JSON object; must be {content}")
-    return said
+        message = one_line(error)
+        raise InputError(field, folder, f"{_CONFIG} cannot be read ({message}); must be {expected}") from error
+    if not isinstance(content, dict):
+        raise InputError(field, folder, f"{_CONFIG} is no JSON object; must be {expected}")
+    return content

@@ -31,8 +31,8 @@ def product_precision(dtype: Any) -> jax.lax.Precision | None:
     """
     if jnp.dtype(dtype) != jnp.float32:
         return None
-    asked = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
-    return jax.lax.Precision.HIGH if asked == THREE_PASSES else jax.lax.Precision.HIGHEST
+    default_precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    return jax.lax.Precision.HIGH if default_precision == THREE_PASSES else jax.lax.Precision.HIGHEST
 
 
 def conv(
@@ -59,7 +59,7 @@ def conv(
     >>> jax.eval_shape(lambda x: layer.init_with_output(jax.random.key(0), x)[0], jnp.zeros((1, 32, 32, 3))).shape
     (1, 16, 16, 8)
     """
-    how = depthwise if groups > 1 else pointwise if kernel == 1 else jax.lax.conv_general_dilated
+    convolution = depthwise if groups > 1 else pointwise if kernel == 1 else jax.lax.conv_general_dilated
     return nn.Conv(
         features,
         (kernel, kernel),
@@ -69,20 +69,20 @@ def conv(
         use_bias=bias,
         dtype=dtype,
         precision=product_precision(dtype),
-        conv_general_dilated=how,
+        conv_general_dilated=convolution,
         kernel_init=nn.initializers.variance_scaling(2.0, "fan_out" if groups == 1 else "fan_in", "normal"),
         name=name,
     )
 
 
 def _on_cpus(f: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """`jax.lax.conv_general_dilated`, but on a CPU what `f` makes of the same arguments."""
+    """`jax.lax.conv_general_dilated`, but on a CPU `f` with the same arguments."""
 
     @functools.wraps(f)
     def convolution(x: jax.Array, kernel: jax.Array, window_strides: Any, padding: Any, **others: Any) -> jax.Array:
-        how = {"window_strides": window_strides, "padding": padding, **others}
-        ours, xlas = (functools.partial(g, **how) for g in (f, jax.lax.conv_general_dilated))
-        return jax.lax.platform_dependent(x, kernel, cpu=ours, default=xlas)
+        options = {"window_strides": window_strides, "padding": padding, **others}
+        ours, default = (functools.partial(g, **options) for g in (f, jax.lax.conv_general_dilated))
+        return jax.lax.platform_dependent(x, kernel, cpu=ours, default=default)
 
     return convolution
 
@@ -96,16 +96,16 @@ def depthwise(
     There is one for each position of the kernel, and the sum is in float32 whatever the type. XLA's takes 4 to 40 times
     as long on a CPU.
 
-    >>> how = {"padding": ((1, 1), (1, 1)), "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
-    >>> of = jax.jit(functools.partial(depthwise, window_strides=(1, 1), **how))
-    >>> of(np.ones((1, 3, 3, 1)), np.ones((3, 3, 1, 1)))[0, :, :, 0].tolist()
+    >>> options = {"padding": ((1, 1), (1, 1)), "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+    >>> convolve = jax.jit(functools.partial(depthwise, window_strides=(1, 1), **options))
+    >>> convolve(np.ones((1, 3, 3, 1)), np.ones((3, 3, 1, 1)))[0, :, :, 0].tolist()
     [[4.0, 6.0, 4.0], [6.0, 9.0, 6.0], [4.0, 6.0, 4.0]]
 
     Args:
       x: [B, H, W, C].
       kernel: [k, k, 1, C].
       window_strides, padding: of the two directions, as `jax.lax.conv_general_dilated` takes them.
-      **_: what else that is given, for which there is one choice here: dimension_numbers NHWC, HWIO, NHWC.
+      **_: its other arguments, for which there is one choice here: dimension_numbers NHWC, HWIO, NHWC.
     """
     padded = jnp.pad(x, ((0, 0), *padding, (0, 0))).astype(jnp.float32)
     height, width = ((n - k) // s for n, k, s in zip(padded.shape[1:3], kernel.shape[:2], window_strides, strict=True))
@@ -125,9 +125,9 @@ def pointwise(
 
     XLA's takes 1.3 to 3 times as long on a CPU.
 
-    >>> how = {"padding": ((0, 0), (0, 0)), "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+    >>> options = {"padding": ((0, 0), (0, 0)), "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
     >>> x, kernel = jnp.array([[[[1.0, 2.0], [3.0, 4.0]]]]), jnp.array([[[[1.0], [10.0]]]])
-    >>> pointwise(x, kernel, (1, 1), **how).tolist()
+    >>> pointwise(x, kernel, (1, 1), **options).tolist()
     [[[[21.0], [43.0]]]]
 
     Args:
@@ -135,7 +135,7 @@ def pointwise(
       kernel: [1, 1, C, C'].
       window_strides: of the two directions.
       precision: of the product.
-      **_: what else `jax.lax.conv_general_dilated` is given, for which there is one choice here: no padding, and
+      **_: other arguments of `jax.lax.conv_general_dilated`, for which there is one choice here: no padding, and
         dimension_numbers NHWC, HWIO, NHWC.
     """
     return jnp.matmul(x[:, :: window_strides[0], :: window_strides[1]], kernel[0, 0], precision=precision)

@@ -142,5 +142,5 @@ class RandomFeatures(nn.Module):
         return Head(self.num_classes, name="head")(x if of_frozen_features else self.frozen_features(x))
 
     def frozen_features(self, x: jax.Array) -> jax.Array:
-        """What training does not change: the features [B, F] of normalised inputs, in `dtype`."""
+        """The features [B, F] of normalised inputs, in `dtype`, which training does not change."""
         return relu_features(x.reshape(x.shape[0], -1), self.get_variable("constants", "kernel"), self.dtype)

@@ -96,11 +96,13 @@ class MobileNetV2(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Logits of normalised images."""
-        whole = self.strides == "imagenet"
-        x = conv(divisible_by_8(32 * self.multiplier), 3, 2 if whole else 1, dtype=self.dtype, name="stem_conv")(x)
+        imagenet_strides = self.strides == "imagenet"
+        x = conv(
+            divisible_by_8(32 * self.multiplier), 3, 2 if imagenet_strides else 1, dtype=self.dtype, name="stem_conv"
+        )(x)
         x = batch_norm(train, self.norm_examples, activation="relu6", dtype=self.dtype, name="stem_norm")(x)
         for stage, (expansion, channels, units, stride) in enumerate(_STAGES):
-            if stage == 1 and not whole:
+            if stage == 1 and not imagenet_strides:
                 stride = 1
             for unit in range(units):
                 x = InvertedResidual(

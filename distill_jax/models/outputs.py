@@ -1,4 +1,4 @@
-"""What a network gives: logits and, where asked, outputs of its layers as named features."""
+"""A network's outputs: logits and, where asked, those of its layers as named features."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from flax import linen as nn
 
 from distill_jax.errors import InputError
 
-_KEPT = "intermediates"  # Flax's collection for layers' outputs
+_INTERMEDIATES = "intermediates"  # Flax's collection for layers' outputs
 
 
 @flax.struct.dataclass
 class Outputs:
-    """What a network gives of a batch.
+    """A network's outputs on a batch.
 
     >>> jax.tree.map(np.shape, Outputs(np.zeros((2, 10)), {"middle": np.zeros((2, 256))}))
     Outputs(logits=(2, 10), features={'middle': (2, 256)})
@@ -38,22 +38,22 @@ def outputs(
     *,
     train: bool,
     mutable: Sequence[str] = (),
-    **how: Any,
+    **options: Any,
 ) -> tuple[Outputs, Any]:
-    """What a network gives of inputs, and the collections of `mutable` after it.
+    """A network's outputs on inputs, and the collections of `mutable` after it.
 
     >>> model, x = MLP(2, hidden=(4,)), jnp.zeros((3, 5))
     >>> variables = jax.eval_shape(lambda: model.init(jax.random.key(0), x, train=False))
-    >>> found, _ = jax.eval_shape(lambda v: outputs(model, v, x, {"middle": "hidden1"}, train=False), variables)
-    >>> found.logits.shape, found.features["middle"].shape
+    >>> shapes, _ = jax.eval_shape(lambda v: outputs(model, v, x, {"middle": "hidden1"}, train=False), variables)
+    >>> shapes.logits.shape, shapes.features["middle"].shape
     ((3, 2), (3, 4))
 
     Args:
       layers: of each feature, its layer's path, as 'stage1/conv2'.
-      how: given to `model.apply`.
+      options: given to `model.apply`.
     """
     if not layers:
-        logits, updated = model.apply(variables, x, train=train, mutable=list(mutable), **how)
+        logits, updated = model.apply(variables, x, train=train, mutable=list(mutable), **options)
         return Outputs(logits), updated
     wanted = set(layers.values())
 
@@ -61,17 +61,17 @@ def outputs(
         return method == "__call__" and "/".join(module.path) in wanted
 
     logits, updated = model.apply(
-        variables, x, train=train, mutable=[*mutable, _KEPT], capture_intermediates=is_wanted, **how
+        variables, x, train=train, mutable=[*mutable, _INTERMEDIATES], capture_intermediates=is_wanted, **options
     )
-    kept = updated.pop(_KEPT)
-    return Outputs(logits, {name: _output(kept, path) for name, path in layers.items()}), updated
+    intermediates = updated.pop(_INTERMEDIATES)
+    return Outputs(logits, {name: _output(intermediates, path) for name, path in layers.items()}), updated
 
 
-def _output(kept: Any, path: str) -> Any:
-    """What the layer of a path has given, in Flax's collection of layers' outputs."""
+def _output(intermediates: Any, path: str) -> Any:
+    """The output of the layer of a path, in Flax's collection of layers' outputs."""
     for part in path.split("/"):
-        kept = kept[part]
-    return kept["__call__"][0]
+        intermediates = intermediates[part]
+    return intermediates["__call__"][0]
 
 
 def layers_of(model: nn.Module, inputs: jax.ShapeDtypeStruct) -> dict[str, tuple[int, ...]]:
@@ -82,9 +82,9 @@ def layers_of(model: nn.Module, inputs: jax.ShapeDtypeStruct) -> dict[str, tuple
     >>> layers_of(MLP(10), jax.ShapeDtypeStruct((2, 64), "float32"))
     {'hidden1': (256,), 'head': (10,)}
     """
-    found: dict[str, tuple[int, ...]] = {}
+    layers: dict[str, tuple[int, ...]] = {}
 
-    def keep(module: nn.Module, method: str) -> bool:
+    def record(module: nn.Module, method: str) -> bool:
         if method == "__call__" and module.path:
             order.append("/".join(module.path))
         return method == "__call__"
@@ -92,15 +92,20 @@ def layers_of(model: nn.Module, inputs: jax.ShapeDtypeStruct) -> dict[str, tuple
     order: list[str] = []
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), inputs)
     order.clear()
-    _, kept = jax.eval_shape(
-        lambda v, x: model.apply(v, x, train=False, mutable=[_KEPT], capture_intermediates=keep), variables, inputs
+    _, collections = jax.eval_shape(
+        lambda v, x: model.apply(v, x, train=False, mutable=[_INTERMEDIATES], capture_intermediates=record),
+        variables,
+        inputs,
     )
     trained = flax.traverse_util.flatten_dict(variables["params"], sep="/")
     for path in order:
-        said = _output(kept[_KEPT], path)
-        if any(name.startswith(f"{path}/") for name in trained) and getattr(said, "shape", ())[:1] == inputs.shape[:1]:
-            found[path] = said.shape[1:]
-    return found
+        output = _output(collections[_INTERMEDIATES], path)
+        if (
+            any(name.startswith(f"{path}/") for name in trained)
+            and getattr(output, "shape", ())[:1] == inputs.shape[:1]
+        ):
+            layers[path] = output.shape[1:]
+    return layers
 
 
 def chosen_layers(
@@ -115,13 +120,13 @@ def chosen_layers(
     Raises:
       InputError: a layer is not there.
     """
-    there = layers_of(model, inputs)
+    layers = layers_of(model, inputs)
     for name, path in named.items():
-        if path not in there:
-            raise InputError(field, f"{name}={path}", f"is no layer of the network; must be of {', '.join(there)}")
+        if path not in layers:
+            raise InputError(field, f"{name}={path}", f"is no layer of the network; must be of {', '.join(layers)}")
     if named:
         return dict(named)
-    outer = [path for path in there if "/" not in path][:-1]
+    outer = [path for path in layers if "/" not in path][:-1]
     if not outer:
         raise InputError(field, None, "must name a layer, since the network has none before its last")
     return {"middle": outer[len(outer) // 2]}

@@ -1,6 +1,6 @@
 """Networks of one's own, named as 'module:Class': Flax modules, of Linen or NNX, or functions that give one.
 
-What is asked of it::
+Its contract::
 
     # small.py
     import flax.linen as nn
@@ -8,7 +8,7 @@ What is asked of it::
 
     class Small(nn.Module):
         num_classes: int             # always given
-        dtype: jnp.dtype = jnp.float32  # if it is there, given: of activations, by `train.precision`
+        dtype: jnp.dtype = jnp.float32  # given if it is a field: of activations, by `train.precision`
         width: int = 32              # settings of its own, by `student.settings` width=64
 
         @nn.compact
@@ -43,10 +43,10 @@ def own_kind(name: str) -> Literal["dense", "convolutional"]:
     Raises:
       InputError: there is no such network, or no such kind.
     """
-    found = getattr(imported(name, "network"), "kind", "convolutional")
-    if found not in KINDS:
-        raise InputError("network", name, f"has the kind {found!r}; must be of {', '.join(KINDS)}")
-    return found
+    kind = getattr(imported(name, "network"), "kind", "convolutional")
+    if kind not in KINDS:
+        raise InputError("network", name, f"has the kind {kind!r}; must be of {', '.join(KINDS)}")
+    return kind
 
 
 def build_own(
@@ -78,28 +78,28 @@ def build_own(
     from flax.nnx import bridge
 
     field = f"{role}.name"
-    found = imported(name, field)
-    if not callable(found):
-        raise InputError(field, name, f"is a {type(found).__name__}; must be a class of a Flax module, or a function")
-    takes = inspect.signature(found).parameters
-    any_name = any(p.kind is p.VAR_KEYWORD for p in takes.values())
-    if unknown := [key for key in settings if key not in takes and not any_name]:
-        there = ", ".join(key for key in takes if key not in ("num_classes", "dtype", "parent", "name", "rngs"))
-        raise InputError(f"{role}.settings", unknown[0], f"is none of {name}; there are {there or 'none'}")
-    given = {"num_classes": num_classes, **settings}
-    if "dtype" in takes:
-        given["dtype"] = dtype
+    factory = imported(name, field)
+    if not callable(factory):
+        raise InputError(field, name, f"is a {type(factory).__name__}; must be a class of a Flax module, or a function")
+    parameters = inspect.signature(factory).parameters
+    any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if unknown := [key for key in settings if key not in parameters and not any_name]:
+        accepted = ", ".join(key for key in parameters if key not in ("num_classes", "dtype", "parent", "name", "rngs"))
+        raise InputError(f"{role}.settings", unknown[0], f"is none of {name}; there are {accepted or 'none'}")
+    arguments = {"num_classes": num_classes, **settings}
+    if "dtype" in parameters:
+        arguments["dtype"] = dtype
     elif dtype != jnp.float32:
         raise InputError("train.precision", dtype.name, f"must be float32, since {name} has no field dtype")
     if norm_examples is not None:
-        if "norm_examples" not in takes:
+        if "norm_examples" not in parameters:
             raise InputError("train.norm_examples", norm_examples, f"must be left out, since {name} has no such field")
-        given["norm_examples"] = norm_examples
+        arguments["norm_examples"] = norm_examples
     try:
-        if inspect.isclass(found) and issubclass(found, nnx.Module):
-            model: Any = bridge.ToLinen(found, kwargs=given)
+        if inspect.isclass(factory) and issubclass(factory, nnx.Module):
+            model: Any = bridge.ToLinen(factory, kwargs=arguments)
         else:
-            model = found(**given)
+            model = factory(**arguments)
     except TypeError as error:
         raise InputError(field, name, f"cannot be built ({one_line(error)}); must take num_classes") from error
     if not isinstance(model, nn.Module):
@@ -110,8 +110,10 @@ def build_own(
     return model
 
 
-def _check(model: nn.Module, x: jax.ShapeDtypeStruct, train: bool, num_classes: int, named: tuple[str, str]) -> None:
-    """That a network gives logits of inputs, and changes no collection but batch_stats."""
+def _check(
+    model: nn.Module, x: jax.ShapeDtypeStruct, train: bool, num_classes: int, field_and_name: tuple[str, str]
+) -> None:
+    """Checks that a network gives logits of inputs, and changes no collection but batch_stats."""
 
     def called(x: jax.Array) -> Any:
         keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
@@ -121,9 +123,13 @@ def _check(model: nn.Module, x: jax.ShapeDtypeStruct, train: bool, num_classes: 
     try:
         logits, _ = jax.eval_shape(called, x)
     except Exception as error:  # of whatever type the network's own code has it
-        said = one_line(error)[:300]
-        raise InputError(*named, f"cannot be called as (x {list(x.shape)}, train={train}): {said}") from error
+        message = one_line(error)[:300]
+        raise InputError(
+            *field_and_name, f"cannot be called as (x {list(x.shape)}, train={train}): {message}"
+        ) from error
     shape, dtype = getattr(logits, "shape", None), getattr(logits, "dtype", None)
     if shape != (2, num_classes) or dtype != jnp.float32:
-        said = f"{dtype} {list(shape)}" if shape is not None else type(logits).__name__
-        raise InputError(*named, f"gives {said} of inputs {list(x.shape)}; must be float32 [2, {num_classes}]")
+        output = f"{dtype} {list(shape)}" if shape is not None else type(logits).__name__
+        raise InputError(
+            *field_and_name, f"gives {output} of inputs {list(x.shape)}; must be float32 [2, {num_classes}]"
+        )

@@ -17,7 +17,7 @@ from distill_jax.setting import ModelSetting, RobertaSetting
 def build_roberta(
     setting: RobertaSetting, num_classes: int, length: int, vocabulary: Vocabulary, dtype: Any, group: str
 ) -> Roberta:
-    """The network that a setting asks for.
+    """The network of a setting.
 
     Args:
       setting: which.
@@ -31,17 +31,17 @@ def build_roberta(
       InputError: it cannot be right, or it does not fit the data.
     """
 
-    def require(holds: bool, name: str, value: Any, right: str) -> None:
+    def require(holds: bool, name: str, value: Any, requirement: str) -> None:
         if not holds:
-            raise InputError(f"{group}.{name}", value, f"must be {right}")
+            raise InputError(f"{group}.{name}", value, f"must be {requirement}")
 
     for name in ("dropout", "attention_dropout"):
         value = getattr(setting, name)
         require(0 <= value < 1, name, value, "a share in [0, 1)")
     if setting.attention == "cudnn":
         fits = dtype.name == "bfloat16" and length % 2 == 0 and not setting.attention_dropout
-        right = "xla, or given with `train.precision` bfloat16, an even `data.length` and `{}.attention_dropout` 0"
-        require(fits, "attention", "cudnn", right.format(group))
+        required = "xla, or given with `train.precision` bfloat16, an even `data.length` and `{}.attention_dropout` 0"
+        require(fits, "attention", "cudnn", required.format(group))
     if setting.pretrained is None:
         require(1 <= setting.layers <= limits.LAYERS, "layers", setting.layers, f"in 1 to {limits.LAYERS}")
         units = setting.units
@@ -55,23 +55,23 @@ def build_roberta(
     else:
         folder = local(f"{group}.pretrained", setting.pretrained)
         config = huggingface.read_config(folder, f"{group}.pretrained")
-        its = Vocabulary(config.vocabulary, config.pad)
-        if its.size < vocabulary.size or its.pad != vocabulary.pad:
+        model_vocabulary = Vocabulary(config.vocabulary, config.pad)
+        if model_vocabulary.size < vocabulary.size or model_vocabulary.pad != vocabulary.pad:
             raise InputError(
                 f"{group}.pretrained",
                 folder,
-                f"has {its.size} tokens with padding {its.pad}, and `data.tokenizer` {vocabulary.size} with "
-                f"{vocabulary.pad}; must be the tokenizer it was trained with",
+                f"has {model_vocabulary.size} tokens with padding {model_vocabulary.pad}, and `data.tokenizer` "
+                f"{vocabulary.size} with {vocabulary.pad}; must be the tokenizer it was trained with",
             )
     if length > config.longest:
         raise InputError("data.length", length, f"must be at most {config.longest}, the positions that {group} has")
-    drops = {"dropout": setting.dropout, "head_dropout": setting.dropout}
-    config = dataclasses.replace(config, attention_dropout=setting.attention_dropout, **drops)
+    dropout_rates = {"dropout": setting.dropout, "head_dropout": setting.dropout}
+    config = dataclasses.replace(config, attention_dropout=setting.attention_dropout, **dropout_rates)
     return Roberta(num_classes, config, dtype, setting.attention, setting.remat)
 
 
 def read(setting: ModelSetting, model: nn.Module, role: str) -> huggingface.Params:
-    """The parameters that a network begins with and are not drawn, host arrays; none where nothing is pretrained.
+    """The pretrained parameters that a network begins with, host arrays; none where nothing is pretrained.
 
     Raises:
       InputError: they cannot be read, or do not fit the network.

@@ -48,11 +48,11 @@ _LAYERS_A_BLOCK = {"basic": 2, "bottleneck": 3, "keras": 3}
 
 def _channels(block: Block, width: int, stage: int) -> tuple[int, int]:
     """Channels within and out of the units of stage 0, 1, ..., of a network that begins with `width`."""
-    of_stage = width * 2**stage
+    stage_width = width * 2**stage
     if block == "basic":
-        return of_stage, of_stage
+        return stage_width, stage_width
     # Within, Keras' have what the stage is given.
-    return (2 * of_stage if block == "keras" and stage else of_stage), 4 * of_stage
+    return (2 * stage_width if block == "keras" and stage else stage_width), 4 * stage_width
 
 
 class ResidualUnit(nn.Module):
@@ -188,9 +188,9 @@ def ResNetCIFAR(
     units, rest = divmod(depth - 2, layers)
     if units < 1 or rest:
         below, above = layers * units + 2, layers * (units + 1) + 2
-        right = f"{below} and {above}" if units >= 1 else f"{layers + 2} and {2 * layers + 2}"
+        nearest = f"{below} and {above}" if units >= 1 else f"{layers + 2} and {2 * layers + 2}"
         raise InputError(
-            f"{role}.depth", depth, f"with {block} blocks the depth is {layers}n+2; the nearest are {right}"
+            f"{role}.depth", depth, f"with {block} blocks the depth is {layers}n+2; the nearest are {nearest}"
         )
     return ResNet(num_classes, (units,) * 3, block, width, dtype=dtype, norm_examples=norm_examples)
 

@@ -30,7 +30,7 @@ _HEAD_UNITS = 64
 
 @dataclasses.dataclass(frozen=True)
 class RobertaConfig:
-    """What decides a network but for its head's classes; defaults are RoBERTa's own.
+    """The sizes and rates of a network, all but its head's classes; defaults are RoBERTa's own.
 
     >>> base = RobertaConfig.sized(*SIZES["base"])
     >>> base.heads, base.inner, base.longest
@@ -159,17 +159,17 @@ class RobertaLayer(nn.Module):
         def by_head(y: jax.Array) -> jax.Array:
             return y.reshape(*y.shape[:2], c.heads, c.units // c.heads)
 
-        own = x[:, :1] if self.first_only else x
-        query, key, value = (by_head(dense(c.units, n)(y)) for n, y in (("query", own), ("key", x), ("value", x)))
+        residual = x[:, :1] if self.first_only else x
+        query, key, value = (by_head(dense(c.units, n)(y)) for n, y in (("query", residual), ("key", x), ("value", x)))
         rate = c.attention_dropout if self.train else 0.0
         drawn = self.make_rng("dropout") if rate else None
         # cuDNN takes no single query.
         implementation = "xla" if self.first_only else self.attention
         y = attend(query, key, value, length, rate=rate, drawn=drawn, implementation=implementation)
-        y = drop(dense(c.units, "attention_out")(y.reshape(own.shape)))
-        own = _norm(c, self.dtype, "attention_norm")(own + y)
-        y = gelu(dense(c.inner, "up")(own))
-        return _norm(c, self.dtype, "norm")(own + drop(dense(c.units, "down")(y)))
+        y = drop(dense(c.units, "attention_out")(y.reshape(residual.shape)))
+        residual = _norm(c, self.dtype, "attention_norm")(residual + y)
+        y = gelu(dense(c.inner, "up")(residual))
+        return _norm(c, self.dtype, "norm")(residual + drop(dense(c.units, "down")(y)))
 
 
 def _dense(config: RobertaConfig, features: int, dtype: Any, name: str) -> nn.Dense:

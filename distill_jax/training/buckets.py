@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_MULTIPLE = 8  # of tokens: what matrix units and fused attention like
+_MULTIPLE = 8  # of tokens, which suits matrix units and fused attention
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,8 +17,8 @@ class Buckets:
     """The texts of one split by the length they are cut to, which drops padding alone.
 
     >>> tokens = np.where(np.arange(16) < np.array([[3], [12], [5]]), 7, 1)  # texts of 3, 12 and 5 tokens
-    >>> found = Buckets.of(tokens, pad=1, most=2)
-    >>> found.lengths, found.bucket.tolist()
+    >>> buckets = Buckets.of(tokens, pad=1, most=2)
+    >>> buckets.lengths, buckets.bucket.tolist()
     ((8, 16), [0, 1, 0])
 
     Attributes:
@@ -37,12 +37,12 @@ class Buckets:
           tokens: [N, L], padded with `pad` on the right.
         """
         width = tokens.shape[1]
-        spaced = {min(-(-width * i // most // _MULTIPLE) * _MULTIPLE, width) for i in range(1, most + 1)}
+        candidates = {min(-(-width * i // most // _MULTIPLE) * _MULTIPLE, width) for i in range(1, most + 1)}
         text = tokens != pad
         longest = np.where(text.any(axis=1), width - text[:, ::-1].argmax(axis=1), 0)  # no [N, L] of integers
-        lengths = np.array(sorted(spaced))
-        used, bucket = np.unique(np.searchsorted(lengths, longest), return_inverse=True)
-        return cls(tuple(lengths[used].tolist()), bucket.astype(np.int32))
+        lengths = np.array(sorted(candidates))
+        occupied, bucket = np.unique(np.searchsorted(lengths, longest), return_inverse=True)
+        return cls(tuple(lengths[occupied].tolist()), bucket.astype(np.int32))
 
     @functools.cached_property
     def ends(self) -> np.ndarray:
@@ -64,9 +64,9 @@ class Buckets:
           and int32 [N // B], the numbers of the batches in the order in which they come.
         """
         examples = len(self.bucket)
-        of_offset, of_rows = jax.random.split(jax.random.fold_in(jax.random.key(0), epoch))
-        offset = jax.random.randint(of_offset, (), 0, examples % batch + 1)
-        return offset, jax.random.permutation(of_rows, examples // batch).astype(jnp.int32)
+        offset_key, rows_key = jax.random.split(jax.random.fold_in(jax.random.key(0), epoch))
+        offset = jax.random.randint(offset_key, (), 0, examples % batch + 1)
+        return offset, jax.random.permutation(rows_key, examples // batch).astype(jnp.int32)
 
     def order(self, shuffled: jax.Array, epoch: jax.Array, batch: int) -> jax.Array:
         """One seed's order of an epoch, int32 [N // B * B], from a permutation of its own, int32 [N]."""
@@ -81,7 +81,7 @@ class Buckets:
         return jnp.searchsorted(jnp.asarray(self.ends), offset + (rows + 1) * batch - 1, side="right").astype(jnp.int32)
 
     def cut(self, of: Callable[[jax.Array], Any], tokens: jax.Array, bucket: jax.Array | None) -> Any:
-        """What `of` gives for tokens [B, L] cut to a bucket's length; only that length's program is run."""
+        """`of` applied to tokens [B, L] cut to a bucket's length; only that length's program is run."""
         assert bucket is not None
-        cuts = [lambda t, n=n: of(t[:, :n]) for n in self.lengths]
-        return jax.lax.switch(bucket, cuts, tokens)
+        branches = [lambda t, length=length: of(t[:, :length]) for length in self.lengths]
+        return jax.lax.switch(bucket, branches, tokens)

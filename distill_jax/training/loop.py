@@ -30,7 +30,7 @@ class Snapshots:
     Args:
       trainer: of the population.
       members: who is trained.
-      digests: of each member, what makes it what it is; see `run_digest`.
+      digests: of each member's run; see `run_digest`.
 
     Attributes:
       timing: of the training, which is told the seconds that they take.
@@ -48,11 +48,11 @@ class Snapshots:
     def missing(self, step: int) -> dict[str, np.ndarray]:
         """Of each split that lacks dumps whether each member does, bool [members]."""
         # As the first process sees it: the others' view of a shared folder may be older.
-        absent = {
+        missing = {
             split: processes.from_first([not path.exists() for path in self.paths(step, split)])
             for split in self.trainer.inputs
         }
-        return {split: of_members for split, of_members in absent.items() if of_members.any()}
+        return {split: flags for split, flags in missing.items() if flags.any()}
 
     def remove(self) -> None:
         """Removes all that there are."""
@@ -66,27 +66,27 @@ class Snapshots:
     def write(self, writer: DumpWriter, state: TrainState, step: int) -> None:
         """Makes those that are missing at a step; a thread writes them."""
         started = time.monotonic()
-        for split, absent in self.missing(step).items():
-            self._write(writer, state, step, split, absent)
+        for split, missing in self.missing(step).items():
+            self._write(writer, state, step, split, missing)
         self.timing.dumps += time.monotonic() - started
 
-    def _write(self, writer: DumpWriter, state: TrainState, step: int, split: str, absent: np.ndarray) -> None:
+    def _write(self, writer: DumpWriter, state: TrainState, step: int, split: str, missing: np.ndarray) -> None:
         trainer = self.trainer
         data = getattr(trainer.dataset, split)
         logits, first_row = trainer.predict(state.variables, trainer.inputs[split], trainer.buckets.get(split))
         items, labels = [], []
-        of_each = zip(self.members, self.paths(step, split), logits, self.digests, absent, strict=True)
-        for member, path, of_member, its_digest, is_absent in of_each:
+        rows = zip(self.members, self.paths(step, split), logits, self.digests, missing, strict=True)
+        for member, path, member_logits, member_digest, is_missing in rows:
             attributes = {
                 "model": member.name,
                 "seed": member.seed,
                 "step": step,
                 "split": split,
                 "num_classes": trainer.dataset.num_classes,
-                "setting": its_digest,
+                "setting": member_digest,
             }
-            if is_absent:
-                items.append((path, of_member, attributes))
+            if is_missing:
+                items.append((path, member_logits, attributes))
                 labels.append(trainer.dataset.label(split, member.seed))
         writer(items, np.stack(labels), data.true_label, data.id, first_row)
 
@@ -101,14 +101,14 @@ def train(
     name: str,
     console: Console,
 ) -> Timing:
-    """Trains a population to its end and dumps its snapshots; resumes what it finds begun in `folder`.
+    """Trains a population to its end and dumps its snapshots; resumes a training begun in `folder`.
 
     Args:
       trainer: for populations of this shape.
       members: who is trained.
-      teachers: what `Trainer.runner` takes.
+      teachers: as `Trainer.runner` takes them.
       folder: of this population, for checkpoints.
-      digests: of each member, what makes it what it is; see `run_digest`.
+      digests: of each member's run; see `run_digest`.
       name: what to call it while it works.
       console: for progress.
 
@@ -172,8 +172,8 @@ def _beginning(
     """The state to begin from and its step: the newest checkpoint's that serves, with its seconds, or a new one."""
     schedule = trainer.schedule
     # A dump that is lost can be made again only from a checkpoint at or before its step.
-    lost = next((step for step in schedule.snapshot_steps if snapshots.missing(step)), schedule.total_steps)
-    usable = [step for step in checkpoints.steps() if step <= lost]
+    first_missing = next((step for step in schedule.snapshot_steps if snapshots.missing(step)), schedule.total_steps)
+    usable = [step for step in checkpoints.steps() if step <= first_missing]
     if not usable:
         checkpoints.delete_after(-1)
         # Dumps that are there are another training's: equal to this one's to rounding, but not to the bit.
@@ -189,7 +189,7 @@ def _beginning(
 
 def _save(checkpoints: Checkpoints, writer: DumpWriter, state: TrainState, step: int, timing: Timing) -> None:
     started = time.monotonic()
-    writer.wait()  # what a checkpoint is later than is on disk
+    writer.wait()  # dumps that a checkpoint is later than are on disk
     timing.dumps += time.monotonic() - started
     checkpoints.save(step, state, dataclasses.asdict(timing))
 

@@ -110,7 +110,7 @@ def hard_label(student: Outputs, teacher: Outputs, label: Labels) -> PerExample:
     """Cross-entropy of the class that the teacher thinks likeliest: CE(e(argmax g), f); float32 [B], nats.
 
     >>> student, teacher = Outputs(jnp.array([[0.0, 100.0]])), Outputs(jnp.array([[0.0, 1.0]]))
-    >>> [of(student, teacher, jnp.array([0])).item() for of in (jax.jit(hard_label), jax.jit(one_hot))]
+    >>> [f(student, teacher, jnp.array([0])).item() for f in (jax.jit(hard_label), jax.jit(one_hot))]
     [0.0, 100.0]
     """
     return optax.softmax_cross_entropy_with_integer_labels(student.logits, teacher.logits.argmax(-1))
@@ -133,8 +133,8 @@ def dkd(
     ResNets; there the one-hot loss is added, as a `distillation_weight` of 0.5 does at half the size.
 
     >>> student, teacher = Outputs(jnp.array([[jnp.log(3.0), 0.0]])), Outputs(jnp.zeros((1, 2)))
-    >>> found = jax.jit(dkd)(student, teacher, jnp.array([0]), temperature=1.0)
-    >>> round(found.item(), 3)  # KL of (1/2, 1/2) from (3/4, 1/4): (log(2/3) + log(2)) / 2
+    >>> value = jax.jit(dkd)(student, teacher, jnp.array([0]), temperature=1.0)
+    >>> round(value.item(), 3)  # KL of (1/2, 1/2) from (3/4, 1/4): (log(2/3) + log(2)) / 2
     0.144
     """
     is_label = jax.nn.one_hot(label, student.logits.shape[-1], dtype=bool)
@@ -142,13 +142,13 @@ def dkd(
     def decoupled(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Log probabilities of label and no label, [B, 2], and of the others among themselves, [B, K] but for y."""
         logits = logits / temperature
-        of_label = jnp.sum(logits, -1, where=is_label)
-        others = jax.nn.logsumexp(logits, -1, where=~is_label)
-        return jax.nn.log_softmax(jnp.stack([of_label, others], -1)), logits - others[:, None]
+        label_logit = jnp.sum(logits, -1, where=is_label)
+        other_logits = jax.nn.logsumexp(logits, -1, where=~is_label)
+        return jax.nn.log_softmax(jnp.stack([label_logit, other_logits], -1)), logits - other_logits[:, None]
 
-    (binary, others), (own_binary, own_others) = decoupled(teacher.logits), decoupled(student.logits)
-    target_class = jnp.sum(jnp.exp(binary) * (binary - own_binary), -1)
-    other_classes = jnp.sum(jnp.exp(others) * (others - own_others), -1, where=~is_label)
+    (teacher_binary, teacher_others), (binary, others) = decoupled(teacher.logits), decoupled(student.logits)
+    target_class = jnp.sum(jnp.exp(teacher_binary) * (teacher_binary - binary), -1)
+    other_classes = jnp.sum(jnp.exp(teacher_others) * (teacher_others - others), -1, where=~is_label)
     return jnp.asarray((alpha * target_class + beta * other_classes) * temperature**2)
 
 
@@ -181,13 +181,13 @@ def _resized(h: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 def _regressors(key: jax.Array, student: Outputs, teacher: Outputs) -> Any:
     """The parameters of `hint`: for each feature a kernel [C, C'] of variance 1 / C, and a bias of 0."""
     if student.features.keys() != teacher.features.keys():
-        own, others = (", ".join(of.features) for of in (student, teacher))
+        student_names, teacher_names = (", ".join(outputs.features) for outputs in (student, teacher))
         raise InputError(
             "objective.student_features",
             None,
-            f"are {own}; must have the names of `objective.teacher_features`, {others}",
+            f"are {student_names}; must have the names of `objective.teacher_features`, {teacher_names}",
         )
-    found = {}
+    params = {}
     for number, (name, g) in enumerate(sorted(teacher.features.items())):
         h = student.features[name]
         if h.ndim != g.ndim:
@@ -197,8 +197,8 @@ def _regressors(key: jax.Array, student: Outputs, teacher: Outputs) -> Any:
                 f"has {h.ndim - 1} axes; must have as many as the teacher's, {g.ndim - 1}",
             )
         kernel = jax.nn.initializers.lecun_normal()(jax.random.fold_in(key, number), (h.shape[-1], g.shape[-1]))
-        found[name] = {"kernel": kernel, "bias": jnp.zeros(g.shape[-1])}
-    return found
+        params[name] = {"kernel": kernel, "bias": jnp.zeros(g.shape[-1])}
+    return params
 
 
 def squared_error(student: Outputs, teacher: Outputs | None, label: Labels) -> PerExample:
@@ -244,15 +244,15 @@ def loss(name: str) -> Loss:
         return LOSSES[name]
     if not is_own(name):
         raise InputError("loss", name, f"must be of {', '.join(LOSSES)}, or your own as module:function")
-    found = imported(name, "loss")
-    if not isinstance(found, Loss) and not callable(found):
-        raise InputError("loss", name, f"is a {type(found).__name__}; must be a function, or a losses.Loss")
-    own = found if isinstance(found, Loss) else Loss(cast(Callable[..., jax.Array], found))
-    for setting, default in own.settings.items():
+    attribute = imported(name, "loss")
+    if not isinstance(attribute, Loss) and not callable(attribute):
+        raise InputError("loss", name, f"is a {type(attribute).__name__}; must be a function, or a losses.Loss")
+    result = attribute if isinstance(attribute, Loss) else Loss(cast(Callable[..., jax.Array], attribute))
+    for setting, default in result.settings.items():
         if setting in OPTIONS:
             continue
         if isinstance(default, bool) or not isinstance(default, int | float):
             raise InputError("loss", name, f"its setting {setting} must have a number for a default")
         if setting in {field.name for field in dataclasses.fields(ObjectiveSetting)} | {"learning_rate"}:
             raise InputError("loss", name, f"its setting {setting} must be of another name, which is an option's")
-    return own
+    return result

@@ -3,8 +3,8 @@
     (1 - w) CE(e(y), f)  +  w s CE(softmax(teacher / T), f / T)
 
 with w = 0 the one-hot loss (equation 1 of the paper), w = 1 the distillation loss (equation 2), and a w that moves
-from one to the other at some step a switched loss (section 3.2). Other losses are weighted likewise: where a student is
-taught by a loss, that has `objective.distillation_weight`, and the one-hot loss what is left.
+from one to the other at some step a switched loss (section 3.2). Other losses are weighted likewise: where a student's
+loss needs a teacher, its weight is `objective.distillation_weight`, and the one-hot loss has the rest.
 """
 
 import dataclasses
@@ -80,17 +80,17 @@ class Objective:
         """
         first, *others = self.names
         others = [name for name in others if teacher is not None or not loss(name).teacher]
-        left = 1 - functools.reduce(lambda a, b: a + b, [weights[name] for name in others]) if others else None
+        first_weight = 1 - functools.reduce(lambda a, b: a + b, [weights[name] for name in others]) if others else None
         terms = []
         for name in (first, *others):
-            one = loss(name)
-            own: dict[str, Any] = {key: settings[_key(name, key)] for key in self._numbers(name)}
-            if "distillation_scale" in one.settings:
-                own["distillation_scale"] = self.distillation_scale
-            if one.init is not None:
-                own["params"] = params[name]
-            weight = left if name == first else weights[name]
-            mean = jnp.mean(one.function(student, teacher, label, **own))
+            term = loss(name)
+            arguments: dict[str, Any] = {key: settings[_key(name, key)] for key in self._numbers(name)}
+            if "distillation_scale" in term.settings:
+                arguments["distillation_scale"] = self.distillation_scale
+            if term.init is not None:
+                arguments["params"] = params[name]
+            weight = first_weight if name == first else weights[name]
+            mean = jnp.mean(term.function(student, teacher, label, **arguments))
             terms.append(mean if weight is None else weight * mean)
         return functools.reduce(operator.add, terms)
 
@@ -99,17 +99,17 @@ class Objective:
         return [key for key in loss(name).settings if key != "distillation_scale"]
 
     def settings(self, setting: ObjectiveSetting) -> dict[str, float]:
-        """The numbers that the losses are set by.
+        """The losses' numerical settings by name.
 
         >>> Objective(("one_hot", "dkd")).settings(ObjectiveSetting(loss_settings={"beta": 2.0}))
         {'temperature': 4.0, 'dkd.alpha': 1.0, 'dkd.beta': 2.0}
         """
-        found = {}
+        values = {}
         for name in self.names:
             for key in self._numbers(name):
                 default = setting.temperature if key == "temperature" else loss(name).settings[key]
-                found[_key(name, key)] = float(setting.loss_settings.get(key, default))
-        return found
+                values[_key(name, key)] = float(setting.loss_settings.get(key, default))
+        return values
 
     @property
     def features(self) -> bool:
@@ -118,10 +118,10 @@ class Objective:
 
     def init(self, key: jax.Array, student: Outputs, teacher: Outputs) -> dict[str, Any]:
         """The losses' own parameters by name, from the shapes of both outputs."""
-        own = {name: loss(name).init for name in self.names}
+        initialisers = {name: loss(name).init for name in self.names}
         # By the name: whatever other losses there are, a loss begins with the same.
-        keys = {name: jax.random.fold_in(key, zlib.crc32(name.encode())) for name in own}
-        return {name: make(keys[name], student, teacher) for name, make in own.items() if make is not None}
+        keys = {name: jax.random.fold_in(key, zlib.crc32(name.encode())) for name in initialisers}
+        return {name: init(keys[name], student, teacher) for name, init in initialisers.items() if init is not None}
 
     def weights(
         self, kind: Kind, setting: ObjectiveSetting, total_steps: int
@@ -131,15 +131,15 @@ class Objective:
         Steps know their weights from these tables, so that members of a population may differ in any way in them, and
         the host knows where all that need a teacher are 0.
         """
-        left, tables = _share_left(kind, setting, total_steps), {}
+        share, tables = _share_left(kind, setting, total_steps), {}
         for name in self.names[1:]:
             size = np.float32(setting.distillation_weight if loss(name).teacher else 1.0)
-            begin, end = (size if of == name else np.float32(0) for of in kind.losses)
-            tables[name] = (begin - end) * left + end
+            begin, end = (size if loss_name == name else np.float32(0) for loss_name in kind.losses)
+            tables[name] = (begin - end) * share + end
         return tables
 
-    def taught(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Of tables of weights, the sum of those of losses that need a teacher; of the shape of one."""
+    def distillation_weights(self, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The sum of the weights of all losses that need a teacher, of the shape of one table of weights."""
         return sum((table for name, table in weights.items() if loss(name).teacher), np.zeros(1, np.float32))
 
 
@@ -157,7 +157,7 @@ def switch_step(setting: ObjectiveSetting, total_steps: int) -> int:
 
 
 def _share_left(kind: Kind, setting: ObjectiveSetting, total_steps: int) -> np.ndarray:
-    """How much of its first loss a student still has at every step, float32 [total_steps].
+    """The share of its first loss that a student still has at every step, float32 [total_steps].
 
     A switch begins at step s with window n: all of it at every step <= s for n > 0, linearly less, and nothing from
     step s + n on; for n = 0 step s is the first with nothing.

@@ -25,8 +25,8 @@ def learning_rate_schedule(setting: OptimizerSetting, total_steps: int, steps_pe
     warmup = setting.warmup_steps + round(setting.warmup_epochs * steps_per_epoch)
     rest = max(total_steps - warmup, 1)
     if setting.decay == "step":
-        falls = {round(e * steps_per_epoch) - warmup: setting.decay_factor for e in setting.decay_epochs}
-        after = optax.piecewise_constant_schedule(peak, falls)
+        factors = {round(e * steps_per_epoch) - warmup: setting.decay_factor for e in setting.decay_epochs}
+        after = optax.piecewise_constant_schedule(peak, factors)
     elif setting.decay == "linear":
         after = optax.linear_schedule(peak, 0.0, rest)
     elif setting.decay == "cosine":
@@ -55,9 +55,9 @@ def _decayed(params: optax.Params) -> optax.Params:
 
 
 def make_rule(setting: OptimizerSetting) -> optax.GradientTransformation:
-    """The update rule without its learning rate: parameters move by minus the rate times what it gives.
+    """The update rule without its learning rate: parameters move by minus the rate times its updates.
 
-    The rate of every step is a table that the step is given, so that members of a population may differ in it.
+    The step is given a table with the rate of every step, so that members of a population may differ in it.
 
     Weight decay is coupled for sgd and adam: weight_decay * params is added to the gradient before momentum or
     normalisation, as an L2 term of the loss would (Table 1). adamw decouples it.
@@ -71,12 +71,12 @@ def make_rule(setting: OptimizerSetting) -> optax.GradientTransformation:
     """
     name = setting.optimizer
     if is_own(name):
-        own = imported(name, "optimizer.optimizer")(setting)
-        if not isinstance(own, optax.GradientTransformation):
+        rule = imported(name, "optimizer.optimizer")(setting)
+        if not isinstance(rule, optax.GradientTransformation):
             raise InputError(
-                "optimizer.optimizer", name, f"gives a {type(own).__name__}; must give an optax.GradientTransformation"
+                "optimizer.optimizer", name, f"gives a {type(rule).__name__}; must give an optax.GradientTransformation"
             )
-        return own
+        return rule
     if name not in OPTIMIZERS:
         raise InputError(
             "optimizer.optimizer", name, f"must be of {', '.join(OPTIMIZERS)}, or your own as module:function"

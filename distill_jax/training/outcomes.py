@@ -45,7 +45,7 @@ def table(
 
     Args:
       teacher: (variables, x) -> float32 logits [B, K], of `models.evaluation`.
-      variables: its, host arrays.
+      variables: the teacher's, host arrays.
       dataset: images.
       kind: of augmentation, not 'none'.
       batch: images of a call, about.
@@ -60,23 +60,23 @@ def table(
     size = -(-min(max(batch // ways, 1), examples) // mesh.size) * mesh.size
 
     def of_images(variables: Any, x: jax.Array) -> jax.Array:
-        def of_outcome(number: jax.Array) -> jax.Array:
-            seen = moved(x, jnp.full(len(x), number, jnp.int32), kind)
-            inputs = normalise(seen, dataset.mean, dataset.std, jnp.float32)
+        def logits_of_outcome(number: jax.Array) -> jax.Array:
+            augmented = moved(x, jnp.full(len(x), number, jnp.int32), kind)
+            inputs = normalise(augmented, dataset.mean, dataset.std, jnp.float32)
             return teacher(variables, inputs).astype(DTYPE)
 
-        return jax.lax.map(of_outcome, jnp.arange(ways)).swapaxes(0, 1)
+        return jax.lax.map(logits_of_outcome, jnp.arange(ways)).swapaxes(0, 1)
 
     program = jax.jit(of_images, out_shardings=rows)
     placed = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
-    found = np.empty((examples, ways, dataset.num_classes), DTYPE)
+    logits = np.empty((examples, ways, dataset.num_classes), DTYPE)
     for start, x in _batches(dataset.train.x, size):
-        found[start : start + size] = np.asarray(program(placed, jax.device_put(x, rows)))[: examples - start]
-    return found.reshape(-1, dataset.num_classes)
+        logits[start : start + size] = np.asarray(program(placed, jax.device_put(x, rows)))[: examples - start]
+    return logits.reshape(-1, dataset.num_classes)
 
 
 def _batches(x: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
     """Batches of one size, the last filled up with its last image."""
     for start in range(0, len(x), size):
-        part = np.asarray(x[start : start + size])
-        yield start, np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+        batch = np.asarray(x[start : start + size])
+        yield start, np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])

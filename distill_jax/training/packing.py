@@ -1,4 +1,4 @@
-"""A step's many small arrays as few large ones: what an accelerator takes for an operation hardly depends on its size.
+"""A step's many small arrays as few large ones: the time of an accelerator's operation hardly depends on its size.
 
 A ResNet-20 has 65 trained arrays, most of them of 16 to 64 numbers. Packed, an update of any number of them is one
 operation; it is the same arithmetic, element by element.
@@ -55,13 +55,13 @@ class Packing:
             return packed
         leaves, structure = jax.tree.flatten(self.tree)
         small, large = _split(leaves)
-        of_small = _cut(packed["vectors"], [a.shape for a in small])
+        small_arrays = _cut(packed["vectors"], [a.shape for a in small])
         if self.kind == "small":
-            of_large = iter(packed["others"])
+            large_arrays = iter(packed["others"])
         else:
             shapes = [jax.eval_shape(_outputs_first, a).shape for a in large]
-            of_large = map(_outputs_last, _cut([row[0] for row in packed["matrices"]], shapes))
-        return jax.tree.unflatten(structure, [next(of_small if a.ndim < 2 else of_large) for a in leaves])
+            large_arrays = map(_outputs_last, _cut([row[0] for row in packed["matrices"]], shapes))
+        return jax.tree.unflatten(structure, [next(small_arrays if a.ndim < 2 else large_arrays) for a in leaves])
 
 
 class StatePacking:
@@ -93,16 +93,16 @@ class StatePacking:
         return _over(state, self.params.unpack, self.collections.unpack)
 
 
-def _over(state: Any, of_params: Callable[[Any], Any], of_collections: Callable[[Any], Any]) -> Any:
+def _over(state: Any, map_params: Callable[[Any], Any], map_collections: Callable[[Any], Any]) -> Any:
     """A state with the functions applied to its parts, and to the optimizer's where it has a tree like parameters."""
     structure = jax.tree.structure(state.params)
 
     def is_like(part: Any) -> bool:
         return jax.tree.structure(part) == structure
 
-    opt_state = jax.tree.map(lambda part: of_params(part) if is_like(part) else part, state.opt_state, is_leaf=is_like)
+    opt_state = jax.tree.map(lambda part: map_params(part) if is_like(part) else part, state.opt_state, is_leaf=is_like)
     return state.replace(
-        params=of_params(state.params), collections=of_collections(state.collections), opt_state=opt_state
+        params=map_params(state.params), collections=map_collections(state.collections), opt_state=opt_state
     )
 
 

@@ -1,4 +1,4 @@
-"""Models trained side by side in one program: what may differ between them, and how one function becomes many.
+"""Models trained side by side in one program: their differences, and how one function becomes many.
 
 A population is a rectangle: some seeds, and of each as many students. What the students of a seed have in common,
 their batches and their teacher, is then computed once for all of them.
@@ -28,8 +28,8 @@ class Member:
     Attributes:
       model: 'teacher' or a student of `students.table`.
       seed: number of the repetition; with the role it decides initialisation, data order and augmentation.
-      changes: in which it differs from the study's setting, with its own values: fields of `setting.SweepSetting`, and
-        names of losses' settings.
+      changes: to the study's setting, names with this model's values: fields of `setting.SweepSetting`, and losses'
+        settings.
     """
 
     model: str
@@ -54,11 +54,11 @@ class Member:
         """The study's setting with this member's changes."""
         for field, value in self.changes:
             group = "optimizer" if field == "learning_rate" else "objective"
-            of_group = getattr(setting, group)
+            group_setting = getattr(setting, group)
             change = {field: value}
-            if not hasattr(of_group, field):
+            if not hasattr(group_setting, field):
                 change = {"loss_settings": setting.objective.loss_settings | {field: value}}
-            setting = dataclasses.replace(setting, **{group: dataclasses.replace(of_group, **change)})
+            setting = dataclasses.replace(setting, **{group: dataclasses.replace(group_setting, **change)})
         return setting
 
 
@@ -102,11 +102,13 @@ def split(members: Sequence[Member], most: int, devices: int = 1) -> list[list[M
     for students, group in itertools.groupby(by_seed, len):
         rows = list(group)
         if students <= most:
-            at_once = min(devices, most // students)
-            chunks = [[m for row in rows[i : i + at_once] for m in row] for i in range(0, len(rows), at_once)]
-            whole = len(rows) // at_once
-            parts = _evenly(chunks[:whole], most // students // at_once)
-            portions += [[m for chunk in part for m in chunk] for part in parts] + chunks[whole:]
+            seeds_at_once = min(devices, most // students)
+            chunks = [
+                [m for row in rows[i : i + seeds_at_once] for m in row] for i in range(0, len(rows), seeds_at_once)
+            ]
+            full = len(rows) // seeds_at_once
+            parts = _evenly(chunks[:full], most // students // seeds_at_once)
+            portions += [[m for chunk in part for m in chunk] for part in parts] + chunks[full:]
         else:
             portions += [part for row in rows for part in _evenly(row, most)]
     return portions
@@ -143,21 +145,21 @@ def over_members(
         def looped(*args: Any) -> Any:
             mapped = [arg for arg, axis in zip(args, in_axes, strict=True) if axis == 0]
 
-            def one(of_member: list[Any]) -> Any:
-                own = iter(of_member)
-                return f(*(arg if axis is None else next(own) for arg, axis in zip(args, in_axes, strict=True)))
+            def one_member(member_args: list[Any]) -> Any:
+                values = iter(member_args)
+                return f(*(arg if axis is None else next(values) for arg, axis in zip(args, in_axes, strict=True)))
 
-            return jax.lax.map(one, mapped)
+            return jax.lax.map(one_member, mapped)
 
         return looped
     if members > 1:
         return jax.vmap(f, in_axes=tuple(in_axes), spmd_axis_name=axis_name)
 
     def alone(*args: Any) -> Any:
-        one = [
+        arguments = [
             arg if axis is None else jax.tree.map(lambda a: a[0], arg) for arg, axis in zip(args, in_axes, strict=True)
         ]
-        return jax.tree.map(lambda a: a[None], f(*one))
+        return jax.tree.map(lambda a: a[None], f(*arguments))
 
     return alone
 
@@ -172,5 +174,5 @@ def over_mesh(f: Callable[..., Any], in_axes: Sequence[int | None], members: int
     """
     if not whole_models_per_device(mesh):
         return over_members(f, in_axes, members, MEMBER)
-    of_a_device = over_members(f, in_axes, members // mesh.size)
-    return over_devices(of_a_device, mesh, [None if axis is None else MEMBER for axis in in_axes], MEMBER)
+    on_one_device = over_members(f, in_axes, members // mesh.size)
+    return over_devices(on_one_device, mesh, [None if axis is None else MEMBER for axis in in_axes], MEMBER)

@@ -99,8 +99,10 @@ class Predictor:
         under_way: jax.Array | None = None
         for start in range(0, most, local):
             # Past its last row a process repeats one: all must take part in every call.
-            of_each = [order[start : start + local] for order in orders]
-            chosen = np.concatenate([np.pad(o, (0, local - len(o)), constant_values=len(x) - 1) for o in of_each])
+            rows_by_process = [order[start : start + local] for order in orders]
+            chosen = np.concatenate(
+                [np.pad(o, (0, local - len(o)), constant_values=len(x) - 1) for o in rows_by_process]
+            )
             length = None if buckets is None else buckets.lengths[buckets.bucket[chosen].max()]
             placed = place(self._mesh, chosen.astype(np.int32), BATCH)
             logits = self.compiled(length)(variables, x, placed)
@@ -110,9 +112,9 @@ class Predictor:
             under_way = logits
         if under_way is not None:
             parts.append(on_host(under_way))
-        in_turn = np.concatenate(parts, axis=1)[:, : mine.stop - mine.start]
+        ordered_logits = np.concatenate(parts, axis=1)[:, : mine.stop - mine.start]
         if buckets is None:
-            return in_turn, mine.start
-        logits = np.empty_like(in_turn)
-        logits[:, orders[jax.process_index()] - mine.start] = in_turn
+            return ordered_logits, mine.start
+        logits = np.empty_like(ordered_logits)
+        logits[:, orders[jax.process_index()] - mine.start] = ordered_logits
         return logits, mine.start

@@ -46,7 +46,7 @@ from distill_jax.training.schedule import Schedule
 from distill_jax.training.step import StepBlock, TrainState, make_epoch_order, make_frozen_features, make_init
 from distill_jax.training.teacher_source import teacher_source
 
-_FIXED_SHARE = 0.25  # of a device's memory, for what models' untrained parts make of the training set
+_FROZEN_FEATURES_SHARE = 0.25  # of a device's memory, for the frozen features of the training set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Programs:
 
     Args:
       setting: the study's.
-      dataset: what is learned from; of its arrays only shapes and types matter here, and how long texts are.
+      dataset: for training; of its arrays only shapes and types matter here, and how long texts are.
       role: 'teacher' or 'student': which network is trained. Students are given their teachers.
       shape: seeds and students of each seed in a population, see `population.shape`.
       target: the devices; None for this process's.
@@ -97,42 +97,44 @@ class Programs:
         self.schedule = Schedule.of(setting, len(dataset.train.label))
         precision = setting.train.precision
         self.dtype = jnp.dtype(precision)
-        own = setting.teacher if role == "teacher" else setting.student
-        self.model = build_for(dataset, own, precision, f"--{role}", setting.train.norm_examples)
-        # Of lower precision than float32 is what is trained, while it is trained; what is measured never is, and what
-        # is taught where it is asked for.
-        evaluated = role == "student" and not setting.given.logits
-        of_students = build_for(dataset, setting.teacher, precision, "teacher") if evaluated else None
+        network = setting.teacher if role == "teacher" else setting.student
+        self.model = build_for(dataset, network, precision, f"--{role}", setting.train.norm_examples)
+        # A precision below float32 is for the network in training, and for its teacher there where that is asked for;
+        # never for measurement.
+        teacher_is_evaluated = role == "student" and not setting.given.logits
+        teacher = build_for(dataset, setting.teacher, precision, "teacher") if teacher_is_evaluated else None
         platform = jax.default_backend() if target is None else target.platform
-        self._teacher, self._platform = of_students, platform
+        self._teacher, self._platform = teacher, platform
         self.kinds = students.table(setting.students if role == "student" else (students.CONTROL,))
         self.objective = Objective.of(list(self.kinds.values()), setting.objective)
-        networks = {"teacher": of_students, "student": self.model}
+        networks = {"teacher": teacher, "student": self.model}
         self._layers = feature_layers(setting, self.objective, networks, self._inputs)
-        asked = setting.objective.teacher_precision
-        self.teach = None if of_students is None else teaching(of_students, platform, asked, self._layers["teacher"])
-        self.mesh = mesh_of(own.name, shape, target)
-        standard = _defaults(own.name, target)
-        positions = setting.train.batch_size * first_positions(own, dataset.input_shape)
-        self._students_in_turn = positions >= standard.in_turn_from
-        self.seeds_in_turn = standard.seeds_in_turn or self._students_in_turn
-        self.packed: PackingKind = standard.packed
-        with_the_same_teacher = self.mesh.shape[STUDENT]
-        even = setting.train.batch_size % with_the_same_teacher == 0
-        self._sharing = with_the_same_teacher if standard.teacher_is_shared and even else 1
-        self.steps_per_dispatch = setting.run.steps_per_dispatch or standard.steps_per_dispatch
+        teacher_precision = setting.objective.teacher_precision
+        self.teach = (
+            None if teacher is None else teaching(teacher, platform, teacher_precision, self._layers["teacher"])
+        )
+        self.mesh = mesh_of(network.name, shape, target)
+        machine_defaults = _defaults(network.name, target)
+        positions = setting.train.batch_size * first_positions(network, dataset.input_shape)
+        self._students_in_turn = positions >= machine_defaults.in_turn_from
+        self.seeds_in_turn = machine_defaults.seeds_in_turn or self._students_in_turn
+        self.packed: PackingKind = machine_defaults.packed
+        devices_by_teacher = self.mesh.shape[STUDENT]
+        evenly_divided = setting.train.batch_size % devices_by_teacher == 0
+        self._sharing = devices_by_teacher if machine_defaults.teacher_is_shared and evenly_divided else 1
+        self.steps_per_dispatch = setting.run.steps_per_dispatch or machine_defaults.steps_per_dispatch
         self._memory = backend.memory_limit(setting.run.memory_gib) if target is None else target.memory
         self.rule = make_rule(setting.optimizer)
         self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
         check_batch(setting.train.batch_size, self.mesh)
         examples = len(dataset.train.label)
         epochs = (self.steps_per_dispatch + self.schedule.steps_per_epoch - 2) // self.schedule.steps_per_epoch + 1
-        of_one = make_init(self.model, self.rule, self._inputs, self._losses_init())
-        init = over_members(of_one, (0, 0), self.members, MEMBER)
+        init_one = make_init(self.model, self.rule, self._inputs, self._losses_init())
+        init = over_members(init_one, (0, 0), self.members, MEMBER)
         self._init = jax.jit(init, out_shardings=self.by_member)
         self.buckets = _buckets(setting, dataset)
-        in_order = make_epoch_order(examples, epochs, self.buckets.get("train"), setting.train.batch_size)
-        order = over_members(in_order, (0, 0, None), self.seeds, SEED)
+        order_one = make_epoch_order(examples, epochs, self.buckets.get("train"), setting.train.batch_size)
+        order = over_members(order_one, (0, 0, None), self.seeds, SEED)
         self.epoch_order = jax.jit(order, out_shardings=NamedSharding(self.mesh, PartitionSpec(SEED)))
         self.predict = Predictor(
             evaluation(self.model, platform),
@@ -141,7 +143,7 @@ class Programs:
             mean=dataset.mean,
             std=dataset.std,
             input_shape=dataset.input_shape,
-            batch=max(standard.evaluation_batch // self.members, 1),
+            batch=max(machine_defaults.evaluation_batch // self.members, 1),
         )
         self._frozen_features = self._make_frozen_features()
 
@@ -155,11 +157,11 @@ class Programs:
             variables = network.init(jax.random.key(0), x, train=False)
             return outputs(network, variables, x, layers, train=False)[0]
 
-        like = {
+        shapes = {
             role: jax.eval_shape(functools.partial(evaluated, network, self._layers[role]), self._inputs)
             for role, network in networks.items()
         }
-        return lambda key: self.objective.init(key, like["student"], like["teacher"])
+        return lambda key: self.objective.init(key, shapes["student"], shapes["teacher"])
 
     @property
     def _inputs(self) -> jax.ShapeDtypeStruct:
@@ -184,68 +186,72 @@ class Programs:
         if not hasattr(self.model, "frozen_features") or self.setting.data.augment != "none":
             return None
         data = self.dataset
-        how = {"mean": data.mean, "std": data.std, "input_shape": data.input_shape}
-        of_one = make_frozen_features(self.model, dtype=self.dtype, **how)
-        jitted = jax.jit(over_mesh(of_one, (0, None), self.members, self.mesh), out_shardings=self.by_member)
-        made = jax.eval_shape(jitted, self.state_like().variables, self.inputs_like("train"))
-        on_a_device = made.size * made.dtype.itemsize / (self.mesh.size // self.mesh.shape[BATCH])
-        return jitted if on_a_device <= _FIXED_SHARE * self._memory else None
+        input_options = {"mean": data.mean, "std": data.std, "input_shape": data.input_shape}
+        features_of_one = make_frozen_features(self.model, dtype=self.dtype, **input_options)
+        jitted = jax.jit(over_mesh(features_of_one, (0, None), self.members, self.mesh), out_shardings=self.by_member)
+        features = jax.eval_shape(jitted, self.state_like().variables, self.inputs_like("train"))
+        bytes_by_device = features.size * features.dtype.itemsize / (self.mesh.size // self.mesh.shape[BATCH])
+        return jitted if bytes_by_device <= _FROZEN_FEATURES_SHARE * self._memory else None
 
     def frozen_features_like(self) -> Any:
-        """Shape, dtype and sharding of what `Trainer.frozen_features` gives: {} where it is computed in every step."""
+        """Shape, dtype and sharding of `Trainer.frozen_features`: {} where it is computed in every step."""
         if self._frozen_features is None:
             return {}
-        made = jax.eval_shape(self._frozen_features, self.state_like().variables, self.inputs_like("train"))
-        return jax.ShapeDtypeStruct(made.shape, made.dtype, sharding=self.by_member)
+        features = jax.eval_shape(self._frozen_features, self.state_like().variables, self.inputs_like("train"))
+        return jax.ShapeDtypeStruct(features.shape, features.dtype, sharding=self.by_member)
 
     def teachers_like(self) -> Any:
-        """Shapes, dtypes and shardings of what students are given of their teachers: logits, or variables."""
-        given, examples, classes = teacher_source(self.setting), len(self.dataset.train.label), self.dataset.num_classes
+        """Shapes, dtypes and shardings of the teachers' logits, or variables, that students are given."""
+        source, examples, classes = (
+            teacher_source(self.setting),
+            len(self.dataset.train.label),
+            self.dataset.num_classes,
+        )
         row = row_length(classes, self._platform)
-        if given == "logits":
+        if source == "logits":
             return self._like((self.seeds, examples, row), jnp.float32, SEED)
-        if given == "outcomes":
+        if source == "outcomes":
             ways = augment.outcomes(self.setting.data.augment, self.dataset.input_shape)
             return self._like((self.seeds, examples * ways, row), outcomes.DTYPE, SEED)
         assert self._teacher is not None
         init = make_init(self._teacher, self.rule, self._inputs)
-        one = jax.eval_shape(init, *[jax.ShapeDtypeStruct((), jnp.int32)] * 2).variables
-        return jax.tree.map(lambda leaf: self._like((self.seeds, *leaf.shape), leaf.dtype, SEED), one)
+        shapes = jax.eval_shape(init, *[jax.ShapeDtypeStruct((), jnp.int32)] * 2).variables
+        return jax.tree.map(lambda leaf: self._like((self.seeds, *leaf.shape), leaf.dtype, SEED), shapes)
 
-    def arguments_like(self, taught: bool, steps: int) -> tuple[Any, ...]:
-        """Shapes, dtypes and shardings of the arguments of `jitted_steps(taught, steps)`."""
+    def arguments_like(self, with_teacher: bool, steps: int) -> tuple[Any, ...]:
+        """Shapes, dtypes and shardings of the arguments of `jitted_steps(with_teacher, steps)`."""
         seeds, members, total = self.seeds, self.members, self.schedule.total_steps
         number = self._like((), jnp.int32)
-        of_seeds = self._like((seeds,), jnp.int32, SEED)
-        order = jax.eval_shape(self.epoch_order, of_seeds, of_seeds, number)
+        seed_numbers = self._like((seeds,), jnp.int32, SEED)
+        order = jax.eval_shape(self.epoch_order, seed_numbers, seed_numbers, number)
         table = self._like((members, total), jnp.float32, MEMBER)
         weights = dict.fromkeys(self.objective.names[1:], table)
-        of_losses = self.objective.settings(self.setting.objective)
-        settings = dict.fromkeys(of_losses, self._like((members,), jnp.float32, MEMBER))
+        values = self.objective.settings(self.setting.objective)
+        settings = dict.fromkeys(values, self._like((members,), jnp.float32, MEMBER))
         return (
             self.state_like(),
             PerMember(weights, table, settings, self.frozen_features_like()),
             PerSeed(
-                taught=self.teachers_like() if taught else {},
+                teacher_inputs=self.teachers_like() if with_teacher else {},
                 label=self._like((seeds, len(self.dataset.train.label)), jnp.int32, SEED),
                 order=self._like(order.shape, order.dtype, SEED),
-                role=of_seeds,
-                seed=of_seeds,
+                role=seed_numbers,
+                seed=seed_numbers,
             ),
             Shared(self.inputs_like("train"), number),
         )
 
-    def jitted_steps(self, taught: bool, steps: int) -> Any:
+    def jitted_steps(self, with_teacher: bool, steps: int) -> Any:
         """The jitted block of so many steps, with the teacher in it or not."""
-        whole = whole_models_per_device(self.mesh)
-        alone = whole or self.mesh.size == 1  # no device shares a member with another
-        seeds, of_each = self.shape
-        if whole:
-            seeds, of_each = seeds // self.mesh.shape[SEED], of_each // self.mesh.shape[STUDENT]
+        whole_models = whole_models_per_device(self.mesh)
+        members_unshared = whole_models or self.mesh.size == 1  # no device shares a member with another
+        seeds, students_per_seed = self.shape
+        if whole_models:
+            seeds, students_per_seed = seeds // self.mesh.shape[SEED], students_per_seed // self.mesh.shape[STUDENT]
         block = StepBlock(
             self.model,
             self.rule,
-            None if whole else self.mesh,
+            None if whole_models else self.mesh,
             mean=self.dataset.mean,
             std=self.dataset.std,
             augmentation=self.setting.data.augment,
@@ -257,31 +263,33 @@ class Programs:
             steps=steps,
             classes=self.dataset.num_classes,
             input_shape=self.dataset.input_shape,
-            students=of_each,
-            in_turn=self._students_in_turn and alone,
-            sharing=self._sharing if whole else 1,
-            teacher=(self.teach if teacher_source(self.setting) == "variables" else "cached") if taught else None,
+            students=students_per_seed,
+            in_turn=self._students_in_turn and members_unshared,
+            sharing=self._sharing if whole_models else 1,
+            teacher=(self.teach if teacher_source(self.setting) == "variables" else "cached") if with_teacher else None,
             buckets=self.buckets.get("train"),
             packed=self.packed,
         )
-        in_turn = self.seeds_in_turn and alone
-        of_seeds = over_members(block, MAPPED, seeds, None if whole else SEED, in_turn)
-        low = self.setting.objective.teacher_precision == "bfloat16"
-        rounded = taught and low and not is_own(self.setting.teacher.name)
+        in_turn = self.seeds_in_turn and members_unshared
+        steps_of_seeds = over_members(block, MAPPED, seeds, None if whole_models else SEED, in_turn)
+        low_precision = self.setting.objective.teacher_precision == "bfloat16"
+        rounded = with_teacher and low_precision and not is_own(self.setting.teacher.name)
 
-        def population(state: TrainState, own: PerMember, of_seed: PerSeed, shared: Shared) -> tuple[TrainState, Any]:
+        def population(
+            state: TrainState, per_member: PerMember, per_seed: PerSeed, shared: Shared
+        ) -> tuple[TrainState, Any]:
             def by_seed(tree: Any) -> Any:
-                return jax.tree.map(lambda a: a.reshape(seeds, of_each, *a.shape[1:]), tree)
+                return jax.tree.map(lambda a: a.reshape(seeds, students_per_seed, *a.shape[1:]), tree)
 
             if rounded:
-                of_seed = dataclasses.replace(of_seed, taught=rounded_kernels(of_seed.taught))
-            outcome = of_seeds(by_seed(state), by_seed(own), of_seed, shared)
-            moved, metrics = jax.tree.map(lambda a: a.reshape(seeds * of_each, *a.shape[2:]), outcome)
-            return dataclasses.replace(moved, collections={**state.collections, **moved.collections}), metrics
+                per_seed = dataclasses.replace(per_seed, teacher_inputs=rounded_kernels(per_seed.teacher_inputs))
+            result = steps_of_seeds(by_seed(state), by_seed(per_member), per_seed, shared)
+            after, metrics = jax.tree.map(lambda a: a.reshape(seeds * students_per_seed, *a.shape[2:]), result)
+            return dataclasses.replace(after, collections={**state.collections, **after.collections}), metrics
 
-        if whole:
+        if whole_models:
             population = over_devices(population, self.mesh, SPREAD, MEMBER)
-        metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if whole else None))
+        metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if whole_models else None))
         return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, metrics))
 
     def trace_evaluation(self, split: str) -> Any:
@@ -311,7 +319,9 @@ def feature_layers(
     if not objective.features:
         return {"teacher": {}, "student": {}}
     named = {role: getattr(setting.objective, f"{role}_features") for role in networks}
-    return {role: chosen_layers(of, inputs, named[role], f"--{role}-features") for role, of in networks.items()}
+    return {
+        role: chosen_layers(network, inputs, named[role], f"--{role}-features") for role, network in networks.items()
+    }
 
 
 def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:
@@ -347,6 +357,6 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
 
 def program_memory(compiled: Any) -> int:
     """Bytes of a device that a compiled program takes: arguments, results and temporary values at once."""
-    said = compiled.memory_analysis()
-    kept = said.argument_size_in_bytes + said.output_size_in_bytes - said.alias_size_in_bytes
-    return kept + said.temp_size_in_bytes
+    analysis = compiled.memory_analysis()
+    held = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    return held + analysis.temp_size_in_bytes

@@ -37,15 +37,15 @@ class Scalars:
     def __init__(self, path: Path, members: Sequence[Member], first_step: int, tensorboard: Path | None):
         self._members = members
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = []
+        lines = []
         if path.exists():
             for line in path.read_text().splitlines():
                 try:
                     if json.loads(line)["step"] <= first_step:
-                        kept.append(line + "\n")
+                        lines.append(line + "\n")
                 except (ValueError, KeyError):
                     break  # the line that was being written when the process was killed
-        write_text(path, "".join(kept))
+        write_text(path, "".join(lines))
         self._file = path.open("a")
         self._boards = []
         if tensorboard is not None:
@@ -93,7 +93,7 @@ class Bar:
 
     def __init__(self, console: Console, name: str, total_steps: int, first_step: int):
         self._console, self._name, self._total, self._first = console, name, total_steps, first_step
-        self._started = self._said = time.monotonic()
+        self._started = self._last_line_time = time.monotonic()
         self._bar = None
         if console.is_terminal and processes.is_first():
             self._bar = Progress(
@@ -116,10 +116,10 @@ class Bar:
         if self._bar is not None:
             self._bar.update(self._task, completed=step, text=text)
         now = time.monotonic()
-        if self._bar is None and processes.is_first() and now - self._said >= _LINE_SECONDS:
-            self._said = now
-            left = (now - self._started) / max(step - self._first, 1) * (self._total - step)
-            say(self._console, f"{self._name}: step {step}/{self._total}, {text}, ETA {left:.0f} s")
+        if self._bar is None and processes.is_first() and now - self._last_line_time >= _LINE_SECONDS:
+            self._last_line_time = now
+            remaining = (now - self._started) / max(step - self._first, 1) * (self._total - step)
+            say(self._console, f"{self._name}: step {step}/{self._total}, {text}, ETA {remaining:.0f} s")
 
     def close(self) -> None:
         """Takes the bar away."""

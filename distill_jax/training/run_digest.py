@@ -24,19 +24,19 @@ def run_digest(setting: Setting, model: str, seed: int, data_fingerprint: str, g
         fields["teacher"] = {"logits": given}
     if model == TEACHER:
         del fields["student"], fields["objective"]
-        behind = code([setting.teacher.name, setting.optimizer.optimizer])
-        return digest(fields | ({"own": {"code": behind}} if behind else {}))
+        code_digest = code([setting.teacher.name, setting.optimizer.optimizer])
+        return digest(fields | ({"own": {"code": code_digest}} if code_digest else {}))
     kinds = table(setting.students)
     names, losses = dict(zip(kinds, setting.students, strict=True)), [loss(name) for name in kinds[model].losses]
-    own: dict[str, Any] = {
+    own_fields: dict[str, Any] = {
         name: value
         for name, value in setting.objective.loss_settings.items()
-        if any(value != of.settings[name] for of in losses if name in of.settings)
+        if any(value != term.settings[name] for term in losses if name in term.settings)
     }
-    if any(of.features for of in losses):
-        own |= {"student_features": setting.objective.student_features}
-        own |= {"teacher_features": setting.objective.teacher_features}
+    if any(term.features for term in losses):
+        own_fields |= {"student_features": setting.objective.student_features}
+        own_fields |= {"teacher_features": setting.objective.teacher_features}
     others = [setting.optimizer.optimizer, setting.student.name, *([] if given else [setting.teacher.name])]
-    if (behind := code([names[model], *kinds[model].losses, *others])) != "":
-        own["code"] = behind
-    return digest(fields | ({"own": own} if own else {}))
+    if (code_digest := code([names[model], *kinds[model].losses, *others])) != "":
+        own_fields["code"] = code_digest
+    return digest(fields | ({"own": own_fields} if own_fields else {}))

@@ -52,12 +52,12 @@ class TrainState:
 
 
 def _without_losses(params: Any) -> Any:
-    return {name: of_it for name, of_it in params.items() if name != PARAMS}
+    return {name: value for name, value in params.items() if name != PARAMS}
 
 
 @flax.struct.dataclass
-class _Own:
-    """What each student has for itself in a step: variables that do not change, settings, its frozen features."""
+class _StudentInputs:
+    """Inputs of each student alone in a step: variables that do not change, settings, its frozen features."""
 
     constants: Any
     weights: Any
@@ -68,7 +68,7 @@ class _Own:
 
 @flax.struct.dataclass
 class _Batch:
-    """What the students of a seed have in common in a step."""
+    """Inputs that the students of a seed share in a step."""
 
     x: jax.Array | None  # where students have no features of their own
     label: jax.Array
@@ -78,8 +78,8 @@ class _Batch:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Given:
-    """What a block of steps is given beside the state.
+class _BlockInputs:
+    """Inputs of a block of steps beside the state.
 
     Attributes:
       own, of_seed, shared: its arguments.
@@ -109,7 +109,7 @@ def make_init(
     {'head': {'bias': (2,), 'weight': (2, 3)}}
 
     Args:
-      inputs: shape and type of a batch, of which what a network draws does not depend.
+      inputs: shape and type of a batch, on which initial values do not depend.
       of_losses: from a key to the parameters of losses that have some, see `objective.Objective.init`.
     """
 
@@ -117,8 +117,8 @@ def make_init(
         zeros = jnp.zeros(inputs.shape, inputs.dtype)
         variables = dict(model.init(model_key(role, seed, Purpose.INIT), zeros, train=False))
         params = variables.pop("params")
-        own = {} if of_losses is None else of_losses(model_key(role, seed, Purpose.LOSSES))
-        params |= {PARAMS: own} if own else {}
+        loss_params = {} if of_losses is None else of_losses(model_key(role, seed, Purpose.LOSSES))
+        params |= {PARAMS: loss_params} if loss_params else {}
         return TrainState(params, variables, optimizer.init(params))
 
     return init
@@ -137,13 +137,13 @@ def make_epoch_order(
     """
 
     def order(role: jax.Array, seed: jax.Array, first_epoch: jax.Array) -> jax.Array:
-        def one(epoch: jax.Array) -> jax.Array:
+        def order_of_epoch(epoch: jax.Array) -> jax.Array:
             key = jax.random.fold_in(model_key(role, seed, Purpose.ORDER), epoch)
             shuffled = jax.random.permutation(key, examples).astype(jnp.int32)
             return shuffled if buckets is None else buckets.order(shuffled, epoch, batch_size)
 
         # A loop keeps one sort of `examples` in the program, however many epochs a dispatch touches.
-        return jax.lax.map(one, first_epoch + jnp.arange(epochs))
+        return jax.lax.map(order_of_epoch, first_epoch + jnp.arange(epochs))
 
     return order
 
@@ -151,7 +151,7 @@ def make_epoch_order(
 def make_frozen_features(
     model: nn.Module, *, mean: ArrayLike | None, std: ArrayLike | None, dtype: Any, input_shape: tuple[int, ...]
 ) -> Callable[..., jax.Array]:
-    """The function (variables, x [N, ...] raw) -> [N, ...], what the part of a model that is not trained makes of x.
+    """The function (variables, x [N, ...] raw) -> [N, ...], the features of x by the untrained part of a model.
 
     x may be flat; `input_shape` is that of one example.
 
@@ -178,7 +178,7 @@ class StepBlock:
 
     Attributes:
       model: the network to train, `model.apply(variables, x, train)` -> float32 logits [B, K]. Where it has a
-        method `frozen_features`, a part of it that is not trained, what that part makes of the split may be given.
+        method `frozen_features`, for a part of it that is not trained, the split's features by it may be given.
       rule: the update rule without its learning rate, see `optimizer.make_rule`.
       mesh: the batch is split over its 'batch' axis; None where it is not split.
       mean, std: of the inputs, by channel or feature, in raw units.
@@ -229,17 +229,21 @@ class StepBlock:
         Of its collections the state has those only that change. Accuracy is on the augmented batch before its update.
         """
         first_epoch = shared.first_step // self.steps_per_epoch
-        # What does not change stays out of the loop, which would carry it from step to step.
+        # Collections that do not change stay out of the loop, which would carry them from step to step.
         constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
         state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == _CHANGING})
-        of_one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), state)
-        packing = StatePacking(self.packed if self.steps > 1 else "none", of_one)
+        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), state)
+        packing = StatePacking(self.packed if self.steps > 1 else "none", shapes)
         state = jax.vmap(packing.pack)(state)
         epochs = first_epoch + jnp.arange(len(of_seed.order))
         # Of no seed: mapped over seeds it stays one choice, of which one branch is run, and not all of them.
         buckets = self.buckets
-        of_step = None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch=self.batch_size), epochs)
-        step = functools.partial(self._step, _Given(own, of_seed, shared, constants, of_step, first_epoch), packing)
+        bucket_of_step = (
+            None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch=self.batch_size), epochs)
+        )
+        step = functools.partial(
+            self._step, _BlockInputs(own, of_seed, shared, constants, bucket_of_step, first_epoch), packing
+        )
         if self.steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
             state, metrics = step(state, shared.first_step)
             return state, jax.tree.map(lambda m: m[:, None], metrics)
@@ -247,81 +251,94 @@ class StepBlock:
         return jax.vmap(packing.unpack)(state), jax.tree.map(lambda m: m.swapaxes(0, 1), metrics)
 
     def _step(
-        self, given: _Given, packing: StatePacking, state: TrainState, step: jax.Array
+        self, block: _BlockInputs, packing: StatePacking, state: TrainState, step: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """One step of all students of the seed."""
-        own = given.own
-        batch, features = self._batch(given, step)
+        per_member = block.own
+        batch, features = self._batch(block, step)
         update = functools.partial(self._update, packing)
-        each = over_members(update, (0, 0, None), self.students, STUDENT, self.in_turn)
-        weights = {name: table[:, step] for name, table in own.weights.items()}
-        return each(state, _Own(given.constants, weights, own.rate[:, step], own.settings, features), batch)
+        update_students = over_members(update, (0, 0, None), self.students, STUDENT, self.in_turn)
+        weights = {name: table[:, step] for name, table in per_member.weights.items()}
+        return update_students(
+            state,
+            _StudentInputs(block.constants, weights, per_member.rate[:, step], per_member.settings, features),
+            batch,
+        )
 
-    def _batch(self, given: _Given, step: jax.Array) -> tuple[_Batch, jax.Array | None]:
-        """What the students have in common in a step, and their frozen features of the batch where they have some."""
-        of_seed, frozen = given.of_seed, given.own.frozen_features
-        epoch, within = step // self.steps_per_epoch - given.first_epoch, step % self.steps_per_epoch
-        x, row = given.shared.x, of_seed.order[epoch]
-        bucket = None if given.buckets is None else given.buckets[epoch, within]
+    def _batch(self, block: _BlockInputs, step: jax.Array) -> tuple[_Batch, jax.Array | None]:
+        """Inputs that the students share in a step, and their frozen features of the batch where they have some."""
+        per_seed, frozen_features = block.of_seed, block.own.frozen_features
+        epoch, within = step // self.steps_per_epoch - block.first_epoch, step % self.steps_per_epoch
+        x, row = block.shared.x, per_seed.order[epoch]
+        bucket = None if block.buckets is None else block.buckets[epoch, within]
         with jax.named_scope("batch"):
             chosen = self._on_devices(jax.lax.dynamic_slice(row, (within * self.batch_size,), (self.batch_size,)))
             shape = x.shape[1:] if self.input_shape is None else self.input_shape
             raw = x[chosen].reshape(self.batch_size, *shape)
-            label = self._on_devices(of_seed.label[chosen])
+            label = self._on_devices(per_seed.label[chosen])
         with jax.named_scope("augmentation"):
-            key = jax.random.fold_in(model_key(of_seed.role, of_seed.seed, Purpose.AUGMENT), step)
+            key = jax.random.fold_in(model_key(per_seed.role, per_seed.seed, Purpose.AUGMENT), step)
             outcome = draw(key, self.batch_size, self.augmentation, raw.shape[1:])
-            drawn = moved(raw, outcome, self.augmentation)
-            seen, features = None, None
-            if isinstance(frozen, dict):  # there are none
-                seen = self._on_devices(normalise(drawn, self.mean, self.std, self.dtype))
+            augmented = moved(raw, outcome, self.augmentation)
+            inputs, features = None, None
+            if isinstance(frozen_features, dict):  # there are none
+                inputs = self._on_devices(normalise(augmented, self.mean, self.std, self.dtype))
             else:
-                features = frozen[:, chosen]
+                features = frozen_features[:, chosen]
         with jax.named_scope("teacher"):
-            teacher = self._teacher_outputs(of_seed, chosen, outcome, drawn, bucket)
+            teacher = self._teacher_outputs(per_seed, chosen, outcome, augmented, bucket)
         # The same of all students of a seed.
-        dropout = jax.random.fold_in(model_key(of_seed.role, of_seed.seed, Purpose.DROPOUT), step)
-        return _Batch(seen, label, teacher, dropout, bucket), features
+        dropout = jax.random.fold_in(model_key(per_seed.role, per_seed.seed, Purpose.DROPOUT), step)
+        return _Batch(inputs, label, teacher, dropout, bucket), features
 
     def _teacher_outputs(
-        self, of_seed: PerSeed, chosen: jax.Array, outcome: Any, drawn: jax.Array, bucket: jax.Array | None
+        self, per_seed: PerSeed, chosen: jax.Array, outcome: Any, augmented: jax.Array, bucket: jax.Array | None
     ) -> Outputs | None:
-        """The teacher's on a batch: of the examples `chosen`, which `outcome` has made `drawn` of."""
+        """The teacher's on a batch: of the examples `chosen`, which are `augmented` by `outcome`."""
         if self.teacher == "cached":
-            ways = len(of_seed.taught) // len(of_seed.label)
+            ways = len(per_seed.teacher_inputs) // len(per_seed.label)
             row = chosen if ways == 1 else chosen * ways + outcome
-            return Outputs(of_seed.taught[row][:, : self.classes].astype(jnp.float32))
+            return Outputs(per_seed.teacher_inputs[row][:, : self.classes].astype(jnp.float32))
         if self.teacher is None:
             return None
-        part = drawn
+        part = augmented
         if self.sharing > 1:
             size = self.batch_size // self.sharing
-            part = jax.lax.dynamic_slice_in_dim(drawn, jax.lax.axis_index(STUDENT) * size, size)
+            part = jax.lax.dynamic_slice_in_dim(augmented, jax.lax.axis_index(STUDENT) * size, size)
         exact = self._on_devices(normalise(part, self.mean, self.std, jnp.float32))
-        found = self._cut(functools.partial(self.teacher, of_seed.taught), exact, bucket)
-        return found if self.sharing == 1 else jax.lax.all_gather(found, STUDENT, tiled=True)
+        teacher_outputs = self._cut(functools.partial(self.teacher, per_seed.teacher_inputs), exact, bucket)
+        return teacher_outputs if self.sharing == 1 else jax.lax.all_gather(teacher_outputs, STUDENT, tiled=True)
 
-    def _update(self, packing: StatePacking, state: TrainState, own: _Own, batch: _Batch) -> tuple[TrainState, Any]:
+    def _update(
+        self, packing: StatePacking, state: TrainState, inputs: _StudentInputs, batch: _Batch
+    ) -> tuple[TrainState, Any]:
         """One student's step on a batch."""
-        frozen: dict[str, Any] = {} if own.features is None else {"of_frozen_features": True}
+        apply_options: dict[str, Any] = {} if inputs.features is None else {"of_frozen_features": True}
 
         def loss_of(params: Any, x: jax.Array) -> tuple[jax.Array, Any]:
-            of_model = {"params": _without_losses(params), **packing.collections.unpack(state.collections)}
+            variables = {"params": _without_losses(params), **packing.collections.unpack(state.collections)}
             layers, rngs = self.layers or {}, {"dropout": batch.dropout}
             student, updated = outputs(
-                self.model, of_model | own.constants, x, layers, train=True, mutable=[_CHANGING], rngs=rngs, **frozen
+                self.model,
+                variables | inputs.constants,
+                x,
+                layers,
+                train=True,
+                mutable=[_CHANGING],
+                rngs=rngs,
+                **apply_options,
             )
-            of_losses = params.get(PARAMS, {})
-            loss = self.objective(student, batch.teacher, batch.label, own.weights, own.settings, of_losses)
+            loss_params = params.get(PARAMS, {})
+            loss = self.objective(student, batch.teacher, batch.label, inputs.weights, inputs.settings, loss_params)
             return loss, (student.logits, updated)
 
         gradient = functools.partial(jax.value_and_grad(loss_of, has_aux=True), packing.params.unpack(state.params))
-        x = batch.x if own.features is None else own.features
+        x = batch.x if inputs.features is None else inputs.features
         assert x is not None
         (loss, (logits, updated)), grads = self._cut(gradient, x, batch.bucket)
         with jax.named_scope("optimizer"):
             direction, opt_state = self.rule.update(packing.params.pack(grads), state.opt_state, state.params)
-            params = jax.tree.map(lambda p, d: p - own.rate * d, state.params, direction)
+            params = jax.tree.map(lambda p, d: p - inputs.rate * d, state.params, direction)
             collections = packing.collections.pack(dict(updated))
         accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == batch.label)
         return TrainState(params, collections, opt_state), {"loss": loss, "accuracy": accuracy}
@@ -332,6 +349,6 @@ class StepBlock:
             return batch
         return jax.lax.with_sharding_constraint(batch, NamedSharding(self.mesh, PartitionSpec(BATCH)))
 
-    def _cut(self, of: Callable[[jax.Array], Any], batch: jax.Array, bucket: jax.Array | None) -> Any:
-        """What a function makes of a batch, cut to the length of its texts."""
-        return of(batch) if self.buckets is None else self.buckets.cut(of, batch, bucket)
+    def _cut(self, f: Callable[[jax.Array], Any], batch: jax.Array, bucket: jax.Array | None) -> Any:
+        """`f` applied to a batch, cut to the length of its texts."""
+        return f(batch) if self.buckets is None else self.buckets.cut(f, batch, bucket)

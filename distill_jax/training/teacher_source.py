@@ -7,14 +7,14 @@ from distill_jax.training.objective import Objective
 
 
 def teacher_source(setting: Setting) -> Literal["variables", "logits", "outcomes"]:
-    """What students are given of their teachers.
+    """The kind of the teachers' arrays that students are given.
 
     Their variables; their logits on the training set [N, K]; or those of all outcomes of augmentation, [N outcomes, K].
     """
-    asked = "cached" if setting.given.logits else setting.run.teacher_logits
-    if asked == "all-outcomes":
+    option = "cached" if setting.given.logits else setting.run.teacher_logits
+    if option == "all-outcomes":
         return "outcomes"
-    if asked == "auto":
+    if option == "auto":
         features = Objective.of_study(setting).features
         return "logits" if setting.data.augment == "none" and not features else "variables"
-    return "logits" if asked == "cached" else "variables"
+    return "logits" if option == "cached" else "variables"

@@ -1,4 +1,4 @@
-"""A study's training programs, compiled, with the data on the devices, and what advances a population by them."""
+"""A study's training programs, compiled, with the data on the devices, and the runner that advances a population."""
 
 import dataclasses
 import functools
@@ -27,7 +27,7 @@ from distill_jax.training.teacher_source import teacher_source
 
 @dataclasses.dataclass
 class Timing:
-    """Seconds, by what they were spent on; `training` excludes compilation, dumps and checkpoints' waits."""
+    """Seconds by activity; `training` excludes compilation, dumps and checkpoints' waits."""
 
     training: float = 0.0
     compilation: float = 0.0
@@ -67,37 +67,37 @@ class Trainer(Programs):
         seeds = np.array([m.seed for m in members], np.int32)
         state = self._init(place(self.mesh, roles, MEMBER), place(self.mesh, seeds, MEMBER))
         # Read here and not before: a state that a checkpoint has needs none of it.
-        read = self._read_pretrained()
-        of_all = jax.tree.map(lambda a: np.broadcast_to(a, (self.members, *a.shape)), read)
-        return dataclasses.replace(state, params=state.params | place(self.mesh, of_all, MEMBER))
+        pretrained_params = self._read_pretrained()
+        params_of_all = jax.tree.map(lambda a: np.broadcast_to(a, (self.members, *a.shape)), pretrained_params)
+        return dataclasses.replace(state, params=state.params | place(self.mesh, params_of_all, MEMBER))
 
     def frozen_features(self, state: TrainState) -> Any:
-        """What the untrained part of each model makes of the training set, [P, N, ...], the same throughout a run.
+        """The training set's features by the untrained part of each model, [P, N, ...], the same throughout a run.
 
         {} where it would take too much of the memory, or inputs are augmented: then it is computed in every step.
         """
         return {} if self._frozen_features is None else self._frozen_features(state.variables, self.inputs["train"])
 
     def runner(self, members: Sequence[Member], teachers: Any, timing: Timing) -> "Runner":
-        """What advances this population.
+        """The runner that advances this population.
 
         Args:
           members: seed by seed, of this trainer's shape.
-          teachers: host arrays with a leading axis of seeds, what `teacher_source` says: their variables,
+          teachers: host arrays with a leading axis of seeds, as `teacher_source` says: their variables,
             their logits on the training set, float32 [S, N, K], or those of all outcomes, float16 [S, N outcomes, K];
             None for teachers.
-          timing: what compilation is added to.
+          timing: to which compilation is added.
         """
         return Runner(self, members, teachers, timing)
 
-    def program(self, taught: bool, steps: int) -> Any:
-        """`jitted_steps(taught, steps)`, compiled once."""
-        if (taught, steps) not in self.programs:
+    def compiled_steps(self, with_teacher: bool, steps: int) -> Any:
+        """`jitted_steps(with_teacher, steps)`, compiled once."""
+        if (with_teacher, steps) not in self.programs:
             started = time.monotonic()
-            lowered = self.jitted_steps(taught, steps).lower(*self.arguments_like(taught, steps))
-            self.programs[taught, steps] = lowered.compile()
+            lowered = self.jitted_steps(with_teacher, steps).lower(*self.arguments_like(with_teacher, steps))
+            self.programs[with_teacher, steps] = lowered.compile()
             self._compilation += time.monotonic() - started
-        return self.programs[taught, steps]
+        return self.programs[with_teacher, steps]
 
     def compilation(self) -> float:
         """Seconds of compilation since this was last asked."""
@@ -119,45 +119,45 @@ class Runner:
         schedule, mesh = trainer.schedule, trainer.mesh
         settings = [m.applied(trainer.setting) for m in members]
         total = schedule.total_steps
-        of_each = zip(members, settings, strict=True)
+        members_with_settings = zip(members, settings, strict=True)
         objective = trainer.objective
-        tables = [objective.weights(trainer.kinds[_kind(m)], s.objective, total) for m, s in of_each]
-        weights = {name: np.stack([of[name] for of in tables]) for name in objective.names[1:]}
-        self.distillation_weights = np.broadcast_to(objective.taught(weights), (len(members), total))
+        tables = [objective.weights(trainer.kinds[_kind(m)], s.objective, total) for m, s in members_with_settings]
+        weights = {name: np.stack([table[name] for table in tables]) for name in objective.names[1:]}
+        self.distillation_weights = np.broadcast_to(objective.distillation_weights(weights), (len(members), total))
         self.rates = np.stack([learning_rates(s.optimizer, total, schedule.steps_per_epoch) for s in settings])
-        numbers = [objective.settings(s.objective) for s in settings]
-        of_losses = {name: np.array([of[name] for of in numbers], np.float32) for name in numbers[0]}
-        self._by_member = place(mesh, (weights, self.rates, of_losses), MEMBER)
+        values = [objective.settings(s.objective) for s in settings]
+        loss_settings = {name: np.array([v[name] for v in values], np.float32) for name in values[0]}
+        self._per_member = place(mesh, (weights, self.rates, loss_settings), MEMBER)
         firsts = members[:: trainer.students]  # one of each seed
         roles, seeds = np.array([m.role for m in firsts], np.int32), np.array([m.seed for m in firsts], np.int32)
         labels = np.stack([trainer.dataset.training_label(m.seed) for m in firsts])
         if teachers is not None and teacher_source(trainer.setting) != "variables":
             teachers = _filled(teachers, trainer.teachers_like().shape[-1])
-        taught = {} if teachers is None else teachers
-        self._of_seed = place(mesh, PerSeed(taught, labels, order=None, role=roles, seed=seeds), SEED)
+        teacher_inputs = {} if teachers is None else teachers
+        self._per_seed = place(mesh, PerSeed(teacher_inputs, labels, order=None, role=roles, seed=seeds), SEED)
         self._order: tuple[int, Any] = (-1, None)
         self._frozen_features: Any = None
 
     def arguments(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, PerMember, PerSeed, Shared]:
-        """The dispatch's arguments; what is taught is {} where no loss of any member needs a teacher."""
+        """The dispatch's arguments; `teacher_inputs` is {} where no loss of any member needs a teacher."""
         trainer = self._trainer
         if self._frozen_features is None:
             self._frozen_features = trainer.frozen_features(state)
         epoch = first // trainer.schedule.steps_per_epoch
         if self._order[0] != epoch:
-            of_seed = self._of_seed
-            self._order = epoch, trainer.epoch_order(of_seed.role, of_seed.seed, jnp.int32(epoch))
-        of_seed = dataclasses.replace(self._of_seed, order=self._order[1])
-        if not self._taught(first, steps):
-            of_seed = dataclasses.replace(of_seed, taught={})
-        weights, rates, settings = self._by_member
-        own = PerMember(weights, rates, settings, self._frozen_features)
-        return state, own, of_seed, Shared(trainer.inputs["train"], np.int32(first))
+            per_seed = self._per_seed
+            self._order = epoch, trainer.epoch_order(per_seed.role, per_seed.seed, jnp.int32(epoch))
+        per_seed = dataclasses.replace(self._per_seed, order=self._order[1])
+        if not self._needs_teacher(first, steps):
+            per_seed = dataclasses.replace(per_seed, teacher_inputs={})
+        weights, rates, settings = self._per_member
+        per_member = PerMember(weights, rates, settings, self._frozen_features)
+        return state, per_member, per_seed, Shared(trainer.inputs["train"], np.int32(first))
 
     def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:
         """The state `steps` later, and metrics [P, steps], neither of which has been waited for."""
         args = self.arguments(state, first, steps)
-        program = self._trainer.program(self._taught(first, steps), steps)
+        program = self._trainer.compiled_steps(self._needs_teacher(first, steps), steps)
         self._timing.compilation += self._trainer.compilation()
         return program(*args)
 
@@ -166,10 +166,10 @@ class Runner:
         trainer = self._trainer
         calls = list(dispatches(0, trainer.schedule, trainer.steps_per_dispatch))
         # The longest call, and of these one with the teacher in it.
-        first, steps = max(calls, key=lambda call: (call[1], self._taught(*call)))
-        return program_memory(trainer.program(self._taught(first, steps), steps))
+        first, steps = max(calls, key=lambda call: (call[1], self._needs_teacher(*call)))
+        return program_memory(trainer.compiled_steps(self._needs_teacher(first, steps), steps))
 
-    def _taught(self, first: int, steps: int) -> bool:
+    def _needs_teacher(self, first: int, steps: int) -> bool:
         return bool(np.any(self.distillation_weights[:, first : first + steps] > 0))
 
 
@@ -180,5 +180,5 @@ def _kind(member: Member) -> str:
 
 def _filled(table: np.ndarray, row: int) -> np.ndarray:
     """A table whose rows are filled up with zeros to so many values."""
-    more = row - table.shape[-1]
-    return table if not more else np.pad(table, [(0, 0)] * (table.ndim - 1) + [(0, more)])
+    padding = row - table.shape[-1]
+    return table if not padding else np.pad(table, [(0, 0)] * (table.ndim - 1) + [(0, padding)])

@@ -97,7 +97,7 @@ def _training(row: Row) -> tuple[Contender, Program]:
     members = [Member("kd" if taught else "one_hot", seed) for seed in range(row.population)]
     runner, state = _runner(row, trainer, members), trainer.initial_state(members)
     steps, total, first = trainer.steps_per_dispatch, trainer.schedule.total_steps, 0
-    compiled = trainer.program(taught, steps)
+    compiled = trainer.compiled_steps(taught, steps)
     compile_seconds = trainer.compilation()
     jaxpr = trainer.jitted_steps(taught, steps).trace(*trainer.arguments_like(taught, steps)).jaxpr
 
@@ -117,7 +117,7 @@ def _training(row: Row) -> tuple[Contender, Program]:
     # over a device's seeds, which is why a program without it, of one seed a device, is asked.
     devices, asked = trainer.mesh.size, compiled
     if trainer.seeds_in_turn and row.population > devices:
-        asked = _trainer(dataclasses.replace(row, population=devices)).program(taught, steps)
+        asked = _trainer(dataclasses.replace(row, population=devices)).compiled_steps(taught, steps)
     times = steps * (row.population if trainer.seeds_in_turn else devices)
     return contender, _program(compiled, jaxpr, trainer, steps, asked, times)
 

@@ -31,7 +31,9 @@ def test_it_is_the_weighted_sum_of_its_losses(tmp_path):
     np.testing.assert_allclose(objective(student, teacher, label, weights, settings, {}), expected, rtol=1e-5)
     without = 0.7 * parts[0].mean() + 0.3 * parts[2].mean()
     np.testing.assert_allclose(objective(student, None, label, weights, settings, {}), without, rtol=1e-5)
-    np.testing.assert_allclose(objective.taught({name: np.array([w]) for name, w in weights.items()}), 0.6)
+    np.testing.assert_allclose(
+        objective.distillation_weights({name: np.array([w]) for name, w in weights.items()}), 0.6
+    )
 
 
 @pytest.mark.parametrize("student", MODELS)
@@ -60,4 +62,4 @@ def test_a_loss_that_needs_no_teacher_has_all_of_the_weight_and_a_schedule_of_it
     share = np.arange(10, dtype=np.float32) / 10
     np.testing.assert_allclose(found["dkd"], 0.5 * (1 - share), rtol=1e-6)
     np.testing.assert_allclose(found["label_smoothing"], share, atol=1e-7)
-    np.testing.assert_allclose(objective.taught(found), found["dkd"])
+    np.testing.assert_allclose(objective.distillation_weights(found), found["dkd"])

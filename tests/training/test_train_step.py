@@ -321,7 +321,7 @@ def test_a_step_transfers_nothing_to_the_host(tmp_path, monkeypatch):
     runner, state = trainer.runner(members, None, Timing()), trainer.initial_state(members)
     jitted = trainer.jitted_steps(False, 4)
     # With an abstract state whatever reads it fails; JAX's guard does not see a CPU's arrays, which are host memory.
-    monkeypatch.setattr(trainer, "program", lambda *_: jitted)
+    monkeypatch.setattr(trainer, "compiled_steps", lambda *_: jitted)
     after, metrics = jax.eval_shape(lambda state: runner(state, 4, 4), state)
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
     assert metrics["loss"].shape == (2, 4)
