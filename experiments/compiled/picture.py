@@ -1,4 +1,4 @@
-"""What a step's time is made of, program by program: one panel for each chip."""
+"""Picture of the parts of a step's time, program by program: one panel for each chip."""
 
 from collections.abc import Sequence
 from pathlib import Path

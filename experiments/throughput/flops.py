@@ -55,8 +55,8 @@ def flops_by_precision(jaxpr: Any) -> dict[str, int]:
 def _precision(equation: Any) -> str:
     if equation.invars[0].aval.dtype == jnp.bfloat16:
         return "bfloat16"
-    asked = equation.params["precision"]
-    return "three passes" if asked and asked[0] == jax.lax.Precision.HIGH else "float32"
+    precision = equation.params["precision"]
+    return "three passes" if precision and precision[0] == jax.lax.Precision.HIGH else "float32"
 
 
 def _times(name: str, params: dict[str, Any]) -> int:

@@ -233,6 +233,6 @@ def state_of(variables: dict[str, Any]) -> dict[str, torch.Tensor]:
     state = {}
     for collection in variables.values():
         state |= {name: to_torch(last, value) for name, last, value in leaves(collection)}
-        own = {name: value for name, value in collection.items() if not isinstance(value, dict)}
-        state |= {name: torch.from_numpy(np.array(value)) for name, value in own.items()}
+        without_layer = {name: value for name, value in collection.items() if not isinstance(value, dict)}
+        state |= {name: torch.from_numpy(np.array(value)) for name, value in without_layer.items()}
     return state
