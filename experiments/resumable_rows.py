@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 SAME = ("commit", "device", "devices", "backend", "versions")
 
 
-def pieces(path: Path | None, said: Mapping[str, Any], name: str) -> Any:
+def load_partial(path: Path | None, said: Mapping[str, Any], name: str) -> Any:
     """The partial results that an interrupted run left under a name in its file; those of `said` if there is no file.
 
     Args:
@@ -41,7 +41,7 @@ def pieces(path: Path | None, said: Mapping[str, Any], name: str) -> Any:
     return partial
 
 
-def one_by_one(
+def measure_each(
     path: Path | None,
     said: Mapping[str, Any],
     todo: Sequence[_T],

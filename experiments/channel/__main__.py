@@ -78,12 +78,12 @@ def _compare(setting: Setting, said: dict[str, Any], console: Console) -> None:
 def _readings(settings: Sequence[Setting], said: dict[str, Any], console: Console) -> None:
     """The numbers of all readings, one after another; each is kept as soon as it is there."""
     from experiments.channel import reading_table
-    from experiments.resumable_rows import one_by_one, pieces
+    from experiments.resumable_rows import load_partial, measure_each
 
     described = [readings.described(setting) for setting in settings]
     changed = {one["name"]: one["changed"] for one in described if one["changed"]}
     said["setting"] = settings[0].said() | {"reading": "all", "seeds": settings[0].seeds, "changed": changed}
-    rows = said["readings"] = pieces(settings[0].json, said | {"readings": []}, "readings")
+    rows = said["readings"] = load_partial(settings[0].json, said | {"readings": []}, "readings")
 
     def measure(setting: Setting) -> str:
         rows.append(reading_table.measure(setting))
@@ -92,7 +92,7 @@ def _readings(settings: Sequence[Setting], said: dict[str, Any], console: Consol
 
     there = {row["reading"]["name"] for row in rows}
     todo = [setting for setting in settings if setting.reading not in there]
-    one_by_one(settings[0].json, said, todo, len(settings), measure, console)
+    measure_each(settings[0].json, said, todo, len(settings), measure, console)
     console.print(reading_table.table(said))
     for line in reading_table.statements(said):
         console.print(line, highlight=False)
@@ -102,11 +102,11 @@ def _map(setting: Setting, cells: Sequence[dict[str, Any]], said: dict[str, Any]
     """Gain, accuracy and signs over a grid of settings, a cell at a time; each is kept as soon as it is there."""
     from experiments.channel import sweep
     from experiments.comparison import save
-    from experiments.resumable_rows import one_by_one, pieces
+    from experiments.resumable_rows import load_partial, measure_each
 
     names = list(cells[0])
     said |= {"reading": readings.described(setting), "setting": setting.said() | {"seeds": setting.seeds}}
-    rows = said["sweep"] = pieces(setting.json, said | {"sweep": []}, "sweep")
+    rows = said["sweep"] = load_partial(setting.json, said | {"sweep": []}, "sweep")
 
     def measure(cell: dict[str, Any]) -> str:
         rows.append(sweep.measure(setting, cell))
@@ -115,7 +115,7 @@ def _map(setting: Setting, cells: Sequence[dict[str, Any]], said: dict[str, Any]
         return f"{which}: {gain} points over the control"
 
     todo = [cell for cell in cells if not sweep.of_cell(rows, cell)]
-    one_by_one(setting.json, said, todo, len(cells), measure, console)
+    measure_each(setting.json, said, todo, len(cells), measure, console)
     if setting.figures is not None:
         shown = [row for cell in cells for row in sweep.of_cell(rows, cell)]
         save({f"{_picture(setting)}-{'-'.join(names)}": sweep.figure(shown, names)}, setting.figures)

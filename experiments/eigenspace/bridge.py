@@ -9,7 +9,7 @@ from distill_jax.command import command_line
 from experiments.eigenspace.departures import BridgeSetting, departures
 from experiments.eigenspace.setting import validate
 from experiments.json_interval import quote
-from experiments.resumable_rows import one_by_one, pieces
+from experiments.resumable_rows import load_partial, measure_each
 
 PROG = "python -m experiments.eigenspace.bridge"
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     program_cache.keep_programs(None)
     choice = {k: v for k, v in dataclasses.asdict(bridge).items() if k not in ("json", "figures", "data_dir")}
     said: dict[str, Any] = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "setting": choice}
-    said["rows"] = pieces(bridge.json, said | {"rows": {}}, "rows")
+    said["rows"] = load_partial(bridge.json, said | {"rows": {}}, "rows")
     console = command_line.console()
 
     def measured(name: str) -> str:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
         return f"{name}: the student's bias less the teacher's {more}"
 
     todo = [name for name in rows if name not in said["rows"]]
-    one_by_one(bridge.json, said, todo, len(rows), measured, console)
+    measure_each(bridge.json, said, todo, len(rows), measured, console)
     said["rows"] = {name: said["rows"][name] for name in rows}
     console.print(bridge_summary.table(said))
     if bridge.figures is not None:

@@ -94,7 +94,7 @@ def measure(setting: Setting, console: Console) -> dict[str, Any]:
     from distill_jax.machine import backend
     from experiments.null_world import rates
     from experiments.null_world.worlds import DEVIATING, NULL
-    from experiments.resumable_rows import one_by_one
+    from experiments.resumable_rows import measure_each
 
     found: dict[str, Any] = {"worlds": [], "control_check": [], "power": []}
     worlds = list({**NULL, **DEVIATING}.items())
@@ -113,7 +113,7 @@ def measure(setting: Setting, console: Console) -> dict[str, Any]:
         return f"{name}: right verdicts up to {_most(rows, 'supported')}"
 
     with _processes(min(setting.processes or backend.cores(), -(-setting.studies // _PORTION))) as spread:
-        one_by_one(None, found, range(len(worlds)), len(worlds), one, console)
+        measure_each(None, found, range(len(worlds)), len(worlds), one, console)
     return found | {"above_nominal": rates.above_nominal(found["worlds"])}
 
 
