@@ -75,11 +75,11 @@ def _same(options: Options, command: str) -> None:
     from distill_jax.machine import backend
     from distill_jax.machine.environment import environment
     from experiments.accelerator.checks import checks
-    from experiments.accelerator.found import Found, failure
     from experiments.accelerator.networks import BATCH
+    from experiments.accelerator.part_results import PartResults, failure
 
     backend.use_cores(BATCH)
-    found = Found(options.out / "same.json", environment(command))
+    found = PartResults(options.out / "same.json", environment(command))
     for check, of in checks(options.rehearse):
         if found.begin(check):
             try:
@@ -91,11 +91,11 @@ def _same(options: Options, command: str) -> None:
 
 
 def _resumed(options: Options, command: str, until: float) -> None:
-    from experiments.accelerator.found import Found
+    from experiments.accelerator.part_results import PartResults
     from experiments.accelerator.resumed import REHEARSED, STUDIES, killed_and_resumed
 
-    found = Found(options.out / "resumed.json")
-    found.environment = found.environment or Found(options.out / "same.json").environment
+    found = PartResults(options.out / "resumed.json")
+    found.environment = found.environment or PartResults(options.out / "same.json").environment
     for network, arguments in (REHEARSED if options.rehearse else STUDIES).items():
         name = f"killed and resumed/{network}"
         if found.begin(name):
@@ -109,7 +109,7 @@ def _speed(options: Options, command: str) -> None:
 
     from distill_jax.machine import backend
     from distill_jax.machine.environment import environment
-    from experiments.accelerator.found import Found
+    from experiments.accelerator.part_results import PartResults
     from experiments.accelerator.speed import measure_all
     from experiments.throughput import pytorch
 
@@ -120,14 +120,14 @@ def _speed(options: Options, command: str) -> None:
         say(f"without PyTorch{why}")
     else:
         said["versions"] |= peer.VERSIONS
-    measure_all(Found(options.out / "speed.json", said), said, peer, options.rehearse, say)
+    measure_all(PartResults(options.out / "speed.json", said), said, peer, options.rehearse, say)
 
 
 def _studies(options: Options, command: str, until: float) -> None:
     from experiments.accelerator import studies
-    from experiments.accelerator.found import Found
+    from experiments.accelerator.part_results import PartResults
 
-    found = Found(options.out / "studies.json")
+    found = PartResults(options.out / "studies.json")
     with tempfile.TemporaryDirectory(dir=options.work_dir) as work:
         studies.go_on(found, options.out, Path(work), options.data_dir, options.rehearse, until, say)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from experiments.accelerator.found import Found, failure
+from experiments.accelerator.part_results import PartResults, failure
 from experiments.accelerator.profile import seconds_by_instruction
 from experiments.compiled.chips import CHIPS, Chip, of_device
 from experiments.compiled.prediction import describe
@@ -41,7 +41,11 @@ _TOP = 10
 
 
 def measure_all(
-    found: Found, environment: dict[str, Any], peer: ModuleType | None, rehearsal: bool, say: Callable[[str], None]
+    found: PartResults,
+    environment: dict[str, Any],
+    peer: ModuleType | None,
+    rehearsal: bool,
+    say: Callable[[str], None],
 ) -> None:
     """Measures the rows that are not there yet, and keeps each as soon as it is there.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.accelerator import child, parcel
-from experiments.accelerator.found import Found
+from experiments.accelerator.part_results import PartResults
 from experiments.paper.scale import NOISE
 
 _SELF = ("cifar100-resnet56-self",)
@@ -24,7 +24,7 @@ _LEAST = 20.0  # seconds in which a study gets nowhere
 
 
 def go_on(
-    found: Found,
+    found: PartResults,
     out: Path,
     work: Path,
     data_dir: Path | None,

@@ -16,7 +16,7 @@ def failure(error: Exception) -> str:
     return f"{type(error).__name__}: {one_line(error)[:300]}"
 
 
-class Found:
+class PartResults:
     """The pieces of a part by name.
 
     What was begun and is not there when a part goes on has ended its process: the same command does not try it again,
