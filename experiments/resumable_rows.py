@@ -49,7 +49,7 @@ def measure_each(
     measure: Callable[[_T], str],
     console: Console,
 ) -> None:
-    """Measures the rows that are missing, one after another, and writes the result after each.
+    """Measures the items that are not there yet, one after another, and writes the result after each.
 
     Args:
       path: of --json; None where it is not asked for.

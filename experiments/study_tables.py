@@ -26,7 +26,7 @@ PROG = "python -m experiments.study_tables"
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """Options of the command: the studies."""
+    """Tables of finished studies side by side, in Markdown."""
 
     summaries: tyro.conf.Positional[tuple[Path, ...]] = ()
     """summary.json of each, which `distill_jax` writes."""

@@ -152,9 +152,15 @@ def _on_grid(values: Callable[..., Any], relations: Any, timed: bool = False) ->
     return grid.check(values, relations, axes, plain)
 
 
-def _certified(certificate: Certificate, values: Callable[..., Any], relations: Any, of: Callable[..., Any]) -> Verdict:
-    found = certificate.counterexample
-    broken = None if found is None else grid.first_break(values, relations, {k: np.array([v]) for k, v in of(*found)})
+def _certified(
+    certificate: Certificate, values: Callable[..., Any], relations: Any, parameters_at: Callable[..., Any]
+) -> Verdict:
+    point = certificate.counterexample
+    broken = (
+        None
+        if point is None
+        else grid.first_break(values, relations, {k: np.array([v]) for k, v in parameters_at(*point)})
+    )
     return Verdict(certificate.proved, "certified", certificate.boxes, broken)
 
 
@@ -175,8 +181,8 @@ def _teacher_bound(values: Callable[..., Any] = teacher_bound) -> Verdict:
 
 def _theorem() -> Verdict:
     parts = [_gap(), _teacher_bound()]  # at the extremal time, and from there to any admissible one
-    found = next((part.counterexample for part in parts if part.counterexample is not None), None)
-    return Verdict(all(part.holds for part in parts), "certified", sum(part.points for part in parts), found)
+    counterexample = next((part.counterexample for part in parts if part.counterexample is not None), None)
+    return Verdict(all(part.holds for part in parts), "certified", sum(part.points for part in parts), counterexample)
 
 
 def _end() -> Verdict:

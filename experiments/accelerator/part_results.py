@@ -1,4 +1,4 @@
-"""A part's file: what was found so far, each piece written at once, and gone on with by the same command."""
+"""A part's file of results so far: each piece is written at once, and the same command goes on from it."""
 
 import json
 from pathlib import Path
@@ -36,8 +36,8 @@ class PartResults:
         if not path.exists():
             return
         try:
-            said = json.loads(path.read_text())
-            self.environment, self.pieces = said["environment"], said["found"]
+            content = json.loads(path.read_text())
+            self.environment, self.pieces = content["environment"], content["found"]
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(
                 "--out", path.parent, f"{path.name} is no result of this command; choose another"

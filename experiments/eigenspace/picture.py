@@ -22,7 +22,7 @@ def paths(setting: Setting, outcome: Outcome, seed: int = 0) -> Figure:
     """Figures 20 and 21: a panel for each pair of a seed, top direction across, bottom upward; stars are the ends."""
     assert setting.projection is not None
     top, bottom = (a[seed] for a in trajectories(outcome, PROJECTIONS.index(setting.projection)))  # [V, pairs, T + 1]
-    bias, (of_top, of_bottom) = area(top, bottom), outcome.drawn.pairs[seed]
+    bias, (top_index, bottom_index) = area(top, bottom), outcome.drawn.pairs[seed]
     rows = -(-top.shape[1] // _COLUMNS)
     canvas = Figure(figsize=(2.7 * _COLUMNS, 2.6 * rows + 0.6), dpi=150, layout="constrained")
     panels = canvas.subplots(rows, _COLUMNS, squeeze=False).ravel()
@@ -34,8 +34,8 @@ def paths(setting: Setting, outcome: Outcome, seed: int = 0) -> Figure:
             axis.plot(
                 top[place, pair, -1], bottom[place, pair, -1], "*", color=style["color"], ms=9, mec="black", mew=0.4
             )
-        said = ", ".join(f"{value:+.2f}" for value in bias[:, pair])
-        axis.set_title(f"directions {of_top[pair] + 1} and {of_bottom[pair] + 1}\nB {said}", fontsize=8.5)
+        bias_text = ", ".join(f"{value:+.2f}" for value in bias[:, pair])
+        axis.set_title(f"directions {top_index[pair] + 1} and {bottom_index[pair] + 1}\nB {bias_text}", fontsize=8.5)
         axis.tick_params(labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)
     for axis in panels[top.shape[1] :]:
@@ -54,8 +54,8 @@ def distributions(setting: Setting, found: Values) -> Figure:
     canvas = Figure(figsize=(13, 4.2), dpi=150, layout="constrained")
     biased, more, accuracies = canvas.subplots(1, 3)
     chosen = setting.projection, setting.definition
-    own = found["own", *chosen]
-    _histograms(biased, {model: own[:, place].ravel() for place, model in enumerate(MODELS)})
+    bias = found["own", *chosen]
+    _histograms(biased, {model: bias[:, place].ravel() for place, model in enumerate(MODELS)})
     biased.set(title=f"Bias towards the top direction ({setting.definition})", xlabel="bias", ylabel="density")
     _histograms(more, {model: found["more", *chosen, model].ravel() for model in ("control", "student")})
     more.set(title="Bias more than the teacher's", xlabel="difference", ylabel="density")
@@ -74,11 +74,11 @@ def distributions(setting: Setting, found: Values) -> Figure:
 
 
 def _histograms(axis: Any, values: dict[str, np.ndarray]) -> None:
-    every = np.concatenate(list(values.values()))
-    edges = np.linspace(*np.nanquantile(every, (0.005, 0.995)), 61)
-    for model, of_model in values.items():
-        style, label = look_of(NAMES[model]), f"{label_of(NAMES[model])}: above 0 in {np.mean(of_model > 0):.0%}"
-        axis.hist(of_model, edges, density=True, color=style["color"], alpha=0.25)
+    all_values = np.concatenate(list(values.values()))
+    edges = np.linspace(*np.nanquantile(all_values, (0.005, 0.995)), 61)
+    for model, model_values in values.items():
+        style, label = look_of(NAMES[model]), f"{label_of(NAMES[model])}: above 0 in {np.mean(model_values > 0):.0%}"
+        axis.hist(model_values, edges, density=True, color=style["color"], alpha=0.25)
         line = {"color": style["color"], "linestyle": style["linestyle"], "lw": 1.4}
-        axis.hist(of_model, edges, density=True, histtype="step", label=label, **line)
+        axis.hist(model_values, edges, density=True, histtype="step", label=label, **line)
     axis.axvline(0, color="#666666", lw=1, ls=(0, (4, 3)))
