@@ -78,8 +78,8 @@ def gaps(
 def of_tenths(found: Mapping[Any, np.ndarray]) -> dict[str, np.ndarray]:
     """The gaps of `gaps` on hard and on easy points by name, [S] each; the paper's choice ends in '_as_in_paper'."""
     values = {}
-    for split, (choice, ending), (tenth, place) in itertools.product(SPLITS, _CHOICES, _TENTHS):
-        control, student = found[choice, split][:, :, place].T
+    for split, (choice, ending), (tenth, index) in itertools.product(SPLITS, _CHOICES, _TENTHS):
+        control, student = found[choice, split][:, :, index].T
         values |= {
             f"{tenth}_gap_control_{split}{ending}": control,
             f"{tenth}_gap_student_{split}{ending}": student,
@@ -91,9 +91,9 @@ def of_tenths(found: Mapping[Any, np.ndarray]) -> dict[str, np.ndarray]:
 def control_row(said: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """The row of a table on a built-in check: another draw of the teacher deviates in nothing from it."""
     gaps = [said[f"{tenth}_gap_control_{split}"] for split, (tenth, _) in itertools.product(SPLITS, _TENTHS)]
-    shown = ", ".join(quote(gap, sign=True) for gap in gaps)
+    quoted = ", ".join(quote(gap, sign=True) for gap in gaps)
     description = "the control's gaps: hard and easy training points, hard and easy test points"
-    return description, "must be 0", shown, "off 0" if any(holm([json_interval.read(gap) for gap in gaps])) else "so"
+    return description, "must be 0", quoted, "off 0" if any(holm([json_interval.read(gap) for gap in gaps])) else "so"
 
 
 def with_paper(values: np.ndarray, paper: float | None = None) -> dict[str, Any]:

@@ -126,8 +126,8 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
     )
     with Checkpoints(population.folder / "checkpoints", keep=None) as saved:
         params = saved.restore(saved.steps()[-1], like).state.params
-    place = [(m.name, m.seed) for m in population.members].index((model, seed))
-    return roberta, jax.tree.map(lambda leaf: np.asarray(leaf[place]), params)
+    index = [(m.name, m.seed) for m in population.members].index((model, seed))
+    return roberta, jax.tree.map(lambda leaf: np.asarray(leaf[index]), params)
 
 
 if __name__ == "__main__":

@@ -108,8 +108,8 @@ def students(paths: Sequence[Path]) -> str:
             continue
         for student in (s for s in study.sweep.students if s.name != s.model):
             changes = ", ".join(f"{field} {student.settings[field]:g}" for field in study.sweep.fields)
-            right, gap = student.statistics["test_accuracy"], student.statistics["train_mean_gap_hard"]
-            cells = [quote(right, scale=100), quote(right.against_control, sign=True, scale=100), "-"]
+            test_accuracy, gap = student.statistics["test_accuracy"], student.statistics["train_mean_gap_hard"]
+            cells = [quote(test_accuracy, scale=100), quote(test_accuracy.against_control, sign=True, scale=100), "-"]
             cells += [quote(gap.against_control, sign=True), "-", "-"]
             rows.append([study_label, f"{labels[student.model]}, {changes}", *cells])
     head = [
@@ -136,8 +136,8 @@ def _choices(studies: Sequence[StudySummary]) -> list[list[str]]:
                 names, ("by another seed's teacher", "by their own, as in the paper"), strict=True
             ):
                 sign = name.startswith("mean_gap")
-                both = [[study.deviations[m][split].get(name) for m in (CONTROL, KD)] for study in studies]
-                cells = [" → ".join("-" if v is None else quote(v, sign=sign) for v in pair) for pair in both]
+                pairs = [[study.deviations[m][split].get(name) for m in (CONTROL, KD)] for study in studies]
+                cells = [" → ".join("-" if v is None else quote(v, sign=sign) for v in pair) for pair in pairs]
                 rows.append([f"{title}: {chooser}", *cells])
     return rows
 

@@ -160,8 +160,8 @@ def again(folder: Path, saved: Path) -> Any:
 def compare(config: RobertaConfig, texts: int, seed: int = 0) -> dict[str, float]:
     """`differences` of the two networks with the same random weights, and of logits before and after a round trip."""
     batch = make_batch(config, texts, seed)
-    with tempfile.TemporaryDirectory() as place:
-        folder, saved = Path(place) / "theirs", Path(place) / "ours"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, saved = Path(temporary) / "theirs", Path(temporary) / "ours"
         theirs = reference_results(write_reference(config, folder, seed), batch)
         returned = reference_results(again(folder, saved), batch)
         difference = np.abs(returned["logits"] - theirs["logits"]).max()

@@ -213,8 +213,8 @@ def sample_c5(
     scale = similar_scale * margin * jax.random.uniform(keys[3], (n, similar)) ** 0.25
     if separable:
         scale = scale / jnp.abs(jnp.sum(x[:, 1:] * means[z], -1))
-    again = jnp.tril(z[:, :, None] == z[:, None, :], -1).any(-1) | (z == y)
-    return Data(y[:, 0], z, x[:, 0], jnp.where(again, 0.0, scale)[..., None] * x[:, 1:])
+    repeated = jnp.tril(z[:, :, None] == z[:, None, :], -1).any(-1) | (z == y)
+    return Data(y[:, 0], z, x[:, 0], jnp.where(repeated, 0.0, scale)[..., None] * x[:, 1:])
 
 
 @float64

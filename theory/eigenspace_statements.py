@@ -193,12 +193,12 @@ def _end() -> Verdict:
 def _matrices() -> list[tuple[np.ndarray, np.ndarray]]:
     """Data [draws, n, p] with singular values from 0.3 to 3, and targets [draws, n], of each shape."""
     rng = np.random.default_rng(0)
-    drawn = []
+    data = []
     for n, p in _SHAPES:
         left, right = (np.linalg.qr(rng.normal(size=(_DRAWS, size, n)))[0] for size in (n, p))
         singular = np.exp(rng.uniform(np.log(0.3), np.log(3), (_DRAWS, 1, n)))
-        drawn.append((left * singular @ right.swapaxes(1, 2), rng.normal(size=(_DRAWS, n))))
-    return drawn
+        data.append((left * singular @ right.swapaxes(1, 2), rng.normal(size=(_DRAWS, n))))
+    return data
 
 
 @float64
@@ -213,9 +213,9 @@ def _flow() -> Verdict:
     def defect(x: Array, y: Array, t: Array, _: Array) -> Array:
         beta = eigenspace.weights(x, y, t)
         printed = x.T @ jnp.linalg.solve(x @ x.T, eigenspace.sparsifier(x @ x.T, t) @ y)
-        wrong = [jnp.abs(beta - printed), jnp.abs(eigenspace.flow_defect(x, y, t))]
+        errors = [jnp.abs(beta - printed), jnp.abs(eigenspace.flow_defect(x, y, t))]
         start = jnp.abs(eigenspace.weights(x, y, 0.0))
-        return jnp.concatenate([*wrong, start]).max() / jnp.linalg.norm(y)
+        return jnp.concatenate([*errors, start]).max() / jnp.linalg.norm(y)
 
     times = np.concatenate([[0.0], np.logspace(-9, 3, 511)])
     return _on_matrices(defect, np.stack([times, times]))

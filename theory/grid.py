@@ -30,8 +30,8 @@ def unit(points: int) -> np.ndarray:
     >>> unit(8).round(3).tolist()
     [0.0, 0.0, 0.01, 0.333, 0.667, 0.99, 1.0, 1.0]
     """
-    towards = np.logspace(-7, -2, points // 4)
-    laid_out = np.concatenate([np.linspace(0, 1, points - 2 * len(towards)), towards, 1 - towards])
+    near_ends = np.logspace(-7, -2, points // 4)
+    laid_out = np.concatenate([np.linspace(0, 1, points - 2 * len(near_ends)), near_ends, 1 - near_ends])
     return np.sort(np.round(laid_out * 2**26) / 2**26)
 
 

@@ -69,9 +69,9 @@ def supervision_error(classes: ArrayLike, tau: ArrayLike, alpha_te: ArrayLike, e
         return jnp.logaddexp(jnp.logaddexp(0.0, other_logit - logit), others - logit)
 
     errors = []
-    for mine, other in ((tau, tau / 2), (tau / 2, tau)):
-        logits, other_logits = extreme_logits(mine, alpha_te, eps_te), extreme_logits(other, alpha_te, eps_te)
-        perfect = log_inverse(alpha_te * mine, alpha_te * other)
+    for margin, other_margin in ((tau, tau / 2), (tau / 2, tau)):
+        logits, other_logits = extreme_logits(margin, alpha_te, eps_te), extreme_logits(other_margin, alpha_te, eps_te)
+        perfect = log_inverse(alpha_te * margin, alpha_te * other_margin)
         for i in (0, 1):
             errors.append(abs(jnp.expm1(perfect - log_inverse(logits[i], other_logits[1 - i]))))
     return jnp.stack(jnp.broadcast_arrays(*errors)).max(0)

@@ -87,7 +87,7 @@ def attention() -> Piece:
     )
     length = jnp.arange(16, 144, 16, dtype=jnp.int32)
 
-    def both(implementation: Any) -> tuple[jax.Array, ...]:
+    def output_and_gradients(implementation: Any) -> tuple[jax.Array, ...]:
         def weighed(*of: jax.Array) -> tuple[jax.Array, jax.Array]:
             output = attend(*of, length, implementation=implementation)
             return jnp.sum(output.astype(jnp.float32) * drawn), output
@@ -95,7 +95,7 @@ def attention() -> Piece:
         gradients, output = jax.jit(jax.grad(weighed, argnums=(0, 1, 2), has_aux=True))(query, key, value)
         return output, *gradients
 
-    pairs = zip(both("cudnn"), both("xla"), strict=True)
+    pairs = zip(output_and_gradients("cudnn"), output_and_gradients("xla"), strict=True)
     scaled = [jnp.max(jnp.abs(a - b).astype(jnp.float32)) / jnp.max(jnp.abs(b).astype(jnp.float32)) for a, b in pairs]
     return _within(max(map(float, scaled)), _ATTENTION)
 

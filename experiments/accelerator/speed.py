@@ -67,11 +67,15 @@ def measure_all(
             continue
         peers = None if peer is None else peer.Peers(number <= _COMPILED and not rehearsal)
         with tempfile.TemporaryDirectory() as folder:
-            mine, program = ours.prepare(row, Path(folder))
+            our_side, program = ours.prepare(row, Path(folder))
             assert program is not None
-            predicted = {} if chip is None else _compared(row, program, chip, lambda contender=mine: contender.run(3))
+            predicted = (
+                {} if chip is None else _compared(row, program, chip, lambda contender=our_side: contender.run(3))
+            )
             repeats_and_seconds = (2, 0.1) if rehearsal else (3, 0.5)
-            result = measure_prepared(row, mine, program, roofs, peers, *repeats_and_seconds, Path(folder), environment)
+            result = measure_prepared(
+                row, our_side, program, roofs, peers, *repeats_and_seconds, Path(folder), environment
+            )
         del result["environment"]
         for note in [] if peers is None else peers.notes:
             say(note)
@@ -85,12 +89,12 @@ def measure_all(
 
 def line(said: dict[str, Any]) -> str:
     """A row in a line."""
-    beside = "" if said["ratio"] is None else f", {said['ratio']:.2f} x {said['peer']}"
+    ratio_text = "" if said["ratio"] is None else f", {said['ratio']:.2f} x {said['peer']}"
     predicted = ""
     if "predicted_seconds_a_step" in said:
         as_if = "" if said["chip_is_this"] else f", as if for {said['chip']}"
         predicted = f" (at least {1000 * said['predicted_seconds_a_step']:.3g} predicted{as_if})"
-    return f"{said['row']}: {1000 * said['seconds_a_step']:.3g} ms a step{predicted}{beside}"
+    return f"{said['row']}: {1000 * said['seconds_a_step']:.3g} ms a step{predicted}{ratio_text}"
 
 
 def _compared(row: Row, program: ours.Program, chip: Chip, run: Callable[[], None]) -> dict[str, Any]:

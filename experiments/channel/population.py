@@ -121,7 +121,7 @@ def learn(setting: Setting, selector: bool) -> Callable[[jax.Array, Drawn], dict
     }
     training_by_role[Role.SELECTOR] = training_by_role[Role.TEACHER]
     # Of the teacher as many points as of the students, at the same shares of its own training.
-    shown = np.rint(
+    teacher_steps = np.rint(
         np.linspace(0, training_by_role[Role.TEACHER].steps, training_by_role[Role.STUDENT].steps + 1)
     ).astype(int)
 
@@ -141,7 +141,7 @@ def learn(setting: Setting, selector: bool) -> Callable[[jax.Array, Drawn], dict
     def one(seed: jax.Array, drawn: Drawn) -> dict[str, jax.Array]:
         teacher = train(Role.TEACHER, seed, drawn, [0.0], None)
         students = train(Role.STUDENT, seed, drawn, [0.0, 1.0], logits(teacher[-1, 0], drawn.x))
-        path = jnp.concatenate([teacher[shown], students], 1).swapaxes(0, 1)  # [V, steps + 1, K, D]
+        path = jnp.concatenate([teacher[teacher_steps], students], 1).swapaxes(0, 1)  # [V, steps + 1, K, D]
         last = path[:, -1]
         accuracies = []
         for x, label in ((drawn.x, drawn.label), (drawn.test_x, drawn.test_label)):

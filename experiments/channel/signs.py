@@ -125,10 +125,10 @@ def share(target: np.ndarray, own: np.ndarray, above: float, absent: str) -> np.
       above: a target counts as non-zero above this.
       absent: what becomes of pairs with x_k = 0, see `Setting`.
     """
-    right, present = (target > above) == (own > 0), own != 0
+    correct, present = (target > above) == (own > 0), own != 0
     if absent == "left-out":
-        return (right & present).sum((1, 2)) / present.sum((1, 2))
-    return (right | ~present if absent == "right" else right).mean((1, 2))
+        return (correct & present).sum((1, 2)) / present.sum((1, 2))
+    return (correct | ~present if absent == "right" else correct).mean((1, 2))
 
 
 def of_update(setting: Setting) -> tuple[float, float, str]:

@@ -67,10 +67,10 @@ def summarise(setting: Setting, found: Values) -> dict[str, Any]:
         "control_cos_higher_share": higher["control"].mean(-1),
         "cos_gain_over_control": (cosine[:, STUDENT] - cosine[:, CONTROL]).mean(-1),
     }
-    for place, model in enumerate(MODELS):
-        values[f"test_accuracy_{model}"] = last[:, place]
-        values[f"train_accuracy_{model}"] = accuracy[:, place, 0, -1]
-        values[f"cos_{model}"] = cosine[:, place].mean(-1)
+    for index, model in enumerate(MODELS):
+        values[f"test_accuracy_{model}"] = last[:, index]
+        values[f"train_accuracy_{model}"] = accuracy[:, index, 0, -1]
+        values[f"cos_{model}"] = cosine[:, index].mean(-1)
     values |= comparison.of_tenths(found)
     summary: dict[str, Any] = {name: with_paper(seed_values, PAPER.get(name)) for name, seed_values in values.items()}
     summary["student_cos_higher_in_all_classes"] = _share_of_seeds(higher["student"].all(-1))
@@ -227,8 +227,8 @@ def _gain(value: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
 
 def _chosen(reading: Mapping[str, Any], quantity: str) -> str:
     """That a number is no evidence, where a reading's alpha was chosen for it and has not been changed."""
-    chosen = READINGS[reading["name"]].alpha_for == quantity and "alpha" not in reading["changed"]
-    return "alpha was chosen for it" if chosen else ""
+    is_chosen = READINGS[reading["name"]].alpha_for == quantity and "alpha" not in reading["changed"]
+    return "alpha was chosen for it" if is_chosen else ""
 
 
 def _consistent(share: Mapping[str, Any], everywhere: Mapping[str, Any], reading: Mapping[str, Any]) -> str:

@@ -110,17 +110,17 @@ def _panel(
     """One measure's map: a cell has its mean in points or per cent and, of the gain, half of the interval."""
     columns, lines = _values(rows, across), _values(rows, down)
     image = np.full((len(lines), len(columns)), np.nan)
-    places = [(lines.index(row[down] if down else None), columns.index(row[across])) for row in rows]
-    for place, row in zip(places, rows, strict=True):
-        image[place] = 100 * row[measured]["mean"]
+    positions = [(lines.index(row[down] if down else None), columns.index(row[across])) for row in rows]
+    for position, row in zip(positions, rows, strict=True):
+        image[position] = 100 * row[measured]["mean"]
     drawn = axis.imshow(image, aspect="auto", **ends)
-    for place, row in zip(places, rows, strict=True):
-        text, (red, green, blue, _) = f"{image[place]:.1f}", drawn.cmap(drawn.norm(image[place]))
+    for position, row in zip(positions, rows, strict=True):
+        text, (red, green, blue, _) = f"{image[position]:.1f}", drawn.cmap(drawn.norm(image[position]))
         if measured == GAIN:
             low, high = row[measured]["low"], row[measured]["high"]
-            text = f"{image[place]:+.2f}" + ("" if low is None else f"\n±{50 * (high - low):.2f}")
+            text = f"{image[position]:+.2f}" + ("" if low is None else f"\n±{50 * (high - low):.2f}")
         color = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
-        axis.text(*place[::-1], text, ha="center", va="center", fontsize=8, color=color)
+        axis.text(*position[::-1], text, ha="center", va="center", fontsize=8, color=color)
     margin = {row[across]: f"\n{row['margin']:.2f}" for row in rows} if across == "alpha" else {}
     axis.set_xticks(range(len(columns)), [f"{value:g}{margin.get(value, '')}" for value in columns])
     axis.set_yticks(range(len(lines)), ["" if value is None else f"{value:g}" for value in lines])
@@ -149,11 +149,11 @@ def together(maps: Sequence[Mapping[str, Any]]) -> str:
     """How many gains of several maps are on one side of 0; a setting that is in several of them counts once."""
     gains = {tuple(row[GAIN].items()): row[GAIN] for result in maps for row in result["sweep"]}.values()
     tests = [gain for gain in gains if gain["low"] is not None and gain["high"] > gain["low"]]
-    alone, corrected = sum(map(excludes_zero, tests)), sum(holm([json_interval.read(gain) for gain in tests]))
+    significant, corrected = sum(map(excludes_zero, tests)), sum(holm([json_interval.read(gain) for gain in tests]))
     same = f"; in {len(gains) - len(tests)} more all seeds gain exactly nothing" if len(gains) > len(tests) else ""
     return (
-        f"Of {len(tests)} different intervals {alone} exclude zero, {corrected} also by Holm's correction for their "
-        f"number{same}.\n"
+        f"Of {len(tests)} different intervals {significant} exclude zero, {corrected} also by Holm's correction for "
+        f"their number{same}.\n"
     )
 
 

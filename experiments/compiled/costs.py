@@ -134,11 +134,11 @@ class _Product(NamedTuple):
 
 def _products(module: Module, instruction: Instruction) -> list[_Product]:
     """Those within an instruction."""
-    within = [instruction]
+    instructions = [instruction]
     for called in instruction.called:
-        within += module.within(called)
+        instructions += module.within(called)
     products = []
-    for i in within:
+    for i in instructions:
         if i.opcode == "convolution":
             work = _convolution(module, i, i.arrays[0], i.operands[1])
         elif i.opcode == "dot":
@@ -163,8 +163,8 @@ def _precision(module: Module, instruction: Instruction) -> str:
 
 
 def _product(module: Module, instruction: Instruction, contracted: str) -> float:
-    left = module.instructions[instruction.operands[0]].arrays[0].shape
-    terms = math.prod(left[int(axis)] for axis in re.findall(r"\d+", contracted))
+    left_shape = module.instructions[instruction.operands[0]].arrays[0].shape
+    terms = math.prod(left_shape[int(axis)] for axis in re.findall(r"\d+", contracted))
     return 2.0 * instruction.arrays[0].size * terms
 
 

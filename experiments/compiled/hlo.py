@@ -106,12 +106,12 @@ class Module:
         if match:
             return int(match[1])
         condition = re.search(r"condition=%([\w.\-]+)", loop.attributes)
-        within = list(self.within(condition[1])) if condition else []
+        instructions = list(self.within(condition[1])) if condition else []
         bounds = [
-            re.match(r"(\d+)\)", i.attributes) for i in within if i.opcode == "constant" and not i.arrays[0].shape
+            re.match(r"(\d+)\)", i.attributes) for i in instructions if i.opcode == "constant" and not i.arrays[0].shape
         ]
         limits = [int(bound[1]) for bound in bounds if bound]
-        return limits[0] if len(limits) == 1 and any("direction=LT" in i.attributes for i in within) else None
+        return limits[0] if len(limits) == 1 and any("direction=LT" in i.attributes for i in instructions) else None
 
     def unknown_loops(self) -> int:
         """How many loops there are of which the program does not say how often they run."""
@@ -176,8 +176,8 @@ def _instruction(line: str) -> Instruction | None:
 def _closing(line: str, opened: int) -> int:
     """The place after the parenthesis that closes the one at `opened`."""
     depth = 0
-    for place in range(opened, len(line)):
-        depth += {"(": 1, ")": -1}.get(line[place], 0)
+    for index in range(opened, len(line)):
+        depth += {"(": 1, ")": -1}.get(line[index], 0)
         if depth == 0:
-            return place + 1
+            return index + 1
     raise ValueError(f"unbalanced parentheses in {line[:80]!r}")

@@ -114,15 +114,15 @@ def _of_a_step(
         "top": [{"what": name, "share": share} for name, share in list(_shares(run, part).items())[:_TOP]],
     }
     if chip.platform == "tpu":
-        within = [o for o in run if (o.in_loop or not loops) and o.instruction.cycles is not None]
-        outer = [o for o in run if not o.in_loop and loops and o.instruction.cycles is not None]
-        result["cycles"] = sum(o.times * (o.instruction.cycles or 0) for o in within) / steps
-        result["cycles_outside_loop"] = sum(o.times * (o.instruction.cycles or 0) for o in outer)
+        loop_operations = [o for o in run if (o.in_loop or not loops) and o.instruction.cycles is not None]
+        outer_operations = [o for o in run if not o.in_loop and loops and o.instruction.cycles is not None]
+        result["cycles"] = sum(o.times * (o.instruction.cycles or 0) for o in loop_operations) / steps
+        result["cycles_outside_loop"] = sum(o.times * (o.instruction.cycles or 0) for o in outer_operations)
     else:
-        within = [o for o in run if o.in_loop or not loops]
-        result["kernels"] = sum(o.times for o in within) / steps
+        loop_operations = [o for o in run if o.in_loop or not loops]
+        result["kernels"] = sum(o.times for o in loop_operations) / steps
         counted: collections.Counter[str] = collections.Counter()
-        for o in within:
+        for o in loop_operations:
             counted[part(o)] += o.times
         result["kernels_of"] = {name: count / steps for name, count in counted.most_common()}
     return result

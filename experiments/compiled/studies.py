@@ -67,7 +67,7 @@ def programs() -> dict[str, Callable[[], Program]]:
 def parts(plan: Planned, seeds: int = SEEDS) -> list[Part]:
     """Of what the training of a study consists."""
     counted = collections.Counter(_populations(plan, seeds))
-    return [Part(_name(plan, *which), count, plan.steps) for which, count in counted.items()]
+    return [Part(_name(plan, *population), count, plan.steps) for population, count in counted.items()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,8 +143,8 @@ def _name(plan: Planned, role: str, extent: tuple[int, int]) -> str:
 def _called(plan: Planned, role: str) -> str:
     model = getattr(plan.setting, role)
     network = getattr(plan.row, role)
-    more = {"keras": "-keras"}.get(model.block, "") if model.name == "resnet-cifar" else ""
-    return network + more + (f"-{model.strides}" if model.name == "mobilenet-v2" else "")
+    suffix = {"keras": "-keras"}.get(model.block, "") if model.name == "resnet-cifar" else ""
+    return network + suffix + (f"-{model.strides}" if model.name == "mobilenet-v2" else "")
 
 
 def _program(plan: Planned, role: str, extent: tuple[int, int]) -> Program:

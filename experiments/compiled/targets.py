@@ -46,8 +46,8 @@ def parse(name: str) -> tuple[Chip, str]:
         raise InputError("--for", name, f"must be one of {', '.join(CHIPS)}, with a number or a slice as in v5e:2x2")
     chip, shape = CHIPS[kind], shape or "1"
     sides = len(chip.slice_of.split("x"))
-    right = rf"1|\d+(x\d+){{{sides - 1}}}" if chip.platform == "tpu" else r"[1-8]"
-    if not re.fullmatch(right, shape):
+    pattern = rf"1|\d+(x\d+){{{sides - 1}}}" if chip.platform == "tpu" else r"[1-8]"
+    if not re.fullmatch(pattern, shape):
         slices = f"1 or a slice such as {chip.slice_of}" if chip.platform == "tpu" else "1 to 8, GPUs of a machine,"
         raise InputError("--for", name, f"must have {slices} after the colon")
     return chip, shape

@@ -97,8 +97,10 @@ def exaggerations(
     result = {name: own[name][:, model] - own[name][:, teacher] for name in ("area", "time")}
     result["level"] = np.empty_like(result["area"])
     for seed, pair in np.ndindex(*result["level"].shape):
-        theirs, its = at_equal(*(a[seed, place, pair] for place in (teacher, model) for a in (top, bottom)))
-        result["level"][seed, pair] = np.mean(its < theirs) - 0.5 if len(its) else np.nan
+        teacher_curve, model_curve = at_equal(
+            *(a[seed, index, pair] for index in (teacher, model) for a in (top, bottom))
+        )
+        result["level"][seed, pair] = np.mean(model_curve < teacher_curve) - 0.5 if len(model_curve) else np.nan
     return {name: result[name] for name in DEFINITIONS}
 
 

@@ -133,8 +133,10 @@ def learn(setting: Setting, dataset: Dataset, selector: bool) -> Callable[..., d
             origin = along(chosen, _first_layer(start.params))
 
             def record(now: jax.Array, params: Any) -> tuple[jax.Array, jax.Array]:
-                here = along(chosen, _first_layer(params))
-                sizes = jnp.stack([jnp.linalg.norm(here, axis=-1), jnp.linalg.norm(here - origin, axis=-1)], 1)
+                projections = along(chosen, _first_layer(params))
+                sizes = jnp.stack(
+                    [jnp.linalg.norm(projections, axis=-1), jnp.linalg.norm(projections - origin, axis=-1)], 1
+                )
                 nothing = jnp.full((models, 2), jnp.nan)
                 accuracies = jax.lax.cond(now % setting.every == 0, accuracy, lambda _: nothing, params)
                 return sizes.reshape(models, len(PROJECTIONS), *pairs.shape), accuracies
@@ -144,7 +146,7 @@ def learn(setting: Setting, dataset: Dataset, selector: bool) -> Callable[..., d
         teacher, teacher_records = train(Role.TEACHER, [0.0], None)
         students, student_records = train(Role.STUDENT, [0.0, 1.0], logits(teacher.params, x)[0])
         path, accuracies = (
-            jnp.concatenate(both, 1).swapaxes(0, 1) for both in zip(teacher_records, student_records, strict=True)
+            jnp.concatenate(parts, 1).swapaxes(0, 1) for parts in zip(teacher_records, student_records, strict=True)
         )
         params = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), teacher.params, students.params)
         selector_logits = {}

@@ -87,9 +87,9 @@ def collect(
     """
     arrays, before = ({}, np.zeros(2)) if kept is None else kept.read()
     arrays = {name: array[:seeds] for name, array in arrays.items()}  # fewer may be asked for than there are
-    already = done = len(next(iter(arrays.values()))) if arrays else 0
+    done_before = done = len(next(iter(arrays.values()))) if arrays else 0
     first, started, spent = None, _now(), np.zeros(2)
-    for portion in outcomes(range(already, seeds)) if already < seeds else ():
+    for portion in outcomes(range(done_before, seeds)) if done_before < seeds else ():
         first = portion if first is None else first
         portion_values = values(portion)
         arrays = {name: np.concatenate([arrays[name], new]) if done else new for name, new in portion_values.items()}
@@ -98,9 +98,9 @@ def collect(
         if kept is not None:
             kept.write(arrays, before + spent)
         if console is not None:
-            remaining = spent[0] / (done - already) * (seeds - done)
+            remaining = spent[0] / (done - done_before) * (seeds - done)
             console.print(f"{done} of {seeds} seeds, ETA {remaining / 60:.1f} min", highlight=False)
-    if already or first is None:
+    if done_before or first is None:
         first = next(iter(outcomes(range(1))))
     wall, cpu = map(float, before + spent)
     return Collected(arrays, first, {"wall": wall, "cpu": cpu})

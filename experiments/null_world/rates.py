@@ -39,7 +39,7 @@ def count(world: World, studies: int, seed: Sequence[int]) -> Counts:
     """
     counts: Counts = Counter()
     for dumps in draw(world, studies, np.random.default_rng(seed)):
-        compared = comparisons.compare_points(lambda *place: dumps[place], ("one_hot", "kd"), world.seeds)  # noqa: B023
+        compared = comparisons.compare_points(lambda *key: dumps[key], ("one_hot", "kd"), world.seeds)  # noqa: B023
         values = comparisons.intervals(compared, _decisive)
         for selection in SELECTIONS:
             for name, verdict in _verdicts(values, selection).items():
@@ -71,7 +71,7 @@ def null_rows(name: str, counts: Counts, studies: int) -> list[dict[str, Any]]:
     rows = []
     for verdict in VERDICTS:
         for selection in SELECTIONS:
-            times = {way: counts[verdict, selection, way] for way in findings.SIGNS}
+            times = {outcome: counts[verdict, selection, outcome] for outcome in findings.SIGNS}
             rows.append(
                 {
                     "world": name,
@@ -93,16 +93,19 @@ def control_row(name: str, counts: Counts, studies: int) -> dict[str, Any]:
 
 def power_rows(name: str, world: World, counts: Counts, studies: int) -> list[dict[str, Any]]:
     """Of a world with a deviation, for each verdict that is then right: how often it is given, or its opposite."""
-    right = TRUE["lowered" if world.lowered else "stretched"]
+    expected = TRUE["lowered" if world.lowered else "stretched"]
     return [
         {
             "world": name,
             "seeds": world.seeds,
             "verdict": verdict,
             "selection": selection,
-            **{way: _rate(counts[verdict, selection, way], studies) for way in ("supported", "contradicted")},
+            **{
+                outcome: _rate(counts[verdict, selection, outcome], studies)
+                for outcome in ("supported", "contradicted")
+            },
         }
-        for verdict in right
+        for verdict in expected
         for selection in SELECTIONS
     ]
 

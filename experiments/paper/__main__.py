@@ -46,7 +46,9 @@ def main(arguments: Sequence[str]) -> None:
     wanted = {*setting.targets, *(name for figure in figures for name in figure.studies)}
     needed = [name for name in plans if everything or name in wanted]
     maker.train(maker.without_texts(needed) if everything and setting.tokenizer is None else needed)
-    drawn = {figure.name: figure_result for figure in figures if (figure_result := maker.draw(figure)) is not None}
+    figure_results = {
+        figure.name: figure_result for figure in figures if (figure_result := maker.draw(figure)) is not None
+    }
     command = f"{PROG} {shlex.join(arguments)}"
     tables = {}
     if everything or TABLE in setting.targets:
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
         run_environment = environment(command)
         command_line.write_json(setting.json, [row | {"environment": run_environment} for row in rows])
     if everything:
-        maker.write_all(drawn, tables[TABLE], tables[PUBLISHED], command)
+        maker.write_all(figure_results, tables[TABLE], tables[PUBLISHED], command)
 
 
 if __name__ == "__main__":

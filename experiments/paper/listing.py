@@ -85,10 +85,16 @@ def _rest(
     known = [time for name in missing if (time := times[name]) is not None]
     forecasts = [predicted[name] for name in missing if times[name] is None and predicted.get(name)]
     devices = dict.fromkeys(time.device for time in known)
-    parts = [f"{duration(sum(t.seconds for t in known if t.device == of))} on {of}" for of in devices]
+    parts = [f"{duration(sum(t.seconds for t in known if t.device == device))} on {device}" for device in devices]
     if forecasts:
-        chips = [chip for chip in forecasts[0] if all(chip in of and of[chip].hours is not None for of in forecasts)]
-        sums = [f"{duration(3600 * sum(of[chip].hours or 0 for of in forecasts))} on {chip}" for chip in chips]
+        chips = [
+            chip
+            for chip in forecasts[0]
+            if all(chip in by_chip and by_chip[chip].hours is not None for by_chip in forecasts)
+        ]
+        sums = [
+            f"{duration(3600 * sum(by_chip[chip].hours or 0 for by_chip in forecasts))} on {chip}" for chip in chips
+        ]
         parts.append(f"{len(forecasts)} predicted: at least {' or '.join(sums) or 'more than these chips have'}")
     if unknown := len(missing) - len(known) - len(forecasts):
         parts.append(f"{unknown} not measured")

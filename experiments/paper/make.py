@@ -151,13 +151,13 @@ class Maker:
 
     def table(self, pairs: Sequence[Pair], rows: Rows) -> list[dict[str, Any]]:
         """A table's rows by `rows`; those that are not run say what would, and how long that is expected to take."""
-        records, not_run, of_paper = self.records(), {}, studies(PAPER)
+        records, not_run, paper_plans = self.records(), {}, studies(PAPER)
         for row in pairs:
-            here = row.name in self._plans  # if it has no stand-in it can be run at the paper's scale alone
-            plan = self._plans[row.name] if here else of_paper[row.name]
+            has_stand_in = row.name in self._plans  # if it has no stand-in it can be run at the paper's scale alone
+            plan = self._plans[row.name] if has_stand_in else paper_plans[row.name]
             time = expected(plan, self._setting.seeds, records)
             not_run[row.name] = {
-                "command": self.command(plan, None if here else PAPER.name),
+                "command": self.command(plan, None if has_stand_in else PAPER.name),
                 "expected_seconds": time and time.seconds,
                 "expected_on": time and time.device,
             }

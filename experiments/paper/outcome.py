@@ -91,10 +91,10 @@ class Outcome:
         values = {s: [statistic(seed_comparisons[s]) for seed_comparisons in compared] for s in students}
         spreads = comparisons.denominators(compared)
         intervals: dict[str, dict[str, Interval]] = {}
-        for student, of_seeds in values.items():
+        for student, student_rows in values.items():
             intervals[student] = {}
-            for name in of_seeds[0]:
-                student_values, control_values = ([v[name] for v in of] for of in (of_seeds, values[CONTROL]))
+            for name in student_rows[0]:
+                student_values, control_values = ([v[name] for v in rows] for rows in (student_rows, values[CONTROL]))
                 interval, minus_control = (
                     comparisons.interval(name, values_of_seeds, name in crossed, spreads, difference).within(
                         *comparisons.possible(name, difference)

@@ -85,10 +85,10 @@ def _slope(summary: StudySummary, split: str, by_id: Mapping[str, Finding]) -> d
     name = "slope_instrumented" if "slope_instrumented" in values[KD] else "slope_least_squares"
     judgements = {
         to: {"difference": finding.difference, "verdict": finding.verdict}
-        for to, more in (("above_one", ""), ("above_control", "_more"))
-        for finding in [by_id[f"exaggerates{more}_{split}"]]
+        for to, suffix in (("above_one", ""), ("above_control", "_more"))
+        for finding in [by_id[f"exaggerates{suffix}_{split}"]]
     }
-    return {"by": name, **{student: of[name] for student, of in values.items()}, **judgements}
+    return {"by": name, **{student: slopes[name] for student, slopes in values.items()}, **judgements}
 
 
 def rows(outcomes: Mapping[str, Outcome], not_run: Mapping[str, Mapping[str, Any]], scale: str) -> list[dict[str, Any]]:

@@ -43,12 +43,12 @@ def np_save(row: Row, folder: Path) -> list[Contender]:
     columns = {"label": dumped.label, "true_label": dumped.label, "id": dumped.id}
 
     def contender(name: str, synced: bool) -> Contender:
-        place = folder / name
+        root = folder / name
 
         def run(calls: int) -> None:
             for call in range(calls):
                 for member, logits in enumerate(dumped.logits):
-                    member_folder = place / str(call) / str(member)
+                    member_folder = root / str(call) / str(member)
                     member_folder.mkdir(parents=True)
                     for array_name, array in ({"logits": logits} | columns).items():
                         with (member_folder / f"{array_name}.npy").open("wb") as file:
@@ -58,7 +58,7 @@ def np_save(row: Row, folder: Path) -> list[Contender]:
                                 os.fsync(file.fileno())
 
         def before() -> None:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(root, ignore_errors=True)
 
         return Contender(name, run, row.batch * row.population, before=before)
 

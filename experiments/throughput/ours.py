@@ -154,14 +154,14 @@ def _program(
 
 
 def _dump(row: Row, folder: Path) -> Contender:
-    dumped, place = Dumped.of(row), folder / "dumps"
+    dumped, root = Dumped.of(row), folder / "dumps"
 
     def run(calls: int) -> None:
         for call in range(calls):
-            items = [(place / str(call) / str(m), logits, {"member": m}) for m, logits in enumerate(dumped.logits)]
+            items = [(root / str(call) / str(m), logits, {"member": m}) for m, logits in enumerate(dumped.logits)]
             write_dumps(items, dumped.label, dumped.label, dumped.id)
 
     def before() -> None:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(root, ignore_errors=True)
 
     return Contender("ours", run, row.batch * row.population, before=before)

@@ -203,10 +203,10 @@ class Peers:
         key = (row.network, row.kind, row.dtype, row.batch)
         if key != self._key:
             self.release()
-            ways = [(False, False), *([(True, False)] if self._compiled else [])]
+            variants = [(False, False), *([(True, False)] if self._compiled else [])]
             if NETWORKS[row.network].model.name == "random-features" and row.kind != "evaluate":
-                ways.append((False, True))
-            contenders = [self._contender(row, *way) for way in ways]
+                variants.append((False, True))
+            contenders = [self._contender(row, *variant) for variant in variants]
             self._key, self._held = key, [contender for contender in contenders if contender is not None]
         return self._held
 

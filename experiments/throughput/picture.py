@@ -52,8 +52,8 @@ def roofline(rows: Sequence[dict[str, Any]]) -> Figure:
         axis.annotate(text, (0.02, 0.97), xycoords="axes fraction", va="top", fontsize=8.5)
     for row, intensity in zip(shown, intensities, strict=bool(shown)):
         marker, colour = _STYLES.get(row["network"], (".", "#333333"))
-        alone = row["population"] == 1
-        axis.plot(intensity, row["flops_per_s"], marker, ms=7, mec=colour, mfc=colour if alone else "none", mew=1.3)
+        is_single = row["population"] == 1
+        axis.plot(intensity, row["flops_per_s"], marker, ms=7, mec=colour, mfc=colour if is_single else "none", mew=1.3)
     handles = [
         Line2D([], [], ls="", marker=marker, color=colour, ms=7, label=name)
         for name, (marker, colour) in _STYLES.items()

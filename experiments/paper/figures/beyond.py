@@ -109,11 +109,11 @@ def detection(outcomes: Sequence[Outcome]) -> Drawn:
             f"control's X - Y {quote(areas['gap_control'], 3)}; of the student's Y alone {quote(areas['y'], 3)}: "
             f"X - Y is {words[verdict(less_y, 1)]}, {quote(less_y, 3, sign=True)} paired."
         )
-    alone = sum(verdict(difference, 1) in ("supported", "contradicted") for difference in differences)
+    significant = sum(verdict(difference, 1) in ("supported", "contradicted") for difference in differences)
     if outcomes[0].seeds > 1:
         sentences.append(
-            f"Of these {len(differences)} differences {alone} exclude zero, {sum(holm(differences))} also by Holm's "
-            "correction; studies with the same teachers are not independent."
+            f"Of these {len(differences)} differences {significant} exclude zero, {sum(holm(differences))} also by "
+            "Holm's correction; studies with the same teachers are not independent."
         )
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
@@ -127,17 +127,17 @@ def precision(outcomes: Sequence[Outcome]) -> Drawn:
     figure, axes = grid(1, 2, 5.0, 3.6)
     numbers: dict[str, Any] = {}
     for model in MODELS:
-        both = [o.summary.accuracy["test_accuracy"].models[model] for o in outcomes]
-        numbers[model] = {"test_accuracy": _two("test_accuracy", names, both)}
+        accuracies = [o.summary.accuracy["test_accuracy"].models[model] for o in outcomes]
+        numbers[model] = {"test_accuracy": _two("test_accuracy", names, accuracies)}
         if model != "teacher":
             gaps = [preferred(o.summary.deviations[model]["train"], "mean_gap_hard") for o in outcomes]
             numbers[model]["mean_gap_hard"] = _two("mean_gap_hard", names, gaps)
     for axis, name in zip(axes[0], ("test_accuracy", "mean_gap_hard"), strict=True):
         models = [model for model in MODELS if name in numbers[model]]
-        for place, model in enumerate(models):
+        for index, model in enumerate(models):
             for offset, precise in zip((-0.12, 0.12), names, strict=True):
                 filled = {"mfc": "white"} if offset > 0 else {}
-                bars(axis, [place + offset], [numbers[model][name][precise]], **look_of(model) | filled)
+                bars(axis, [index + offset], [numbers[model][name][precise]], **look_of(model) | filled)
         axis.set_xticks(range(len(models)), [label_of(m).replace(" (", "\n(") for m in models], fontsize=8)
         axis.grid(axis="y", alpha=0.25)
     axes[0, 0].set_ylabel("test accuracy")

@@ -36,8 +36,8 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
     for axis, name in zip(axes.flat, published.AXES, strict=False):
         for outcome, measurement, style in zip(outcomes, measurements, styles, strict=True):
             least = 50 / outcome.summary.study.train_examples
-            place = _place(min(measurement["teacher_train_accuracy"]["mean"], 100 - least))
-            bars(axis, [place], [json_interval.read(published.value_on(name, measurement))], **style)
+            position = _place(min(measurement["teacher_train_accuracy"]["mean"], 100 - least))
+            bars(axis, [position], [json_interval.read(published.value_on(name, measurement))], **style)
         axis.axhline(_LEVEL.get(name, 0.0), **GUIDE)
         axis.axvline(_place(published.INTERPOLATES), **GUIDE)
         axis.set(xlabel="teacher's training accuracy, %", ylabel=_LABELS[name])

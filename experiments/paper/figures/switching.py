@@ -84,8 +84,8 @@ def accuracies(outcomes: Sequence[Outcome], model: str) -> Drawn:
         }
         numbers[outcome.plan.name] = {"gain": gain, **by_step}
         verb = {"one_hot_to_kd": "recovered of it", "kd_to_one_hot": "left of it"}[model]
-        each = ", ".join(f"{quote(share, 0, scale=100)}% at step {step:,}" for step, share in shares.items())
-        share_text = f"{verb} by the step of the switch: {each}" if _is_there(gain) else _NO_SHARE
+        share_list = ", ".join(f"{quote(share, 0, scale=100)}% at step {step:,}" for step, share in shares.items())
+        share_text = f"{verb} by the step of the switch: {share_list}" if _is_there(gain) else _NO_SHARE
         sentences.append(f"{outcome.plan.title}: gain {quote(gain, sign=True, scale=100)} points; {share_text}.")
     return Drawn(plots.switches(studies, model), numbers, sentences)
 
