@@ -37,8 +37,14 @@ def dumps(logits: np.ndarray, label: np.ndarray, true_label: np.ndarray, seed: i
       split: 'train' or 'test'.
     """
     return [
-        Dump(own, label, true_label, np.arange(len(label)), {"model": NAMES[model], "seed": seed, "split": split})
-        for model, own in zip(MODELS, logits, strict=True)
+        Dump(
+            model_logits,
+            label,
+            true_label,
+            np.arange(len(label)),
+            {"model": NAMES[model], "seed": seed, "split": split},
+        )
+        for model, model_logits in zip(MODELS, logits, strict=True)
     ]
 
 
@@ -57,21 +63,23 @@ def gaps(
       ('gap', split): class and tenths are chosen by the second teacher.
       ('gap as in paper', split): by the students' own one.
     """
-    found: dict[Any, list[Any]] = {("gap", split): [], ("gap as in paper", split): []}
-    for seed, (own, second, *labels) in enumerate(zip(logits, selector, label, true_label, strict=True)):
-        teacher, *students = dumps(own, *labels, seed, split)
-        choices = Dump(second, teacher.label, teacher.true_label, teacher.id, teacher.attributes), teacher
-        for of_choice, chooser in zip(found.values(), choices, strict=True):
+    rows_by_choice: dict[Any, list[Any]] = {("gap", split): [], ("gap as in paper", split): []}
+    for seed, (seed_logits, selector_logits, *labels) in enumerate(
+        zip(logits, selector, label, true_label, strict=True)
+    ):
+        teacher, *students = dumps(seed_logits, *labels, seed, split)
+        choices = Dump(selector_logits, teacher.label, teacher.true_label, teacher.id, teacher.attributes), teacher
+        for choice_rows, chooser in zip(rows_by_choice.values(), choices, strict=True):
             points = deviations.points(teacher, students, chooser)
-            of_choice.append([deviations.gap_by_decile(of_student) for of_student in points])
-    return {name: np.array(rows) for name, rows in found.items()}
+            choice_rows.append([deviations.gap_by_decile(student_points) for student_points in points])
+    return {name: np.array(rows) for name, rows in rows_by_choice.items()}
 
 
 def of_tenths(found: Mapping[Any, np.ndarray]) -> dict[str, np.ndarray]:
     """The gaps of `gaps` on hard and on easy points by name, [S] each; the paper's choice ends in '_as_in_paper'."""
     values = {}
-    for split, (choice, ending), (tenth, place) in itertools.product(SPLITS, _CHOICES, _TENTHS):
-        control, student = found[choice, split][:, :, place].T
+    for split, (choice, ending), (tenth, index) in itertools.product(SPLITS, _CHOICES, _TENTHS):
+        control, student = found[choice, split][:, :, index].T
         values |= {
             f"{tenth}_gap_control_{split}{ending}": control,
             f"{tenth}_gap_student_{split}{ending}": student,
@@ -83,9 +91,9 @@ def of_tenths(found: Mapping[Any, np.ndarray]) -> dict[str, np.ndarray]:
 def control_row(said: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """The row of a table on a built-in check: another draw of the teacher deviates in nothing from it."""
     gaps = [said[f"{tenth}_gap_control_{split}"] for split, (tenth, _) in itertools.product(SPLITS, _TENTHS)]
-    shown = ", ".join(quote(gap, sign=True) for gap in gaps)
-    what = "the control's gaps: hard and easy training points, hard and easy test points"
-    return what, "must be 0", shown, "off 0" if any(holm([json_interval.read(gap) for gap in gaps])) else "so"
+    quoted = ", ".join(quote(gap, sign=True) for gap in gaps)
+    description = "the control's gaps: hard and easy training points, hard and easy test points"
+    return description, "must be 0", quoted, "off 0" if any(holm([json_interval.read(gap) for gap in gaps])) else "so"
 
 
 def with_paper(values: np.ndarray, paper: float | None = None) -> dict[str, Any]:

@@ -49,14 +49,14 @@ def main(arguments: Sequence[str]) -> None:
     from distill_jax.study.workdir import classes_file, tokenizer_folder
 
     network, params = trained(setting.workdir, setting.model, setting.seed)
-    tokenizer, names = tokenizer_folder(setting.workdir), classes_file(setting.workdir)
+    tokenizer, names_file = tokenizer_folder(setting.workdir), classes_file(setting.workdir)
     if not tokenizer.is_dir():
         raise InputError(setting.workdir, None, "does not hold its tokenizer; run the study's command again")
-    called = read_json(names, list[str], "run the study's command again") if names.is_file() else None
-    beside = partial(setting.to)
-    shutil.copytree(tokenizer, beside)
-    huggingface.save(beside, network, params, called)
-    beside.rename(setting.to)
+    class_names = read_json(names_file, list[str], "run the study's command again") if names_file.is_file() else None
+    partial_folder = partial(setting.to)
+    shutil.copytree(tokenizer, partial_folder)
+    huggingface.save(partial_folder, network, params, class_names)
+    partial_folder.rename(setting.to)
     command_line.console().print(f"{setting.model}, seed {setting.seed}: {setting.to}", soft_wrap=True)
 
 
@@ -85,9 +85,9 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
 
     check_plain(workdir)
     try:
-        said = read_json(workdir / "setting.json", dict[str, Any], "must be the --workdir of a study")
-        optimizer, length = OptimizerSetting(**said["optimizer"]), said["data"].get("length")
-        networks = {role: said[role]["name"] for role in ("teacher", "student")}
+        config = read_json(workdir / "setting.json", dict[str, Any], "must be the --workdir of a study")
+        optimizer, length = OptimizerSetting(**config["optimizer"]), config["data"].get("length")
+        networks = {role: config[role]["name"] for role in ("teacher", "student")}
     except (InputError, AttributeError, KeyError, TypeError) as error:
         raise InputError(workdir, None, "holds no study; must be the --workdir of one") from error
     members = {(m.name, m.seed): p for p in populations(workdir) if p.is_finished for m in p.members}
@@ -104,18 +104,20 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
     folder = network_folder(workdir, role)
     if not folder.is_dir():
         raise InputError(workdir, None, "does not say of which sizes its RoBERTas are; run the study's command again")
-    whole = workdir / SAVED
-    if role == "student" and whole.is_file():
-        study = saved_setting.load(whole)
+    setting_file = workdir / SAVED
+    if role == "student" and setting_file.is_file():
+        study = saved_setting.load(setting_file)
         if Objective.of_study(study).features:
-            said = " ".join(study.students)
+            student_names = " ".join(study.students)
             raise InputError(
-                "--model", model, f"was trained beside parameters of a loss (--students {said}); is not exported"
+                "--model",
+                model,
+                f"was trained beside parameters of a loss (--students {student_names}); is not exported",
             )
     roberta, population = huggingface.read_model(folder, "WORKDIR"), members[model, seed]
     count = len(population.members)
-    of_one = make_init(roberta, make_rule(optimizer), jax.ShapeDtypeStruct((2, length), np.int32))
-    init = over_members(of_one, (0, 0), count)
+    init_member = make_init(roberta, make_rule(optimizer), jax.ShapeDtypeStruct((2, length), np.int32))
+    init = over_members(init_member, (0, 0), count)
     numbers = jax.ShapeDtypeStruct((count,), np.int32)
     on_host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
     like = jax.tree.map(
@@ -124,8 +126,8 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
     )
     with Checkpoints(population.folder / "checkpoints", keep=None) as saved:
         params = saved.restore(saved.steps()[-1], like).state.params
-    place = [(m.name, m.seed) for m in population.members].index((model, seed))
-    return roberta, jax.tree.map(lambda leaf: np.asarray(leaf[place]), params)
+    index = [(m.name, m.seed) for m in population.members].index((model, seed))
+    return roberta, jax.tree.map(lambda leaf: np.asarray(leaf[index]), params)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the training loop costs beside the compiled step: the real loop against the bare step on a fixed batch.
+"""Cost of the training loop beside the compiled step: the real loop against the bare step on a fixed batch.
 
     python -m experiments.framework_cost [PRESET] [--json FILE] [--field value ...]
 
@@ -68,11 +68,11 @@ def bare_step(trainer: Trainer, taught: bool, temperature: float) -> Any:
 def measure(trainer: Trainer, member: Member, teacher: Any, rounds: int) -> dict[str, Any]:
     """Seconds a step of the real loop and of the bare step, in turn, and the ratio of each pair."""
     setting, schedule, dataset = trainer.setting, trainer.schedule, trainer.dataset
-    taught = member.model == "kd"
-    step = bare_step(trainer, taught, setting.objective.temperature)
+    is_distilled = member.model == "kd"
+    step = bare_step(trainer, is_distilled, setting.objective.temperature)
     x = normalise(jnp.asarray(dataset.train.x[: setting.train.batch_size]), dataset.mean, dataset.std, trainer.dtype)
     label = jnp.asarray(dataset.train.label[: setting.train.batch_size])
-    teacher_variables = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), teacher) if taught else {}
+    teacher_variables = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), teacher) if is_distilled else {}
     pairs = []
     for round_number in range(rounds + 1):  # the first compiles and warms up
         state = jax.tree.map(lambda leaf: leaf[0], trainer.initial_state([member]))
@@ -100,18 +100,18 @@ def measure(trainer: Trainer, member: Member, teacher: Any, rounds: int) -> dict
 
 
 def _file_of(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """What --json names, and the other arguments.
+    """The file that --json names, and the other arguments.
 
     Raises:
       InputError: it names nothing, or no path of this machine.
     """
     words, file = list(arguments), None
-    for at, word in enumerate(words):
+    for index, word in enumerate(words):
         if word == "--json" or word.startswith("--json="):
             _, equals, file = word.partition("=")
-            del words[at]
+            del words[index]
             if not equals:
-                file = words.pop(at) if at < len(words) else ""
+                file = words.pop(index) if index < len(words) else ""
             if not file:
                 raise InputError("--json", None, "must be followed by the name of the file to write")
             return local("--json", file), words
@@ -140,8 +140,8 @@ def main(arguments: Sequence[str]) -> None:
         table.add_row(model, *seconds, *(f"{f(row['ratios']):.3f}" for f in (np.median, min, max)))
     command_line.console().print(table)
     if file is not None:
-        said = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "rows": rows}
-        command_line.write_json(file, said)
+        result = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "rows": rows}
+        command_line.write_json(file, result)
 
 
 if __name__ == "__main__":

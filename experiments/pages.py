@@ -42,8 +42,8 @@ class Setting:
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     command_line.parse(Setting(), PROG, arguments)
-    of_pages = {page: filled(page.read_text("utf-8")) for page in PAGES}
-    for page, text in of_pages.items():
+    texts_by_page = {page: filled(page.read_text("utf-8")) for page in PAGES}
+    for page, text in texts_by_page.items():
         write_result(page, text.encode())
 
 
@@ -53,7 +53,7 @@ def filled(text: str) -> str:
     Raises:
       InputError: a table is of no known kind, or its file is not what it must be.
     """
-    return _BLOCK.sub(lambda found: found[1] + made(found[2], found[3]) + found[5], text)
+    return _BLOCK.sub(lambda match: match[1] + made(match[2], match[3]) + match[5], text)
 
 
 class Block(NamedTuple):
@@ -66,7 +66,7 @@ class Block(NamedTuple):
 
 def blocks() -> list[Block]:
     """All tables of all pages."""
-    return [Block(*found.group(2, 3, 4)) for page in PAGES for found in _BLOCK.finditer(page.read_text("utf-8"))]
+    return [Block(*match.group(2, 3, 4)) for page in PAGES for match in _BLOCK.finditer(page.read_text("utf-8"))]
 
 
 def made(kind: str, of: str) -> str:
@@ -84,11 +84,13 @@ def _studies(names: str) -> str:
     return study_tables.tables([RESULTS / name / "summary.json" for name in names.split()])
 
 
-def _readings(of: str) -> str:
+def _readings(source: str) -> str:
     """Of a file all readings, or those that are named after it."""
-    file, *names = of.split()
+    file, *names = source.split()
     readings = json.loads((ROOT / file).read_text())["readings"]
-    return reading_table.lines({"readings": [one for one in readings if not names or one["reading"]["name"] in names]})
+    return reading_table.lines(
+        {"readings": [entry for entry in readings if not names or entry["reading"]["name"] in names]}
+    )
 
 
 def _maps(files: str) -> str:

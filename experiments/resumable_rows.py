@@ -1,4 +1,4 @@
-"""Results that are written piece by piece, and gone on with by the same command."""
+"""Results that are written row by row, and gone on with by the same command."""
 
 import json
 import time
@@ -15,13 +15,13 @@ _T = TypeVar("_T")
 SAME = ("commit", "device", "devices", "backend", "versions")
 
 
-def pieces(path: Path | None, said: Mapping[str, Any], name: str) -> Any:
-    """What an interrupted run has left under a name in its result file, or what `said` has there if there is no file.
+def load_partial(path: Path | None, said: Mapping[str, Any], name: str) -> Any:
+    """The partial results that an interrupted run left under a name in its file; those of `said` if there is no file.
 
     Args:
       path: of --json; None where it is not asked for.
-      said: the result as it begins, with 'environment', 'setting' and the empty pieces.
-      name: of the pieces.
+      said: the result as it begins, with 'environment', 'setting' and the empty partial results.
+      name: of the partial results.
 
     Raises:
       InputError: the file is no such result, or was made by something else.
@@ -29,19 +29,19 @@ def pieces(path: Path | None, said: Mapping[str, Any], name: str) -> Any:
     if path is None or not path.exists():
         return said[name]
     try:
-        there = json.loads(path.read_text())
-        environment, setting, found = there["environment"], there["setting"], there[name]
+        saved = json.loads(path.read_text())
+        environment, setting, partial = saved["environment"], saved["setting"], saved[name]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError("--json", path, "is there and is no result of this command; choose another file") from None
     require_same(path, environment, said["environment"])
     for option, value in json.loads(json.dumps(said["setting"], default=str)).items():
         if setting.get(option) != value:
-            what = f"--{option.replace('_', '-')} {_short(setting.get(option))}, not {_short(value)}"
-            raise InputError("--json", path, f"was made with {what}; choose another file")
-    return found
+            difference = f"--{option.replace('_', '-')} {_short(setting.get(option))}, not {_short(value)}"
+            raise InputError("--json", path, f"was made with {difference}; choose another file")
+    return partial
 
 
-def one_by_one(
+def measure_each(
     path: Path | None,
     said: Mapping[str, Any],
     todo: Sequence[_T],
@@ -49,21 +49,21 @@ def one_by_one(
     measure: Callable[[_T], str],
     console: Console,
 ) -> None:
-    """Measures the pieces that are not there yet, and writes the result after each.
+    """Measures the items that are not there yet, one after another, and writes the result after each.
 
     Args:
       path: of --json; None where it is not asked for.
-      said: the result, with its pieces in it.
+      said: the result, with its rows in it.
       todo: what is to be measured.
-      total: how many pieces there are to be.
-      measure: adds the piece of one to the result, and gives a line on it.
+      total: how many rows there are to be.
+      measure: adds the row of an item to the result, and gives a line on it.
       console: told the line, and how long the rest will take.
     """
     started = time.monotonic()
-    for done, one in enumerate(todo, 1):
-        line = measure(one)
-        left = (time.monotonic() - started) / done * (len(todo) - done)
-        progress = f"[{total - len(todo) + done}/{total}, ETA {left / 60:.0f} min]"
+    for done, item in enumerate(todo, 1):
+        line = measure(item)
+        remaining = (time.monotonic() - started) / done * (len(todo) - done)
+        progress = f"[{total - len(todo) + done}/{total}, ETA {remaining / 60:.0f} min]"
         console.print(f"{progress} {line}", markup=False, highlight=False)
         write_json(path, said)
 
@@ -98,7 +98,7 @@ def require_same(
     names: Sequence[str] = SAME,
     option: str = "--json",
 ) -> None:
-    """Checks that pieces of a file may stand beside new ones.
+    """Checks that rows of a file may stand beside new ones.
 
     Args:
       path: of the file.
@@ -111,8 +111,8 @@ def require_same(
     """
     for name in names:
         if there.get(name) != here[name]:
-            what = f"{name} {_short(there.get(name))}, not {_short(here[name])}"
-            raise InputError(option, path, f"was made with {what}; choose another file")
+            difference = f"{name} {_short(there.get(name))}, not {_short(here[name])}"
+            raise InputError(option, path, f"was made with {difference}; choose another file")
 
 
 def _short(value: Any) -> str:

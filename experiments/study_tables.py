@@ -26,7 +26,7 @@ PROG = "python -m experiments.study_tables"
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """Which studies."""
+    """Tables of finished studies side by side, in Markdown."""
 
     summaries: tyro.conf.Positional[tuple[Path, ...]] = ()
     """summary.json of each, which `distill_jax` writes."""
@@ -46,23 +46,27 @@ def tables(paths: Sequence[Path]) -> str:
     """
     if not paths:
         raise InputError("SUMMARY.json", None, f"must be given, one or more (all options: {PROG} --help)")
-    short = {path: path.absolute().parent.name for path in paths}
-    alike = Counter(short.values())
-    studies = {name if alike[name] == 1 else str(path.parent): _read(path) for path, name in short.items()}
-    heads = [f"`{name}`, n = {of.study.seeds}" for name, of in studies.items()]
-    claims = {f.id: f"{f.claim} ({f.paper})" for of in studies.values() for f in of.findings}
+    folder_names = {path: path.absolute().parent.name for path in paths}
+    name_counts = Counter(folder_names.values())
+    studies = {name if name_counts[name] == 1 else str(path.parent): _read(path) for path, name in folder_names.items()}
+    heads = [f"`{name}`, n = {study.study.seeds}" for name, study in studies.items()]
+    claims = {f.id: f"{f.claim} ({f.paper})" for study in studies.values() for f in study.findings}
     # In the order of the study that has them all, since a study without wrong labels has no claim on these.
-    most = max(studies.values(), key=lambda of: len(of.findings))
-    every = [finding for of in studies.values() for finding in of.findings]
-    bold = {id(finding) for finding, also in zip(every, corrected(every), strict=True) if also}
-    rows = [[claims[f.id], *(_verdict(of, f.id, bold) for of in studies.values())] for f in most.findings]
+    fullest = max(studies.values(), key=lambda study: len(study.findings))
+    all_findings = [finding for study in studies.values() for finding in study.findings]
+    bold = {
+        id(finding)
+        for finding, is_significant in zip(all_findings, corrected(all_findings), strict=True)
+        if is_significant
+    }
+    rows = [[claims[f.id], *(_verdict(study, f.id, bold) for study in studies.values())] for f in fullest.findings]
     accuracies = [
-        [label_of(m), *(quote(of.accuracy["test_accuracy"].models[m], scale=100) for of in studies.values())]
+        [label_of(m), *(quote(study.accuracy["test_accuracy"].models[m], scale=100) for study in studies.values())]
         for m in MODELS
     ]
-    said = f"{multiplicity(every)} Those are in bold."
+    note = f"{multiplicity(all_findings)} Those are in bold."
     parts = [
-        markdown_table(["claim", *heads], rows) + f"\n{said}\n",
+        markdown_table(["claim", *heads], rows) + f"\n{note}\n",
         markdown_table(["control → distilled", *heads], _choices(list(studies.values()))),
         markdown_table(["test accuracy, %", *heads], accuracies),
     ]
@@ -78,15 +82,19 @@ def students(paths: Sequence[Path]) -> str:
     rows = []
     for path in paths:
         study = _read(path)
-        named, labels = f"`{path.absolute().parent.name}`, n = {study.study.seeds}", study.study.students
+        study_label, labels = f"`{path.absolute().parent.name}`, n = {study.study.seeds}", study.study.students
         accuracy = study.accuracy["test_accuracy"]
         for model in (m for m in accuracy.models if m in labels and m != CONTROL):
-            of = study.deviations[model]
+            statistics = study.deviations[model]
             than_kd = accuracy.paired.get(f"{model}_minus_{KD}")
-            gap, agreement, kl = of["train"]["mean_gap_hard"], of["test"]["agreement"], of["test"]["kl"]
+            gap, agreement, kl = (
+                statistics["train"]["mean_gap_hard"],
+                statistics["test"]["agreement"],
+                statistics["test"]["kl"],
+            )
             rows.append(
                 [
-                    named,
+                    study_label,
                     labels[model],
                     quote(accuracy.models[model], scale=100),
                     quote(accuracy.paired[f"{model}_minus_{CONTROL}"], sign=True, scale=100),
@@ -100,10 +108,10 @@ def students(paths: Sequence[Path]) -> str:
             continue
         for student in (s for s in study.sweep.students if s.name != s.model):
             changes = ", ".join(f"{field} {student.settings[field]:g}" for field in study.sweep.fields)
-            right, gap = student.statistics["test_accuracy"], student.statistics["train_mean_gap_hard"]
-            cells = [quote(right, scale=100), quote(right.against_control, sign=True, scale=100), "-"]
+            test_accuracy, gap = student.statistics["test_accuracy"], student.statistics["train_mean_gap_hard"]
+            cells = [quote(test_accuracy, scale=100), quote(test_accuracy.against_control, sign=True, scale=100), "-"]
             cells += [quote(gap.against_control, sign=True), "-", "-"]
-            rows.append([named, f"{labels[student.model]}, {changes}", *cells])
+            rows.append([study_label, f"{labels[student.model]}, {changes}", *cells])
     head = [
         "study",
         "student",
@@ -124,11 +132,13 @@ def _choices(studies: Sequence[StudySummary]) -> list[list[str]]:
             f"mean gap, hard points, {where}": ("mean_gap_hard", "mean_gap_hard_as_in_paper"),
             f"slope of Y on X, {where}": ("slope_instrumented", "slope_least_squares"),
         }.items():
-            for name, how in zip(names, ("by another seed's teacher", "by their own, as in the paper"), strict=True):
+            for name, chooser in zip(
+                names, ("by another seed's teacher", "by their own, as in the paper"), strict=True
+            ):
                 sign = name.startswith("mean_gap")
-                both = [[of.deviations[m][split].get(name) for m in (CONTROL, KD)] for of in studies]
-                cells = [" → ".join("-" if v is None else quote(v, sign=sign) for v in pair) for pair in both]
-                rows.append([f"{title}: {how}", *cells])
+                pairs = [[study.deviations[m][split].get(name) for m in (CONTROL, KD)] for study in studies]
+                cells = [" → ".join("-" if v is None else quote(v, sign=sign) for v in pair) for pair in pairs]
+                rows.append([f"{title}: {chooser}", *cells])
     return rows
 
 
@@ -141,8 +151,8 @@ def _read(path: Path) -> StudySummary:
 def _verdict(study: StudySummary, claim: str, bold: Set[int]) -> str:
     for finding in study.findings:
         if finding.id == claim:
-            said = f"{finding.verdict}: {finding.quoted}"
-            return f"**{said}**" if id(finding) in bold else said
+            text = f"{finding.verdict}: {finding.quoted}"
+            return f"**{text}**" if id(finding) in bold else text
     return "-"
 
 

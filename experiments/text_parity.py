@@ -37,7 +37,7 @@ CLASSES = 3
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is compared."""
+    """Compares our RoBERTa with the PyTorch class of transformers, with the same weights."""
 
     texts: int = 16
     """Texts of a batch."""
@@ -76,9 +76,9 @@ def write_reference(config: RobertaConfig, folder: Path, seed: int = 0) -> Any:
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    said = huggingface.fields(config)
+    fields = huggingface.fields(config)
     network = transformers.RobertaForSequenceClassification(
-        transformers.RobertaConfig(**said, num_labels=CLASSES, attn_implementation="eager")
+        transformers.RobertaConfig(**fields, num_labels=CLASSES, attn_implementation="eager")
     ).eval()
     rng = np.random.default_rng(seed)
     with torch.no_grad():
@@ -100,11 +100,11 @@ def reference_results(network: Any, batch: Batch) -> dict[str, np.ndarray]:
 
     mask = np.arange(batch.tokens.shape[1]) < batch.length[:, None]
     tokens, masked, label = (torch.from_numpy(a.astype(np.int64)) for a in (batch.tokens, mask, batch.label))
-    said = network(input_ids=tokens, attention_mask=masked, labels=label)
+    output = network(input_ids=tokens, attention_mask=masked, labels=label)
     network.zero_grad()
-    said.loss.backward()
+    output.loss.backward()
     grads = {name: parameter.grad.numpy() for name, parameter in network.named_parameters()}
-    return {"logits": said.logits.detach().numpy(), **grads}
+    return {"logits": output.logits.detach().numpy(), **grads}
 
 
 def our_results(folder: Path, batch: Batch) -> dict[str, np.ndarray]:
@@ -113,14 +113,16 @@ def our_results(folder: Path, batch: Batch) -> dict[str, np.ndarray]:
 
     def loss(params: Any) -> tuple[jax.Array, jax.Array]:
         logits = model.apply({"params": params}, jnp.asarray(batch.tokens), train=False)
-        own = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.asarray(batch.label)[:, None], axis=1)
-        return -own.mean(), logits
+        label_log_probability = jnp.take_along_axis(
+            jax.nn.log_softmax(logits), jnp.asarray(batch.label)[:, None], axis=1
+        )
+        return -label_log_probability.mean(), logits
 
     grads, logits = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
-    found = {"logits": np.asarray(logits)}
-    for place, leaf in flatten_dict(grads).items():
-        found[huggingface.tensor_name(place)] = np.asarray(leaf.T if place[-1] == "kernel" else leaf)
-    return found
+    results = {"logits": np.asarray(logits)}
+    for path, leaf in flatten_dict(grads).items():
+        results[huggingface.tensor_name(path)] = np.asarray(leaf.T if path[-1] == "kernel" else leaf)
+    return results
 
 
 def differences(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, float]:
@@ -132,16 +134,16 @@ def differences(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> d
     if ours.keys() != theirs.keys():
         raise ValueError(f"not in both: {sorted(ours.keys() ^ theirs.keys())}")
 
-    def largest(of: dict[str, np.ndarray], names: Sequence[str]) -> float:
-        return max(float(np.abs(of[name]).max()) for name in names)
+    def largest(arrays: dict[str, np.ndarray], names: Sequence[str]) -> float:
+        return max(float(np.abs(arrays[name]).max()) for name in names)
 
-    apart = {name: ours[name].astype(np.float64) - theirs[name] for name in ours}
+    difference = {name: ours[name].astype(np.float64) - theirs[name] for name in ours}
     grads = [name for name in ours if name != "logits"]
     return {
         "logit": largest(theirs, ["logits"]),
-        "logit_difference": largest(apart, ["logits"]),
+        "logit_difference": largest(difference, ["logits"]),
         "gradient": largest(theirs, grads),
-        "gradient_difference": largest(apart, grads),
+        "gradient_difference": largest(difference, grads),
     }
 
 
@@ -158,12 +160,12 @@ def again(folder: Path, saved: Path) -> Any:
 def compare(config: RobertaConfig, texts: int, seed: int = 0) -> dict[str, float]:
     """`differences` of the two networks with the same random weights, and of logits before and after a round trip."""
     batch = make_batch(config, texts, seed)
-    with tempfile.TemporaryDirectory() as place:
-        folder, saved = Path(place) / "theirs", Path(place) / "ours"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, saved = Path(temporary) / "theirs", Path(temporary) / "ours"
         theirs = reference_results(write_reference(config, folder, seed), batch)
         returned = reference_results(again(folder, saved), batch)
-        apart = np.abs(returned["logits"] - theirs["logits"]).max()
-        return differences(our_results(folder, batch), theirs) | {"round_trip_logit_difference": float(apart)}
+        difference = np.abs(returned["logits"] - theirs["logits"]).max()
+        return differences(our_results(folder, batch), theirs) | {"round_trip_logit_difference": float(difference)}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -194,9 +196,9 @@ def main(arguments: Sequence[str]) -> None:
         table.add_row(name, f"{config.layers} x {config.units}", f"1 to {config.longest}", *cells)
     command_line.console(120).print(table)
     if setting.json is not None:
-        said = environment(f"{PROG} {' '.join(arguments)}".strip())
-        said["versions"] |= {"torch": torch.__version__, "transformers": version("transformers")}
-        command_line.write_json(setting.json, {"environment": said, "rows": rows})
+        run_environment = environment(f"{PROG} {' '.join(arguments)}".strip())
+        run_environment["versions"] |= {"torch": torch.__version__, "transformers": version("transformers")}
+        command_line.write_json(setting.json, {"environment": run_environment, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ def main(arguments: Sequence[str]) -> int:
         console.width = 140
     console.print(table(results))
     differing = [r.statement.id for r in results if not r.as_recorded]
-    said = f"not as recorded: {', '.join(differing)}" if differing else "all as recorded"
-    console.print(f"{len(results)} statements in {seconds:.0f} s; {said}")
+    message = f"not as recorded: {', '.join(differing)}" if differing else "all as recorded"
+    console.print(f"{len(results)} statements in {seconds:.0f} s; {message}")
     try:
         _write(options, summary(results, seconds))
     except OSError as error:
@@ -69,22 +69,22 @@ def table(results: Sequence[Result]) -> Table:
     shown.add_column("as printed, evidence", ratio=2)
     shown.add_column("counterexample, and what holds", ratio=4)
     for result in results:
-        s, found = result.statement, result.verdict.counterexample
-        said = []
-        if found is not None:
-            parameters = ", ".join(f"{name} = {value:.4g}" for name, value in found.parameters.items())
-            said.append(f"{parameters}: left {found.lhs:.4g}, right {found.rhs:.4g}")
+        s, counterexample = result.statement, result.verdict.counterexample
+        notes = []
+        if counterexample is not None:
+            parameters = ", ".join(f"{name} = {value:.4g}" for name, value in counterexample.parameters.items())
+            notes.append(f"{parameters}: left {counterexample.lhs:.4g}, right {counterexample.rhs:.4g}")
         if s.corrected is not None:
-            said.append(s.corrected)
+            notes.append(s.corrected)
         if result.corrected_verdict is not None:
             verdict = result.corrected_verdict
-            said.append(f"{'holds' if verdict.holds else 'DOES NOT HOLD'}: {_evidence(verdict)}")
+            notes.append(f"{'holds' if verdict.holds else 'DOES NOT HOLD'}: {_evidence(verdict)}")
         record = "" if result.as_recorded else f" (recorded: {s.recorded}, and any correction holds)"
         shown.add_row(
             s.id,
             f"{s.says}\n{s.printed}\nfor {s.domain}",
             f"[bold]{result.as_printed}[/bold]{record}\n{_evidence(result.verdict)}",
-            "\n".join(said),
+            "\n".join(notes),
         )
     return shown
 
@@ -107,9 +107,9 @@ def _evidence(verdict: Verdict) -> str:
     return f"{verdict.evidence}, {verdict.points:,} {'boxes' if verdict.evidence == 'certified' else 'points'}"
 
 
-def _write(options: argparse.Namespace, found: dict[str, Any]) -> None:
+def _write(options: argparse.Namespace, results: dict[str, Any]) -> None:
     if options.json is not None:
-        text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
         options.json.write_text(text + "\n", encoding="utf-8")
     if options.figures is not None:
         from theory.figures import FIGURES

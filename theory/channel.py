@@ -171,8 +171,8 @@ def sample_c5(
     (alpha mu_k + (1 - alpha) z_k) . mu_k is often above 1 / 0.8, as |mu_k| is near 10.
 
     >>> data = sample_c5(jax.random.key(0), np.eye(10))
-    >>> told = np.asarray(logits(data, np.eye(10))).argmax(-1)  # apart, by class vectors of length 1
-    >>> bool((told == np.asarray(data.y)).all())
+    >>> predicted = np.asarray(logits(data, np.eye(10))).argmax(-1)  # separable by class vectors of length 1
+    >>> bool((predicted == np.asarray(data.y)).all())
     True
 
     Args:
@@ -213,8 +213,8 @@ def sample_c5(
     scale = similar_scale * margin * jax.random.uniform(keys[3], (n, similar)) ** 0.25
     if separable:
         scale = scale / jnp.abs(jnp.sum(x[:, 1:] * means[z], -1))
-    again = jnp.tril(z[:, :, None] == z[:, None, :], -1).any(-1) | (z == y)
-    return Data(y[:, 0], z, x[:, 0], jnp.where(again, 0.0, scale)[..., None] * x[:, 1:])
+    repeated = jnp.tril(z[:, :, None] == z[:, None, :], -1).any(-1) | (z == y)
+    return Data(y[:, 0], z, x[:, 0], jnp.where(repeated, 0.0, scale)[..., None] * x[:, 1:])
 
 
 @float64
@@ -226,8 +226,8 @@ def features(data: Data, classes: int) -> Array:
     [[[0.0, 2.0], [3.0, 4.0], [0.0, 0.0]]]
     """
     row = jnp.arange(len(data.y))
-    whole = jnp.zeros((len(row), classes, data.target.shape[-1])).at[row, data.y].set(data.target)
-    return whole.at[row[:, None], data.z].add(data.similar)
+    all_channels = jnp.zeros((len(row), classes, data.target.shape[-1])).at[row, data.y].set(data.target)
+    return all_channels.at[row[:, None], data.z].add(data.similar)
 
 
 @float64
@@ -239,10 +239,10 @@ def logits(data: Data, weights: ArrayLike) -> Array:
     [[2.0, 7.0, 0.0]]
     """
     weights, row = jnp.asarray(weights, jnp.float64), jnp.arange(len(data.y))
-    of_target = jnp.sum(data.target * weights[data.y], -1)
-    of_similar = jnp.sum(data.similar * weights[data.z], -1)
-    f = jnp.zeros((len(row), len(weights))).at[row, data.y].set(of_target)
-    return f.at[row[:, None], data.z].add(of_similar)
+    target_logits = jnp.sum(data.target * weights[data.y], -1)
+    similar_logits = jnp.sum(data.similar * weights[data.z], -1)
+    f = jnp.zeros((len(row), len(weights))).at[row, data.y].set(target_logits)
+    return f.at[row[:, None], data.z].add(similar_logits)
 
 
 def _mass(s: Array, dim: int) -> Array:

@@ -1,4 +1,4 @@
-"""Where the statements of Appendix B.1 are tried: their assumptions as arrays of parameters, boundary included.
+"""Points at which the statements of Appendix B.1 are tried: their assumptions as arrays, boundary included.
 
 In all of them alpha, alpha_te and tau come in as alpha tau and alpha_te tau, or in a common factor m tau^2, which is
 the unit. So tau = 2 is no loss, and exp(alpha tau / 2) is exp(alpha). K is not kept to whole numbers.
@@ -34,16 +34,16 @@ def points() -> Mapping[str, np.ndarray]:
     stopped, level = grid.unit(24), grid.unit(20)
     scale_te, slack, stopped, level = (a.ravel() for a in np.meshgrid(scale_te, slack, stopped, level, indexing="ij"))
     scale = stopped * (scale_te - 2 * np.log(3))
-    found = {
+    parameters = {
         "classes": 2 + np.exp(scale_te + slack),
         "tau": np.full_like(scale, TAU),
         "alpha": scale / TAU,
         "alpha_te": scale_te / TAU,
         "kappa": level * np.maximum(1 - 3 * np.exp(-(scale_te - scale) / 2), 0),
     }
-    for values in found.values():
+    for values in parameters.values():
         values.flags.writeable = False  # they are everyone's
-    return found
+    return parameters
 
 
 def tried(
@@ -72,12 +72,16 @@ def tried(
         mesh = [axis.ravel() for axis in np.meshgrid(*more.values(), indexing="ij")]
         order = np.random.default_rng(0).permutation(size) % len(mesh[0])
         all_points |= {name: axis[order] for name, axis in zip(more, mesh, strict=True)}
-    found = None
+    counterexample = None
     for example in plain:
         size += 1
-        found = found or grid.first_break(values, relations, {n: np.array([example[n]]) for n in names if n in example})
-    found = found or grid.first_break(values, relations, {n: all_points[n] for n in names if n in all_points})
-    return Verdict(found is None, "grid", size, found)
+        counterexample = counterexample or grid.first_break(
+            values, relations, {n: np.array([example[n]]) for n in names if n in example}
+        )
+    counterexample = counterexample or grid.first_break(
+        values, relations, {n: all_points[n] for n in names if n in all_points}
+    )
+    return Verdict(counterexample is None, "grid", size, counterexample)
 
 
 def proved(*certificates: Certificate) -> Verdict:

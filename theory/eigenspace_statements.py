@@ -152,9 +152,15 @@ def _on_grid(values: Callable[..., Any], relations: Any, timed: bool = False) ->
     return grid.check(values, relations, axes, plain)
 
 
-def _certified(certificate: Certificate, values: Callable[..., Any], relations: Any, of: Callable[..., Any]) -> Verdict:
-    found = certificate.counterexample
-    broken = None if found is None else grid.first_break(values, relations, {k: np.array([v]) for k, v in of(*found)})
+def _certified(
+    certificate: Certificate, values: Callable[..., Any], relations: Any, parameters_at: Callable[..., Any]
+) -> Verdict:
+    point = certificate.counterexample
+    broken = (
+        None
+        if point is None
+        else grid.first_break(values, relations, {k: np.array([v]) for k, v in parameters_at(*point)})
+    )
     return Verdict(certificate.proved, "certified", certificate.boxes, broken)
 
 
@@ -175,8 +181,8 @@ def _teacher_bound(values: Callable[..., Any] = teacher_bound) -> Verdict:
 
 def _theorem() -> Verdict:
     parts = [_gap(), _teacher_bound()]  # at the extremal time, and from there to any admissible one
-    found = next((part.counterexample for part in parts if part.counterexample is not None), None)
-    return Verdict(all(part.holds for part in parts), "certified", sum(part.points for part in parts), found)
+    counterexample = next((part.counterexample for part in parts if part.counterexample is not None), None)
+    return Verdict(all(part.holds for part in parts), "certified", sum(part.points for part in parts), counterexample)
 
 
 def _end() -> Verdict:
@@ -187,12 +193,12 @@ def _end() -> Verdict:
 def _matrices() -> list[tuple[np.ndarray, np.ndarray]]:
     """Data [draws, n, p] with singular values from 0.3 to 3, and targets [draws, n], of each shape."""
     rng = np.random.default_rng(0)
-    drawn = []
+    data = []
     for n, p in _SHAPES:
         left, right = (np.linalg.qr(rng.normal(size=(_DRAWS, size, n)))[0] for size in (n, p))
         singular = np.exp(rng.uniform(np.log(0.3), np.log(3), (_DRAWS, 1, n)))
-        drawn.append((left * singular @ right.swapaxes(1, 2), rng.normal(size=(_DRAWS, n))))
-    return drawn
+        data.append((left * singular @ right.swapaxes(1, 2), rng.normal(size=(_DRAWS, n))))
+    return data
 
 
 @float64
@@ -207,9 +213,9 @@ def _flow() -> Verdict:
     def defect(x: Array, y: Array, t: Array, _: Array) -> Array:
         beta = eigenspace.weights(x, y, t)
         printed = x.T @ jnp.linalg.solve(x @ x.T, eigenspace.sparsifier(x @ x.T, t) @ y)
-        wrong = [jnp.abs(beta - printed), jnp.abs(eigenspace.flow_defect(x, y, t))]
+        errors = [jnp.abs(beta - printed), jnp.abs(eigenspace.flow_defect(x, y, t))]
         start = jnp.abs(eigenspace.weights(x, y, 0.0))
-        return jnp.concatenate([*wrong, start]).max() / jnp.linalg.norm(y)
+        return jnp.concatenate([*errors, start]).max() / jnp.linalg.norm(y)
 
     times = np.concatenate([[0.0], np.logspace(-9, 3, 511)])
     return _on_matrices(defect, np.stack([times, times]))

@@ -40,7 +40,7 @@ def probabilities(classes: ArrayLike, tau: ArrayLike, alpha: ArrayLike) -> Pair:
 
 @float64
 def one_hot(classes: ArrayLike, tau: ArrayLike, alpha: ArrayLike) -> Pair:
-    """What multiplies x_k in the one-hot update: 1 - p+ on S+ and -p- on S-.
+    """Coefficients of x_k in the one-hot update: 1 - p+ on S+ and -p- on S-.
 
     >>> [round(float(term), 3) for term in one_hot(4, 2, np.log(2))]
     [0.5, -0.25]
@@ -52,7 +52,7 @@ def one_hot(classes: ArrayLike, tau: ArrayLike, alpha: ArrayLike) -> Pair:
 
 @float64
 def distilled(classes: ArrayLike, tau: ArrayLike, alpha: ArrayLike, alpha_te: ArrayLike) -> Pair:
-    """What multiplies x_k in the distillation update with a perfect teacher: p+te - p+ on S+ and p-te - p- on S-.
+    """Coefficients of x_k in the distillation update with a perfect teacher: p+te - p+ on S+ and p-te - p- on S-.
 
     >>> [round(float(term), 3) for term in distilled(20, 2, 0, np.log(3))]
     [0.25, 0.05]
@@ -69,7 +69,7 @@ def quality(pair: tuple[ArrayLike, ArrayLike], share: ArrayLike = 0.5, dim: Arra
     (1.25, 0.45)
 
     Args:
-      pair: a and b, what multiplies x_k on S+ and on S-.
+      pair: a and b, the coefficients of x_k on S+ and on S-.
       share: x . mu on S- in the unit of tau, see above.
       dim: D. At finite D it is the squared part along mu_k by the expected squared part across, which has D - 1
         dimensions of variance 1/D each.

@@ -249,8 +249,8 @@ def imperfect() -> Certificate:
         y, theta, product = terms(kappa, part)
         factor = (1 + theta) / (1 - theta)
         w = product / factor
-        over = (theta / (1 - theta)) ** 2
-        return (1 - 3 * w / 4) / (factor * (1 + w**2)) - 1 / (4 * (1 - theta) ** 2) - (1 + over) / (4 * (1 + y))
+        excess = (theta / (1 - theta)) ** 2
+        return (1 - 3 * w / 4) / (factor * (1 + w**2)) - 1 / (4 * (1 - theta) ** 2) - (1 + excess) / (4 * (1 + y))
 
     def ratio(kappa: arb, part: arb) -> arb:
         y, theta, _ = terms(kappa, part)

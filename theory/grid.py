@@ -30,8 +30,8 @@ def unit(points: int) -> np.ndarray:
     >>> unit(8).round(3).tolist()
     [0.0, 0.0, 0.01, 0.333, 0.667, 0.99, 1.0, 1.0]
     """
-    towards = np.logspace(-7, -2, points // 4)
-    laid_out = np.concatenate([np.linspace(0, 1, points - 2 * len(towards)), towards, 1 - towards])
+    near_ends = np.logspace(-7, -2, points // 4)
+    laid_out = np.concatenate([np.linspace(0, 1, points - 2 * len(near_ends)), near_ends, 1 - near_ends])
     return np.sort(np.round(laid_out * 2**26) / 2**26)
 
 
@@ -59,7 +59,7 @@ def check(
         hand. If it breaks at none of them, it is the first point of the grid where it does.
       admissible: which combinations the statement is about, from the same arrays [default: all].
     """
-    points, found = 0, None
+    points, counterexample = 0, None
     for grid in (plain, axes):
         mesh = dict(zip(grid, np.meshgrid(*grid.values(), indexing="ij"), strict=True))
         inside = (
@@ -67,8 +67,8 @@ def check(
         )
         parameters = {name: array[inside] for name, array in mesh.items()}
         points += int(inside.sum())
-        found = found or first_break(values, relations, parameters)
-    return Verdict(found is None, "grid", points, found)
+        counterexample = counterexample or first_break(values, relations, parameters)
+    return Verdict(counterexample is None, "grid", points, counterexample)
 
 
 @float64
@@ -84,10 +84,10 @@ def first_break(
     broken = np.stack([~holds(a, r, b) for a, r, b in zip(terms, relations, terms[1:], strict=False)])
     if not broken.any():
         return None
-    at = int(broken.any(axis=0).argmax())
-    link = int(broken[:, at].argmax())
-    where = {name: float(array[at]) for name, array in parameters.items()}
-    return Counterexample(where, float(terms[link][at]), float(terms[link + 1][at]))
+    index = int(broken.any(axis=0).argmax())
+    link = int(broken[:, index].argmax())
+    where = {name: float(array[index]) for name, array in parameters.items()}
+    return Counterexample(where, float(terms[link][index]), float(terms[link + 1][index]))
 
 
 def holds(left: Any, relation: Relation, right: Any) -> Any:

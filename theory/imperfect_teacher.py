@@ -64,17 +64,17 @@ def supervision_error(classes: ArrayLike, tau: ArrayLike, alpha_te: ArrayLike, e
     tau, alpha_te = jnp.asarray(tau, jnp.float64), jnp.asarray(alpha_te, jnp.float64)
     others = jnp.log(jnp.asarray(classes, jnp.float64) - 2)
 
-    def log_inverse(own: Array, beside: Array) -> Array:
+    def log_inverse(logit: Array, other_logit: Array) -> Array:
         """-log of the probability of a node with this logit, where one other has the second and all others 0."""
-        return jnp.logaddexp(jnp.logaddexp(0.0, beside - own), others - own)
+        return jnp.logaddexp(jnp.logaddexp(0.0, other_logit - logit), others - logit)
 
-    found = []
-    for mine, other in ((tau, tau / 2), (tau / 2, tau)):
-        own, beside = extreme_logits(mine, alpha_te, eps_te), extreme_logits(other, alpha_te, eps_te)
-        perfect = log_inverse(alpha_te * mine, alpha_te * other)
+    errors = []
+    for margin, other_margin in ((tau, tau / 2), (tau / 2, tau)):
+        logits, other_logits = extreme_logits(margin, alpha_te, eps_te), extreme_logits(other_margin, alpha_te, eps_te)
+        perfect = log_inverse(alpha_te * margin, alpha_te * other_margin)
         for i in (0, 1):
-            found.append(abs(jnp.expm1(perfect - log_inverse(own[i], beside[1 - i]))))
-    return jnp.stack(jnp.broadcast_arrays(*found)).max(0)
+            errors.append(abs(jnp.expm1(perfect - log_inverse(logits[i], other_logits[1 - i]))))
+    return jnp.stack(jnp.broadcast_arrays(*errors)).max(0)
 
 
 @float64
@@ -134,7 +134,7 @@ def cross_sum(
 
 @float64
 def printed_need(tau: ArrayLike, m: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) -> Array:
-    """What Theorem B.4 asks kappa^3 to be at least: 192 alpha_te tau sqrt(m eps).
+    """The least kappa^3 that Theorem B.4 allows: 192 alpha_te tau sqrt(m eps).
 
     >>> round(float(printed_need(10.0, 4.0, 0.25, 1e-6)), 3)
     0.96
@@ -144,7 +144,7 @@ def printed_need(tau: ArrayLike, m: ArrayLike, alpha_te: ArrayLike, eps_te: Arra
 
 @float64
 def need(tau: ArrayLike, alpha_te: ArrayLike, eps_te: ArrayLike) -> Array:
-    """What the corrected theorem asks kappa^3 to be at least: 576 (alpha_te tau)^2 eps exp(alpha_te tau / 2).
+    """The least kappa^3 that the corrected theorem allows: 576 (alpha_te tau)^2 eps exp(alpha_te tau / 2).
 
     >>> round(float(need(19.0, 4 / 19, 1 / (1000 * 19**2))), 3)  # kappa^3 can be 0.21 there
     0.189
@@ -176,8 +176,8 @@ def is_admitted(
     slack = 1e-12
     early = alpha_te * tau <= jnp.log(jnp.asarray(classes, jnp.float64) - 2) + slack
     stopped = (kappa > 0) & (kappa <= gradient_space.greatest_kappa(tau, alpha, alpha_te) + slack)
-    asked = need(tau, alpha_te, eps_te) if corrected else printed_need(tau, m, alpha_te, eps_te)
-    enough = (kappa**3 >= asked - slack) & (eps_te * m * tau**2 > 1) & (eps_te < 1) & (tau > 1)
+    required = need(tau, alpha_te, eps_te) if corrected else printed_need(tau, m, alpha_te, eps_te)
+    enough = (kappa**3 >= required - slack) & (eps_te * m * tau**2 > 1) & (eps_te < 1) & (tau > 1)
     scaled = (4 * alpha_te * tau * eps_te <= 1) & (alpha_te * tau >= LOG_3)
     return (alpha >= 0) & early & stopped & enough & scaled
 

@@ -189,10 +189,10 @@ def _sampled(cross: bool) -> Verdict:
     """Limits of the sums of A_j or B_j, on Gaussian coordinates."""
     gamma, gap = (0.2, 0.05), (0.4, 0.1)
     if cross:
-        found, limit = simulation.coordinate_sums(gap, gamma), imperfect_teacher.cross_sum(3, *gamma, *gap)
+        sums, limit = simulation.coordinate_sums(gap, gamma), imperfect_teacher.cross_sum(3, *gamma, *gap)
     else:
-        found, limit = simulation.coordinate_sums(gamma, gamma), imperfect_teacher.absolute_sum(3, *gamma)
-    return simulation.tends_to(found, float(limit))
+        sums, limit = simulation.coordinate_sums(gamma, gamma), imperfect_teacher.absolute_sum(3, *gamma)
+    return simulation.tends_to(sums, float(limit))
 
 
 def _absolute_sum() -> Verdict:

@@ -69,8 +69,8 @@ def certify_positive(bounds: Bounds, box: Sequence[Interval], max_boxes: int = 2
 def ball(interval: Interval) -> arb:
     """The smallest ball that Arb has around an interval.
 
-    >>> found = ball((1.0, 3.0))
-    >>> round(float(found.mid()), 3), round(float(found.rad()), 3)
+    >>> enclosure = ball((1.0, 3.0))
+    >>> round(float(enclosure.mid()), 3), round(float(enclosure.rad()), 3)
     (2.0, 1.0)
     """
     low, high = interval
@@ -83,6 +83,6 @@ def all_of(certificates: Sequence[Certificate]) -> Certificate:
     >>> all_of([Certificate(True, 3), Certificate(False, 2, (0.25,))])
     Certificate(proved=False, boxes=5, counterexample=(0.25,))
     """
-    found = [c.counterexample for c in certificates if c.counterexample is not None]
+    counterexamples = [c.counterexample for c in certificates if c.counterexample is not None]
     proved = all(c.proved for c in certificates)
-    return Certificate(proved, sum(c.boxes for c in certificates), found[0] if found else None)
+    return Certificate(proved, sum(c.boxes for c in certificates), counterexamples[0] if counterexamples else None)

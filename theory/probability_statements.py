@@ -26,9 +26,9 @@ def minus_probability(classes: Array, tau: Array, alpha: Array) -> tuple[Array, 
     >>> [round(float(term), 3) for term in minus_probability(4, 2, np.log(2))]
     [0.25, 0.25]
     """
-    other, own = jnp.asarray(alpha * tau), alpha * tau / 2
-    total = jnp.logaddexp(jnp.logaddexp(other, own), jnp.log(classes - 2))
-    return jnp.exp(own - total), jnp.exp(own) / (jnp.exp(other) + jnp.exp(own) + classes - 2)
+    other_logit, logit = jnp.asarray(alpha * tau), alpha * tau / 2
+    total = jnp.logaddexp(jnp.logaddexp(other_logit, logit), jnp.log(classes - 2))
+    return jnp.exp(logit - total), jnp.exp(logit) / (jnp.exp(other_logit) + jnp.exp(logit) + classes - 2)
 
 
 @float64
@@ -38,9 +38,9 @@ def plus_probability(classes: Array, tau: Array, alpha: Array) -> tuple[Array, A
     >>> [round(float(term), 3) for term in plus_probability(4, 2, np.log(2))]
     [0.5, 0.5]
     """
-    own, other = jnp.asarray(alpha * tau), alpha * tau / 2
-    total = jnp.logaddexp(jnp.logaddexp(other, own), jnp.log(classes - 2))
-    return jnp.exp(own - total), jnp.exp(own) / (jnp.exp(own) + jnp.exp(other) + classes - 2)
+    logit, other_logit = jnp.asarray(alpha * tau), alpha * tau / 2
+    total = jnp.logaddexp(jnp.logaddexp(other_logit, logit), jnp.log(classes - 2))
+    return jnp.exp(logit - total), jnp.exp(logit) / (jnp.exp(logit) + jnp.exp(other_logit) + classes - 2)
 
 
 @float64
@@ -162,9 +162,9 @@ def _supervision_as_printed() -> Verdict:
 def _supervision() -> Verdict:
     classes = 2 + np.array([1, 2, 10, 1e3, 1e6, 1e12, 1e15])
     plain = {"classes": [3.0]} | _PLAIN_TEACHERS
-    found = grid.check(supervision, ("<=",), {"classes": classes} | _TEACHERS, plain, _rooted)
+    verdict = grid.check(supervision, ("<=",), {"classes": classes} | _TEACHERS, plain, _rooted)
     last = early_stopped.proved(certificates.supervision())
-    return found if last.holds else last
+    return verdict if last.holds else last
 
 
 def _logit_error() -> Verdict:

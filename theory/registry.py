@@ -1,4 +1,4 @@
-"""What a statement of the paper is to this package: its printed form, its check, and what is recorded of it."""
+"""Statements of the paper as data: the printed form, its check, and the verdict recorded of it."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ class Counterexample:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What a check found.
+    """The outcome of a check.
 
     >>> from theory.grid import check
     >>> check(lambda x: (x, x**2), (">=",), {"x": np.array([0.0, 0.5, 1.0])}, {"x": [0.5]})
@@ -89,8 +89,8 @@ class Result:
     """A statement, checked.
 
     >>> from theory.statements import STATEMENTS
-    >>> found, fails, holds = STATEMENTS[1], Verdict(False, "grid", 9), Verdict(True, "grid", 9)
-    >>> Result(found, fails, holds).as_printed, Result(found, fails, fails).as_printed
+    >>> statement, fails, holds = STATEMENTS[1], Verdict(False, "grid", 9), Verdict(True, "grid", 9)
+    >>> Result(statement, fails, holds).as_printed, Result(statement, fails, fails).as_printed
     ('misprint', 'fails')
 
     Attributes:

@@ -42,8 +42,8 @@ def updates(seed: int, dim: int, classes: int, m: int, alphas: Sequence[float], 
 
         return jax.lax.map(lambda target: jax.vmap(lambda alpha: moved(target, alpha))(jnp.asarray(alphas)), targets)
 
-    found = jax.jit(lambda keys: jax.lax.map(drawn, keys))(jax.random.split(jax.random.key(seed), draws))
-    return jnp.moveaxis(found, 0, 2).reshape(2, len(alphas), draws * classes, 2)
+    result = jax.jit(lambda keys: jax.lax.map(drawn, keys))(jax.random.split(jax.random.key(seed), draws))
+    return jnp.moveaxis(result, 0, 2).reshape(2, len(alphas), draws * classes, 2)
 
 
 @cache
@@ -72,13 +72,13 @@ def quality_limit(distilled: bool) -> Verdict:
         else gradient_space.one_hot(_CLASSES, TAU, _ALPHA)
     )
     a, b = map(float, pair)
-    found = {}
+    ratios = {}
     for dim in DIMS:
         along, across = nodes(dim)[int(distilled)].T
         if abs(along / (_M * TAU * (a + b / 2)) - 1).max() > 1e-9:
             return Verdict(False, "simulation", len(along))
-        found[dim] = across / (_M * (a**2 + b**2))
-    return tends_to(found, 1.0)
+        ratios[dim] = across / (_M * (a**2 + b**2))
+    return tends_to(ratios, 1.0)
 
 
 @cache
@@ -101,12 +101,12 @@ def coordinate_sums(weights: tuple[float, float], others: tuple[float, float]) -
     Args:
       weights, others: w and v, on S+ and on S-.
     """
-    found = {}
+    sums_by_dim = {}
     for dim in DIMS:
         x = coordinates()[:, :, : dim - 1]
         first, second = (w[0] * x[:, 0] + w[1] * x[:, 1] for w in (weights, others))
-        found[dim] = (first * second).sum(-1) / dim
-    return found
+        sums_by_dim[dim] = (first * second).sum(-1) / dim
+    return sums_by_dim
 
 
 def tends_to(found: Mapping[int, np.ndarray], limit: float) -> Verdict:

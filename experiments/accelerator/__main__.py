@@ -15,7 +15,7 @@ from typing import Any
 
 from distill_jax.command import command_line
 from distill_jax.errors import InputError, RunError
-from experiments.accelerator.found import BEGUN, Found
+from experiments.accelerator.part_results import BEGUN, PartResults
 from experiments.accelerator.parts import PARTS, Options, Part, say
 
 PROG = "python -m experiments.accelerator"
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     ends = _deadlines(options)
     for name, carry_out in PARTS.items():
         if name in options.parts:
-            Found(options.out / f"{name}.json").forget()
+            PartResults(options.out / f"{name}.json").forget()
             say(f"{name}, until {(ends[name] - ends['begin']) / 60:.1f} min")
             carry_out(options, command, ends[name])
     _report(options)
@@ -93,16 +93,16 @@ def _report(options: Options) -> None:
     """
     wrong: list[str] = []
     for name in options.parts:
-        pieces: dict[str, Any] = Found(options.out / f"{name}.json").pieces
-        ended = [piece for piece, said in pieces.items() if said == BEGUN]
-        failed = [piece for piece, said in pieces.items() if said.get("passed") is False or said.get("status")]
+        pieces: dict[str, Any] = PartResults(options.out / f"{name}.json").pieces
+        ended = [piece for piece, result in pieces.items() if result == BEGUN]
+        failed = [piece for piece, result in pieces.items() if result.get("passed") is False or result.get("status")]
         if len(ended) == len(pieces):
             failed.append("nothing was found out")
         wrong += failed
-        said = f"{name}: {len(pieces) - len(ended)} reported"
-        for what, of in (("ended before they were", ended), ("NOT AS THEY SHOULD BE", failed)):
-            said += f", {what}: {', '.join(of)}" if of else ""
-        say(said)
+        text = f"{name}: {len(pieces) - len(ended)} reported"
+        for label, names in (("ended before they were", ended), ("NOT AS THEY SHOULD BE", failed)):
+            text += f", {label}: {', '.join(names)}" if names else ""
+        say(text)
     if wrong:
         raise RunError(f"{len(wrong)} of these are not as they should be; the files under --out say how far")
 

@@ -30,30 +30,30 @@ Piece = dict[str, Any]
 def checks(rehearsal: bool) -> Iterator[tuple[str, Callable[[], Piece]]]:
     """By name, the dearest last."""
     networks = REHEARSED if rehearsal else (*FIRST, *(name for name in NETWORKS if name not in FIRST))
-    kept: dict[tuple[str, str], np.ndarray] = {}
+    cache: dict[tuple[str, str], np.ndarray] = {}
 
-    def own(network: str, precision: str) -> np.ndarray:
-        if (network, precision) not in kept:
-            kept[network, precision] = losses(network, precision)
-        return kept[network, precision]
+    def measured_losses(network: str, precision: str) -> np.ndarray:
+        if (network, precision) not in cache:
+            cache[network, precision] = losses(network, precision)
+        return cache[network, precision]
 
     def as_reference(network: str, precision: str) -> Piece:
-        found, right = own(network, precision)[0], reference(network, precision)
-        first, most = apart(found[:1], right[:1]), FIRST_LOSS[precision]
-        piece = _within(apart(found, right), tolerance(network, precision))
+        measured, expected = measured_losses(network, precision)[0], reference(network, precision)
+        first, most = apart(measured[:1], expected[:1]), FIRST_LOSS[precision]
+        piece = _within(apart(measured, expected), tolerance(network, precision))
         passed = piece["passed"] and first <= most
-        return piece | {"passed": passed, "first_differs": first, "first_at_most": most, "losses": found.tolist()}
+        return piece | {"passed": passed, "first_differs": first, "first_at_most": most, "losses": measured.tolist()}
 
     def rounded(network: str) -> Piece:
-        difference = apart(*(own(network, precision)[0] for precision in reversed(PRECISIONS)))
+        difference = apart(*(measured_losses(network, precision)[0] for precision in reversed(PRECISIONS)))
         least, most = _ROUNDED
         return {"passed": least < difference < most, "difference": difference, "between": [least, most]}
 
     def devices(network: str) -> Piece:
         if jax.device_count() == 1:
             return _not_here("there is one device")
-        one = losses(network, "float32", one_device=True)
-        return _within(apart(own(network, "float32"), one), tolerance(network, "float32")) | {
+        on_one_device = losses(network, "float32", one_device=True)
+        return _within(apart(measured_losses(network, "float32"), on_one_device), tolerance(network, "float32")) | {
             "devices": jax.device_count()
         }
 
@@ -87,15 +87,15 @@ def attention() -> Piece:
     )
     length = jnp.arange(16, 144, 16, dtype=jnp.int32)
 
-    def both(implementation: Any) -> tuple[jax.Array, ...]:
+    def output_and_gradients(implementation: Any) -> tuple[jax.Array, ...]:
         def weighed(*of: jax.Array) -> tuple[jax.Array, jax.Array]:
-            found = attend(*of, length, implementation=implementation)
-            return jnp.sum(found.astype(jnp.float32) * drawn), found
+            output = attend(*of, length, implementation=implementation)
+            return jnp.sum(output.astype(jnp.float32) * drawn), output
 
-        gradients, found = jax.jit(jax.grad(weighed, argnums=(0, 1, 2), has_aux=True))(query, key, value)
-        return found, *gradients
+        gradients, output = jax.jit(jax.grad(weighed, argnums=(0, 1, 2), has_aux=True))(query, key, value)
+        return output, *gradients
 
-    pairs = zip(both("cudnn"), both("xla"), strict=True)
+    pairs = zip(output_and_gradients("cudnn"), output_and_gradients("xla"), strict=True)
     scaled = [jnp.max(jnp.abs(a - b).astype(jnp.float32)) / jnp.max(jnp.abs(b).astype(jnp.float32)) for a, b in pairs]
     return _within(max(map(float, scaled)), _ATTENTION)
 

@@ -36,14 +36,14 @@ def losses(network: str, precision: str, members: Sequence[Member] = ONE, one_de
     trainer, teachers = _trainers(network, precision, shape(members), one_device)
     untrained = teachers.initial_state([Member("teacher", seed) for seed in seeds(members)]).variables
     if trainer.setting.data.augment == "none":  # as a study has it: the teachers' logits
-        given: Any = teachers.predict(untrained, teachers.inputs["train"], teachers.buckets.get("train"))[0]
+        teacher_values: Any = teachers.predict(untrained, teachers.inputs["train"], teachers.buckets.get("train"))[0]
     else:
-        given = jax.tree.map(on_host, untrained)
-    runner, state, found = trainer.runner(members, given, Timing()), trainer.initial_state(members), []
+        teacher_values = jax.tree.map(on_host, untrained)
+    runner, state, step_losses = trainer.runner(members, teacher_values, Timing()), trainer.initial_state(members), []
     for first, steps in dispatches(0, trainer.schedule, trainer.steps_per_dispatch):
         state, metrics = runner(state, first, steps)
-        found.append(on_host(metrics["loss"]))
-    return np.concatenate(found, axis=1)
+        step_losses.append(on_host(metrics["loss"]))
+    return np.concatenate(step_losses, axis=1)
 
 
 @functools.cache
@@ -55,19 +55,22 @@ def _trainers(network: str, precision: str, extent: tuple[int, int], one_device:
 
 
 def write_reference(path: Path, environment: dict[str, Any], say: Any) -> None:
-    """Writes what this machine finds as the reference for others.
+    """Writes this machine's losses as the reference for others.
 
     Args:
       path: of the file.
       environment: of this machine.
       say: called with a line on each network.
     """
-    found: dict[str, dict[str, list[float]]] = {}
+    losses_by_network: dict[str, dict[str, list[float]]] = {}
     for network in NETWORKS:
-        found[network] = {precision: losses(network, precision)[0].tolist() for precision in PRECISIONS}
-        said = ", ".join(f"{precision} {of[0]:.4f} to {of[-1]:.4f}" for precision, of in found[network].items())
-        say(f"{network}: {said}")
-        write_json(path, {"environment": environment, "losses": found})
+        losses_by_network[network] = {precision: losses(network, precision)[0].tolist() for precision in PRECISIONS}
+        text = ", ".join(
+            f"{precision} {values[0]:.4f} to {values[-1]:.4f}"
+            for precision, values in losses_by_network[network].items()
+        )
+        say(f"{network}: {text}")
+        write_json(path, {"environment": environment, "losses": losses_by_network})
 
 
 def reference(network: str, precision: str) -> np.ndarray:

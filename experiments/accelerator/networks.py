@@ -66,19 +66,21 @@ def data_of(network: str) -> Dataset:
         return load_dataset(DataSetting(train_examples=_EXAMPLES, test_examples=100))
     rng, texts = np.random.default_rng(0), network == "roberta"
     shape = (_LENGTH,) if texts else (40,) if network == "channel" else (16, 16, 3)
-    of_class = rng.integers(40, 200, (10, *shape))
+    class_centres = rng.integers(40, 200, (10, *shape))
 
     def split(count: int) -> Split:
         label = (np.arange(count) % 10).astype(np.int32)
         if texts:
             # Each class has words of its own, half of a text.
-            own = 2 + 90 * label[:, None] + rng.integers(0, 90, (count, _LENGTH))
-            x = np.where(rng.integers(0, 2, own.shape), own, rng.integers(2, _VOCABULARY.size, own.shape))
+            class_words = 2 + 90 * label[:, None] + rng.integers(0, 90, (count, _LENGTH))
+            x = np.where(
+                rng.integers(0, 2, class_words.shape), class_words, rng.integers(2, _VOCABULARY.size, class_words.shape)
+            )
             x[np.arange(_LENGTH) >= rng.integers(4, _LENGTH + 1, (count, 1))] = _VOCABULARY.pad
         else:
-            x = np.clip(of_class[label] + rng.integers(-40, 41, (count, *shape)), 0, 255)
+            x = np.clip(class_centres[label] + rng.integers(-40, 41, (count, *shape)), 0, 255)
         dtype = np.uint16 if texts else np.float32 if network == "channel" else np.uint8
         return Split(x.astype(dtype), label, label, np.arange(count, dtype=np.int64))
 
-    over = (None, None) if texts else (np.full(shape[-1:], value, np.float32) for value in (120, 52))
-    return Dataset(network, split(_EXAMPLES), split(100), 10, *over, vocabulary=_VOCABULARY if texts else None)
+    moments = (None, None) if texts else (np.full(shape[-1:], value, np.float32) for value in (120, 52))
+    return Dataset(network, split(_EXAMPLES), split(100), 10, *moments, vocabulary=_VOCABULARY if texts else None)

@@ -34,8 +34,8 @@ def pack(folders: Sequence[Path], out: Path) -> tuple[list[str], list[str]]:
     digest, before = hashlib.sha256(content).hexdigest()[:12], list(_parts(out))
     count = -(-len(content) // PART)
     for number in range(count):
-        place = out / f"studies-{digest}-{number + 1}of{count}.tar"
-        write_bytes(place, content[number * PART : (number + 1) * PART])
+        part_file = out / f"studies-{digest}-{number + 1}of{count}.tar"
+        write_bytes(part_file, content[number * PART : (number + 1) * PART])
     for path in before:
         if digest not in path.name:
             path.unlink()

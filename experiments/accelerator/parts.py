@@ -75,32 +75,32 @@ def _same(options: Options, command: str) -> None:
     from distill_jax.machine import backend
     from distill_jax.machine.environment import environment
     from experiments.accelerator.checks import checks
-    from experiments.accelerator.found import Found, failure
     from experiments.accelerator.networks import BATCH
+    from experiments.accelerator.part_results import PartResults, failure
 
     backend.use_cores(BATCH)
-    found = Found(options.out / "same.json", environment(command))
-    for check, of in checks(options.rehearse):
-        if found.begin(check):
+    results = PartResults(options.out / "same.json", environment(command))
+    for check, run_check in checks(options.rehearse):
+        if results.begin(check):
             try:
-                piece = of()
+                piece = run_check()
             except Exception as error:  # what one accelerator cannot do must not cost the other checks
                 piece = {"passed": False, "why": failure(error)}
-            found.write(check, piece)
+            results.write(check, piece)
             say(line(check, piece))
 
 
 def _resumed(options: Options, command: str, until: float) -> None:
-    from experiments.accelerator.found import Found
+    from experiments.accelerator.part_results import PartResults
     from experiments.accelerator.resumed import REHEARSED, STUDIES, killed_and_resumed
 
-    found = Found(options.out / "resumed.json")
-    found.environment = found.environment or Found(options.out / "same.json").environment
+    results = PartResults(options.out / "resumed.json")
+    results.environment = results.environment or PartResults(options.out / "same.json").environment
     for network, arguments in (REHEARSED if options.rehearse else STUDIES).items():
         name = f"killed and resumed/{network}"
-        if found.begin(name):
+        if results.begin(name):
             piece = killed_and_resumed(arguments, until)
-            found.write(name, piece)
+            results.write(name, piece)
             say(line(name, piece))
 
 
@@ -109,35 +109,35 @@ def _speed(options: Options, command: str) -> None:
 
     from distill_jax.machine import backend
     from distill_jax.machine.environment import environment
-    from experiments.accelerator.found import Found
+    from experiments.accelerator.part_results import PartResults
     from experiments.accelerator.speed import measure_all
     from experiments.throughput import pytorch
 
     backend.use_cores(16)
-    said = environment(command)
+    run_environment = environment(command)
     peer, why = pytorch.find()
     if peer is None:
         say(f"without PyTorch{why}")
     else:
-        said["versions"] |= peer.VERSIONS
-    measure_all(Found(options.out / "speed.json", said), said, peer, options.rehearse, say)
+        run_environment["versions"] |= peer.VERSIONS
+    measure_all(PartResults(options.out / "speed.json", run_environment), run_environment, peer, options.rehearse, say)
 
 
 def _studies(options: Options, command: str, until: float) -> None:
     from experiments.accelerator import studies
-    from experiments.accelerator.found import Found
+    from experiments.accelerator.part_results import PartResults
 
-    found = Found(options.out / "studies.json")
+    results = PartResults(options.out / "studies.json")
     with tempfile.TemporaryDirectory(dir=options.work_dir) as work:
-        studies.go_on(found, options.out, Path(work), options.data_dir, options.rehearse, until, say)
+        studies.go_on(results, options.out, Path(work), options.data_dir, options.rehearse, until, say)
 
 
 def line(name: str, piece: dict[str, Any]) -> str:
     """A check in a line."""
-    how = {True: "as it should be", False: "NOT AS IT SHOULD BE", None: "not found out"}[piece["passed"]]
+    outcome = {True: "as it should be", False: "NOT AS IT SHOULD BE", None: "not found out"}[piece["passed"]]
     why = f": {piece['why']}" if "why" in piece else ""
     difference = f" (differs by {piece['difference']:.1e})" if "difference" in piece else ""
-    return f"{name}: {how}{why}{difference}"
+    return f"{name}: {outcome}{why}{difference}"
 
 
 PARTS: dict[Part, Callable[[Options, str, float], None]] = {

@@ -1,4 +1,4 @@
-"""What a device spends its time on, by the instructions of the compiled program."""
+"""Time of a device by the instructions of the compiled program."""
 
 import collections
 import tempfile
@@ -19,7 +19,7 @@ def seconds_by_instruction(run: Callable[[], None]) -> dict[str, float]:
     options.python_tracer_level = options.host_tracer_level = 0
     if jax.default_backend() == "cpu":
         options.host_tracer_level = 2  # there the host is the device
-    found: dict[str, float] = collections.defaultdict(float)
+    seconds: dict[str, float] = collections.defaultdict(float)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder, profiler_options=options):
             run()
@@ -30,8 +30,8 @@ def seconds_by_instruction(run: Callable[[], None]) -> dict[str, float]:
                     for line in plane.lines:
                         for event in line.events:
                             if (name := _instruction(plane.name, line.name, event)) is not None:
-                                found[name] += event.duration_ns / 1e9
-    return dict(found)
+                                seconds[name] += event.duration_ns / 1e9
+    return dict(seconds)
 
 
 def _instruction(plane: str, line: str, event: Any) -> str | None:

@@ -29,33 +29,33 @@ def killed_and_resumed(arguments: tuple[str, ...], until: float) -> dict[str, An
       JSON values; 'passed' is None where time has run out.
     """
     with tempfile.TemporaryDirectory() as folder:
-        whole, broken = Path(folder) / "whole", Path(folder) / "killed"
+        uninterrupted, interrupted = Path(folder) / "whole", Path(folder) / "killed"
 
         def study(workdir: Path) -> list[str]:
             # One cache of programs for both: a GPU's are chosen by timing, and may differ from one time to the next.
             return ["digits", *_COMMON, *arguments, "--cache-dir", folder, "--workdir", str(workdir)]
 
         def has_students() -> bool:
-            return any(broken.glob("runs/students-*/checkpoints/[0-9]*"))
+            return any(interrupted.glob("runs/students-*/checkpoints/[0-9]*"))
 
-        if (status := child.run("distill_jax", study(whole), until, quiet=True)) != 0:
+        if (status := child.run("distill_jax", study(uninterrupted), until, quiet=True)) != 0:
             return _failed(status)
-        if not child.killed("distill_jax", study(broken), until, has_students):
+        if not child.killed("distill_jax", study(interrupted), until, has_students):
             return {
                 "passed": None,
                 "why": "the study, or the time for it, ended before it could be killed",
                 "again": True,
             }
-        if (status := child.run("distill_jax", study(broken), until, quiet=True)) != 0:
+        if (status := child.run("distill_jax", study(interrupted), until, quiet=True)) != 0:
             return _failed(status)
-        right = find_dumps(whole)
+        expected = find_dumps(uninterrupted)
         different = {
             "/".join(map(str, key)): float(np.max(np.abs(a.logits - b.logits)))
-            for key, path in right.items()
-            if (key not in find_dumps(broken))
-            or not np.array_equal((a := read_dump(path)).logits, (b := read_dump(find_dumps(broken)[key])).logits)
+            for key, path in expected.items()
+            if (key not in find_dumps(interrupted))
+            or not np.array_equal((a := read_dump(path)).logits, (b := read_dump(find_dumps(interrupted)[key])).logits)
         }
-        return {"passed": not different and bool(right), "dumps": len(right), "different": different}
+        return {"passed": not different and bool(expected), "dumps": len(expected), "different": different}
 
 
 def _failed(status: int | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How fast: what the compiler predicts of a row and what is measured, with PyTorch beside, and of what both consist."""
+"""Speed: times of a row as its compiler predicts and as measured, with PyTorch beside, and the parts of both."""
 
 import collections
 import tempfile
@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from experiments.accelerator.found import Found, failure
+from experiments.accelerator.part_results import PartResults, failure
 from experiments.accelerator.profile import seconds_by_instruction
 from experiments.compiled.chips import CHIPS, Chip, of_device
 from experiments.compiled.prediction import describe
@@ -41,7 +41,11 @@ _TOP = 10
 
 
 def measure_all(
-    found: Found, environment: dict[str, Any], peer: ModuleType | None, rehearsal: bool, say: Callable[[str], None]
+    found: PartResults,
+    environment: dict[str, Any],
+    peer: ModuleType | None,
+    rehearsal: bool,
+    say: Callable[[str], None],
 ) -> None:
     """Measures the rows that are not there yet, and keeps each as soon as it is there.
 
@@ -63,60 +67,66 @@ def measure_all(
             continue
         peers = None if peer is None else peer.Peers(number <= _COMPILED and not rehearsal)
         with tempfile.TemporaryDirectory() as folder:
-            mine, program = ours.prepare(row, Path(folder))
+            our_side, program = ours.prepare(row, Path(folder))
             assert program is not None
-            predicted = {} if chip is None else _compared(row, program, chip, lambda of=mine: of.run(3))
-            often = (2, 0.1) if rehearsal else (3, 0.5)
-            said = measure_prepared(row, mine, program, roofs, peers, *often, Path(folder), environment)
-        del said["environment"]
+            predicted = (
+                {} if chip is None else _compared(row, program, chip, lambda contender=our_side: contender.run(3))
+            )
+            repeats_and_seconds = (2, 0.1) if rehearsal else (3, 0.5)
+            result = measure_prepared(
+                row, our_side, program, roofs, peers, *repeats_and_seconds, Path(folder), environment
+            )
+        del result["environment"]
         for note in [] if peers is None else peers.notes:
             say(note)
         if predicted:
-            said |= predicted | {
-                "measured_by_predicted": said["seconds_a_step"] / predicted["predicted_seconds_a_step"]
+            result |= predicted | {
+                "measured_by_predicted": result["seconds_a_step"] / predicted["predicted_seconds_a_step"]
             }
-        found.write(row.name, said)
-        say(f"[{number}/{len(rows)}] {line(said)}")
+        found.write(row.name, result)
+        say(f"[{number}/{len(rows)}] {line(result)}")
 
 
 def line(said: dict[str, Any]) -> str:
     """A row in a line."""
-    beside = "" if said["ratio"] is None else f", {said['ratio']:.2f} x {said['peer']}"
+    ratio_text = "" if said["ratio"] is None else f", {said['ratio']:.2f} x {said['peer']}"
     predicted = ""
     if "predicted_seconds_a_step" in said:
         as_if = "" if said["chip_is_this"] else f", as if for {said['chip']}"
         predicted = f" (at least {1000 * said['predicted_seconds_a_step']:.3g} predicted{as_if})"
-    return f"{said['row']}: {1000 * said['seconds_a_step']:.3g} ms a step{predicted}{beside}"
+    return f"{said['row']}: {1000 * said['seconds_a_step']:.3g} ms a step{predicted}{ratio_text}"
 
 
 def _compared(row: Row, program: ours.Program, chip: Chip, run: Callable[[], None]) -> dict[str, Any]:
-    """What the compiler says of a program, and the shares of its parts in a profile beside those predicted."""
+    """The compiler's prediction for a program, and the shares of its parts in a profile beside those predicted."""
     examples = row.batch * row.population
-    said, operations = describe(program.compiled, program.jaxpr, program.of, chip, program.steps, examples)
+    prediction, operations = describe(program.compiled, program.jaxpr, program.of, chip, program.steps, examples)
     parts = {operation.instruction.name: part(operation) for operation in operations}
     seconds, elsewhere = collections.Counter(), 0.0
     try:
-        profiled, why_not = seconds_by_instruction(run), None
+        profiled, failure_text = seconds_by_instruction(run), None
     except Exception as error:  # a driver that lets nobody profile is to cost no measurement
-        profiled, why_not = {}, failure(error)
+        profiled, failure_text = {}, failure(error)
     for name, spent in profiled.items():
         if name in parts:
             seconds[parts[name]] += spent
         else:
             elsewhere += spent
-    whole = sum(seconds.values())
-    predicted = {of["what"]: of["share"] for of in said["top"]}
-    measured = {what: spent / whole for what, spent in seconds.most_common(_TOP)}
+    total = sum(seconds.values())
+    predicted = {entry["what"]: entry["share"] for entry in prediction["top"]}
+    measured = {name: spent / total for name, spent in seconds.most_common(_TOP)}
     return {
         "chip": chip.name,
         "chip_is_this": of_device(jax.devices()[0].device_kind) is chip,
-        "predicted_seconds_a_step": said["step_seconds_predicted"],
-        "predicted": {name: said[name] for name in ("bound_by", "bounds", "kernels", "cycles") if name in said},
+        "predicted_seconds_a_step": prediction["step_seconds_predicted"],
+        "predicted": {
+            name: prediction[name] for name in ("bound_by", "bounds", "kernels", "cycles") if name in prediction
+        },
         # Parts by their shares; None where they are not among the ten dearest.
         "parts": [
-            {"what": what, "predicted": predicted.get(what), "measured": measured.get(what)}
-            for what in dict.fromkeys([*measured, *predicted])
+            {"what": name, "predicted": predicted.get(name), "measured": measured.get(name)}
+            for name in dict.fromkeys([*measured, *predicted])
         ],
-        "profile_failed": why_not,
-        "profiled_elsewhere": elsewhere / (whole + elsewhere) if whole + elsewhere else None,
+        "profile_failed": failure_text,
+        "profiled_elsewhere": elsewhere / (total + elsewhere) if total + elsewhere else None,
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.accelerator import child, parcel
-from experiments.accelerator.found import Found
+from experiments.accelerator.part_results import PartResults
 from experiments.paper.scale import NOISE
 
 _SELF = ("cifar100-resnet56-self",)
@@ -24,7 +24,7 @@ _LEAST = 20.0  # seconds in which a study gets nowhere
 
 
 def go_on(
-    found: Found,
+    found: PartResults,
     out: Path,
     work: Path,
     data_dir: Path | None,
@@ -46,8 +46,8 @@ def go_on(
     Raises:
       InputError: the parcels are not whole.
     """
-    if there := parcel.unpack(out, work):
-        say(f"going on with {', '.join(there)}")
+    if unpacked := parcel.unpack(out, work):
+        say(f"going on with {', '.join(unpacked)}")
     began: list[Path] = []
     try:
         for name in REHEARSED if rehearsal else STUDIES:
@@ -56,11 +56,11 @@ def go_on(
             folder = work / name
             began.append(folder)
             command = words(name, folder, data_dir, rehearsal)
-            said = {"command": " ".join(["python -m distill_jax", *command])}
+            result = {"command": " ".join(["python -m distill_jax", *command])}
             started = time.monotonic()
             status = child.run("distill_jax", command, until)
-            said |= {"seconds": time.monotonic() - started, "status": status}
-            found.write(name, said | state(folder))
+            result |= {"seconds": time.monotonic() - started, "status": status}
+            found.write(name, result | state(folder))
             say(line(name, found.pieces[name]))
             if status != 0:
                 break
@@ -79,20 +79,20 @@ def words(name: str, folder: Path, data_dir: Path | None, rehearsal: bool) -> li
 def state(folder: Path) -> dict[str, Any]:
     """How far a study is: the step that each population has a checkpoint of, speeds, and in the end its summary."""
     populations = {}
-    for place in sorted(folder.glob("runs/*/members.json")):
-        steps = [int(path.name) for path in place.parent.glob("checkpoints/[0-9]*") if path.name.isdigit()]
-        done = place.with_name("done.json")
+    for members_file in sorted(folder.glob("runs/*/members.json")):
+        steps = [int(path.name) for path in members_file.parent.glob("checkpoints/[0-9]*") if path.name.isdigit()]
+        done = members_file.with_name("done.json")
         facts = json.loads(done.read_text()) if done.exists() else {}
-        populations[place.parent.name] = {"step": max(steps, default=0), **facts}
-    said: dict[str, Any] = {"populations": populations}
+        populations[members_file.parent.name] = {"step": max(steps, default=0), **facts}
+    result: dict[str, Any] = {"populations": populations}
     summary = folder / "summary.json"
     if summary.exists():
-        said["summary"] = json.loads(summary.read_text())
-    return said
+        result["summary"] = json.loads(summary.read_text())
+    return result
 
 
 def line(name: str, said: dict[str, Any]) -> str:
     """A study in a line."""
-    how = {0: "finished", None: "stopped, to be gone on with"}.get(said["status"], f"ended with {said['status']}")
-    steps = ", ".join(f"{population} step {of['step']}" for population, of in said["populations"].items())
-    return f"{name}: {how} after {said['seconds']:.0f} s ({steps or 'nothing saved'})"
+    outcome = {0: "finished", None: "stopped, to be gone on with"}.get(said["status"], f"ended with {said['status']}")
+    steps = ", ".join(f"{population} step {progress['step']}" for population, progress in said["populations"].items())
+    return f"{name}: {outcome} after {said['seconds']:.0f} s ({steps or 'nothing saved'})"

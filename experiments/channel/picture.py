@@ -24,11 +24,11 @@ def figure(found: Mapping[Any, np.ndarray], steps_per_epoch: int) -> Figure:
     seeds, steps = len(accuracy), np.arange(accuracy.shape[-1])
     canvas = Figure(figsize=(12.5, 8.2), dpi=150, layout="constrained")
     (over_steps, gain), (by_class, differences) = canvas.subplots(2, 2)
-    for place, model in enumerate(MODELS):
+    for index, model in enumerate(MODELS):
         style = look_of(NAMES[model])
         for split, (name, width) in enumerate((("training set", 1.0), ("test set", 1.9))):
             label = f"{label_of(NAMES[model])}, {name}"
-            _band(over_steps, steps, accuracy[:, place, split], label, style, width, marker=split == 1)
+            _band(over_steps, steps, accuracy[:, index, split], label, style, width, marker=split == 1)
     over_steps.set(title="Accuracy (thin: training, thick: test)", xlabel="training step", ylabel="accuracy")
     over_steps.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     for model in ("control", "student"):
@@ -41,9 +41,9 @@ def figure(found: Mapping[Any, np.ndarray], steps_per_epoch: int) -> Figure:
     for axis in (over_steps, gain):
         axis.set_xticks(steps[::steps_per_epoch][:: max(len(steps[::steps_per_epoch]) // 10, 1)])
     classes = np.arange(cosine.shape[-1])
-    for place, model in enumerate(MODELS):
+    for index, model in enumerate(MODELS):
         style = look_of(NAMES[model]) | {"linestyle": ""}
-        by_class.plot(classes + 0.18 * (place - 1), cosine[0, place], label=label_of(NAMES[model]), ms=6, **style)
+        by_class.plot(classes + 0.18 * (index - 1), cosine[0, index], label=label_of(NAMES[model]), ms=6, **style)
     by_class.set(title="Cosine of weights and class vector, one seed", xlabel="class", ylabel="cosine")
     by_class.set_xticks(classes)
     edges = np.linspace(*np.quantile(cosine[:, 1:] - cosine[:, :1], (0, 1)), 61)

@@ -44,7 +44,7 @@ class Drawn(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of seeds, all with a leading axis of seeds; V is over `comparison.MODELS`.
+    """Results of seeds, all with a leading axis of seeds; V is over `comparison.MODELS`.
 
     Attributes:
       label, test_label: int32 [S, N].
@@ -100,9 +100,9 @@ def draw(setting: Setting) -> Callable[[jax.Array], Drawn]:
         n = setting.train_examples
         data = channel.sample_c5(keys[1], means, n=n + setting.test_examples, **reading)
         x, label = channel.features(data, setting.classes), data.y.astype(jnp.int32)
-        own = jnp.einsum("nkd,kd->nk", x[:n], means)
-        means, x, own = (a.astype(jnp.float32) for a in (means, x, own))
-        return Drawn(means, x[:n], label[:n], x[n:], label[n:], own)
+        margins = jnp.einsum("nkd,kd->nk", x[:n], means)
+        means, x, margins = (a.astype(jnp.float32) for a in (means, x, margins))
+        return Drawn(means, x[:n], label[:n], x[n:], label[n:], margins)
 
     return one
 
@@ -112,19 +112,28 @@ def learn(setting: Setting, selector: bool) -> Callable[[jax.Array, Drawn], dict
     model, rule = Channel(setting.classes), make_rule(OptimizerSetting(optimizer="adam"))
 
     def passes(epochs: int) -> Training:
-        how = setting.train_examples, setting.batch_size, epochs, setting.learning_rate, setting.temperature
-        return Training(model, rule, *how)
+        arguments = setting.train_examples, setting.batch_size, epochs, setting.learning_rate, setting.temperature
+        return Training(model, rule, *arguments)
 
-    of_role = {Role.TEACHER: passes(setting.teacher_epochs or setting.epochs), Role.STUDENT: passes(setting.epochs)}
-    of_role[Role.SELECTOR] = of_role[Role.TEACHER]
+    training_by_role = {
+        Role.TEACHER: passes(setting.teacher_epochs or setting.epochs),
+        Role.STUDENT: passes(setting.epochs),
+    }
+    training_by_role[Role.SELECTOR] = training_by_role[Role.TEACHER]
     # Of the teacher as many points as of the students, at the same shares of its own training.
-    shown = np.rint(np.linspace(0, of_role[Role.TEACHER].steps, of_role[Role.STUDENT].steps + 1)).astype(int)
+    teacher_steps = np.rint(
+        np.linspace(0, training_by_role[Role.TEACHER].steps, training_by_role[Role.STUDENT].steps + 1)
+    ).astype(int)
 
-    def train(role: int, seed: jax.Array, drawn: Drawn, weights: list[float], taught: jax.Array | None) -> jax.Array:
+    def train(
+        role: int, seed: jax.Array, drawn: Drawn, weights: list[float], teacher_logits: jax.Array | None
+    ) -> jax.Array:
         """Weights after every step, [steps + 1, V, K, D], of the models that share a seed's role."""
-        training = of_role[role]
+        training = training_by_role[role]
         first = training.start(role, seed, len(weights), (setting.classes, setting.dim))
-        return training.run(role, seed, first, drawn.x, drawn.label, weights, taught, lambda _, p: p["kernel"])[1]
+        return training.run(role, seed, first, drawn.x, drawn.label, weights, teacher_logits, lambda _, p: p["kernel"])[
+            1
+        ]
 
     def logits(kernel: jax.Array, x: jax.Array) -> jax.Array:
         return model.apply({"params": {"kernel": kernel}}, x, train=False)
@@ -132,21 +141,21 @@ def learn(setting: Setting, selector: bool) -> Callable[[jax.Array, Drawn], dict
     def one(seed: jax.Array, drawn: Drawn) -> dict[str, jax.Array]:
         teacher = train(Role.TEACHER, seed, drawn, [0.0], None)
         students = train(Role.STUDENT, seed, drawn, [0.0, 1.0], logits(teacher[-1, 0], drawn.x))
-        path = jnp.concatenate([teacher[shown], students], 1).swapaxes(0, 1)  # [V, steps + 1, K, D]
+        path = jnp.concatenate([teacher[teacher_steps], students], 1).swapaxes(0, 1)  # [V, steps + 1, K, D]
         last = path[:, -1]
-        right = []
+        accuracies = []
         for x, label in ((drawn.x, drawn.label), (drawn.test_x, drawn.test_label)):
-            of_all = jax.vmap(jax.vmap(logits, (0, None)), (0, None))(path, x)
-            right.append(jnp.mean(of_all.argmax(-1) == label, -1))
+            all_logits = jax.vmap(jax.vmap(logits, (0, None)), (0, None))(path, x)
+            accuracies.append(jnp.mean(all_logits.argmax(-1) == label, -1))
         length = jnp.linalg.norm(last, axis=-1) * jnp.linalg.norm(drawn.means, axis=-1)
-        found = {}
+        selector_logits = {}
         if selector:
             second = train(Role.SELECTOR, seed, drawn, [0.0], None)[-1, 0]
-            found = {"selector": logits(second, drawn.x), "test_selector": logits(second, drawn.test_x)}
-        return found | {
+            selector_logits = {"selector": logits(second, drawn.x), "test_selector": logits(second, drawn.test_x)}
+        return selector_logits | {
             "logits": jax.vmap(logits, (0, None))(last, drawn.x),
             "test_logits": jax.vmap(logits, (0, None))(last, drawn.test_x),
-            "accuracy": jnp.stack(right, 1),
+            "accuracy": jnp.stack(accuracies, 1),
             "cosine": jnp.einsum("vkd,kd->vk", last, drawn.means) / length,
         }
 

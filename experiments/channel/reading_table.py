@@ -16,18 +16,18 @@ _MET = ("reproduced", "supported", "so")
 
 def measure(setting: Setting) -> dict[str, Any]:
     """A reading: what it is, its setting, and all its numbers."""
-    found, _, seconds = collect(
+    arrays, _, seconds = collect(
         lambda seeds: outcomes(setting, seeds), setting.seeds, lambda part: values(setting, part)
     )
-    numbers = summarise(setting, found)
+    numbers = summarise(setting, arrays)
     return {"reading": described(setting), "setting": setting.said(), "seconds": seconds, **numbers}
 
 
 def cells(said: Mapping[str, Any]) -> list[list[str]]:
     """The table, its head first: a row for each claim, a column for the paper and each reading, ✓ where it is so."""
-    of_reading = [rows(one) for one in said["readings"]]
-    table = [["of the paper", "there", *(one["reading"]["name"] for one in said["readings"])]]
-    for claims in zip(*of_reading, strict=True):
+    rows_by_reading = [rows(result) for result in said["readings"]]
+    table = [["of the paper", "there", *(result["reading"]["name"] for result in said["readings"])]]
+    for claims in zip(*rows_by_reading, strict=True):
         here = [f"✓ {claim.here}" if claim.verdict in _MET else claim.here for claim in claims]
         table.append([claims[0].what, claims[0].paper, *here])
     return table
@@ -35,11 +35,11 @@ def cells(said: Mapping[str, Any]) -> list[list[str]]:
 
 def statements(said: Mapping[str, Any]) -> list[str]:
     """A sentence for each reading: where it departs from the text."""
-    return [statement(one["reading"]) for one in said["readings"]]
+    return [statement(result["reading"]) for result in said["readings"]]
 
 
 def statement(reading: Mapping[str, Any]) -> str:
-    """What `readings.described` says, as a sentence."""
+    """A reading, as `readings.described` has it, as a sentence."""
     changed = "; ".join(f"--{name.replace('_', '-')} {value}" for name, value in reading["changed"].items())
     return f"{reading['name']}: {reading['departures']}{f'; changed by {changed}' if changed else ''}."
 

@@ -84,7 +84,7 @@ def parse(prog: str, arguments: Sequence[str], reading: str | None = None) -> Se
 
 
 def described(setting: Setting) -> dict[str, Any]:
-    """What a result says of its reading: the name, the departures, and what its options have changed of it."""
+    """A setting's reading as JSON values: its name, its departures, and the fields that options have changed."""
     departures, fields, _ = READINGS[setting.reading]
     chosen = dataclasses.asdict(setting)
     changed = {name: chosen[name] for name, value in fields.items() if chosen[name] != value}

@@ -1,4 +1,4 @@
-"""What the experiment's user may choose: the paper's numbers, and the readings that its text leaves open."""
+"""Options of the experiment: the paper's numbers, and the readings that its text leaves open."""
 
 import dataclasses
 from pathlib import Path
@@ -92,7 +92,7 @@ class Setting:
     """Folder for the pictures."""
 
     def said(self) -> dict[str, Any]:
-        """What a result says of its setting: all but what is asked for, and the seeds, the n of every number."""
+        """The setting as a result has it: without files, folders, sweep and seeds, which are the n of every number."""
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("seeds", "json", "figures", "sweep")}
 
     @property
@@ -109,9 +109,9 @@ def validate(setting: Setting) -> None:
       InputError: a value that cannot be right; one line that names the option, the value and what would be.
     """
 
-    def require(holds: bool, name: str, right: str) -> None:
+    def require(holds: bool, name: str, requirement: str) -> None:
         if not holds:
-            raise InputError(f"--{name.replace('_', '-')}", getattr(setting, name), f"must be {right}")
+            raise InputError(f"--{name.replace('_', '-')}", getattr(setting, name), f"must be {requirement}")
 
     require(setting.seeds >= 1, "seeds", "1 or more")
     require(setting.classes >= 2, "classes", "2 or more")

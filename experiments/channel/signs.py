@@ -37,11 +37,11 @@ ABSENT = ("right", "counted", "left-out")
 def similar_channels(setting: Setting) -> tuple[float, float]:
     """E[m] and Var[m] of the number of similar channels that are not 0."""
     s, others = setting.similar, setting.classes - 1
-    of = others if setting.draw_from == "others" else others + 1
+    choices = others if setting.draw_from == "others" else others + 1
     if setting.draw == "repetition":
-        a, b = 1 - (1 - 1 / of) ** s, 1 - 2 * (1 - 1 / of) ** s + (1 - 2 / of) ** s
+        a, b = 1 - (1 - 1 / choices) ** s, 1 - 2 * (1 - 1 / choices) ** s + (1 - 2 / choices) ** s
     else:
-        a, b = s / of, s * (s - 1) / (of * max(of - 1, 1))
+        a, b = s / choices, s * (s - 1) / (choices * max(choices - 1, 1))
     mean = others * a
     variance = others * (others - 1) * b + mean - mean**2
     return mean, variance if variance > _ROUNDING else 0.0  # 0 where as many are drawn for each point
@@ -91,7 +91,7 @@ def letter_share(setting: Setting, absent: str) -> float:
 
 
 def draws(setting: Setting) -> list[dict[str, Any]]:
-    """What each reading of the data predicts for the one-hot share, and how far the paper's number is from it.
+    """Predictions of each reading of the data for the one-hot share, and the paper's distance from them.
 
     sd is that of one data set of this many points, as the paper's number is of one; distance is in such sd.
     """
@@ -125,10 +125,10 @@ def share(target: np.ndarray, own: np.ndarray, above: float, absent: str) -> np.
       above: a target counts as non-zero above this.
       absent: what becomes of pairs with x_k = 0, see `Setting`.
     """
-    right, there = (target > above) == (own > 0), own != 0
+    correct, present = (target > above) == (own > 0), own != 0
     if absent == "left-out":
-        return (right & there).sum((1, 2)) / there.sum((1, 2))
-    return (right | ~there if absent == "right" else right).mean((1, 2))
+        return (correct & present).sum((1, 2)) / present.sum((1, 2))
+    return (correct | ~present if absent == "right" else correct).mean((1, 2))
 
 
 def of_update(setting: Setting) -> tuple[float, float, str]:
@@ -151,15 +151,15 @@ def count(setting: Setting, label: np.ndarray, own: np.ndarray, logits: np.ndarr
       logits: the teacher's, [S, N, K].
     """
     one_hot = np.eye(setting.classes)[label]
-    found: dict[Any, np.ndarray] = {("one-hot", absent): share(one_hot, own, 0.0, absent) for absent in ABSENT}
+    shares: dict[Any, np.ndarray] = {("one-hot", absent): share(one_hot, own, 0.0, absent) for absent in ABSENT}
     soft = {}
     for above, temperature, absent in ways(setting):
         if temperature not in soft:
             z = logits.astype(np.float64) / temperature
             e = np.exp(z - z.max(-1, keepdims=True))
             soft[temperature] = e / e.sum(-1, keepdims=True)
-        found[above, temperature, absent] = share(soft[temperature], own, above, absent)
-    return found
+        shares[above, temperature, absent] = share(soft[temperature], own, above, absent)
+    return shares
 
 
 def table(setting: Setting, found: dict[Any, np.ndarray]) -> list[dict[str, Any]]:

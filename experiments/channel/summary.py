@@ -1,4 +1,4 @@
-"""What seeds have become, as numbers with intervals beside the paper's, and as the README's lines."""
+"""Results over seeds: numbers with intervals beside the paper's, and the README's lines."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -42,12 +42,12 @@ def _of_split(outcome: Outcome, split: str) -> tuple[np.ndarray, np.ndarray, np.
 
 def values(setting: Setting, outcome: Outcome) -> Values:
     """The values of a portion's seeds by name, each with a leading axis of seeds."""
-    found = dict(signs.count(setting, outcome.label, outcome.own, outcome.logits[:, TEACHER]))
-    found |= {"accuracy": outcome.accuracy, "cosine": outcome.cosine}
+    values_by_name = dict(signs.count(setting, outcome.label, outcome.own, outcome.logits[:, TEACHER]))
+    values_by_name |= {"accuracy": outcome.accuracy, "cosine": outcome.cosine}
     for split in ("train", "test"):
         logits, selector, label = _of_split(outcome, split)
-        found |= comparison.gaps(logits, selector, label, label, split)
-    return found
+        values_by_name |= comparison.gaps(logits, selector, label, label, split)
+    return values_by_name
 
 
 def summarise(setting: Setting, found: Values) -> dict[str, Any]:
@@ -67,12 +67,12 @@ def summarise(setting: Setting, found: Values) -> dict[str, Any]:
         "control_cos_higher_share": higher["control"].mean(-1),
         "cos_gain_over_control": (cosine[:, STUDENT] - cosine[:, CONTROL]).mean(-1),
     }
-    for place, model in enumerate(MODELS):
-        values[f"test_accuracy_{model}"] = last[:, place]
-        values[f"train_accuracy_{model}"] = accuracy[:, place, 0, -1]
-        values[f"cos_{model}"] = cosine[:, place].mean(-1)
+    for index, model in enumerate(MODELS):
+        values[f"test_accuracy_{model}"] = last[:, index]
+        values[f"train_accuracy_{model}"] = accuracy[:, index, 0, -1]
+        values[f"cos_{model}"] = cosine[:, index].mean(-1)
     values |= comparison.of_tenths(found)
-    summary: dict[str, Any] = {name: with_paper(of_seeds, PAPER.get(name)) for name, of_seeds in values.items()}
+    summary: dict[str, Any] = {name: with_paper(seed_values, PAPER.get(name)) for name, seed_values in values.items()}
     summary["student_cos_higher_in_all_classes"] = _share_of_seeds(higher["student"].all(-1))
     per_epoch = setting.train_examples // setting.batch_size
     gain = (test[:, STUDENT] - test[:, TEACHER])[:, ::per_epoch]
@@ -107,7 +107,9 @@ def rows(said: Mapping[str, Any]) -> list[Row]:
     update = next(row for row in counts if all(row[name] == value for name, value in _update(setting).items()))
     accuracy = [f"{quote(said[f'test_accuracy_{model}'], scale=100)}%" for model in MODELS]
     cos = [quote(said[f"cos_{model}"], 3) for model in MODELS]
-    higher, of_control = (f"{quote(said[f'{m}_cos_higher_share'], 1, scale=100)}%" for m in ("student", "control"))
+    student_higher, control_higher = (
+        f"{quote(said[f'{m}_cos_higher_share'], 1, scale=100)}%" for m in ("student", "control")
+    )
     everywhere = said["student_cos_higher_in_all_classes"]
     gain, over_control = said["paired_gain"], said["paired_gain_over_control"]
     claims = [
@@ -141,7 +143,7 @@ def rows(said: Mapping[str, Any]) -> list[Row]:
         Row(
             "classes whose cosine is above the teacher's: student, control",
             "consistently",
-            f"{higher}, {of_control}",
+            f"{student_higher}, {control_higher}",
             _consistent(said["student_cos_higher_share"], everywhere, said["reading"]),
         ),
         Row(
@@ -152,16 +154,18 @@ def rows(said: Mapping[str, Any]) -> list[Row]:
         ),
     ]
     for split, name in (("train", "training"), ("test", "test")):
-        for tenth, side, said_there in (("hard", -1, "below 0"), ("easy", 1, "above 0")):
+        for tenth, side, expected in (("hard", -1, "below 0"), ("easy", 1, "above 0")):
             names = [f"{tenth}_gap_student{suffix}_{split}" for suffix in ("", "_minus_control")]
-            alone, less = (said[name] for name in names)
+            alone, beyond_control = (said[name] for name in names)
             paper = ", ".join(number(said[f"{name}_as_in_paper"]["mean"], sign=True) for name in names)
-            verdict = _both(alone, less, side) if split == "train" else f"{beside(alone)}, {beside(less)}"
+            verdict = (
+                _both(alone, beyond_control, side) if split == "train" else f"{beside(alone)}, {beside(beyond_control)}"
+            )
             claims.append(
                 Row(
                     f"gap on {tenth} {name} points (phi), and less the control's; (chosen by their own teacher)",
-                    said_there if split == "train" else "not given",
-                    f"{quote(alone, sign=True)}, {quote(less, sign=True)}; ({paper})",
+                    expected if split == "train" else "not given",
+                    f"{quote(alone, sign=True)}, {quote(beyond_control, sign=True)}; ({paper})",
                     verdict,
                 )
             )
@@ -191,10 +195,10 @@ def _share_of_seeds(holds: np.ndarray) -> dict[str, Any]:
     return {"mean": float(holds.mean()), "low": share.low, "high": share.high, "n": len(holds), "paper": None}
 
 
-def _one_hot(said: Mapping[str, Any]) -> str:
+def _one_hot(result: Mapping[str, Any]) -> str:
     """Whether the paper's one-hot share is within two standard deviations of what this reading predicts."""
-    setting = said["setting"]
-    for row in said["draws"]:
+    setting = result["setting"]
+    for row in result["draws"]:
         fields = ("draw", "draw_from", "truncate_similar")
         if all(row[f] == setting[f] for f in fields) and row["class_vectors"] in ("either", setting["class_vectors"]):
             return "reproduced" if row["distance"] is not None and abs(row["distance"]) < 2 else "not reproduced"
@@ -221,10 +225,10 @@ def _gain(value: Mapping[str, Any], reading: Mapping[str, Any]) -> str:
     return _chosen(reading, "gain") or supported(value, 1)
 
 
-def _chosen(reading: Mapping[str, Any], what: str) -> str:
+def _chosen(reading: Mapping[str, Any], quantity: str) -> str:
     """That a number is no evidence, where a reading's alpha was chosen for it and has not been changed."""
-    chosen = READINGS[reading["name"]].alpha_for == what and "alpha" not in reading["changed"]
-    return "alpha was chosen for it" if chosen else ""
+    is_chosen = READINGS[reading["name"]].alpha_for == quantity and "alpha" not in reading["changed"]
+    return "alpha was chosen for it" if is_chosen else ""
 
 
 def _consistent(share: Mapping[str, Any], everywhere: Mapping[str, Any], reading: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ _MAPPED = {
 
 
 def grid(setting: Setting) -> list[dict[str, Any]]:
-    """What each cell changes: all combinations of the swept fields' values; nothing where none is swept.
+    """The changes of each cell: all combinations of the swept fields' values; none where no field is swept.
 
     Raises:
       InputError: a combination that cannot be.
@@ -55,9 +55,9 @@ def measure(setting: Setting, cell: dict[str, Any]) -> dict[str, Any]:
     Its margin is alpha |mu|, by the mean length of class vectors: how far a channel is moved along its own.
     """
     setting = dataclasses.replace(setting, **cell)
-    found: dict[str, list[np.ndarray]] = {}
+    parts_by_name: dict[str, list[np.ndarray]] = {}
     for part in outcomes(setting, range(setting.seeds), selector=False):
-        signs_of = signs.count(setting, part.label, part.own, part.logits[:, TEACHER])
+        sign_shares = signs.count(setting, part.label, part.own, part.logits[:, TEACHER])
         test, cosine = part.accuracy[:, :, 1, -1].astype(np.float64), part.cosine.astype(np.float64)
         values = {
             "test_accuracy_teacher": test[:, TEACHER],
@@ -66,12 +66,12 @@ def measure(setting: Setting, cell: dict[str, Any]) -> dict[str, Any]:
             "paired_gain_over_control": test[:, STUDENT] - test[:, CONTROL],
             "cos_gain_over_control": (cosine[:, STUDENT] - cosine[:, CONTROL]).mean(-1),
             "student_cos_higher_share": (cosine[:, STUDENT] > cosine[:, TEACHER]).mean(-1),
-            "one_hot_sign_share": signs_of["one-hot", setting.absent],
-            "distillation_sign_share": signs_of[signs.chosen(setting)],
+            "one_hot_sign_share": sign_shares["one-hot", setting.absent],
+            "distillation_sign_share": sign_shares[signs.chosen(setting)],
         }
-        for name, of_seeds in values.items():
-            found.setdefault(name, []).append(of_seeds)
-    numbers = {name: over_seeds(np.concatenate(parts)).as_json() for name, parts in found.items()}
+        for name, seed_values in values.items():
+            parts_by_name.setdefault(name, []).append(seed_values)
+    numbers = {name: over_seeds(np.concatenate(parts)).as_json() for name, parts in parts_by_name.items()}
     return cell | {"margin": setting.alpha * signs.length(setting)} | numbers
 
 
@@ -91,7 +91,7 @@ def figure(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
     axes = iter(canvas.subplots(*shape, squeeze=False).flat)
     for other in others:
         shown = [row for row in rows if tuple(row[name] for name in names[2:]) == other]
-        at = "".join(f"; {_word(name)} {value:g}" for name, value in zip(names[2:], other, strict=True))
+        suffix = "".join(f"; {_word(name)} {value:g}" for name, value in zip(names[2:], other, strict=True))
         for measured, title in _MAPPED.items():
             axis = next(axes)
             means = [100 * row[measured]["mean"] for row in rows]
@@ -100,7 +100,7 @@ def figure(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
                 most = max(map(abs, means)) or 1.0
                 ends = {"vmin": -most, "vmax": most, "cmap": "RdBu"}
             _panel(axis, shown, down, across, measured, ends)
-            axis.set_title(f"{title}{at}", fontsize=10)
+            axis.set_title(f"{title}{suffix}", fontsize=10)
     return canvas
 
 
@@ -110,17 +110,17 @@ def _panel(
     """One measure's map: a cell has its mean in points or per cent and, of the gain, half of the interval."""
     columns, lines = _values(rows, across), _values(rows, down)
     image = np.full((len(lines), len(columns)), np.nan)
-    places = [(lines.index(row[down] if down else None), columns.index(row[across])) for row in rows]
-    for place, row in zip(places, rows, strict=True):
-        image[place] = 100 * row[measured]["mean"]
+    positions = [(lines.index(row[down] if down else None), columns.index(row[across])) for row in rows]
+    for position, row in zip(positions, rows, strict=True):
+        image[position] = 100 * row[measured]["mean"]
     drawn = axis.imshow(image, aspect="auto", **ends)
-    for place, row in zip(places, rows, strict=True):
-        text, (red, green, blue, _) = f"{image[place]:.1f}", drawn.cmap(drawn.norm(image[place]))
+    for position, row in zip(positions, rows, strict=True):
+        text, (red, green, blue, _) = f"{image[position]:.1f}", drawn.cmap(drawn.norm(image[position]))
         if measured == GAIN:
             low, high = row[measured]["low"], row[measured]["high"]
-            text = f"{image[place]:+.2f}" + ("" if low is None else f"\n±{50 * (high - low):.2f}")
+            text = f"{image[position]:+.2f}" + ("" if low is None else f"\n±{50 * (high - low):.2f}")
         color = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
-        axis.text(*place[::-1], text, ha="center", va="center", fontsize=8, color=color)
+        axis.text(*position[::-1], text, ha="center", va="center", fontsize=8, color=color)
     margin = {row[across]: f"\n{row['margin']:.2f}" for row in rows} if across == "alpha" else {}
     axis.set_xticks(range(len(columns)), [f"{value:g}{margin.get(value, '')}" for value in columns])
     axis.set_yticks(range(len(lines)), ["" if value is None else f"{value:g}" for value in lines])
@@ -140,20 +140,20 @@ def lines(said: Mapping[str, Any]) -> str:
     head = [f"{_word(down)} ↓, {_word(across)} →", *(f"{value:g}" for value in columns)]
     body = []
     for value in _values(rows, down):
-        of_row = {row[across]: row for row in rows if row[down] == value}
-        body.append([f"{value:g}", *(_said(of_row[column]) for column in columns)])
+        row_by_column = {row[across]: row for row in rows if row[down] == value}
+        body.append([f"{value:g}", *(_said(row_by_column[column]) for column in columns)])
     return markdown_table(head, body)
 
 
 def together(maps: Sequence[Mapping[str, Any]]) -> str:
     """How many gains of several maps are on one side of 0; a setting that is in several of them counts once."""
-    gains = {tuple(row[GAIN].items()): row[GAIN] for said in maps for row in said["sweep"]}.values()
+    gains = {tuple(row[GAIN].items()): row[GAIN] for result in maps for row in result["sweep"]}.values()
     tests = [gain for gain in gains if gain["low"] is not None and gain["high"] > gain["low"]]
-    alone, corrected = sum(map(excludes_zero, tests)), sum(holm([json_interval.read(gain) for gain in tests]))
+    significant, corrected = sum(map(excludes_zero, tests)), sum(holm([json_interval.read(gain) for gain in tests]))
     same = f"; in {len(gains) - len(tests)} more all seeds gain exactly nothing" if len(gains) > len(tests) else ""
     return (
-        f"Of {len(tests)} different intervals {alone} exclude zero, {corrected} also by Holm's correction for their "
-        f"number{same}.\n"
+        f"Of {len(tests)} different intervals {significant} exclude zero, {corrected} also by Holm's correction for "
+        f"their number{same}.\n"
     )
 
 

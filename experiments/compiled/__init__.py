@@ -1,1 +1,1 @@
-"""What the compilers of TPUs and GPUs make of the training steps, on a machine that has neither."""
+"""Compiles the training steps for TPUs and GPUs on a machine that has neither, and predicts their times."""

@@ -65,17 +65,17 @@ def main(arguments: Sequence[str]) -> None:
         targets.target(name)
     command_line.stop_when_terminated()
     environment = results.environment(f"{PROG} {' '.join(arguments)}".strip())
-    kept = results.begin(options.json, environment)
-    done = {(row["chip"], row["row"]) for row in kept}
+    rows = results.begin(options.json, environment)
+    done = {(row["chip"], row["row"]) for row in rows}
     wanted = [(chip, name) for chip in options.chips for name in names]
     todo = [pair for pair in wanted if pair not in done]
     if len(todo) < len(wanted):
         console.print(f"{len(wanted) - len(todo)} of {len(wanted)} were there already")
     for row in _compiled(todo, options.jobs, console):
-        kept.append(row | {"environment": environment})
-        kept.sort(key=lambda row: wanted.index(key) if (key := (row["chip"], row["row"])) in wanted else -1)
-        results.write(options.json, kept)
-    shown = [row for row in kept if (row["chip"], row["row"]) in wanted]
+        rows.append(row | {"environment": environment})
+        rows.sort(key=lambda row: wanted.index(key) if (key := (row["chip"], row["row"])) in wanted else -1)
+        results.write(options.json, rows)
+    shown = [row for row in rows if (row["chip"], row["row"]) in wanted]
     console.print(table(shown))
     if options.figures is not None:
         from experiments.compiled.picture import draw
@@ -118,9 +118,9 @@ def _compiled(todo: Sequence[tuple[str, str]], jobs: int | None, console: Consol
             waiting = {pool.submit(predict_named, *pair): pair for pair in todo}
             for number, future in enumerate(concurrent.futures.as_completed(waiting), 1):
                 row = future.result()
-                left = (time.monotonic() - started) / number * (len(todo) - number)
-                said = f"[{number}/{len(todo)}, ETA {left / 60:.0f} min] {line(row)}"
-                console.print(said, soft_wrap=True, markup=False, highlight=False)
+                remaining = (time.monotonic() - started) / number * (len(todo) - number)
+                message = f"[{number}/{len(todo)}, ETA {remaining / 60:.0f} min] {line(row)}"
+                console.print(message, soft_wrap=True, markup=False, highlight=False)
                 yield row
         except concurrent.futures.process.BrokenProcessPool as error:
             raise RunError(

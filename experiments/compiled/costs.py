@@ -1,4 +1,4 @@
-"""What a compiled call consists of, one operation after another, with the time that each takes at least."""
+"""The operations of a compiled call, one after another, with the time that each takes at least."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "coll
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """What runs as one piece: a kernel of a GPU, a fusion of a TPU, or a collective.
+    """One unit of execution: a kernel of a GPU, a fusion of a TPU, or a collective.
 
     Attributes:
       instruction: of the module.
@@ -77,11 +77,11 @@ def _walk(
             yield from _walk(module, body[1], times * (module.trips(instruction) or 1), True, cost)
         elif opcode == "conditional":  # the dearest branch
             branches = [list(_walk(module, branch, times, in_loop, cost)) for branch in called]
-            yield from max(branches, key=lambda found: sum(o.total for o in found))
+            yield from max(branches, key=lambda branch: sum(o.total for o in branch))
         elif opcode == "call":
             yield from _walk(module, called[0], times, in_loop, cost)
-        elif opcode not in _FREE and (found := cost(instruction)) is not None:
-            yield Operation(instruction, times, in_loop, **found)
+        elif opcode not in _FREE and (fields := cost(instruction)) is not None:
+            yield Operation(instruction, times, in_loop, **fields)
 
 
 def _cost(
@@ -91,32 +91,32 @@ def _cost(
     moved, products = _traffic(module, instruction), _products(module, instruction)
     flops = sum(product.flops for product in products)
     weights = any(product.size in sizes for product in products)
-    found: dict[str, Any] = {"flops": flops, "bytes": moved, "weights": weights}
+    fields: dict[str, Any] = {"flops": flops, "bytes": moved, "weights": weights}
     in_products = sum(product.flops / chip.peak[product.precision] for product in products)
     in_memory = moved / chip.bandwidth
     if instruction.opcode.removesuffix("-start") in COLLECTIVES:
         sent = 2 * (devices - 1) / devices * payload(instruction)
         seconds = sent / chip.interconnect + HOP * math.ceil(math.sqrt(devices))
-        return found | {"seconds": seconds, "bound": "collectives"}
+        return fields | {"seconds": seconds, "bound": "collectives"}
     if instruction.opcode.endswith("-start"):
         return None
     if instruction.opcode.endswith("-done"):  # moved between the chip and its memory beside what else is computed
         moved = sum(a.bytes for a in instruction.arrays)
-        return found | {"bytes": moved, "seconds": 0.0, "bound": "memory"}
+        return fields | {"bytes": moved, "seconds": 0.0, "bound": "memory"}
     if chip.platform == "tpu":
         near, bound = max((in_products, "products"), (in_memory, "memory"))
         if instruction.cycles is None:
             return (
                 None
                 if all(a.size <= _SCALARS for a in instruction.arrays)
-                else found | {"seconds": near, "bound": bound}
+                else fields | {"seconds": near, "bound": bound}
             )
         seconds = instruction.cycles / chip.clock
         if near < seconds / 2:
             bound = "part-filled products" if flops else "elementwise"
-        return found | {"seconds": seconds, "bound": bound}
+        return fields | {"seconds": seconds, "bound": bound}
     seconds, bound = max((LAUNCH, "launches"), (in_memory, "memory"), (in_products, "products"))
-    return found | {"seconds": seconds, "bound": bound}
+    return fields | {"seconds": seconds, "bound": bound}
 
 
 def payload(collective: Instruction) -> float:
@@ -134,11 +134,11 @@ class _Product(NamedTuple):
 
 def _products(module: Module, instruction: Instruction) -> list[_Product]:
     """Those within an instruction."""
-    within = [instruction]
+    instructions = [instruction]
     for called in instruction.called:
-        within += module.within(called)
-    found = []
-    for i in within:
+        instructions += module.within(called)
+    products = []
+    for i in instructions:
         if i.opcode == "convolution":
             work = _convolution(module, i, i.arrays[0], i.operands[1])
         elif i.opcode == "dot":
@@ -151,8 +151,8 @@ def _products(module: Module, instruction: Instruction) -> list[_Product]:
             work = _product(module, i, contracted[1] if contracted else "")
         else:
             continue
-        found.append(_Product(work, i.arrays[0].size, _precision(module, i)))
-    return found
+        products.append(_Product(work, i.arrays[0].size, _precision(module, i)))
+    return products
 
 
 def _precision(module: Module, instruction: Instruction) -> str:
@@ -163,8 +163,8 @@ def _precision(module: Module, instruction: Instruction) -> str:
 
 
 def _product(module: Module, instruction: Instruction, contracted: str) -> float:
-    left = module.instructions[instruction.operands[0]].arrays[0].shape
-    terms = math.prod(left[int(axis)] for axis in re.findall(r"\d+", contracted))
+    left_shape = module.instructions[instruction.operands[0]].arrays[0].shape
+    terms = math.prod(left_shape[int(axis)] for axis in re.findall(r"\d+", contracted))
     return 2.0 * instruction.arrays[0].size * terms
 
 
@@ -212,11 +212,11 @@ def _traffic(module: Module, instruction: Instruction) -> float:
         assert number is not None
         arrays = read[int(number[1])]
         uses = [i for i in inside if parameter.name in i.operands]
-        of_part = {i.opcode for i in uses if i.operands[0] == parameter.name}
-        whole = not uses or any(i.operands[0] != parameter.name for i in uses)
-        if not whole and of_part <= {"dynamic-slice", "slice", "gather"}:
+        opcodes = {i.opcode for i in uses if i.operands[0] == parameter.name}
+        reads_all = not uses or any(i.operands[0] != parameter.name for i in uses)
+        if not reads_all and opcodes <= {"dynamic-slice", "slice", "gather"}:
             total += min(_off_chip(arrays), sum(a.bytes for i in uses for a in i.arrays))
-        elif not whole and of_part == {"dynamic-update-slice"}:  # in place
+        elif not reads_all and opcodes == {"dynamic-update-slice"}:  # in place
             updated = [a for i in uses for a in module.instructions[i.operands[1]].arrays]
             written -= _off_chip(arrays) - sum(a.bytes for a in updated)
         else:

@@ -72,20 +72,20 @@ class Instruction:
     @property
     def source(self) -> str:
         """Path of names in the traced Python code, such as 'jit(f)/while/body/jvp(ResNet)/stem/conv'; or ''."""
-        found = re.search(r'op_name="((?:[^"\\]|\\.)*)"', self.attributes)
-        return found[1].replace("\\'", "'") if found else ""
+        match = re.search(r'op_name="((?:[^"\\]|\\.)*)"', self.attributes)
+        return match[1].replace("\\'", "'") if match else ""
 
     @property
     def target(self) -> str:
         """Of a custom call the library's function; ''."""
-        found = re.search(r'custom_call_target="([^"]*)"', self.attributes)
-        return found[1] if found else ""
+        match = re.search(r'custom_call_target="([^"]*)"', self.attributes)
+        return match[1] if match else ""
 
     @property
     def cycles(self) -> int | None:
         """The TPU compiler's own estimate; None where it has none."""
-        found = re.search(r'"estimated_cycles":"(\d+)"', self.attributes)
-        return int(found[1]) if found else None
+        match = re.search(r'"estimated_cycles":"(\d+)"', self.attributes)
+        return int(match[1]) if match else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,20 +98,20 @@ class Module:
     @functools.cached_property
     def instructions(self) -> dict[str, Instruction]:
         """All of them, by name."""
-        return {i.name: i for of_one in self.computations.values() for i in of_one}
+        return {i.name: i for computation in self.computations.values() for i in computation}
 
     def trips(self, loop: Instruction) -> int | None:
         """How often the body of a `while` runs; None where the program does not say."""
-        said = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', loop.attributes)
-        if said:
-            return int(said[1])
+        match = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', loop.attributes)
+        if match:
+            return int(match[1])
         condition = re.search(r"condition=%([\w.\-]+)", loop.attributes)
-        within = list(self.within(condition[1])) if condition else []
+        instructions = list(self.within(condition[1])) if condition else []
         bounds = [
-            re.match(r"(\d+)\)", i.attributes) for i in within if i.opcode == "constant" and not i.arrays[0].shape
+            re.match(r"(\d+)\)", i.attributes) for i in instructions if i.opcode == "constant" and not i.arrays[0].shape
         ]
-        found = [int(bound[1]) for bound in bounds if bound]
-        return found[0] if len(found) == 1 and any("direction=LT" in i.attributes for i in within) else None
+        limits = [int(bound[1]) for bound in bounds if bound]
+        return limits[0] if len(limits) == 1 and any("direction=LT" in i.attributes for i in instructions) else None
 
     def unknown_loops(self) -> int:
         """How many loops there are of which the program does not say how often they run."""
@@ -141,8 +141,8 @@ def parse(text: str) -> Module:
             entry = head[2] if head[1] else entry
         elif line.startswith("}"):
             current = None
-        elif current is not None and (found := _instruction(line.strip())) is not None:
-            current.append(found)
+        elif current is not None and (instruction := _instruction(line.strip())) is not None:
+            current.append(instruction)
     if not entry:
         raise ValueError("no ENTRY in the text of a program")
     return Module(computations, entry)
@@ -176,8 +176,8 @@ def _instruction(line: str) -> Instruction | None:
 def _closing(line: str, opened: int) -> int:
     """The place after the parenthesis that closes the one at `opened`."""
     depth = 0
-    for place in range(opened, len(line)):
-        depth += {"(": 1, ")": -1}.get(line[place], 0)
+    for index in range(opened, len(line)):
+        depth += {"(": 1, ")": -1}.get(line[index], 0)
         if depth == 0:
-            return place + 1
+            return index + 1
     raise ValueError(f"unbalanced parentheses in {line[:80]!r}")

@@ -1,4 +1,4 @@
-"""What a step's time is made of, program by program: one panel for each chip."""
+"""Picture of the parts of a step's time, program by program: one panel for each chip."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,13 +34,13 @@ def draw(rows: Sequence[dict[str, Any]], folder: Path) -> None:
     figure, axes = grid(1, len(chips), 5.2, 0.9 + 0.24 * most)
     for axis, chip in zip(axes[0], chips, strict=True):
         shown = [row for row in rows if row["chip"] == chip][::-1]
-        for place, row in enumerate(shown):
+        for position, row in enumerate(shown):
             left, shares = 0.0, {part["what"]: part["share"] for part in row["top"]}
             for name, colour, hatch in (*_LOOKS, _REST):
                 share = 1 - left if name == _REST[0] else shares.get(name, 0.0)
-                axis.barh(place, share, left=left, height=0.8, color=colour, hatch=hatch, edgecolor="white", lw=0.3)
+                axis.barh(position, share, left=left, height=0.8, color=colour, hatch=hatch, edgecolor="white", lw=0.3)
                 left += share
-            axis.text(1.01, place, f"{1000 * row['step_seconds_predicted']:.3g} ms", va="center", fontsize=7)
+            axis.text(1.01, position, f"{1000 * row['step_seconds_predicted']:.3g} ms", va="center", fontsize=7)
         axis.set_yticks(range(len(shown)), [row["row"] for row in shown], fontsize=7)
         axis.set(xlim=(0, 1), xlabel="share of a step's predicted time", ylim=(-0.6, len(shown) - 0.4))
         axis.set_title(chip, loc="left", fontweight="bold")

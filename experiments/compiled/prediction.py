@@ -1,4 +1,4 @@
-"""What a compiler says of a program: whether it fits, how long a step takes at least, and of what that is made."""
+"""Predictions for a program by its compiler: whether it fits, how long a step takes at least, and its parts."""
 
 import collections
 import math
@@ -24,15 +24,15 @@ _TOP = 10
 
 
 def predict(program: Program, chip_name: str) -> dict[str, Any]:
-    """What the file says of a program on a chip or slice, JSON values.
+    """The file's row of a program on a chip or slice, JSON values.
 
     Raises:
       InputError: there is no such chip here.
     """
     chip, devices = parse_target(chip_name)[0], target(chip_name)
-    traced, of, steps = program.traced(devices)
-    said: dict[str, Any] = {"chip": chip_name, "row": program.name, "members": of.members}
-    used = of.mesh.size
+    traced, study_programs, steps = program.traced(devices)
+    result: dict[str, Any] = {"chip": chip_name, "row": program.name, "members": study_programs.members}
+    device_count = study_programs.mesh.size
     started = time.monotonic()
     try:
         compiled = traced.lower().compile()
@@ -40,20 +40,20 @@ def predict(program: Program, chip_name: str) -> dict[str, Any]:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         gib = re.search(r"Used ([\d.]+)G", str(error))
-        return said | {"fits": False, "memory_gib": float(gib[1]) if gib else None, "devices": used}
+        return result | {"fits": False, "memory_gib": float(gib[1]) if gib else None, "devices": device_count}
     seconds = time.monotonic() - started
     if program.kind == "evaluate":
-        batch = of.predict.batch(len(of.dataset.test.label))
+        batch = study_programs.predict.batch(len(study_programs.dataset.test.label))
     else:
         batch = program.setting.train.batch_size
-    described = describe(compiled, traced.jaxpr, of, chip, steps, batch * of.members)[0]
-    return said | {"compile_seconds": seconds, "steps_a_call": steps} | described
+    description = describe(compiled, traced.jaxpr, study_programs, chip, steps, batch * study_programs.members)[0]
+    return result | {"compile_seconds": seconds, "steps_a_call": steps} | description
 
 
 def describe(
     compiled: Any, jaxpr: Any, of: Programs, chip: Chip, steps: int, examples: int
 ) -> tuple[dict[str, Any], list[Operation]]:
-    """What a compiled program says of itself, JSON values, and its operations.
+    """Memory, times and parts of a compiled program, JSON values, and its operations.
 
     Args:
       compiled: for the chip.
@@ -63,20 +63,20 @@ def describe(
       steps: of a call.
       examples: of a step, of all members.
     """
-    used, memory, module = of.mesh.size, program_memory(compiled), parse(compiled.as_text())
+    device_count, memory, module = of.mesh.size, program_memory(compiled), parse(compiled.as_text())
     # A kernel's gradient has its size, times the members that a device has of it.
-    counts = {1, of.members, max(of.members // used, 1)}
+    counts = {1, of.members, max(of.members // device_count, 1)}
     parameters = jax.tree.leaves(of.state_like().params)
     sizes = {math.prod(leaf.shape[1:]) * count for leaf in parameters for count in counts}
-    run = operations(module, chip, frozenset(sizes), used)
-    work = {precision: flops / used for precision, flops in flops_by_precision(jaxpr).items()}
-    said = {
+    run = operations(module, chip, frozenset(sizes), device_count)
+    work = {precision: flops / device_count for precision, flops in flops_by_precision(jaxpr).items()}
+    result = {
         "fits": memory <= chip.memory,
         "memory_gib": memory / 2**30,
-        "devices": used,
+        "devices": device_count,
         "loops_of_unknown_length": module.unknown_loops(),
     }
-    return said | _of_a_step(run, chip, steps, examples, work), run
+    return result | _of_a_step(run, chip, steps, examples, work), run
 
 
 def predict_named(chip_name: str, program_name: str) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _of_a_step(
     products = sum(flops / chip.peak[precision] for precision, flops in work.items()) / steps
     moved = sum(o.times * o.bytes for o in run) / steps
     bounds = _shares(run, lambda o: o.bound)
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "step_seconds_predicted": step,
         "examples_per_second_predicted": examples / step,
         "share_of_peak": products / step,
@@ -111,38 +111,38 @@ def _of_a_step(
         "bound_by": next(iter(bounds)),
         "bounds": bounds,
         "collectives": _collectives(run, steps),
-        "top": [{"what": what, "share": share} for what, share in list(_shares(run, part).items())[:_TOP]],
+        "top": [{"what": name, "share": share} for name, share in list(_shares(run, part).items())[:_TOP]],
     }
     if chip.platform == "tpu":
-        within = [o for o in run if (o.in_loop or not loops) and o.instruction.cycles is not None]
-        outer = [o for o in run if not o.in_loop and loops and o.instruction.cycles is not None]
-        found["cycles"] = sum(o.times * (o.instruction.cycles or 0) for o in within) / steps
-        found["cycles_outside_loop"] = sum(o.times * (o.instruction.cycles or 0) for o in outer)
+        loop_operations = [o for o in run if (o.in_loop or not loops) and o.instruction.cycles is not None]
+        outer_operations = [o for o in run if not o.in_loop and loops and o.instruction.cycles is not None]
+        result["cycles"] = sum(o.times * (o.instruction.cycles or 0) for o in loop_operations) / steps
+        result["cycles_outside_loop"] = sum(o.times * (o.instruction.cycles or 0) for o in outer_operations)
     else:
-        within = [o for o in run if o.in_loop or not loops]
-        found["kernels"] = sum(o.times for o in within) / steps
+        loop_operations = [o for o in run if o.in_loop or not loops]
+        result["kernels"] = sum(o.times for o in loop_operations) / steps
         counted: collections.Counter[str] = collections.Counter()
-        for o in within:
+        for o in loop_operations:
             counted[part(o)] += o.times
-        found["kernels_of"] = {what: count / steps for what, count in counted.most_common()}
-    return found
+        result["kernels_of"] = {name: count / steps for name, count in counted.most_common()}
+    return result
 
 
-def _shares(run: Iterable[Operation], of: Callable[[Operation], str]) -> dict[str, float]:
+def _shares(run: Iterable[Operation], key: Callable[[Operation], str]) -> dict[str, float]:
     """Shares of a call's time, the largest first."""
     seconds: dict[str, float] = collections.defaultdict(float)
     for operation in run:
-        seconds[of(operation)] += operation.total
+        seconds[key(operation)] += operation.total
     total = sum(seconds.values())
-    return {what: spent / total for what, spent in sorted(seconds.items(), key=lambda item: -item[1])}
+    return {name: spent / total for name, spent in sorted(seconds.items(), key=lambda item: -item[1])}
 
 
 def _collectives(run: Iterable[Operation], steps: int) -> dict[str, dict[str, float]]:
     """How many a step there are of each kind, and the bytes of their results."""
-    found: dict[str, dict[str, float]] = {}
+    by_kind: dict[str, dict[str, float]] = {}
     for operation in run:
         if operation.collective is not None:
-            of_kind = found.setdefault(operation.collective, {"count": 0.0, "bytes": 0.0})
-            of_kind["count"] += operation.times / steps
-            of_kind["bytes"] += operation.times * payload(operation.instruction) / steps
-    return found
+            totals = by_kind.setdefault(operation.collective, {"count": 0.0, "bytes": 0.0})
+            totals["count"] += operation.times / steps
+            totals["bytes"] += operation.times * payload(operation.instruction) / steps
+    return by_kind

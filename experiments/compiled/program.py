@@ -38,8 +38,12 @@ class Program:
             programs = Programs(self.setting, self.dataset, self.role, self.shape, target)
             if self.kind == "evaluate":
                 return programs.trace_evaluation("test"), programs, 1
-            taught, steps = self.kind == "train", programs.steps_per_dispatch
-            return programs.jitted_steps(taught, steps).trace(*programs.arguments_like(taught, steps)), programs, steps
+            with_teacher, steps = self.kind == "train", programs.steps_per_dispatch
+            return (
+                programs.jitted_steps(with_teacher, steps).trace(*programs.arguments_like(with_teacher, steps)),
+                programs,
+                steps,
+            )
 
 
 def zeros(
@@ -60,7 +64,8 @@ def zeros(
 
     def split(count: int) -> Split:
         return Split(
-            array((count, *input_shape), dtype), *(array((count,), of) for of in (np.int32, np.int32, np.int64))
+            array((count, *input_shape), dtype),
+            *(array((count,), column_dtype) for column_dtype in (np.int32, np.int32, np.int64)),
         )
 
     mean = std = None

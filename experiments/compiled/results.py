@@ -14,13 +14,13 @@ _PACKAGES = ("jax", "jaxlib", "flax", "libtpu", "jax-cuda13-plugin", "jax-cuda12
 
 def environment(command: str) -> dict[str, Any]:
     """By which code and compilers the file is made."""
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return {"command": command, "commit": commit(), "python": platform.python_version(), "versions": found}
+    return {"command": command, "commit": commit(), "python": platform.python_version(), "versions": versions}
 
 
 def read(path: Path, option: str = "--json") -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What is compiled: the rows of the throughput grid, and the training programs of the paper's studies."""
+"""The programs to compile: the rows of the throughput grid, and the training programs of the paper's studies."""
 
 import dataclasses
 import functools
@@ -24,18 +24,18 @@ def programs() -> dict[str, Callable[[], Program]]:
     grid = [row for row in rows("accelerator") if row.kind != "dump"]
     # Beside them distilled rows whose teacher's logits are there for all outcomes of augmentation, and whose teacher is
     # evaluated in bfloat16.
-    taught = [row for row in grid if row.kind == "kd" and NETWORKS[row.network].augments]
-    also = [dataclasses.replace(row, kind=ALL) for row in taught]
-    also += [dataclasses.replace(row, kind=LOW) for row in taught if row.dtype == "bfloat16"]
+    distilled = [row for row in grid if row.kind == "kd" and NETWORKS[row.network].augments]
+    variants = [dataclasses.replace(row, kind=ALL) for row in distilled]
+    variants += [dataclasses.replace(row, kind=LOW) for row in distilled if row.dtype == "bfloat16"]
     shared = [Row(SCALED, kind, "bfloat16", CHIPS * n, 1) for n in OF_EACH for kind in ("one-hot", f"{BY_CHIP}{n}")]
-    found = {row.name: functools.partial(of_row, row) for row in (*grid, *also, *shared)}
-    return dict(sorted(found.items())) | studies.programs()
+    program_by_name = {row.name: functools.partial(of_row, row) for row in (*grid, *variants, *shared)}
+    return dict(sorted(program_by_name.items())) | studies.programs()
 
 
 def of_row(row: Row) -> Program:
     """The program of a row of the grid."""
-    of_norm = row.kind.removeprefix(BY_CHIP) if row.kind.startswith(BY_CHIP) else None
-    plain = "kd" if row.kind in (ALL, LOW) else "one-hot" if of_norm else row.kind
+    norm_examples = row.kind.removeprefix(BY_CHIP) if row.kind.startswith(BY_CHIP) else None
+    plain = "kd" if row.kind in (ALL, LOW) else "one-hot" if norm_examples else row.kind
     kind = {"evaluate": "evaluate", "one-hot": "train without teacher"}.get(plain, "train")
     role = "teacher" if plain == "evaluate" else "student"
     setting = setting_of(dataclasses.replace(row, kind=plain))
@@ -43,14 +43,14 @@ def of_row(row: Row) -> Program:
         setting = changed(setting, run={"teacher_logits": "all-outcomes"})
     if row.kind == LOW:
         setting = changed(setting, objective={"teacher_precision": "bfloat16"})
-    if of_norm:
-        setting = changed(setting, train={"norm_examples": int(of_norm)})
+    if norm_examples:
+        setting = changed(setting, train={"norm_examples": int(norm_examples)})
     return Program(row.name, setting, shapes_alone(row.network), role, (row.population, 1), kind)
 
 
 def shapes_alone(network: str) -> Dataset:
     """`zeros` of the shapes of a network's data."""
-    of = NETWORKS[network]
-    images = len(of.input_shape) == 3
-    dtype = np.dtype(np.uint16 if of.vocabulary is not None else np.uint8 if images else np.float32)
-    return zeros(of.splits("accelerator"), of.input_shape, dtype, of.classes, of.vocabulary)
+    spec = NETWORKS[network]
+    images = len(spec.input_shape) == 3
+    dtype = np.dtype(np.uint16 if spec.vocabulary is not None else np.uint8 if images else np.float32)
+    return zeros(spec.splits("accelerator"), spec.input_shape, dtype, spec.classes, spec.vocabulary)

@@ -32,10 +32,10 @@ def part(operation: Operation) -> str:
     if any(name.startswith("stem") for name in path):
         return f"stem, {'backward' if backward else 'forward'}"
     if operation.flops or path[-1] in (*_CONVOLUTIONS, *_PRODUCTS):
-        what = "convolutions" if path[-1] in _CONVOLUTIONS or "conv" in instruction.target else "products"
+        products = "convolutions" if path[-1] in _CONVOLUTIONS or "conv" in instruction.target else "products"
         if not backward:
-            return f"{what}, forward"
-        return f"{what}, {'kernel' if operation.weights else 'input'} gradients"
+            return f"{products}, forward"
+        return f"{products}, {'kernel' if operation.weights else 'input'} gradients"
     layer = next((name for name in reversed(path[:-1]) if re.search(r"norm|attention|embedding|head", name)), "")
     kind = "norms" if "norm" in layer else "attention" if "attention" in layer else "activations and sums"
     return f"{kind}, {'backward' if backward else 'forward'}"

@@ -57,22 +57,22 @@ def _plans() -> dict[str, Planned]:
 
 def programs() -> dict[str, Callable[[], Program]]:
     """By name, all that the studies need; those that are alike in all but rates, moments and labels are one."""
-    found: dict[str, Callable[[], Program]] = {}
+    program_by_name: dict[str, Callable[[], Program]] = {}
     for plan in _plans().values():
         for role, extent in _populations(plan, SEEDS):
-            found.setdefault(_name(plan, role, extent), functools.partial(_program, plan, role, extent))
-    return found
+            program_by_name.setdefault(_name(plan, role, extent), functools.partial(_program, plan, role, extent))
+    return program_by_name
 
 
 def parts(plan: Planned, seeds: int = SEEDS) -> list[Part]:
     """Of what the training of a study consists."""
     counted = collections.Counter(_populations(plan, seeds))
-    return [Part(_name(plan, *which), count, plan.steps) for which, count in counted.items()]
+    return [Part(_name(plan, *population), count, plan.steps) for population, count in counted.items()]
 
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """What is predicted of a study's training on a chip or slice.
+    """Predicted time and memory of a study's training on a chip or slice.
 
     Attributes:
       hours: at least, without dumps and compilation; None where a program does not fit.
@@ -95,16 +95,16 @@ def predicted(folder: Path, seeds: int) -> dict[str, dict[str, Forecast]]:
     for path in sorted(folder.glob("*.json")):
         for row in read(path, "predictions"):
             by_chip.setdefault(row["chip"], {})[row["row"]] = row
-    found: dict[str, dict[str, Forecast]] = {}
+    forecasts: dict[str, dict[str, Forecast]] = {}
     for name, plan in _plans().items():
         for chip, rows in by_chip.items():
-            if (said := forecast(plan, rows, seeds)) is not None:
-                found.setdefault(name, {})[chip] = said
-    return found
+            if (prediction := forecast(plan, rows, seeds)) is not None:
+                forecasts.setdefault(name, {})[chip] = prediction
+    return forecasts
 
 
 def forecast(plan: Planned, rows: Mapping[str, Mapping[str, Any]], seeds: int = SEEDS) -> Forecast | None:
-    """What is predicted of a study.
+    """The forecast of a study's training.
 
     Args:
       plan: the study.
@@ -135,29 +135,29 @@ def _populations(plan: Planned, seeds: int) -> Iterable[tuple[str, tuple[int, in
 
 def _name(plan: Planned, role: str, extent: tuple[int, int]) -> str:
     """Such as 'paper/cifar100/ResNet-56/ResNet-20/bfloat16/1024/1x4': data, teacher, student, seeds x students."""
-    of, train = plan.setting.data, plan.setting.train
+    data, train = plan.setting.data, plan.setting.train
     networks = "/".join(_called(plan, r) for r in ROLES[: 1 if role == "teacher" else 2])
-    return f"paper/{of.dataset}/{networks}/{train.precision}/{train.batch_size}/{extent[0]}x{extent[1]}"
+    return f"paper/{data.dataset}/{networks}/{train.precision}/{train.batch_size}/{extent[0]}x{extent[1]}"
 
 
 def _called(plan: Planned, role: str) -> str:
-    of = getattr(plan.setting, role)
+    model = getattr(plan.setting, role)
     network = getattr(plan.row, role)
-    more = {"keras": "-keras"}.get(of.block, "") if of.name == "resnet-cifar" else ""
-    return network + more + (f"-{of.strides}" if of.name == "mobilenet-v2" else "")
+    suffix = {"keras": "-keras"}.get(model.block, "") if model.name == "resnet-cifar" else ""
+    return network + suffix + (f"-{model.strides}" if model.name == "mobilenet-v2" else "")
 
 
 def _program(plan: Planned, role: str, extent: tuple[int, int]) -> Program:
-    shape_of_one, classes, train, test = _DATA[plan.setting.data.dataset]
+    example_shape, classes, train, test = _DATA[plan.setting.data.dataset]
     setting, vocabulary = plan.setting, None
-    if len(shape_of_one) == 1:
+    if len(example_shape) == 1:
         vocabulary = _TOKENS
-        for of in ROLES:
-            layers, units = _SIZES[plan.pretrained[of]]
-            roberta = dataclasses.replace(getattr(setting, of).roberta, layers=layers, units=units)
+        for model_role in ROLES:
+            layers, units = _SIZES[plan.pretrained[model_role]]
+            roberta = dataclasses.replace(getattr(setting, model_role).roberta, layers=layers, units=units)
             assert isinstance(roberta, RobertaSetting)
-            setting = changed(setting, **{of: {"roberta": roberta}})
+            setting = changed(setting, **{model_role: {"roberta": roberta}})
     dtype = np.dtype(np.uint8 if vocabulary is None else np.uint16)
-    data = zeros((train, test), shape_of_one, dtype, classes, vocabulary)
+    data = zeros((train, test), example_shape, dtype, classes, vocabulary)
     trained = "train without teacher" if role == "teacher" else "train"
     return Program(_name(plan, role, extent), setting, data, role, extent, trained)

@@ -26,9 +26,9 @@ def line(row: dict[str, Any]) -> str:
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
     """All programs."""
-    found = Table(box=None, pad_edge=False)
-    found.add_column("chip")
-    found.add_column("program")
+    result = Table(box=None, pad_edge=False)
+    result.add_column("chip")
+    result.add_column("program")
     names = (
         "compiled in, s",
         "GiB",
@@ -40,18 +40,19 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
         "of roofline",
     )
     for name in names:
-        found.add_column(name, justify="right")
-    found.add_column("bound by")
-    found.add_column("collectives a step")
+        result.add_column(name, justify="right")
+    result.add_column("bound by")
+    result.add_column("collectives a step")
     for row in rows:
         if not row["fits"]:
             memory = "?" if row["memory_gib"] is None else f"{row['memory_gib']:.1f}"
-            found.add_row(row["chip"], row["row"], "", memory, *[""] * 6, "does not fit", "")
+            result.add_row(row["chip"], row["row"], "", memory, *[""] * 6, "does not fit", "")
             continue
         collectives = ", ".join(
-            f"{of['count']:.0f} {kind} ({of['bytes'] / 1e6:.2g} MB)" for kind, of in row["collectives"].items()
+            f"{totals['count']:.0f} {kind} ({totals['bytes'] / 1e6:.2g} MB)"
+            for kind, totals in row["collectives"].items()
         )
-        found.add_row(
+        result.add_row(
             row["chip"],
             row["row"],
             f"{row['compile_seconds']:.0f}",
@@ -63,7 +64,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
             f"{row['bound_by']} ({row['bounds'][row['bound_by']]:.0%})",
             collectives,
         )
-    return found
+    return result
 
 
 def markdown(paths: Sequence[Path]) -> str:
@@ -79,19 +80,19 @@ def markdown(paths: Sequence[Path]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for key, row in after.items():
-        both = [of[key] for of in before if key in of] + [row]
+        entries = [rows_by_key[key] for rows_by_key in before if key in rows_by_key] + [row]
         if not row["fits"]:
             lines.append(f"| {key[0]} | {key[1]} | does not fit | | | | {row['memory_gib'] or '?'} | | |")
             continue
         cells = [
-            " → ".join(say(of) if of["fits"] else "does not fit" for of in both)
-            for say in (
-                lambda of: f"{1000 * of['step_seconds_predicted']:.3g}",
-                lambda of: f"{of['examples_per_second_predicted']:,.0f}",
-                lambda of: f"{of['cycles'] / 1e6:.3f}" if "cycles" in of else f"{of['kernels']:,.0f}",
-                lambda of: f"{of['outside_loop_share']:.1%}",
-                lambda of: f"{of['memory_gib']:.2f}",
-                lambda of: f"{of['share_of_peak']:.1%}",
+            " → ".join(format_cell(entry) if entry["fits"] else "does not fit" for entry in entries)
+            for format_cell in (
+                lambda entry: f"{1000 * entry['step_seconds_predicted']:.3g}",
+                lambda entry: f"{entry['examples_per_second_predicted']:,.0f}",
+                lambda entry: f"{entry['cycles'] / 1e6:.3f}" if "cycles" in entry else f"{entry['kernels']:,.0f}",
+                lambda entry: f"{entry['outside_loop_share']:.1%}",
+                lambda entry: f"{entry['memory_gib']:.2f}",
+                lambda entry: f"{entry['share_of_peak']:.1%}",
             )
         ]
         lines.append(f"| {' | '.join([*key, *cells, row['bound_by']])} |")

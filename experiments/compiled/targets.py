@@ -46,8 +46,8 @@ def parse(name: str) -> tuple[Chip, str]:
         raise InputError("--for", name, f"must be one of {', '.join(CHIPS)}, with a number or a slice as in v5e:2x2")
     chip, shape = CHIPS[kind], shape or "1"
     sides = len(chip.slice_of.split("x"))
-    right = rf"1|\d+(x\d+){{{sides - 1}}}" if chip.platform == "tpu" else r"[1-8]"
-    if not re.fullmatch(right, shape):
+    pattern = rf"1|\d+(x\d+){{{sides - 1}}}" if chip.platform == "tpu" else r"[1-8]"
+    if not re.fullmatch(pattern, shape):
         slices = f"1 or a slice such as {chip.slice_of}" if chip.platform == "tpu" else "1 to 8, GPUs of a machine,"
         raise InputError("--for", name, f"must have {slices} after the colon")
     return chip, shape
@@ -67,13 +67,15 @@ def target(name: str) -> "Target":
     chip, shape = parse(name)
     try:
         if chip.platform == "tpu":
-            of = chip.slice_of if shape == "1" else shape
-            devices: list[Any] = topologies.get_topology_desc(topology_name=f"{chip.name}:{of}", platform="tpu").devices
+            slice_shape = chip.slice_of if shape == "1" else shape
+            devices: list[Any] = topologies.get_topology_desc(
+                topology_name=f"{chip.name}:{slice_shape}", platform="tpu"
+            ).devices
             devices = devices[:1] if shape == "1" else devices
         else:
-            how = {"target_config": chip.target, "topology": f"1x1x{shape}"}
-            devices = topologies.get_topology_desc(topology_name="", platform="cuda", **how).devices
+            options = {"target_config": chip.target, "topology": f"1x1x{shape}"}
+            devices = topologies.get_topology_desc(topology_name="", platform="cuda", **options).devices
     except Exception as error:
-        said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError("--for", name, f"the compiler does not do it ({said}); needs: {_NEEDED}") from error
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise InputError("--for", name, f"the compiler does not do it ({reason}); needs: {_NEEDED}") from error
     return Target(devices, chip.platform, chip.memory)

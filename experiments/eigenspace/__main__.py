@@ -31,30 +31,32 @@ def main(arguments: Sequence[str]) -> None:
     backend.use_cores(840)
     program_cache.keep_programs(None)
     console = command_line.console()
-    said: dict[str, Any] = {
+    result: dict[str, Any] = {
         "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),
         "setting": {k: v for k, v in dataclasses.asdict(setting).items() if k not in _NOT_OF_A_RESULT},
     }
-    kept = PartialResults(setting.json, said)
-    found, first, seconds = collect(partial(outcomes, setting, dataset), setting.seeds, values, kept, console)
-    said |= {"seconds": seconds, **summarise(setting, found)}
-    console.print(comparison.table(said))
-    command_line.write_json(setting.json, said)
-    kept.remove()
+    partial_results = PartialResults(setting.json, result)
+    arrays, first, seconds = collect(
+        partial(outcomes, setting, dataset), setting.seeds, values, partial_results, console
+    )
+    result |= {"seconds": seconds, **summarise(setting, arrays)}
+    console.print(comparison.table(result))
+    command_line.write_json(setting.json, result)
+    partial_results.remove()
     if setting.figures is not None:
         from distill_jax.report.plots import scatter
         from experiments.eigenspace import picture
 
         splits = (("train", first.logits), ("test", first.test_logits))
-        of_seed = []
+        dumps_by_split = []
         for split, logits in splits:
             points = getattr(first.drawn, split)
-            of_seed.append(comparison.dumps(logits[0], points.label[0], points.true_label[0], 0, split))
+            dumps_by_split.append(comparison.dumps(logits[0], points.label[0], points.true_label[0], 0, split))
         name = f"eigenspace-{setting.setting}"
         pictures = {
             f"{name}-paths": picture.paths(setting, first),
-            f"{name}-bias": picture.distributions(setting, found),
-            f"{name}-scatter": scatter([d[0] for d in of_seed], [s for d in of_seed for s in d[1:]]),
+            f"{name}-bias": picture.distributions(setting, arrays),
+            f"{name}-scatter": scatter([d[0] for d in dumps_by_split], [s for d in dumps_by_split for s in d[1:]]),
         }
         comparison.save(pictures, setting.figures)
     console.print(f"{setting.seeds} seeds in {seconds['wall']:.0f} s ({seconds['cpu']:.0f} s of CPU time)")

@@ -61,8 +61,8 @@ def shares(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     """w of trajectories [..., T + 1] where u first gets to `LEVELS`, [..., levels]; NaN if u or w goes nowhere."""
     u, w = progress(top), progress(bottom)
     rows = zip(u.reshape(-1, u.shape[-1]), w.reshape(-1, w.shape[-1]), strict=True)
-    found = [_at(LEVELS, *row) if np.isfinite(row).all() else np.full(len(LEVELS), np.nan) for row in rows]
-    return np.reshape(found, (*u.shape[:-1], len(LEVELS)))
+    curves = [_at(LEVELS, *row) if np.isfinite(row).all() else np.full(len(LEVELS), np.nan) for row in rows]
+    return np.reshape(curves, (*u.shape[:-1], len(LEVELS)))
 
 
 def at_equal(x: np.ndarray, y: np.ndarray, other_x: np.ndarray, other_y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,19 +94,21 @@ def exaggerations(
     Returns:
       [S, pairs] each; NaN where this is not defined.
     """
-    found = {name: own[name][:, model] - own[name][:, teacher] for name in ("area", "time")}
-    found["level"] = np.empty_like(found["area"])
-    for seed, pair in np.ndindex(*found["level"].shape):
-        theirs, its = at_equal(*(a[seed, place, pair] for place in (teacher, model) for a in (top, bottom)))
-        found["level"][seed, pair] = np.mean(its < theirs) - 0.5 if len(its) else np.nan
-    return {name: found[name] for name in DEFINITIONS}
+    result = {name: own[name][:, model] - own[name][:, teacher] for name in ("area", "time")}
+    result["level"] = np.empty_like(result["area"])
+    for seed, pair in np.ndindex(*result["level"].shape):
+        teacher_curve, model_curve = at_equal(
+            *(a[seed, index, pair] for index in (teacher, model) for a in (top, bottom))
+        )
+        result["level"][seed, pair] = np.mean(model_curve < teacher_curve) - 0.5 if len(model_curve) else np.nan
+    return {name: result[name] for name in DEFINITIONS}
 
 
 def _half(share: np.ndarray) -> np.ndarray:
     """Steps, between whole ones by straight lines, until a share [..., T + 1] that ends at 1 first is 1/2."""
     after = np.argmax(share >= 0.5, axis=-1)[..., None]
     before = np.maximum(after - 1, 0)
-    low, high = (np.take_along_axis(share, at, -1)[..., 0] for at in (before, after))
+    low, high = (np.take_along_axis(share, index, -1)[..., 0] for index in (before, after))
     with np.errstate(divide="ignore", invalid="ignore"):
         return before[..., 0] + (0.5 - low) / (high - low)
 

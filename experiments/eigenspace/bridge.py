@@ -9,7 +9,7 @@ from distill_jax.command import command_line
 from experiments.eigenspace.departures import BridgeSetting, departures
 from experiments.eigenspace.setting import validate
 from experiments.json_interval import quote
-from experiments.resumable_rows import one_by_one, pieces
+from experiments.resumable_rows import load_partial, measure_each
 
 PROG = "python -m experiments.eigenspace.bridge"
 
@@ -34,23 +34,23 @@ def main(arguments: Sequence[str]) -> None:
     backend.use_cores(840)
     program_cache.keep_programs(None)
     choice = {k: v for k, v in dataclasses.asdict(bridge).items() if k not in ("json", "figures", "data_dir")}
-    said: dict[str, Any] = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "setting": choice}
-    said["rows"] = pieces(bridge.json, said | {"rows": {}}, "rows")
+    result: dict[str, Any] = {"environment": environment(f"{PROG} {' '.join(arguments)}".strip()), "setting": choice}
+    result["rows"] = load_partial(bridge.json, result | {"rows": {}}, "rows")
     console = command_line.console()
 
-    def measured(name: str) -> str:
+    def measure_row(name: str) -> str:
         began = time.monotonic()
         row = bridge_summary.measure(rows[name], dataset)
-        said["rows"][name] = {"seconds": time.monotonic() - began, **row}
-        more = quote(row["exaggeration_student"], 3, sign=True)
-        return f"{name}: the student's bias less the teacher's {more}"
+        result["rows"][name] = {"seconds": time.monotonic() - began, **row}
+        exaggeration = quote(row["exaggeration_student"], 3, sign=True)
+        return f"{name}: the student's bias less the teacher's {exaggeration}"
 
-    todo = [name for name in rows if name not in said["rows"]]
-    one_by_one(bridge.json, said, todo, len(rows), measured, console)
-    said["rows"] = {name: said["rows"][name] for name in rows}
-    console.print(bridge_summary.table(said))
+    todo = [name for name in rows if name not in result["rows"]]
+    measure_each(bridge.json, result, todo, len(rows), measure_row, console)
+    result["rows"] = {name: result["rows"][name] for name in rows}
+    console.print(bridge_summary.table(result))
     if bridge.figures is not None:
-        save({"eigenspace-bridge": figure(said["rows"])}, bridge.figures)
+        save({"eigenspace-bridge": figure(result["rows"])}, bridge.figures)
 
 
 if __name__ == "__main__":

@@ -67,12 +67,12 @@ def _curves(axis: Any, name: str, curves: Mapping[str, Any]) -> None:
 
 def _points(axis: Any, rows: Mapping[str, Any], names: Mapping[str, str]) -> None:
     """A point with its interval for each row and model, models slightly apart."""
-    for place, (model, name) in enumerate(names.items()):
+    for index, (model, name) in enumerate(names.items()):
         style = look_of(NAMES[model])
-        at = [row + (place - (len(names) - 1) / 2) * 0.28 for row in range(len(rows))]
+        positions = [row + (index - (len(names) - 1) / 2) * 0.28 for row in range(len(rows))]
         mean, low, high = ([row[name][k] for row in rows.values()] for k in ("mean", "low", "high"))
-        for x, a, b, y in zip(mean, low, high, at, strict=True):
+        for x, a, b, y in zip(mean, low, high, positions, strict=True):
             axis.plot([x if a is None else a, x if b is None else b], [y, y], color=style["color"], lw=1.4)
-        axis.plot(mean, at, style["marker"], color=style["color"], ms=5, label=label_of(NAMES[model]), ls="none")
+        axis.plot(mean, positions, style["marker"], color=style["color"], ms=5, label=label_of(NAMES[model]), ls="none")
     axis.grid(axis="x", alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)

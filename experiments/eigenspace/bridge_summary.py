@@ -1,4 +1,4 @@
-"""What a row of the bridge from the theory to the paper's experiment is: numbers with intervals, and mean curves."""
+"""Rows of the bridge from the theory to the paper's experiment: numbers with intervals, and mean curves."""
 
 import functools
 from collections.abc import Mapping
@@ -32,16 +32,16 @@ def measure(setting: Setting, dataset: Dataset) -> dict[str, Any]:
     collected = collect(
         functools.partial(outcomes, setting, dataset, selector=False), setting.seeds, functools.partial(values, setting)
     )
-    found = collected.values
-    curves = {name: np.round(found.pop(("curve", name)).mean(0), 4).tolist() for name in (*MODELS, "closed_form")}
-    row: dict[str, Any] = {name: over_seeds(of_seeds).as_json() for name, of_seeds in found.items()}
+    arrays = collected.values
+    curves = {name: np.round(arrays.pop(("curve", name)).mean(0), 4).tolist() for name in (*MODELS, "closed_form")}
+    row: dict[str, Any] = {name: over_seeds(seed_values).as_json() for name, seed_values in arrays.items()}
     for name in [name for name in row if name.startswith("log10_")]:
         row[name.removeprefix("log10_")] = {
             k: 10**v if k in ("mean", "low", "high") and v is not None else v for k, v in row.pop(name).items()
         }
-    kept = ("setting", "loss", "optimizer", "initial", "batch_size", "epochs", "learning_rate", "temperature")
+    setting_fields = ("setting", "loss", "optimizer", "initial", "batch_size", "epochs", "learning_rate", "temperature")
     return {
-        "setting": {name: getattr(setting, name) for name in kept} | {"steps": setting.steps},
+        "setting": {name: getattr(setting, name) for name in setting_fields} | {"steps": setting.steps},
         **row,
         "curves": curves,
     }
@@ -59,36 +59,36 @@ def values(setting: Setting, outcome: Outcome) -> Values:
                     distance from the closed form of that time, of any pair and level, of teacher and student
     """
     top, bottom = trajectories(outcome, PROJECTIONS.index("displacement"))
-    own = area(top, bottom)  # [S, V, pairs]
+    bias = area(top, bottom)  # [S, V, pairs]
     eigenvalue = outcome.eigenvalue.astype(np.float64)
     eigenvalue /= eigenvalue[:, :1]
-    of_pairs = np.take_along_axis(eigenvalue[:, None], outcome.drawn.pairs, -1)  # [S, 2, pairs]
-    way = shares(top, bottom)  # [S, V, pairs, levels]
-    found: Values = {}
+    pair_eigenvalues = np.take_along_axis(eigenvalue[:, None], outcome.drawn.pairs, -1)  # [S, 2, pairs]
+    curves = shares(top, bottom)  # [S, V, pairs, levels]
+    values_by_name: Values = {}
     nearest = np.array(
         [
-            [distances(of_model, *pair, ENDS) for of_model in of_seed]
-            for of_seed, pair in zip(way, of_pairs, strict=True)
+            [distances(model_curves, *pair, ENDS) for model_curves in seed_curves]
+            for seed_curves, pair in zip(curves, pair_eigenvalues, strict=True)
         ]
     )
     end = ENDS[nearest.argmin(-1)]  # [S, V]
     for model, name in enumerate(MODELS):
-        found[f"distance_{name}"] = nearest.min(-1)[:, model]
-        found[f"log10_end_{name}"] = np.log10(end[:, model])
-        found[f"bias_{name}"] = np.nanmean(own[:, model], -1)
-        found["curve", name] = np.nanmean(way[:, model], 1)[:, DRAWN]
-    pairs = of_pairs[..., None]
+        values_by_name[f"distance_{name}"] = nearest.min(-1)[:, model]
+        values_by_name[f"log10_end_{name}"] = np.log10(end[:, model])
+        values_by_name[f"bias_{name}"] = np.nanmean(bias[:, model], -1)
+        values_by_name["curve", name] = np.nanmean(curves[:, model], 1)[:, DRAWN]
+    pairs = pair_eigenvalues[..., None]
     fitted = curve(LEVELS, pairs[:, 0], pairs[:, 1], end[:, TEACHER, None, None])
-    found["curve", "closed_form"] = np.nanmean(fitted, 1)[:, DRAWN]
+    values_by_name["curve", "closed_form"] = np.nanmean(fitted, 1)[:, DRAWN]
     for model in (STUDENT, CONTROL):
-        more = own[:, model] - own[:, TEACHER]
-        found[f"exaggeration_{MODELS[model]}"] = np.nanmean(more, -1)
-        found[f"share_{MODELS[model]}"] = np.mean(more > 0, -1)
-    found["log10_longer"] = np.log10(end[:, STUDENT] / end[:, TEACHER])
+        exaggeration = bias[:, model] - bias[:, TEACHER]
+        values_by_name[f"exaggeration_{MODELS[model]}"] = np.nanmean(exaggeration, -1)
+        values_by_name[f"share_{MODELS[model]}"] = np.mean(exaggeration > 0, -1)
+    values_by_name["log10_longer"] = np.log10(end[:, STUDENT] / end[:, TEACHER])
     if (setting.setting, setting.loss, setting.optimizer) == ("random-features", "squared", "gradient-descent"):
         known = curve(LEVELS, pairs[:, 0], pairs[:, 1], np.float64(setting.steps * setting.learning_rate))
-        found["off_known"] = np.nanmax(np.abs(way[:, [TEACHER, STUDENT]] - known[:, None]), (1, 2, 3))
-    return found
+        values_by_name["off_known"] = np.nanmax(np.abs(curves[:, [TEACHER, STUDENT]] - known[:, None]), (1, 2, 3))
+    return values_by_name
 
 
 def lines(said: Mapping[str, Any]) -> str:
@@ -109,9 +109,9 @@ def lines(said: Mapping[str, Any]) -> str:
 
 def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
     distances = [quote(row[f"distance_{model}"], 3) for model in ("teacher", "student")]
-    more = [quote(row[f"exaggeration_{model}"], 3, sign=True) for model in ("student", "control")]
+    exaggerations = [quote(row[f"exaggeration_{model}"], 3, sign=True) for model in ("student", "control")]
     share = ", ".join(number(100 * row[f"share_{model}"]["mean"], 0) + "%" for model in ("student", "control"))
-    return [name, *distances, *more, share, quote(row["longer"], 1) + " x"]
+    return [name, *distances, *exaggerations, share, quote(row["longer"], 1) + " x"]
 
 
 def table(said: Mapping[str, Any]) -> Table:

@@ -25,8 +25,8 @@ def curve(u: np.ndarray, top: np.ndarray, bottom: np.ndarray, end: np.ndarray) -
     NaN where an eigenvalue is 0: nothing moves along such a direction.
     """
     with np.errstate(divide="ignore", invalid="ignore"):  # log 0 too, of a way gone to its end: (1 - A u)^r = 0
-        left = np.exp(bottom / top * np.log1p(-np.asarray(sparsity(top, end)) * u))
-        return (1 - left) / np.asarray(sparsity(bottom, end))
+        rest = np.exp(bottom / top * np.log1p(-np.asarray(sparsity(top, end)) * u))
+        return (1 - rest) / np.asarray(sparsity(bottom, end))
 
 
 def distances(found: np.ndarray, top: np.ndarray, bottom: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -37,5 +37,5 @@ def distances(found: np.ndarray, top: np.ndarray, bottom: np.ndarray, ends: np.n
       top, bottom: eigenvalues of each pair's directions, [pairs].
       ends: in units of 1 / the unit of the eigenvalues, [ends].
     """
-    theirs = curve(LEVELS, top[:, None], bottom[:, None], ends[:, None, None])
-    return np.nanmean(np.abs(found - theirs), (-2, -1))
+    closed = curve(LEVELS, top[:, None], bottom[:, None], ends[:, None, None])
+    return np.nanmean(np.abs(found - closed), (-2, -1))

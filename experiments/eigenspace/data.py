@@ -48,13 +48,13 @@ def load(setting: Setting) -> Dataset:
 
 
 def draw(setting: Setting, dataset: Dataset, seeds: np.ndarray) -> Drawn:
-    """What these seeds, int [S], draw. The number of wrong labels is exact: round(share * N)."""
+    """The data that these seeds, int [S], draw. The number of wrong labels is exact: round(share * N)."""
     train, test, pairs = [], [], []
     first, last = setting.bottom
     for seed in map(int, seeds):
-        own = dataset.train.take(stratified(dataset.train.label, setting.train_examples, seed))
-        label = corrupt_labels(own.label, setting.label_noise, dataset.num_classes, seed)
-        train.append(dataclasses.replace(own, label=label))
+        subset = dataset.train.take(stratified(dataset.train.label, setting.train_examples, seed))
+        label = corrupt_labels(subset.label, setting.label_noise, dataset.num_classes, seed)
+        train.append(dataclasses.replace(subset, label=label))
         rng = generator(seed, Stream.TEST)
         test.append(
             dataset.test.take(np.sort(rng.choice(len(dataset.test.label), setting.test_examples, replace=False)))

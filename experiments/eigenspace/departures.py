@@ -63,16 +63,16 @@ def departures(bridge: BridgeSetting) -> dict[str, Setting]:
     in_batches = {"batch_size": BATCH, "epochs": max(bridge.steps * BATCH // n, 1)}
     adam = {"optimizer": "adam", "learning_rate": None}
     # Adam's steps with full batches are as many as the paper's.
-    whole = {"batch_size": n, "epochs": 40 * (n // BATCH)}
+    full_batch = {"batch_size": n, "epochs": 40 * (n // BATCH)}
     rows: dict[str, dict[str, Any]] = {
         "theory": theory,
         "theory, but minibatches": theory | in_batches,
         "theory, but cross-entropy": theory | {"loss": "cross-entropy"},
-        "theory, but Adam": theory | whole | adam,
+        "theory, but Adam": theory | full_batch | adam,
         "theory, but Adam and minibatches": theory | adam | {"batch_size": BATCH, "epochs": None},
         "theory, but MLP": theory
         | {"setting": "mlp", "initial": "random", "epochs": max(bridge.steps // 4, 1), "learning_rate": 2 * RATE},
-        "paper, but no minibatches": whole,
+        "paper, but no minibatches": full_batch,
         "paper, but no cross-entropy": {"loss": "squared"},
         "paper, but no Adam": descent | in_batches,
         "paper": {},

@@ -1,4 +1,4 @@
-"""Eigendirections of data and what weights are along them."""
+"""Eigendirections of data, and components of weights along them."""
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +23,10 @@ def eigendirections(x: jax.Array, centred: bool = False) -> tuple[jax.Array, jax
         x = x - x.mean(0)
     value, vector = jnp.linalg.eigh(jnp.dot(x, x.T, precision=_EXACT))
     value, vector = value[::-1], vector[:, ::-1]
-    there = value > len(x) * jnp.finfo(x.dtype).eps * value[0]
-    length = jnp.sqrt(jnp.where(there, value, 1.0))
+    determined = value > len(x) * jnp.finfo(x.dtype).eps * value[0]
+    length = jnp.sqrt(jnp.where(determined, value, 1.0))
     directions = jnp.dot(vector.T, x, precision=_EXACT) / length[:, None]
-    return jnp.where(there, value, 0.0), jnp.where(there[:, None], directions, 0.0)
+    return jnp.where(determined, value, 0.0), jnp.where(determined[:, None], directions, 0.0)
 
 
 def along(directions: jax.Array, weights: jax.Array) -> jax.Array:

@@ -44,7 +44,7 @@ _OBJECTIVES = {
 
 
 class Outcome(NamedTuple):
-    """What became of seeds, with a leading axis of seeds; V is over `comparison.MODELS`.
+    """Results of seeds, with a leading axis of seeds; V is over `comparison.MODELS`.
 
     Attributes:
       drawn: see `data.Drawn`.
@@ -73,11 +73,11 @@ def outcomes(setting: Setting, dataset: Dataset, seeds: range, selector: bool = 
     learning = portions.program(learn(setting, dataset, selector), 6)
     for numbers, count in portions:
         drawn = draw(setting, dataset, numbers)
-        given = numbers, drawn.train.x, drawn.train.label, drawn.test.x, drawn.test.label, drawn.pairs
-        learned = learning(*(place(portions.mesh, array, SEED) for array in given))
-        found = {name: on_host(array)[:count] for name, array in learned.items()}
-        accuracy = found.pop("accuracy")[:, :, :: setting.every]
-        yield Outcome(drawn.take(np.arange(count)), accuracy=accuracy, **found)
+        inputs = numbers, drawn.train.x, drawn.train.label, drawn.test.x, drawn.test.label, drawn.pairs
+        learned = learning(*(place(portions.mesh, array, SEED) for array in inputs))
+        arrays = {name: on_host(array)[:count] for name, array in learned.items()}
+        accuracy = arrays.pop("accuracy")[:, :, :: setting.every]
+        yield Outcome(drawn.take(np.arange(count)), accuracy=accuracy, **arrays)
 
 
 def learn(setting: Setting, dataset: Dataset, selector: bool) -> Callable[..., dict[str, jax.Array]]:
@@ -113,11 +113,13 @@ def learn(setting: Setting, dataset: Dataset, selector: bool) -> Callable[..., d
         )
 
         def logits(params: Any, points: jax.Array) -> jax.Array:
-            return jax.vmap(lambda own: model.apply({"params": own}, points, train=False))(params)
+            return jax.vmap(lambda model_params: model.apply({"params": model_params}, points, train=False))(params)
 
         def accuracy(params: Any) -> jax.Array:
             splits = ((x, label), (test_x, test_label))
-            return jnp.stack([jnp.mean(logits(params, of).argmax(-1) == target, -1) for of, target in splits], -1)
+            return jnp.stack(
+                [jnp.mean(logits(params, points).argmax(-1) == target, -1) for points, target in splits], -1
+            )
 
         def first(role: int, models: int) -> TrainState:
             start = training.start(role, seed, models, x.shape[1:])
@@ -125,33 +127,37 @@ def learn(setting: Setting, dataset: Dataset, selector: bool) -> Callable[..., d
                 start = start.replace(params=jax.tree.map(jnp.zeros_like, start.params))
             return start
 
-        def train(role: int, weights: list[float], taught: jax.Array | None) -> tuple[Any, Any]:
+        def train(role: int, weights: list[float], teacher_logits: jax.Array | None) -> tuple[Any, Any]:
             models = len(weights)
             start = first(role, models)
             origin = along(chosen, _first_layer(start.params))
 
             def record(now: jax.Array, params: Any) -> tuple[jax.Array, jax.Array]:
-                here = along(chosen, _first_layer(params))
-                sizes = jnp.stack([jnp.linalg.norm(here, axis=-1), jnp.linalg.norm(here - origin, axis=-1)], 1)
+                projections = along(chosen, _first_layer(params))
+                sizes = jnp.stack(
+                    [jnp.linalg.norm(projections, axis=-1), jnp.linalg.norm(projections - origin, axis=-1)], 1
+                )
                 nothing = jnp.full((models, 2), jnp.nan)
-                right = jax.lax.cond(now % setting.every == 0, accuracy, lambda _: nothing, params)
-                return sizes.reshape(models, len(PROJECTIONS), *pairs.shape), right
+                accuracies = jax.lax.cond(now % setting.every == 0, accuracy, lambda _: nothing, params)
+                return sizes.reshape(models, len(PROJECTIONS), *pairs.shape), accuracies
 
-            return training.run(role, seed, start, x, label, weights, taught, record)
+            return training.run(role, seed, start, x, label, weights, teacher_logits, record)
 
-        teacher, of_teacher = train(Role.TEACHER, [0.0], None)
-        students, of_students = train(Role.STUDENT, [0.0, 1.0], logits(teacher.params, x)[0])
-        path, right = (jnp.concatenate(both, 1).swapaxes(0, 1) for both in zip(of_teacher, of_students, strict=True))
+        teacher, teacher_records = train(Role.TEACHER, [0.0], None)
+        students, student_records = train(Role.STUDENT, [0.0, 1.0], logits(teacher.params, x)[0])
+        path, accuracies = (
+            jnp.concatenate(parts, 1).swapaxes(0, 1) for parts in zip(teacher_records, student_records, strict=True)
+        )
         params = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), teacher.params, students.params)
-        found = {}
+        selector_logits = {}
         if selector:
-            how = seed, first(Role.SELECTOR, 1), x, label, [0.0], None
-            second = training.run(Role.SELECTOR, *how, lambda *_: ())[0].params
-            found = {"selector": logits(second, x)[0], "test_selector": logits(second, test_x)[0]}
-        return found | {
+            arguments = seed, first(Role.SELECTOR, 1), x, label, [0.0], None
+            second = training.run(Role.SELECTOR, *arguments, lambda *_: ())[0].params
+            selector_logits = {"selector": logits(second, x)[0], "test_selector": logits(second, test_x)[0]}
+        return selector_logits | {
             "eigenvalue": eigenvalue,
             "path": path,
-            "accuracy": right,
+            "accuracy": accuracies,
             "logits": logits(params, x),
             "test_logits": logits(params, test_x),
         }

@@ -1,4 +1,4 @@
-"""What the experiment's user may choose: the paper's two settings, and the readings that its text leaves open."""
+"""Options of the experiment: the paper's two settings, and the readings that its text leaves open."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -104,8 +104,8 @@ def filled(setting: Setting) -> Setting:
 
 def idle(setting: Setting) -> Iterator[tuple[str, str]]:
     """Options that have no effect beside the setting's others, each with why."""
-    of = setting.setting
-    yield "--hidden" if of == "random-features" else "--features", f"--setting {of} has none"
+    kind = setting.setting
+    yield "--hidden" if kind == "random-features" else "--features", f"--setting {kind} has none"
     if setting.loss == "squared":
         yield "--temperature", "--loss squared is without"
 
@@ -117,11 +117,11 @@ def validate(setting: Setting) -> None:
       InputError: a value that cannot be right; one line that names the option, the value and what would be.
     """
 
-    def require(holds: bool, name: str, right: str) -> None:
+    def require(holds: bool, name: str, requirement: str) -> None:
         value = getattr(setting, name)
-        said = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        text = " ".join(map(str, value)) if isinstance(value, tuple) else value
         if not holds:
-            raise InputError(f"--{name.replace('_', '-')}", said, f"must be {right}")
+            raise InputError(f"--{name.replace('_', '-')}", text, f"must be {requirement}")
 
     n = setting.train_examples
     require(setting.seeds >= 1, "seeds", "1 or more")

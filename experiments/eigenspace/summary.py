@@ -1,4 +1,4 @@
-"""What seeds have become, as numbers with intervals beside the paper's, and as the README's lines."""
+"""Results over seeds: numbers with intervals beside the paper's, and the README's lines."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,20 +23,20 @@ PAPER_HOLD = {"random-features": 15, "mlp": 13}  # "in all of the 15", "in all b
 
 def values(outcome: Outcome) -> Values:
     """The values of a portion's seeds by name, each with a leading axis of seeds."""
-    found: Values = {"accuracy": outcome.accuracy.astype(np.float64)}
-    for place, projection in enumerate(PROJECTIONS):
-        top, bottom = trajectories(outcome, place)
-        own = biases(top, bottom)
-        for name, of_models in own.items():
-            found["own", projection, name] = of_models
+    values_by_name: Values = {"accuracy": outcome.accuracy.astype(np.float64)}
+    for index, projection in enumerate(PROJECTIONS):
+        top, bottom = trajectories(outcome, index)
+        bias_by_name = biases(top, bottom)
+        for name, model_values in bias_by_name.items():
+            values_by_name["own", projection, name] = model_values
         for model in (CONTROL, STUDENT):
-            for name, more in exaggerations(own, top, bottom, model).items():
-                found["more", projection, name, MODELS[model]] = more
+            for name, exaggeration in exaggerations(bias_by_name, top, bottom, model).items():
+                values_by_name["more", projection, name, MODELS[model]] = exaggeration
     logits = {"train": (outcome.logits, outcome.selector), "test": (outcome.test_logits, outcome.test_selector)}
-    for split, of_models in logits.items():
-        of_split = getattr(outcome.drawn, split)
-        found |= comparison.gaps(*of_models, of_split.label, of_split.true_label, split)
-    return found
+    for split, model_logits in logits.items():
+        points = getattr(outcome.drawn, split)
+        values_by_name |= comparison.gaps(*model_logits, points.label, points.true_label, split)
+    return values_by_name
 
 
 def trajectories(outcome: Outcome, projection: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,14 +59,14 @@ def summarise(setting: Setting, found: Values) -> dict[str, Any]:
             "--learning-rate", f"{setting.learning_rate:g}", "training has diverged; a smaller one is needed"
         )
     paper = PAPER_HOLD[setting.setting]
-    chosen = setting.projection, setting.definition
-    said: dict[str, Any] = {"paper": {"pairs": PAPER_PAIRS, "hold": paper}}
-    said["share_of_pairs"] = _share(found, *chosen, "student") | {"paper": paper / PAPER_PAIRS}
-    said["share_of_pairs_control"] = _share(found, *chosen, "control")
-    said["share_of_pairs_over_control"] = with_paper(_over_control(found, *chosen))
-    said["share_of_biased_teacher_pairs"] = with_paper(_biased(found, *chosen, TEACHER), 1.0)
-    said["as_many_as_the_paper_s"] = _as_many(found, *chosen, paper)
-    said["definitions"] = [
+    choice = setting.projection, setting.definition
+    summary: dict[str, Any] = {"paper": {"pairs": PAPER_PAIRS, "hold": paper}}
+    summary["share_of_pairs"] = _share(found, *choice, "student") | {"paper": paper / PAPER_PAIRS}
+    summary["share_of_pairs_control"] = _share(found, *choice, "control")
+    summary["share_of_pairs_over_control"] = with_paper(_over_control(found, *choice))
+    summary["share_of_biased_teacher_pairs"] = with_paper(_biased(found, *choice, TEACHER), 1.0)
+    summary["as_many_as_the_paper_s"] = _as_many(found, *choice, paper)
+    summary["definitions"] = [
         {
             "definition": definition,
             "projection": projection,
@@ -81,36 +81,36 @@ def summarise(setting: Setting, found: Values) -> dict[str, Any]:
         for projection in PROJECTIONS
         for definition in DEFINITIONS
     ]
-    for place, model in enumerate(MODELS):
+    for index, model in enumerate(MODELS):
         for split, name in enumerate(("train", "test")):
-            said[f"{name}_accuracy_{model}"] = with_paper(found["accuracy"][:, place, -1, split])
+            summary[f"{name}_accuracy_{model}"] = with_paper(found["accuracy"][:, index, -1, split])
     matched = {model: _at_equal_training_accuracy(found["accuracy"], model) for model in (CONTROL, STUDENT)}
-    said["test_accuracy_at_equal_training_accuracy_student"] = with_paper(matched[STUDENT])
-    said["test_accuracy_at_equal_training_accuracy_control"] = with_paper(matched[CONTROL])
-    said["test_accuracy_at_equal_training_accuracy_over_control"] = with_paper(matched[STUDENT] - matched[CONTROL])
-    return said | {name: with_paper(of_seeds) for name, of_seeds in comparison.of_tenths(found).items()}
+    summary["test_accuracy_at_equal_training_accuracy_student"] = with_paper(matched[STUDENT])
+    summary["test_accuracy_at_equal_training_accuracy_control"] = with_paper(matched[CONTROL])
+    summary["test_accuracy_at_equal_training_accuracy_over_control"] = with_paper(matched[STUDENT] - matched[CONTROL])
+    return summary | {name: with_paper(seed_values) for name, seed_values in comparison.of_tenths(found).items()}
 
 
-def _biased(found: Values, projection: Any, definition: str, model: int) -> np.ndarray:
-    return np.mean(found["own", projection, definition][:, model] > 0, -1)
+def _biased(arrays: Values, projection: Any, definition: str, model: int) -> np.ndarray:
+    return np.mean(arrays["own", projection, definition][:, model] > 0, -1)
 
 
-def _holds(found: Values, projection: Any, definition: str, model: str) -> np.ndarray:
-    return found["more", projection, definition, model] > 0  # [S, pairs]
+def _holds(arrays: Values, projection: Any, definition: str, model: str) -> np.ndarray:
+    return arrays["more", projection, definition, model] > 0  # [S, pairs]
 
 
-def _share(found: Values, projection: Any, definition: str, model: str) -> dict[str, Any]:
-    return with_paper(_holds(found, projection, definition, model).mean(-1))
+def _share(arrays: Values, projection: Any, definition: str, model: str) -> dict[str, Any]:
+    return with_paper(_holds(arrays, projection, definition, model).mean(-1))
 
 
-def _over_control(found: Values, projection: Any, definition: str) -> np.ndarray:
-    student, control = (_holds(found, projection, definition, model).mean(-1) for model in ("student", "control"))
+def _over_control(arrays: Values, projection: Any, definition: str) -> np.ndarray:
+    student, control = (_holds(arrays, projection, definition, model).mean(-1) for model in ("student", "control"))
     return student - control
 
 
-def _as_many(found: Values, projection: Any, definition: str, paper: int) -> dict[str, Any]:
+def _as_many(arrays: Values, projection: Any, definition: str, paper: int) -> dict[str, Any]:
     """Share of seeds in which as large a share of pairs holds as in the paper's one, with Wilson's interval."""
-    holds = _holds(found, projection, definition, "student")
+    holds = _holds(arrays, projection, definition, "student")
     seeds = holds.mean(-1) >= paper / PAPER_PAIRS - 1e-9
     interval = stats.binomtest(int(seeds.sum()), len(seeds)).proportion_ci(CONFIDENCE, method="wilson")
     return {"mean": float(seeds.mean()), "low": interval.low, "high": interval.high, "n": len(seeds), "paper": None}
@@ -118,17 +118,17 @@ def _as_many(found: Values, projection: Any, definition: str, paper: int) -> dic
 
 def _at_equal_training_accuracy(accuracy: np.ndarray, model: int) -> np.ndarray:
     """Mean test accuracy less the teacher's where both first get to the same training accuracy, [S]; 0 if nowhere."""
-    found = []
-    for of_seed in accuracy:
-        theirs, its = at_equal(*of_seed[TEACHER].T, *of_seed[model].T)
-        found.append(np.mean(its - theirs) if len(its) else 0.0)
-    return np.array(found)
+    differences = []
+    for seed_accuracy in accuracy:
+        teacher_curve, model_curve = at_equal(*seed_accuracy[TEACHER].T, *seed_accuracy[model].T)
+        differences.append(np.mean(model_curve - teacher_curve) if len(model_curve) else 0.0)
+    return np.array(differences)
 
 
 def lines(said: Mapping[str, Any]) -> str:
     """The README's table of a result: what the paper says, what was found, and the verdict."""
     paper = said["paper"]
-    share, control, over = (said[f"share_of_pairs{k}"] for k in ("", "_control", "_over_control"))
+    share, control, over_control = (said[f"share_of_pairs{k}"] for k in ("", "_control", "_over_control"))
     equal = [said[f"test_accuracy_at_equal_training_accuracy_{k}"] for k in ("student", "control", "over_control")]
     gap, as_in_paper = (said[f"hard_gap_student_minus_control_train{ending}"] for ending in ("", "_as_in_paper"))
     others = [
@@ -147,13 +147,13 @@ def lines(said: Mapping[str, Any]) -> str:
             "pairs in which the student is more so",
             f"{paper['hold']} of {paper['pairs']}",
             f"{quote(share, 1, scale=100)}%, control {quote(control, 1, scale=100)}%",
-            supported(over, 1) + ", over the control",
+            supported(over_control, 1) + ", over the control",
         ),
         (
             "the same, student less control, points",
             "not given",
-            quote(over, 1, sign=True, scale=100),
-            supported(over, 1),
+            quote(over_control, 1, sign=True, scale=100),
+            supported(over_control, 1),
         ),
         (
             "seeds with as many such pairs as the paper's one",
@@ -191,11 +191,11 @@ def _other(row: Mapping[str, Any]) -> str:
     return f"{row['definition']}, {row['projection']}: {shares}{none})"
 
 
-def _at_equal(over: Mapping[str, Any], setting: str) -> str:
+def _at_equal(over_control: Mapping[str, Any], setting: str) -> str:
     """The paper sees a gain in its MLP, and little of one in random features."""
     if setting == "mlp":
-        return f"student over control {supported(over, 1)}"
-    return "not little: the student is above the control" if supported(over, 1) == "supported" else "reproduced"
+        return f"student over control {supported(over_control, 1)}"
+    return "not little: the student is above the control" if supported(over_control, 1) == "supported" else "reproduced"
 
 
 def _percent(value: Mapping[str, Any]) -> str:

@@ -33,8 +33,8 @@ class SeedBatches:
         A device takes its seeds one after another in a loop, so that no more than one is in its cache.
         """
         on_each = self.size // self.mesh.size
-        of_all = over_members(one, (0,) * arguments, on_each, in_turn=True)
-        return jax.jit(over_devices(of_all, self.mesh, (SEED,) * arguments, SEED))
+        batch_function = over_members(one, (0,) * arguments, on_each, in_turn=True)
+        return jax.jit(over_devices(batch_function, self.mesh, (SEED,) * arguments, SEED))
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
         for start in range(0, len(self._seeds), self.size):

@@ -25,18 +25,18 @@ class PartialResults:
     def __init__(self, result: Path | None, said: Mapping[str, Any]):
         """For a result file, or none to keep nothing; `said` has its 'environment' and 'setting'."""
         self._path = None if result is None else result.with_suffix(".seeds.npz")
-        made = {name: said["environment"][name] for name in SAME} | {"setting": said["setting"]}
-        self._made = json.dumps(made, default=str, sort_keys=True)
+        origin = {name: said["environment"][name] for name in SAME} | {"setting": said["setting"]}
+        self._made = json.dumps(origin, default=str, sort_keys=True)
 
     def read(self) -> tuple[Values, np.ndarray]:
         """The values by name, none or those of the first seeds, and what they took: seconds of wall and CPU time."""
-        found: Values = {}
+        values: Values = {}
         if self._path is not None and self._path.exists():
             try:
                 with np.load(io.BytesIO(self._path.read_bytes())) as file:
                     if str(file[_MADE]) == self._made:
-                        found = {_name(key): file[key] for key in file.files if key not in (_MADE, _SECONDS)}
-                        return found, file[_SECONDS]
+                        values = {_name(key): file[key] for key in file.files if key not in (_MADE, _SECONDS)}
+                        return values, file[_SECONDS]
             except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # not whole, or no such file
                 pass
         return {}, np.zeros(2)
@@ -56,7 +56,7 @@ class PartialResults:
 
 
 class Collected(NamedTuple, Generic[_Portion]):
-    """What there is of all seeds.
+    """The values of all seeds.
 
     Attributes:
       values: by name, each with a leading axis of seeds.
@@ -85,25 +85,25 @@ def collect(
       kept: goes on from what is there, and keeps what comes.
       console: told after each portion how many seeds there are, and how long the rest will take.
     """
-    found, before = ({}, np.zeros(2)) if kept is None else kept.read()
-    found = {name: array[:seeds] for name, array in found.items()}  # fewer may be asked for than there are
-    already = done = len(next(iter(found.values()))) if found else 0
+    arrays, before = ({}, np.zeros(2)) if kept is None else kept.read()
+    arrays = {name: array[:seeds] for name, array in arrays.items()}  # fewer may be asked for than there are
+    done_before = done = len(next(iter(arrays.values()))) if arrays else 0
     first, started, spent = None, _now(), np.zeros(2)
-    for portion in outcomes(range(already, seeds)) if already < seeds else ():
+    for portion in outcomes(range(done_before, seeds)) if done_before < seeds else ():
         first = portion if first is None else first
-        of_portion = values(portion)
-        found = {name: np.concatenate([found[name], new]) if done else new for name, new in of_portion.items()}
-        done = len(next(iter(found.values())))
+        portion_values = values(portion)
+        arrays = {name: np.concatenate([arrays[name], new]) if done else new for name, new in portion_values.items()}
+        done = len(next(iter(arrays.values())))
         spent = _now() - started
         if kept is not None:
-            kept.write(found, before + spent)
+            kept.write(arrays, before + spent)
         if console is not None:
-            left = spent[0] / (done - already) * (seeds - done)
-            console.print(f"{done} of {seeds} seeds, ETA {left / 60:.1f} min", highlight=False)
-    if already or first is None:
+            remaining = spent[0] / (done - done_before) * (seeds - done)
+            console.print(f"{done} of {seeds} seeds, ETA {remaining / 60:.1f} min", highlight=False)
+    if done_before or first is None:
         first = next(iter(outcomes(range(1))))
     wall, cpu = map(float, before + spent)
-    return Collected(found, first, {"wall": wall, "cpu": cpu})
+    return Collected(arrays, first, {"wall": wall, "cpu": cpu})
 
 
 def _now() -> np.ndarray:

@@ -98,7 +98,7 @@ class Training:
             students=models,
             teacher="cached" if any(weights) else None,
         )
-        of_loss = jnp.broadcast_to(jnp.array(weights, jnp.float32)[:, None], (models, self.steps))
+        distillation_weights = jnp.broadcast_to(jnp.array(weights, jnp.float32)[:, None], (models, self.steps))
         _, by_teacher = self.objective.names
         rate = jnp.full((models, self.steps), self.learning_rate, jnp.float32)
         settings = {"temperature": jnp.full(models, self.temperature, jnp.float32)}
@@ -106,8 +106,10 @@ class Training:
 
         def step(state: TrainState, now: jax.Array) -> tuple[TrainState, Any]:
             row = jax.lax.dynamic_slice_in_dim(order, now // per_epoch, 1)
-            of_seed = PerSeed({} if taught is None else taught, label, row, role, seed)
-            state, _ = block(state, PerMember({by_teacher: of_loss}, rate, settings, {}), of_seed, Shared(x, now))
+            per_seed = PerSeed({} if taught is None else taught, label, row, role, seed)
+            state, _ = block(
+                state, PerMember({by_teacher: distillation_weights}, rate, settings, {}), per_seed, Shared(x, now)
+            )
             return state, record(now + 1, state.params)
 
         last, path = jax.lax.scan(step, state, jnp.arange(self.steps, dtype=jnp.int32))

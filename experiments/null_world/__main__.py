@@ -73,20 +73,20 @@ def main(arguments: Sequence[str]) -> None:
 
     from distill_jax.machine.environment import environment
 
-    said: dict[str, Any] = {
+    result: dict[str, Any] = {
         "environment": environment(f"{PROG} {' '.join(arguments)}".strip()),
         "setting": {"studies": setting.studies, "seed": setting.seed},
     }
     console = command_line.console()
-    said |= measure(setting, console)
-    for shown in picture.tables(said):
-        console.print(shown, "", sep="\n")
-    console.print(picture.summary(said), highlight=False)
-    command_line.write_json(setting.json, said)
+    result |= measure(setting, console)
+    for table in picture.tables(result):
+        console.print(table, "", sep="\n")
+    console.print(picture.summary(result), highlight=False)
+    command_line.write_json(setting.json, result)
     if setting.figures is not None:
         from experiments.comparison import save
 
-        save({"null_world": picture.figure(said)}, setting.figures)
+        save({"null_world": picture.figure(result)}, setting.figures)
 
 
 def measure(setting: Setting, console: Console) -> dict[str, Any]:
@@ -94,27 +94,27 @@ def measure(setting: Setting, console: Console) -> dict[str, Any]:
     from distill_jax.machine import backend
     from experiments.null_world import rates
     from experiments.null_world.worlds import DEVIATING, NULL
-    from experiments.resumable_rows import one_by_one
+    from experiments.resumable_rows import measure_each
 
-    found: dict[str, Any] = {"worlds": [], "control_check": [], "power": []}
+    result: dict[str, Any] = {"worlds": [], "control_check": [], "power": []}
     worlds = list({**NULL, **DEVIATING}.items())
 
-    def one(number: int) -> str:
+    def measure_world(number: int) -> str:
         name, world = worlds[number]
         studies = setting.studies if name in NULL else max(1, setting.studies // 4)
-        portions = [min(_PORTION, studies - at) for at in range(0, studies, _PORTION)]
+        portions = [min(_PORTION, studies - start) for start in range(0, studies, _PORTION)]
         seeds = [(setting.seed, number, portion) for portion in range(len(portions))]
         counts = sum(spread(rates.count, [world] * len(portions), portions, seeds), Counter())
         if name in NULL:
-            found["worlds"] += (rows := rates.null_rows(name, counts, studies))
-            found["control_check"].append(rates.control_row(name, counts, studies))
+            result["worlds"] += (rows := rates.null_rows(name, counts, studies))
+            result["control_check"].append(rates.control_row(name, counts, studies))
             return f"{name}: false verdicts up to {_most(rows, 'false_positive_rate')}"
-        found["power"] += (rows := rates.power_rows(name, world, counts, studies))
+        result["power"] += (rows := rates.power_rows(name, world, counts, studies))
         return f"{name}: right verdicts up to {_most(rows, 'supported')}"
 
     with _processes(min(setting.processes or backend.cores(), -(-setting.studies // _PORTION))) as spread:
-        one_by_one(None, found, range(len(worlds)), len(worlds), one, console)
-    return found | {"above_nominal": rates.above_nominal(found["worlds"])}
+        measure_each(None, result, range(len(worlds)), len(worlds), measure_world, console)
+    return result | {"above_nominal": rates.above_nominal(result["worlds"])}
 
 
 @contextlib.contextmanager

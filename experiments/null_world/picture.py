@@ -33,12 +33,12 @@ _STYLES = {
 
 def tables(said: Mapping[str, Any]) -> list[Table]:
     """The rates of false verdicts of a result, and of right ones, for the terminal."""
-    found = []
+    result = []
     for head, *rows in (_null_cells(said), _power_cells(said)):
-        found.append(Table(*head, box=None, pad_edge=False))
+        result.append(Table(*head, box=None, pad_edge=False))
         for row in rows:
-            found[-1].add_row(*row)
-    return found
+            result[-1].add_row(*row)
+    return result
 
 
 def summary(said: Mapping[str, Any]) -> str:
@@ -83,7 +83,7 @@ def figure(said: Mapping[str, Any]) -> Figure:
             values = [json_interval.read(rates[name, verdict, selection]) for name in names]
             bars(
                 axis,
-                [at + shift for at in range(len(names))],
+                [index + shift for index in range(len(names))],
                 values,
                 sideways=True,
                 label=_CHOSEN[selection],
@@ -110,23 +110,23 @@ def _cell(rates: Mapping[tuple[str, str, str], Mapping[str, Any]], world: str, v
     """The rate by another seed's choice with its interval, and by the own teacher's."""
     if (world, verdict, SELECTIONS[0]) not in rates:
         return ""
-    crossed, own = (rates[world, verdict, selection] for selection in SELECTIONS)
-    return f"{quote(crossed, 1, scale=100)} / {number(100 * own['mean'], 0)}"
+    crossed, own_choice = (rates[world, verdict, selection] for selection in SELECTIONS)
+    return f"{quote(crossed, 1, scale=100)} / {number(100 * own_choice['mean'], 0)}"
 
 
-def _null_cells(said: Mapping[str, Any]) -> list[list[str]]:
-    rates = _rates(said["worlds"], "false_positive_rate")
+def _null_cells(result: Mapping[str, Any]) -> list[list[str]]:
+    rates = _rates(result["worlds"], "false_positive_rate")
     rows = [["false verdicts, %", *_HEADS.values(), "control found off"]]
-    for row in said["control_check"]:
+    for row in result["control_check"]:
         check = quote(row["failure_rate"], 1, scale=100)
         rows.append([row["world"], *(_cell(rates, row["world"], verdict) for verdict in VERDICTS), check])
     return rows
 
 
-def _power_cells(said: Mapping[str, Any]) -> list[list[str]]:
-    rates = _rates(said["power"], "supported")
+def _power_cells(result: Mapping[str, Any]) -> list[list[str]]:
+    rates = _rates(result["power"], "supported")
     rows = [["right verdicts, %", *_HEADS.values()]]
-    for world in dict.fromkeys(row["world"] for row in said["power"]):
+    for world in dict.fromkeys(row["world"] for row in result["power"]):
         rows.append([world, *(_cell(rates, world, verdict) for verdict in VERDICTS)])
     return rows
 

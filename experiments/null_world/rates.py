@@ -37,15 +37,15 @@ def count(world: World, studies: int, seed: Sequence[int]) -> Counts:
     Returns:
       Counts by (verdict, selection, 'supported', ...), and by ('control_check',) of the checks that failed.
     """
-    found: Counts = Counter()
+    counts: Counts = Counter()
     for dumps in draw(world, studies, np.random.default_rng(seed)):
-        compared = comparisons.compare_points(lambda *place: dumps[place], ("one_hot", "kd"), world.seeds)  # noqa: B023
+        compared = comparisons.compare_points(lambda *key: dumps[key], ("one_hot", "kd"), world.seeds)  # noqa: B023
         values = comparisons.intervals(compared, _decisive)
         for selection in SELECTIONS:
             for name, verdict in _verdicts(values, selection).items():
-                found[name, selection, verdict] += 1
-        found[(_CHECK,)] += not control_check.check({_SPLIT: values[CONTROL]}).passed
-    return found
+                counts[name, selection, verdict] += 1
+        counts[(_CHECK,)] += not control_check.check({_SPLIT: values[CONTROL]}).passed
+    return counts
 
 
 def _decisive(comparison: deviations.Comparison, _: Any) -> dict[str, float]:
@@ -55,13 +55,15 @@ def _decisive(comparison: deviations.Comparison, _: Any) -> dict[str, float]:
 def _verdicts(values: Mapping[str, Mapping[str, Interval]], selection: str) -> dict[str, str]:
     """The verdicts by the cross-fitted values, or by those that there are without them."""
     left_out = () if selection == "cross-fitted" else deviations.CROSSED
-    kept = {
-        model: {_SPLIT: {name: value for name, value in of.items() if name not in left_out}}
-        for model, of in values.items()
+    selected = {
+        model: {_SPLIT: {name: value for name, value in statistics.items() if name not in left_out}}
+        for model, statistics in values.items()
     }
-    found = {of.id.removesuffix(f"_{_SPLIT}"): of.verdict for of in findings.of_deviations(kept, _SPLIT)}
-    share = deviations.preferred(kept["kd"][_SPLIT], "underfit_fraction_hard")
-    return found | {"underfit_share": findings.verdict(share.against_control, 1)}
+    verdicts = {
+        finding.id.removesuffix(f"_{_SPLIT}"): finding.verdict for finding in findings.of_deviations(selected, _SPLIT)
+    }
+    share = deviations.preferred(selected["kd"][_SPLIT], "underfit_fraction_hard")
+    return verdicts | {"underfit_share": findings.verdict(share.against_control, 1)}
 
 
 def null_rows(name: str, counts: Counts, studies: int) -> list[dict[str, Any]]:
@@ -69,7 +71,7 @@ def null_rows(name: str, counts: Counts, studies: int) -> list[dict[str, Any]]:
     rows = []
     for verdict in VERDICTS:
         for selection in SELECTIONS:
-            times = {way: counts[verdict, selection, way] for way in findings.SIGNS}
+            times = {outcome: counts[verdict, selection, outcome] for outcome in findings.SIGNS}
             rows.append(
                 {
                     "world": name,
@@ -91,16 +93,19 @@ def control_row(name: str, counts: Counts, studies: int) -> dict[str, Any]:
 
 def power_rows(name: str, world: World, counts: Counts, studies: int) -> list[dict[str, Any]]:
     """Of a world with a deviation, for each verdict that is then right: how often it is given, or its opposite."""
-    right = TRUE["lowered" if world.lowered else "stretched"]
+    expected = TRUE["lowered" if world.lowered else "stretched"]
     return [
         {
             "world": name,
             "seeds": world.seeds,
             "verdict": verdict,
             "selection": selection,
-            **{way: _rate(counts[verdict, selection, way], studies) for way in ("supported", "contradicted")},
+            **{
+                outcome: _rate(counts[verdict, selection, outcome], studies)
+                for outcome in ("supported", "contradicted")
+            },
         }
-        for verdict in right
+        for verdict in expected
         for selection in SELECTIONS
     ]
 
@@ -129,6 +134,6 @@ def above_nominal(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _rate(times: int, studies: int) -> dict[str, Any]:
-    found = proportion(times, studies).as_json()
-    del found["level"]
-    return found
+    rate = proportion(times, studies).as_json()
+    del rate["level"]
+    return rate

@@ -23,7 +23,7 @@ _FEATURES = 5  # of the examples, where luck is shared by them
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """What studies are drawn from.
+    """A distribution that studies are drawn from.
 
     Attributes:
       seeds: of a study.
@@ -84,7 +84,7 @@ DEVIATING = {
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """What a `dumps.Dump` has; the module of that one brings JAX, which every process would have to load.
+    """The fields of a `dumps.Dump`, whose own module imports JAX, which every process would have to load.
 
     Attributes:
       logits: float32 [N, K].
@@ -106,17 +106,17 @@ def draw(world: World, studies: int, rng: np.random.Generator) -> Iterator[dict[
     ordered = np.sort(truth, axis=2)
     rank = np.argsort(np.argsort(ordered[..., -1] - ordered[..., -2]))
     best = truth.argmax(axis=2).astype(np.int32)
-    of_student = world.stretched * truth
+    student_truth = world.stretched * truth
     hard = np.nonzero(rank < world.examples // 5)
-    of_student[(*hard, best[hard])] -= world.lowered
-    of_models = np.stack([truth, truth, of_student], axis=1)[:, :, None]
-    logits = (of_models + _SPREAD * world.luck * _luck(world, studies, rank, rng)).astype(np.float32)
+    student_truth[(*hard, best[hard])] -= world.lowered
+    model_truths = np.stack([truth, truth, student_truth], axis=1)[:, :, None]
+    logits = (model_truths + _SPREAD * world.luck * _luck(world, studies, rank, rng)).astype(np.float32)
     number = np.arange(world.examples)
-    for of_study, label in zip(logits, best, strict=True):
+    for study_logits, label in zip(logits, best, strict=True):
         yield {
-            (model, seed): Drawn(one, label, label, number, {"model": model, "seed": seed, "split": "test"})
-            for model, of_model in zip(MODELS, of_study, strict=True)
-            for seed, one in enumerate(of_model)
+            (model, seed): Drawn(seed_logits, label, label, number, {"model": model, "seed": seed, "split": "test"})
+            for model, model_logits in zip(MODELS, study_logits, strict=True)
+            for seed, seed_logits in enumerate(model_logits)
         }
 
 

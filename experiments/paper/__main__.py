@@ -46,7 +46,9 @@ def main(arguments: Sequence[str]) -> None:
     wanted = {*setting.targets, *(name for figure in figures for name in figure.studies)}
     needed = [name for name in plans if everything or name in wanted]
     maker.train(maker.without_texts(needed) if everything and setting.tokenizer is None else needed)
-    drawn = {figure.name: said for figure in figures if (said := maker.draw(figure)) is not None}
+    figure_results = {
+        figure.name: figure_result for figure in figures if (figure_result := maker.draw(figure)) is not None
+    }
     command = f"{PROG} {shlex.join(arguments)}"
     tables = {}
     if everything or TABLE in setting.targets:
@@ -57,10 +59,10 @@ def main(arguments: Sequence[str]) -> None:
         console.print(Markdown(f"{published.LEGEND}\n{published.lines(tables[PUBLISHED])}"))
     if setting.json is not None:
         rows = tables[PUBLISHED if PUBLISHED in setting.targets else TABLE]
-        made = environment(command)
-        command_line.write_json(setting.json, [row | {"environment": made} for row in rows])
+        run_environment = environment(command)
+        command_line.write_json(setting.json, [row | {"environment": run_environment} for row in rows])
     if everything:
-        maker.write_all(drawn, tables[TABLE], tables[PUBLISHED], command)
+        maker.write_all(figure_results, tables[TABLE], tables[PUBLISHED], command)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from experiments.paper.studies import ROLES, Planned
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What a study took.
+    """Time that a study took.
 
     Attributes:
       setting: its identity.
@@ -35,33 +35,33 @@ class Expected:
 
 def committed(folder: Path) -> list[Record]:
     """The records in the result files below a folder."""
-    found = []
+    records = []
     for path in sorted(folder.glob("paper-*/results.json")):
         studies = json.loads(path.read_text())["studies"].values()
-        found += [Record(s["setting"], s["timing"], s["environment"]["device"]) for s in studies]
-    return found
+        records += [Record(s["setting"], s["timing"], s["environment"]["device"]) for s in studies]
+    return records
 
 
 def expected(plan: Planned, seeds: int, records: Iterable[Record]) -> Expected | None:
     """The time of a study by the examples/s of the last record of the same networks, data and batch size; None
     where there is no such record for both roles.
     """
-    mine, records = identity(plan.setting), list(records)
+    plan_identity, records = identity(plan.setting), list(records)
     examples = plan.steps * plan.setting.train.batch_size * seeds
     seconds, device = 0.0, ""
     for role, models in zip(ROLES, (1, plan.models_a_seed - 1), strict=True):
-        alike = [r for r in records if _work(r.setting, role) == _work(mine, role)]
-        if not alike:
+        matching = [r for r in records if _work(r.setting, role) == _work(plan_identity, role)]
+        if not matching:
             return None
-        of_role, device = alike[-1].timing[role], alike[-1].device
-        spent = sum(value for name, value in of_role.items() if name.endswith("_seconds"))
-        seconds += examples * models * spent / of_role["training_examples"]
+        timing, device = matching[-1].timing[role], matching[-1].device
+        spent = sum(value for name, value in timing.items() if name.endswith("_seconds"))
+        seconds += examples * models * spent / timing["training_examples"]
     return Expected(seconds, device)
 
 
 def _work(setting: Mapping[str, Any], role: str) -> list[Any]:
-    """What an example of a role costs depends on."""
+    """The settings on which the cost of an example of a role depends."""
     data = setting["data"]
-    of_data = [data.get(name) for name in ("dataset", "image_size", "augment", "length")]
-    of_train = [setting["train"][name] for name in ("batch_size", "precision")]
-    return [*of_data, *of_train, setting["teacher"], setting["student"] if role == "student" else None]
+    data_values = [data.get(name) for name in ("dataset", "image_size", "augment", "length")]
+    train_values = [setting["train"][name] for name in ("batch_size", "precision")]
+    return [*data_values, *train_values, setting["teacher"], setting["student"] if role == "student" else None]

@@ -30,14 +30,19 @@ _BEYOND = ("prediction", "interpolation", "detection", "precision")  # figures
 
 def studies(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     """Of each finished study what it is, what it took, on what, and its findings; one command makes them all."""
-    found = {}
+    studies_by_name = {}
     for name, outcome in outcomes.items():
         summary = dataclasses.replace(outcome.summary, findings=outcome.summary.current_findings).as_json()
-        kept = {k: summary[k] for k in ("setting", "study", "timing", "findings")}
-        kept["fitted"] = summary["accuracy"]["train_accuracy"]["models"]
-        made = {k: value for k, value in summary["environment"].items() if k != "command"}
-        found[name] = {"title": outcome.plan.title, "row": outcome.plan.is_row, **kept, "environment": made}
-    return found
+        fields = {k: summary[k] for k in ("setting", "study", "timing", "findings")}
+        fields["fitted"] = summary["accuracy"]["train_accuracy"]["models"]
+        run_environment = {k: value for k, value in summary["environment"].items() if k != "command"}
+        studies_by_name[name] = {
+            "title": outcome.plan.title,
+            "row": outcome.plan.is_row,
+            **fields,
+            "environment": run_environment,
+        }
+    return studies_by_name
 
 
 def of_claims(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
@@ -45,12 +50,14 @@ def of_claims(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
 
     In bold are those whose interval excludes zero also by Holm's correction for all that are shown.
     """
-    of_each = [[f for f in _findings(study) if f.id in CLAIMS] for study in of_studies.values()]
-    shown = [finding for found in of_each for finding in found]
-    bold = {id(finding) for finding, also in zip(shown, findings.corrected(shown), strict=True) if also}
+    findings_by_study = [[f for f in _findings(study) if f.id in CLAIMS] for study in of_studies.values()]
+    shown = [finding for study_findings in findings_by_study for finding in study_findings]
+    bold = {
+        id(finding) for finding, is_significant in zip(shown, findings.corrected(shown), strict=True) if is_significant
+    }
     rows = []
-    for study, found in zip(of_studies.values(), of_each, strict=True):
-        by_id = {finding.id: finding for finding in found}
+    for study, study_findings in zip(of_studies.values(), findings_by_study, strict=True):
+        by_id = {finding.id: finding for finding in study_findings}
         cells = [f"{study['title']} (n = {study['study']['seeds']})"]
         for claim in CLAIMS:
             if claim not in by_id:
@@ -65,7 +72,10 @@ def of_claims(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _findings(study: Mapping[str, Any]) -> list[findings.Finding]:
-    return [findings.Finding(**of | {"difference": json_interval.read(of["difference"])}) for of in study["findings"]]
+    return [
+        findings.Finding(**value | {"difference": json_interval.read(value["difference"])})
+        for value in study["findings"]
+    ]
 
 
 LEGEND = (
@@ -80,20 +90,20 @@ LEGEND = (
 
 
 def together(of_studies: Mapping[str, Mapping[str, Any]]) -> str:
-    """What the findings come to: of each claim in how many studies it is supported, and their multiplicity."""
-    of_claim: dict[str, list[findings.Finding]] = {claim: [] for claim in CLAIMS}
+    """Summary of the findings: of each claim in how many studies it is supported, and their multiplicity."""
+    findings_by_claim: dict[str, list[findings.Finding]] = {claim: [] for claim in CLAIMS}
     for study in of_studies.values():
         for finding in _findings(study):
-            if finding.id in of_claim:
-                of_claim[finding.id].append(finding)
+            if finding.id in findings_by_claim:
+                findings_by_claim[finding.id].append(finding)
     counts = []
-    for said, found in zip(CLAIMS.values(), of_claim.values(), strict=True):
-        verdicts = [finding.verdict for finding in found]
+    for claim_text, claim_findings in zip(CLAIMS.values(), findings_by_claim.values(), strict=True):
+        verdicts = [finding.verdict for finding in claim_findings]
         undecided = verdicts.count("undecided")
-        count = f"{said}: {verdicts.count('supported')} of {len(verdicts) - undecided}"
+        count = f"{claim_text}: {verdicts.count('supported')} of {len(verdicts) - undecided}"
         counts.append(count + (f" ({undecided} undecided)" if undecided else ""))
-    every = [finding for found in of_claim.values() for finding in found]
-    return f"Supported: {'; '.join(counts)}. {findings.multiplicity(every)}\n"
+    all_findings = [finding for claim_findings in findings_by_claim.values() for finding in claim_findings]
+    return f"Supported: {'; '.join(counts)}. {findings.multiplicity(all_findings)}\n"
 
 
 def page(results: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What there is to make, what of it is there, and how long the rest is expected to take."""
+"""Lists of figures, tables and studies: which are finished, and how long the rest is expected to take."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,9 +17,9 @@ from experiments.paper.studies import Planned
 
 def targets() -> dict[str, tuple[str, Sequence[str]]]:
     """Each figure and table: where it is in the paper, and the studies it needs at the paper's scale."""
-    of_figures = {figure.name: (figure.paper or "beyond it", figure.studies) for figure in FIGURES.values()}
+    figures = {figure.name: (figure.paper or "beyond it", figure.studies) for figure in FIGURES.values()}
     tables = {TABLE: ("Table 2", TABLE_2), PUBLISHED: ("published version", SETTINGS)}
-    return of_figures | {name: (where, tuple(pair.name for pair in of)) for name, (where, of) in tables.items()}
+    return figures | {name: (where, tuple(pair.name for pair in pairs)) for name, (where, pairs) in tables.items()}
 
 
 def show(
@@ -52,8 +52,8 @@ def show(
             continue
         missing = [study for study in needed if study not in outcomes]
         marked = " ".join(f"{study}*" if study in outcomes else study for study in needed)
-        there = f"{len(needed) - len(missing)} of {len(needed)}"
-        table.add_row(name, where, there, _rest(missing, times, predicted), marked)
+        finished = f"{len(needed) - len(missing)} of {len(needed)}"
+        table.add_row(name, where, finished, _rest(missing, times, predicted), marked)
     console.print(table)
     console.print()
     table = Table("study", "what", "models x seeds x steps", "expected", box=None, pad_edge=False)
@@ -62,35 +62,41 @@ def show(
         if name in outcomes:
             expected_time = "is there"
         elif times[name] is None and predicted.get(name):
-            of_chips = [_on(chip, said) for chip, said in predicted[name].items()]
-            expected_time = f"predicted, its training alone: {', '.join(of_chips)}"
+            forecasts = [_on(chip, forecast) for chip, forecast in predicted[name].items()]
+            expected_time = f"predicted, its training alone: {', '.join(forecasts)}"
         else:
             expected_time = "not measured" if times[name] is None else _rest([name], times, {})
         table.add_row(name, plan.title, size, expected_time)
     console.print(table)
 
 
-def _on(chip: str, said: Forecast) -> str:
-    """What is predicted on a chip."""
-    if said.hours is None:
-        needs = "more than there is" if said.memory_gib is None else f"{said.memory_gib:.1f} GiB"
-        return f"does not fit on {chip} ({said.too_large} needs {needs}: fewer models at once are taken)"
-    return f"at least {duration(3600 * said.hours)} on {chip} ({said.memory_gib:.1f} GiB of each device)"
+def _on(chip: str, forecast: Forecast) -> str:
+    """The forecast for a chip as text."""
+    if forecast.hours is None:
+        needs = "more than there is" if forecast.memory_gib is None else f"{forecast.memory_gib:.1f} GiB"
+        return f"does not fit on {chip} ({forecast.too_large} needs {needs}: fewer models at once are taken)"
+    return f"at least {duration(3600 * forecast.hours)} on {chip} ({forecast.memory_gib:.1f} GiB of each device)"
 
 
 def _rest(
     missing: Sequence[str], times: Mapping[str, Expected | None], predicted: Mapping[str, Mapping[str, Forecast]]
 ) -> str:
-    """What the missing studies take by what was measured, by what compilers predict, and how many neither knows."""
+    """Time of the missing studies, as measured or as compilers predict it, and how many have neither."""
     known = [time for name in missing if (time := times[name]) is not None]
-    forecast = [predicted[name] for name in missing if times[name] is None and predicted.get(name)]
+    forecasts = [predicted[name] for name in missing if times[name] is None and predicted.get(name)]
     devices = dict.fromkeys(time.device for time in known)
-    parts = [f"{duration(sum(t.seconds for t in known if t.device == of))} on {of}" for of in devices]
-    if forecast:
-        chips = [chip for chip in forecast[0] if all(chip in of and of[chip].hours is not None for of in forecast)]
-        sums = [f"{duration(3600 * sum(of[chip].hours or 0 for of in forecast))} on {chip}" for chip in chips]
-        parts.append(f"{len(forecast)} predicted: at least {' or '.join(sums) or 'more than these chips have'}")
-    if unknown := len(missing) - len(known) - len(forecast):
+    parts = [f"{duration(sum(t.seconds for t in known if t.device == device))} on {device}" for device in devices]
+    if forecasts:
+        chips = [
+            chip
+            for chip in forecasts[0]
+            if all(chip in by_chip and by_chip[chip].hours is not None for by_chip in forecasts)
+        ]
+        sums = [
+            f"{duration(3600 * sum(by_chip[chip].hours or 0 for by_chip in forecasts))} on {chip}" for chip in chips
+        ]
+        parts.append(f"{len(forecasts)} predicted: at least {' or '.join(sums) or 'more than these chips have'}")
+    if unknown := len(missing) - len(known) - len(forecasts):
         parts.append(f"{unknown} not measured")
     return ", ".join(parts) or "nothing"
 

@@ -31,7 +31,7 @@ _SEEDS = Setting().seeds
 
 
 class Maker:
-    """What one call of the command works on.
+    """Trains studies, draws figures and makes tables, for one call of the command.
 
     Args:
       setting: what was asked for.
@@ -44,11 +44,11 @@ class Maker:
         self._plans = {n: plan.placed(setting.tokenizer, setting.pretrained) for n, plan in plans.items()}
         self._folder = setting.workdir / setting.scale
         self.pictures = setting.figures or self._folder / "figures"
-        found = {name: finished(plan, self._folder, setting.seeds) for name, plan in self._plans.items()}
-        self.outcomes: dict[str, Outcome] = {name: outcome for name, outcome in found.items() if outcome is not None}
+        outcomes = {name: finished(plan, self._folder, setting.seeds) for name, plan in self._plans.items()}
+        self.outcomes: dict[str, Outcome] = {name: outcome for name, outcome in outcomes.items() if outcome is not None}
 
     def records(self) -> list[Record]:
-        """What studies have taken: those of committed results, then those that are there."""
+        """Times that studies have taken: those of committed results, then those that are there."""
         summaries = [outcome.summary for outcome in self.outcomes.values()]
         return committed(RESULTS) + [Record(s.setting, s.timing, s.environment["device"]) for s in summaries]
 
@@ -95,8 +95,8 @@ class Maker:
             "--tokenizer": self._setting.tokenizer,
             **({"--pretrained": self._setting.pretrained} if sizes else {}),
         }
-        for option, given in needed.items():
-            if given is None:
+        for option, path in needed.items():
+            if path is None:
                 raise InputError(option, None, f"must be given for {', '.join(texts)}; {NEEDED[option]}")
         load_tokenizer(needed["--tokenizer"], texts[0])
         for size in sizes:
@@ -104,12 +104,12 @@ class Maker:
 
     def command(self, plan: Planned, scale: str | None = None) -> str:
         """The command that trains a study [default: at this scale]."""
-        own = self._setting
-        words = [plan.name, "--scale", scale or own.scale, "--data-dir", str(own.data_dir or "DIR")]
-        words += ["--workdir", str(own.workdir)]
-        words += ["--seeds", str(own.seeds)] if own.seeds != _SEEDS else []
-        words += ["--tokenizer", str(own.tokenizer or "DIR")] if plan.row.is_text else []
-        words += ["--pretrained", str(own.pretrained or "DIR")] if plan.pretrained else []
+        setting = self._setting
+        words = [plan.name, "--scale", scale or setting.scale, "--data-dir", str(setting.data_dir or "DIR")]
+        words += ["--workdir", str(setting.workdir)]
+        words += ["--seeds", str(setting.seeds)] if setting.seeds != _SEEDS else []
+        words += ["--tokenizer", str(setting.tokenizer or "DIR")] if plan.row.is_text else []
+        words += ["--pretrained", str(setting.pretrained or "DIR")] if plan.pretrained else []
         return f"{PROG} {shlex.join(words)}"
 
     def draw(self, figure: Figure) -> dict[str, Any] | None:
@@ -128,17 +128,17 @@ class Maker:
             return None
         drawn = figure.draw(outcomes)
         caption = figure.caption(drawn, min(outcome.seeds for outcome in outcomes))
-        said = {
+        result = {
             "paper": figure.paper,
             "studies": {outcome.plan.name: outcome.plan.title for outcome in outcomes},
             "caption": " ".join([caption, *([f"Left out: {without}."] if without else [])]),
             "numbers": as_json(drawn.numbers),
         }
         plots.save(drawn.picture, self.pictures, figure.name)
-        _write_json(self.pictures / f"{figure.name}.json", said)
+        _write_json(self.pictures / f"{figure.name}.json", result)
         left_out = f", without {without}" if without else ""
         self._console.print(f"{figure.name}: {self.pictures / figure.name}.png{left_out}", soft_wrap=True)
-        return said
+        return result
 
     def _absent(self, figure: Figure) -> str:
         """The studies of a figure that are not there, and why; empty where all are."""
@@ -151,13 +151,13 @@ class Maker:
 
     def table(self, pairs: Sequence[Pair], rows: Rows) -> list[dict[str, Any]]:
         """A table's rows by `rows`; those that are not run say what would, and how long that is expected to take."""
-        records, not_run, of_paper = self.records(), {}, studies(PAPER)
+        records, not_run, paper_plans = self.records(), {}, studies(PAPER)
         for row in pairs:
-            here = row.name in self._plans  # if it has no stand-in it can be run at the paper's scale alone
-            plan = self._plans[row.name] if here else of_paper[row.name]
+            has_stand_in = row.name in self._plans  # if it has no stand-in it can be run at the paper's scale alone
+            plan = self._plans[row.name] if has_stand_in else paper_plans[row.name]
             time = expected(plan, self._setting.seeds, records)
             not_run[row.name] = {
-                "command": self.command(plan, None if here else PAPER.name),
+                "command": self.command(plan, None if has_stand_in else PAPER.name),
                 "expected_seconds": time and time.seconds,
                 "expected_on": time and time.device,
             }

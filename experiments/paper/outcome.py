@@ -88,21 +88,24 @@ class Outcome:
                 for seed in range(self.seeds)
             ]
         )
-        values = {s: [statistic(of_seed[s]) for of_seed in compared] for s in students}
+        values = {s: [statistic(seed_comparisons[s]) for seed_comparisons in compared] for s in students}
         spreads = comparisons.denominators(compared)
-        found: dict[str, dict[str, Interval]] = {}
-        for student, of_seeds in values.items():
-            found[student] = {}
-            for name in of_seeds[0]:
-                own, control = ([v[name] for v in of] for of in (of_seeds, values[CONTROL]))
-                interval, less = (
-                    comparisons.interval(name, of_both, name in crossed, spreads, difference).within(
+        intervals: dict[str, dict[str, Interval]] = {}
+        for student, student_rows in values.items():
+            intervals[student] = {}
+            for name in student_rows[0]:
+                student_values, control_values = ([v[name] for v in rows] for rows in (student_rows, values[CONTROL]))
+                interval, minus_control = (
+                    comparisons.interval(name, values_of_seeds, name in crossed, spreads, difference).within(
                         *comparisons.possible(name, difference)
                     )
-                    for difference, of_both in ((False, own), (True, np.subtract(own, control).tolist()))
+                    for difference, values_of_seeds in (
+                        (False, student_values),
+                        (True, np.subtract(student_values, control_values).tolist()),
+                    )
                 )
-                found[student][name] = dataclasses.replace(interval, minus_control=less)
-        return found
+                intervals[student][name] = dataclasses.replace(interval, minus_control=minus_control)
+        return intervals
 
 
 @functools.lru_cache(maxsize=64)
@@ -117,24 +120,24 @@ def _comparison(
 
 
 def finished(plan: Planned, folder: Path, seeds: int = 1) -> Outcome | None:
-    """What a study has become; None where it is not finished with so many seeds, or the folder holds another one."""
+    """The outcome of a study; None where it is not finished with so many seeds, or the folder holds another one."""
     try:
         summary = read_summary(folder / plan.name)
     except InputError:
         return None
     setting = {k: v for k, v in summary.setting.items() if k != "fingerprint"}
-    there = {s.name for s in summary.sweep.students} if summary.sweep is not None else set()
+    present = {s.name for s in summary.sweep.students} if summary.sweep is not None else set()
     enough = summary.study.seeds >= seeds
     wanted = {m.name for m in sweep.students(plan.setting, plan.steps)} if plan.setting.sweep.switch_step else set()
-    if not enough or not wanted <= there or not _is_of(plan, setting):
+    if not enough or not wanted <= present or not _is_of(plan, setting):
         return None
     return Outcome(plan, folder / plan.name, summary)
 
 
-def _is_of(plan: Planned, found: Mapping[str, Any]) -> bool:
+def _is_of(plan: Planned, saved: Mapping[str, Any]) -> bool:
     """Whether a setting is the plan's. Where no pretrained weights are named any are right."""
     wanted = identity(plan.setting)
     for role in plan.pretrained:
         roberta = wanted[role]["roberta"]
-        roberta["pretrained"] = roberta["pretrained"] or found[role].get("roberta", {}).get("pretrained")
-    return wanted == found
+        roberta["pretrained"] = roberta["pretrained"] or saved[role].get("roberta", {}).get("pretrained")
+    return wanted == saved

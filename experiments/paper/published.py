@@ -47,7 +47,7 @@ AXES = {  # what is correlated with the teacher's training accuracy
 
 
 def measured(outcome: Outcome) -> dict[str, Any]:
-    """What a finished study says of these claims, as JSON values; accuracies in %.
+    """Values of a finished study for these claims, as JSON values; accuracies in %.
 
     Returns:
       n, step; teacher_train_accuracy, by the labels as trained on, and `interpolates`, whether its mean is
@@ -59,7 +59,7 @@ def measured(outcome: Outcome) -> dict[str, Any]:
     by_id = {finding.id: finding for finding in summary.current_findings}
     accuracy = summary.accuracy["test_accuracy"]
     teacher = percent(summary.accuracy["train_accuracy"].models["teacher"])
-    found = {
+    result = {
         "n": outcome.seeds,
         "step": outcome.last,
         "teacher_train_accuracy": teacher,
@@ -76,19 +76,19 @@ def measured(outcome: Outcome) -> dict[str, Any]:
             for student, claim in SWITCHES.items()
         },
     }
-    return as_json(found)
+    return as_json(result)
 
 
 def _slope(summary: StudySummary, split: str, by_id: Mapping[str, Finding]) -> dict[str, Any]:
     """Slopes of both students; above_one and above_control: difference and verdict; by, how they are estimated."""
     values = {student: summary.deviations[student][split] for student in (KD, CONTROL)}
     name = "slope_instrumented" if "slope_instrumented" in values[KD] else "slope_least_squares"
-    decided = {
+    judgements = {
         to: {"difference": finding.difference, "verdict": finding.verdict}
-        for to, more in (("above_one", ""), ("above_control", "_more"))
-        for finding in [by_id[f"exaggerates{more}_{split}"]]
+        for to, suffix in (("above_one", ""), ("above_control", "_more"))
+        for finding in [by_id[f"exaggerates{suffix}_{split}"]]
     }
-    return {"by": name, **{student: of[name] for student, of in values.items()}, **decided}
+    return {"by": name, **{student: slopes[name] for student, slopes in values.items()}, **judgements}
 
 
 def rows(outcomes: Mapping[str, Outcome], not_run: Mapping[str, Mapping[str, Any]], scale: str) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ def rows(outcomes: Mapping[str, Outcome], not_run: Mapping[str, Mapping[str, Any
 
 
 def _row(pair: Pair, outcome: Outcome | None, not_run: Mapping[str, Any], scale: str) -> dict[str, Any]:
-    said = {
+    result = {
         "dataset": pair.dataset,
         "teacher": pair.teacher,
         "student": pair.student,
@@ -118,8 +118,8 @@ def _row(pair: Pair, outcome: Outcome | None, not_run: Mapping[str, Any], scale:
     }
     if outcome is None:
         none = {"status": "not run", "command": None, "expected_seconds": None, "expected_on": None}
-        return said | none | not_run
-    return said | {"status": "finished", "stands_for": outcome.plan.title} | measured(outcome)
+        return result | none | not_run
+    return result | {"status": "finished", "stands_for": outcome.plan.title} | measured(outcome)
 
 
 def finished(table: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -135,12 +135,12 @@ def counts(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
       contradicted, by its interval; more_than_control, supported by its interval; published, (how many, of how many)
       or null.
     """
-    found = []
+    result = []
     for kind, published in PUBLISHED.items():
         for split in SPLITS:
             slopes = [row["slope"][split] for row in finished(table) if row["kind"] == kind]
             verdicts = [slope["above_one"]["verdict"] for slope in slopes]
-            found.append(
+            result.append(
                 {
                     "kind": kind,
                     "split": split,
@@ -152,7 +152,7 @@ def counts(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                     "published": published.get(split),
                 }
             )
-    return found
+    return result
 
 
 def value_on(axis: str, of: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -166,9 +166,9 @@ def correlations(of_settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Rank correlations of the teacher's training accuracy with `AXES`, over what `measured` has; {} below two."""
     if len(of_settings) < 2:
         return {}
-    teacher = [of["teacher_train_accuracy"]["mean"] for of in of_settings]
+    teacher = [row["teacher_train_accuracy"]["mean"] for row in of_settings]
     return {
-        axis: rank_correlation(teacher, [value_on(axis, of)["mean"] for of in of_settings]).as_json() for axis in AXES
+        axis: rank_correlation(teacher, [value_on(axis, row)["mean"] for row in of_settings]).as_json() for axis in AXES
     }
 
 
@@ -191,21 +191,25 @@ LEGEND = (
 
 def lines(table: Sequence[Mapping[str, Any]]) -> str:
     """The table in Markdown, what it counts to, and the rank correlations."""
-    every = _differences(table)
-    bold = {id(of) for of, also in zip(every, corrected(_judged(every)), strict=True) if also}
+    all_differences = _differences(table)
+    bold = {
+        id(difference)
+        for difference, is_significant in zip(all_differences, corrected(_judged(all_differences)), strict=True)
+        if is_significant
+    }
     head = ["data set, teacher → student", "fitted", "slope, training [control]", "slope, test [control]"]
     body = []
     for row in table:
         cells = [f"{row['dataset']}, {row['teacher']} → {row['student']}{'' if row['same_network'] else ' †'}"]
         if row["status"] == "finished":
             fitted = number(row["teacher_train_accuracy"]["mean"]) + ("\\*" if row["interpolates"] else "")
-            signs = [SIGNS[of["verdict"]] for of in row["switches"].values()]
-            left = [quote(of["minus_control"], sign=True) for of in row["switches"].values()]
+            signs = [SIGNS[switch["verdict"]] for switch in row["switches"].values()]
+            differences = [quote(switch["minus_control"], sign=True) for switch in row["switches"].values()]
             cells += [
                 fitted,
                 *(_cell(row["slope"][split], bold) for split in SPLITS),
                 f"{SIGNS[row['gain_verdict']]} {quote(row['gain'], sign=True)}",
-                *(f"{sign} {value}" for sign, value in zip(signs, left, strict=True)),
+                *(f"{sign} {value}" for sign, value in zip(signs, differences, strict=True)),
                 str(row["n"]),
             ]
         else:
@@ -218,56 +222,58 @@ def lines(table: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(slope: Mapping[str, Any], bold: set[int]) -> str:
-    said = [
+    texts = [
         f"{SIGNS[slope['above_one']['verdict']]} {quote(slope[KD])}",
         f"{SIGNS[slope['above_control']['verdict']]} {quote(slope[CONTROL])}",
     ]
     marked = [
         f"**{text}**" if id(slope[to]) in bold else text
-        for text, to in zip(said, ("above_one", "above_control"), strict=True)
+        for text, to in zip(texts, ("above_one", "above_control"), strict=True)
     ]
     return f"{marked[0]} ({marked[1]})"
 
 
 def _differences(table: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    of_slopes = [row["slope"][split] for row in finished(table) for split in SPLITS]
-    return [slope[to] for slope in of_slopes for to in ("above_one", "above_control")]
+    slopes = [row["slope"][split] for row in finished(table) for split in SPLITS]
+    return [slope[to] for slope in slopes for to in ("above_one", "above_control")]
 
 
 def _judged(differences: Sequence[Mapping[str, Any]]) -> list[Judgement]:
-    return [Judgement(of["verdict"], json_interval.read(of["difference"])) for of in differences]
+    return [
+        Judgement(difference["verdict"], json_interval.read(difference["difference"])) for difference in differences
+    ]
 
 
 def sentences(table: Sequence[Mapping[str, Any]]) -> str:
-    """What the finished settings come to, beside the published counts, in Markdown."""
-    said = []
+    """Summary of the finished settings beside the published counts, in Markdown."""
+    text_lines = []
     for count in counts(table):
         if not count["settings"]:
             continue
         published = "no such count is reported to us"
         if count["published"]:
             published = "published {} of {}".format(*count["published"])
-        said.append(
+        text_lines.append(
             f"- {count['kind'].capitalize()} settings, {SPLITS[count['split']]} points: slope above 1 in "
             f"{count['above_one']} of {count['settings']} ({count['supported']} with their whole interval, "
             f"{count['contradicted']} below it with theirs), above the control's with the interval in "
             f"{count['more_than_control']}; {published}."
         )
-    if not said:
+    if not text_lines:
         return "No setting is finished.\n"
-    said += [
+    text_lines += [
         "- The published counts are second hand: the published version's text is not at hand, the counts are as "
         "reported to us, and which split is which is from a public summary of it.",
         f"- {multiplicity(_judged(_differences(table)))}",
     ]
     ran = finished(table)
-    found = correlations(ran)
-    if found:
-        these = "; ".join(f"{AXES[axis]} {quote(value, sign=True)}" for axis, value in found.items())
+    correlation_by_axis = correlations(ran)
+    if correlation_by_axis:
+        quoted = "; ".join(f"{AXES[axis]} {quote(value, sign=True)}" for axis, value in correlation_by_axis.items())
         interpolating = sum(row["interpolates"] for row in ran)
-        said.append(
+        text_lines.append(
             f"- {interpolating} of {len(ran)} teachers interpolate. Rank correlation of a teacher's training accuracy, "
-            f"over {len(ran)} settings, with {these}. Settings that share data or a teacher are not independent: "
+            f"over {len(ran)} settings, with {quoted}. Settings that share data or a teacher are not independent: "
             "the intervals are too narrow for that."
         )
-    return "\n".join(said) + "\n"
+    return "\n".join(text_lines) + "\n"

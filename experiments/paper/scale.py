@@ -1,4 +1,4 @@
-"""What each data set and network of Table 2 is at a scale: the paper's own, or one that a CPU can do.
+"""Data sets and networks of Table 2 at each scale: the paper's own, or stand-ins that a CPU can do.
 
 At the scale `paper` the recipes are those of Table 1 and, for texts, of appendix C.1; where the paper is silent and its
 own accuracies may decide, there is a study of another reading beside the row. At the scale `small` every data
@@ -28,7 +28,7 @@ from distill_jax.training.schedule import Schedule
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What stands for a network of Table 2.
+    """The network that stands for one of Table 2 at a scale.
 
     Attributes:
       label: as figures name it.
@@ -45,7 +45,7 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Ground:
-    """What studies on one data set of the paper have in common.
+    """Data, recipe and networks that the studies on one data set of the paper share.
 
     Attributes:
       label: the data as figures name them.
@@ -214,18 +214,18 @@ _SMALL_NOISE = 0.2  # 512 wrong labels, where the paper's scale has 2,500: of 12
 
 def _stand_in(dataset: str, called: str, larger: str, smaller: str, **data: Any) -> Ground:
     """A short recipe in place of a data set's own; moments and windows are the shares of training they are there."""
-    of = PAPER.grounds[dataset]
-    assert of.early is not None
+    ground = PAPER.grounds[dataset]
+    assert ground.early is not None
     base = changed(PRESETS["cifar100-small"].setting, data={"train_examples": _EXAMPLES, **data})
-    shorter = Schedule.of(base, _EXAMPLES).total_steps / of.steps
+    shorter = Schedule.of(base, _EXAMPLES).total_steps / ground.steps
     return Ground(
         called,
-        changed(base, objective={"switch_window": round(shorter * of.base.objective.switch_window)}),
+        changed(base, objective={"switch_window": round(shorter * ground.base.objective.switch_window)}),
         examples=_EXAMPLES,
         networks={larger: _WIDE, smaller: _NARROW, **_MLP},
-        early=round(shorter * of.early),
-        late=round(shorter * of.late),
-        swept=of.swept,
+        early=round(shorter * ground.early),
+        late=round(shorter * ground.late),
+        swept=ground.swept,
     )
 
 

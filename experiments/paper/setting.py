@@ -1,4 +1,4 @@
-"""What the command's user may choose."""
+"""Options of the command."""
 
 import dataclasses
 import difflib

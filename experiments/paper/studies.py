@@ -111,17 +111,17 @@ def studies(scale: Scale) -> dict[str, Planned]:
     row, ground = rows[_SELF["CIFAR100"]], scale.grounds["CIFAR100"]
     batch, rate = ground.base.train.batch_size // SMALLER_BATCH, ground.base.optimizer.learning_rate / SMALLER_RATE
     steps = Schedule.of(changed(ground.base, train={"batch_size": batch}), ground.examples).total_steps
-    more = steps / ground.steps
+    step_ratio = steps / ground.steps
     plans.append(
         _plan(
             "cifar100-smaller-batch",
             f"batch {batch}, rate {rate:g}",
             row,
             ground,
-            late=round(more * ground.late),
+            late=round(step_ratio * ground.late),
             train={"batch_size": batch, "snapshots": ()},
             optimizer={"learning_rate": rate},
-            objective={"switch_window": round(more * ground.base.objective.switch_window)},
+            objective={"switch_window": round(step_ratio * ground.base.objective.switch_window)},
         )
     )
     other = "float32" if ground.base.train.precision == "bfloat16" else "bfloat16"

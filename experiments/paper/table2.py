@@ -44,7 +44,7 @@ def rows(outcomes: Mapping[str, Outcome], not_run: Mapping[str, Mapping[str, Any
 
 def _row(row: Row, outcome: Outcome | None, not_run: Mapping[str, Any], scale: str) -> dict[str, Any]:
     paper = {s: dict(zip(MODELS, getattr(row, s), strict=True)) for s in SPLITS}
-    said: dict[str, Any] = {
+    result: dict[str, Any] = {
         "dataset": row.dataset,
         "teacher": row.teacher,
         "student": row.student,
@@ -56,18 +56,18 @@ def _row(row: Row, outcome: Outcome | None, not_run: Mapping[str, Any], scale: s
         "status": "not run",
     }
     if outcome is None:
-        return said | {"command": None, "expected_seconds": None, "expected_on": None} | not_run
+        return result | {"command": None, "expected_seconds": None, "expected_on": None} | not_run
     accuracy = outcome.summary.accuracy
     ours = {s: {m: percent(accuracy[f"{s}_accuracy"].models[m]) for m in MODELS} for s in SPLITS}
     gain = percent(accuracy["test_accuracy"].paired["kd_minus_one_hot"])
-    said |= {"stands_for": outcome.plan.title, "step": outcome.last, "n": outcome.seeds}
-    said["ours"] = as_json(ours | {"gain": gain})
+    result |= {"stands_for": outcome.plan.title, "step": outcome.last, "n": outcome.seeds}
+    result["ours"] = as_json(ours | {"gain": gain})
     if scale == "small":
-        return said | {"status": f"stand-in; gain {verdict(gain, 1)}"}
+        return result | {"status": f"stand-in; gain {verdict(gain, 1)}"}
     differences = {s: {m: ours[s][m].mean - paper[s][m] for m in MODELS} for s in SPLITS}
     inside = [_predicts(ours["test"][m].per_seed, paper["test"][m]) for m in MODELS]
     status = "undecided: one seed" if None in inside else "reproduced" if all(inside) else "differs"
-    return said | {"difference": differences, "status": status}
+    return result | {"difference": differences, "status": status}
 
 
 def percent(value: Interval) -> Interval:

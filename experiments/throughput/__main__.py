@@ -72,8 +72,8 @@ def main(arguments: Sequence[str]) -> None:
             )
         return
     environment, peers = _sides(options, console, f"{PROG} {' '.join(arguments)}".strip())
-    kept = [] if options.json is None else results.begin(options.json, environment)
-    measured = _measure(options, rows, kept, environment, peers, console)
+    saved_rows = [] if options.json is None else results.begin(options.json, environment)
+    measured = _measure(options, rows, saved_rows, environment, peers, console)
     console.print(console_table([row for row in measured if row["examples_per_s"] is not None]))
     if options.figure is not None:
         _draw(measured, options.figure)
@@ -89,11 +89,11 @@ def _show(files: Sequence[Path], figure: Path | None) -> None:
         _draw(results.read(files[0], "--table"), figure)
 
 
-def _draw(measured: list[dict[str, Any]], place: Path) -> None:
+def _draw(measured: list[dict[str, Any]], path: Path) -> None:
     from distill_jax.report.plots.style import encode
     from experiments.throughput.picture import roofline
 
-    write_bytes(place, encode(roofline(measured), "throughput")["png"])
+    write_bytes(path, encode(roofline(measured), "throughput")["png"])
 
 
 def _check(options: Options) -> None:
@@ -140,26 +140,26 @@ def _sides(options: Options, console: Console, command: str) -> tuple[dict[str, 
     from distill_jax.machine.environment import environment
     from experiments.throughput import pytorch
 
-    said, peers = environment(command), None
+    run_environment, peers = environment(command), None
     if options.peer:
         peer, why = pytorch.find()
         if peer is None:
             console.print(f"without PyTorch{why}", soft_wrap=True, markup=False)
         else:
             peers = peer.Peers(options.compiled_peer)
-            said["versions"] |= peer.VERSIONS
-    return said, peers
+            run_environment["versions"] |= peer.VERSIONS
+    return run_environment, peers
 
 
 def _measure(
     options: Options,
     rows: Sequence[Any],
-    kept: list[dict[str, Any]],
+    saved_rows: list[dict[str, Any]],
     environment: dict[str, Any],
     peers: Any,
     console: Console,
 ) -> list[dict[str, Any]]:
-    """All rows' results, those that were kept first; each is written as soon as it is there."""
+    """All rows' results, those that were saved first; each is written as soon as it is there."""
     import jax
 
     from experiments.throughput import results
@@ -167,7 +167,7 @@ def _measure(
     from experiments.throughput.roofline import measure_roofs
     from experiments.throughput.table import line
 
-    done = {row["row"] for row in kept}
+    done = {row["row"] for row in saved_rows}
     todo = [row for row in rows if row.name not in done]
     to_measure = [row for row in todo if why_not(row) is None]
     if len(todo) < len(rows):
@@ -187,25 +187,25 @@ def _measure(
             if why is None:
                 number += 1
                 try:
-                    said = measure(row, roofs, peers, rounds, seconds, folder, environment)
-                    outcome = line(said)
+                    result = measure(row, roofs, peers, rounds, seconds, folder, environment)
+                    outcome = line(result)
                 except jax.errors.JaxRuntimeError as error:
                     if "RESOURCE_EXHAUSTED" not in str(error):
                         raise
                     why = "more memory than there is"
                     outcome = f"{row.name}: not run: {why}"
-                left = (time.monotonic() - started) / number * (len(to_measure) - number)
-                progress = f"[{number}/{len(to_measure)}, ETA {left / 60:.0f} min]"
+                remaining = (time.monotonic() - started) / number * (len(to_measure) - number)
+                progress = f"[{number}/{len(to_measure)}, ETA {remaining / 60:.0f} min]"
                 console.print(f"{progress} {outcome}", soft_wrap=True, markup=False, highlight=False)
             if why is not None:
-                said = not_measured(row, why, environment)
+                result = not_measured(row, why, environment)
             while peers is not None and peers.notes:
                 console.print(peers.notes.pop(0), soft_wrap=True, markup=False)
-            kept.append(said)
+            saved_rows.append(result)
             if options.json is not None:
-                results.write(options.json, kept)
+                results.write(options.json, saved_rows)
     names = {row.name for row in rows}
-    return [row for row in kept if row["row"] in names]
+    return [row for row in saved_rows if row["row"] in names]
 
 
 if __name__ == "__main__":

@@ -32,6 +32,6 @@ def synthetic(name: str) -> Dataset:
     train, test = map(split, network.splits())
     mean = std = None
     if vocabulary is None:
-        over = network.input_shape[-1:]
-        mean, std = (np.full(over, v, np.float32) for v in ((127.5, 73.9) if images else (0.0, 1.0)))
+        moment_shape = network.input_shape[-1:]
+        mean, std = (np.full(moment_shape, v, np.float32) for v in ((127.5, 73.9) if images else (0.0, 1.0)))
     return Dataset("noise", train, test, network.classes, mean, std, vocabulary=vocabulary)

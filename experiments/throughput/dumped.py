@@ -1,4 +1,4 @@
-"""What a dump row writes, and its peer: `np.save` of the same arrays on the same disk.
+"""The data of a dump row, and its peer: `np.save` of the same arrays on the same disk.
 
 A dump is on the disk when its writing ends, an array that `np.save` wrote may be in the operating system's memory for
 a while. So there are two peers, without and with a wait for the disk.
@@ -17,7 +17,7 @@ from experiments.throughput.rounds import Contender
 
 @dataclasses.dataclass(frozen=True)
 class Dumped:
-    """What a dump row writes: for each member logits [N, K], and the split's columns."""
+    """The data that a dump row writes: for each member logits [N, K], and the split's columns."""
 
     logits: np.ndarray
     label: np.ndarray
@@ -43,22 +43,22 @@ def np_save(row: Row, folder: Path) -> list[Contender]:
     columns = {"label": dumped.label, "true_label": dumped.label, "id": dumped.id}
 
     def contender(name: str, synced: bool) -> Contender:
-        place = folder / name
+        root = folder / name
 
         def run(calls: int) -> None:
             for call in range(calls):
                 for member, logits in enumerate(dumped.logits):
-                    at = place / str(call) / str(member)
-                    at.mkdir(parents=True)
+                    member_folder = root / str(call) / str(member)
+                    member_folder.mkdir(parents=True)
                     for array_name, array in ({"logits": logits} | columns).items():
-                        with (at / f"{array_name}.npy").open("wb") as file:
+                        with (member_folder / f"{array_name}.npy").open("wb") as file:
                             np.save(file, array)
                             if synced:
                                 file.flush()
                                 os.fsync(file.fileno())
 
         def before() -> None:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(root, ignore_errors=True)
 
         return Contender(name, run, row.batch * row.population, before=before)
 

@@ -43,11 +43,11 @@ def flops_by_precision(jaxpr: Any) -> dict[str, int]:
         elif name == "dot_general":
             total[_precision(equation)] += _product(equation)
         else:
-            within = [flops_by_precision(inner) for value in equation.params.values() for inner in _jaxprs(value)]
+            inner_counts = [flops_by_precision(inner) for value in equation.params.values() for inner in _jaxprs(value)]
             if name == "cond":
-                within = [max(within, default={}, key=lambda counted: sum(counted.values()))]
+                inner_counts = [max(inner_counts, default={}, key=lambda counted: sum(counted.values()))]
             times = _times(name, equation.params)
-            for counted in within:
+            for counted in inner_counts:
                 total.update({precision: count * times for precision, count in counted.items()})
     return dict(total)
 
@@ -55,8 +55,8 @@ def flops_by_precision(jaxpr: Any) -> dict[str, int]:
 def _precision(equation: Any) -> str:
     if equation.invars[0].aval.dtype == jnp.bfloat16:
         return "bfloat16"
-    asked = equation.params["precision"]
-    return "three passes" if asked and asked[0] == jax.lax.Precision.HIGH else "float32"
+    precision = equation.params["precision"]
+    return "three passes" if precision and precision[0] == jax.lax.Precision.HIGH else "float32"
 
 
 def _times(name: str, params: dict[str, Any]) -> int:

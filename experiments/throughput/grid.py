@@ -1,4 +1,4 @@
-"""What is measured: networks with their recipes, rows of the grid, and which rows a CPU leaves out by which rule."""
+"""The grid to measure: networks with their recipes, rows, and the rule by which a CPU leaves out some of them."""
 
 import dataclasses
 import functools
@@ -149,7 +149,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What names the row on the command line and in files."""
+        """The row's name on the command line and in files."""
         return f"{self.network}/{self.kind}/{self.dtype}/{self.batch}/p{self.population}"
 
 
@@ -188,25 +188,25 @@ QUICK = (
 @functools.cache
 def forward_flops(network: str) -> int:
     """FLOPs of one example's forward pass."""
-    of = NETWORKS[network]
-    model = models.build_model(of.model, of.classes, of.input_shape, vocabulary=of.vocabulary)
-    x = jax.ShapeDtypeStruct((1, *of.input_shape), jnp.float32)
+    spec = NETWORKS[network]
+    model = models.build_model(spec.model, spec.classes, spec.input_shape, vocabulary=spec.vocabulary)
+    x = jax.ShapeDtypeStruct((1, *spec.input_shape), jnp.float32)
     variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
     return flops(jax.make_jaxpr(lambda v, x: model.apply(v, x, train=False))(variables, x))
 
 
 def left_out(row: Row) -> str | None:
     """Why a row is not measured on this backend; None if it is."""
-    of = NETWORKS[row.network]
+    spec = NETWORKS[row.network]
     if jax.default_backend() != "cpu" or row.kind == "dump":
         return None
-    if models.kind(of.model.name) == "dense" and row.kind != "evaluate":  # features that stay are computed once
+    if models.kind(spec.model.name) == "dense" and row.kind != "evaluate":  # features that stay are computed once
         return None
     passes = {"evaluate": 1, "kd": 4}.get(row.kind, 3)  # forward, and the gradient as much as two; the teacher's
     work = passes * row.batch * row.population * forward_flops(row.network)
     if row.kind != "evaluate":
-        work *= of.defaults.steps_per_dispatch
-    rate = min(of.cpu_flops, CPU_FLOPS_MAPPED) if of.convolutional and row.population > 1 else of.cpu_flops
+        work *= spec.defaults.steps_per_dispatch
+    rate = min(spec.cpu_flops, CPU_FLOPS_MAPPED) if spec.convolutional and row.population > 1 else spec.cpu_flops
     if work / rate <= CPU_SECONDS:
         return None
     return f"too long on a CPU: {work / 1e9:,.0f} GFLOP a call, at {rate / 1e9:.0f} GFLOP/s over {CPU_SECONDS:.0f} s"

@@ -19,7 +19,7 @@ def why_not(row: Row) -> str | None:
 
 
 def not_measured(row: Row, why: str, environment: dict[str, Any]) -> dict[str, Any]:
-    """What the file says of such a row."""
+    """The file's row of one that is left out."""
     return _identity(row, environment) | {
         "examples_per_s": None,
         "roofline_fraction": None,
@@ -33,7 +33,7 @@ def not_measured(row: Row, why: str, environment: dict[str, Any]) -> dict[str, A
 def measure(
     row: Row, roofs: Roofs, peers: Any, repeats: int, seconds: float, folder: Path, environment: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the file says of a row, JSON values.
+    """The file's row of a measured one, JSON values.
 
     Args:
       row: which.
@@ -79,7 +79,7 @@ def measure_prepared(
     if row.kind == "dump":
         faster = theirs[0].name  # plain np.save, which the goal names, also where a busy disk makes it the slower
     calls_a_second = rate / mine.examples
-    said = {
+    result = {
         "examples_per_s": rate,
         "roofline_fraction": None,
         "peer": faster,
@@ -91,10 +91,10 @@ def measure_prepared(
         "compile_seconds": mine.compile_seconds,
     }
     if program is None:
-        said |= {"megabytes_per_s": Dumped.of(row).bytes * calls_a_second / 1e6}
+        result |= {"megabytes_per_s": Dumped.of(row).bytes * calls_a_second / 1e6}
     else:
-        said |= _of_the_roofline(row, program, calls_a_second, roofs)
-    return _identity(row, environment) | said | {"environment": environment}
+        result |= _of_the_roofline(row, program, calls_a_second, roofs)
+    return _identity(row, environment) | result | {"environment": environment}
 
 
 def _identity(row: Row, environment: dict[str, Any]) -> dict[str, Any]:

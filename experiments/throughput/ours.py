@@ -29,7 +29,7 @@ from experiments.throughput.rounds import Contender
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What is known of the program of a row, of one call and all members.
+    """The program of a row with its costs, of one call and all members.
 
     Attributes:
       steps: training steps a call.
@@ -81,25 +81,25 @@ def _trainer(row: Row) -> Trainer:
 
 
 def _runner(row: Row, trainer: Trainer, members: Sequence[Member]) -> Runner:
-    """What advances a training row's population, with random teachers where it has some."""
+    """The runner that advances a training row's population, with random teachers where it has some."""
     teachers = None
     if row.kind == "kd-cached":
         shape = (len(members), len(trainer.dataset.train.label), trainer.dataset.num_classes)
         teachers = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     elif row.kind == "kd":
-        masters = [Member("teacher", m.seed) for m in members]
-        teachers = jax.tree.map(on_host, trainer.initial_state(masters).variables)
+        teacher_members = [Member("teacher", m.seed) for m in members]
+        teachers = jax.tree.map(on_host, trainer.initial_state(teacher_members).variables)
     return trainer.runner(members, teachers, Timing())
 
 
 def _training(row: Row) -> tuple[Contender, Program]:
-    trainer, taught = _trainer(row), row.kind != "one-hot"
-    members = [Member("kd" if taught else "one_hot", seed) for seed in range(row.population)]
+    trainer, with_teacher = _trainer(row), row.kind != "one-hot"
+    members = [Member("kd" if with_teacher else "one_hot", seed) for seed in range(row.population)]
     runner, state = _runner(row, trainer, members), trainer.initial_state(members)
     steps, total, first = trainer.steps_per_dispatch, trainer.schedule.total_steps, 0
-    compiled = trainer.compiled_steps(taught, steps)
+    compiled = trainer.compiled_steps(with_teacher, steps)
     compile_seconds = trainer.compilation()
-    jaxpr = trainer.jitted_steps(taught, steps).trace(*trainer.arguments_like(taught, steps)).jaxpr
+    jaxpr = trainer.jitted_steps(with_teacher, steps).trace(*trainer.arguments_like(with_teacher, steps)).jaxpr
 
     def run(calls: int) -> None:
         nonlocal state, first
@@ -114,12 +114,12 @@ def _training(row: Row) -> tuple[Contender, Program]:
     run(1)
     contender = Contender("ours", run, steps * row.batch * row.population, compile_seconds)
     # XLA counts the body of a loop once: of that over steps, so that its numbers are those of one step, and of that
-    # over a device's seeds, which is why a program without it, of one seed a device, is asked.
-    devices, asked = trainer.mesh.size, compiled
+    # over a device's seeds, which is why a program without it, of one seed a device, is counted.
+    devices, counted = trainer.mesh.size, compiled
     if trainer.seeds_in_turn and row.population > devices:
-        asked = _trainer(dataclasses.replace(row, population=devices)).compiled_steps(taught, steps)
+        counted = _trainer(dataclasses.replace(row, population=devices)).compiled_steps(with_teacher, steps)
     times = steps * (row.population if trainer.seeds_in_turn else devices)
-    return contender, _program(compiled, jaxpr, trainer, steps, asked, times)
+    return contender, _program(compiled, jaxpr, trainer, steps, counted, times)
 
 
 def _evaluation(row: Row) -> tuple[Contender, Program]:
@@ -144,24 +144,24 @@ def _evaluation(row: Row) -> tuple[Contender, Program]:
 
 
 def _program(
-    compiled: Any, jaxpr: Any, trainer: Trainer, steps: int, asked: Any, times: float, calls: float = 1
+    compiled: Any, jaxpr: Any, trainer: Trainer, steps: int, counted: Any, times: float, calls: float = 1
 ) -> Program:
-    """The program of so many calls, which do so many times, on all devices together, what XLA counts in `asked`."""
-    said = asked.cost_analysis() or {}
-    accessed, work = (times * said.get(name, 0.0) for name in ("bytes accessed", "flops"))
+    """The program of so many calls, which do so many times, on all devices together, what XLA counts in `counted`."""
+    costs = counted.cost_analysis() or {}
+    accessed, work = (times * costs.get(name, 0.0) for name in ("bytes accessed", "flops"))
     memory = float(program_memory(compiled))
     return Program(steps, calls * flops(jaxpr), accessed, work, memory, compiled, jaxpr, trainer)
 
 
 def _dump(row: Row, folder: Path) -> Contender:
-    dumped, place = Dumped.of(row), folder / "dumps"
+    dumped, root = Dumped.of(row), folder / "dumps"
 
     def run(calls: int) -> None:
         for call in range(calls):
-            items = [(place / str(call) / str(m), logits, {"member": m}) for m, logits in enumerate(dumped.logits)]
+            items = [(root / str(call) / str(m), logits, {"member": m}) for m, logits in enumerate(dumped.logits)]
             write_dumps(items, dumped.label, dumped.label, dumped.id)
 
     def before() -> None:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(root, ignore_errors=True)
 
     return Contender("ours", run, row.batch * row.population, before=before)

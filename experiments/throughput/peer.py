@@ -96,9 +96,9 @@ class Peer:
             self._evaluate = torch.compile(self.logits, dynamic=False)
 
     def _build(self) -> nn.Module:
-        of = self._network
-        model = pytorch_networks.build(of.model, of.classes, of.input_shape, of.vocabulary)
-        return model.to(self._device, memory_format=torch.channels_last if of.convolutional else None)
+        network = self._network
+        model = pytorch_networks.build(network.model, network.classes, network.input_shape, network.vocabulary)
+        return model.to(self._device, memory_format=torch.channels_last if network.convolutional else None)
 
     def _on_device(self, values: np.ndarray | None) -> torch.Tensor | None:
         """Values as they are, but tokens and labels as int64, by which PyTorch looks up."""
@@ -145,15 +145,15 @@ class Peer:
         """Loss and accuracy of the chosen training examples [B]."""
         x, target = self._normalised(self._augmented(chosen)), self.label[chosen]
         with self._autocast():
-            kept = self._fixed is not None
-            logits = (self.student.head(self._fixed[chosen]) if kept else self.student(x)).float()
+            has_features = self._fixed is not None
+            logits = (self.student.head(self._fixed[chosen]) if has_features else self.student(x)).float()
         with torch.no_grad():
-            taught = self._teacher_logits(x, chosen)  # in float32, as ours
+            teacher_logits = self._teacher_logits(x, chosen)  # in float32, as ours
             accuracy = (logits.argmax(1) == target).float().mean()
-        if taught is None:
+        if teacher_logits is None:
             return F.cross_entropy(logits, target), accuracy
         temperature = self._network.temperature
-        target = F.softmax(taught / temperature, 1)
+        target = F.softmax(teacher_logits / temperature, 1)
         return F.cross_entropy(logits / temperature, target) * temperature**2, accuracy
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
@@ -203,11 +203,11 @@ class Peers:
         key = (row.network, row.kind, row.dtype, row.batch)
         if key != self._key:
             self.release()
-            ways = [(False, False), *([(True, False)] if self._compiled else [])]
+            variants = [(False, False), *([(True, False)] if self._compiled else [])]
             if NETWORKS[row.network].model.name == "random-features" and row.kind != "evaluate":
-                ways.append((False, True))
-            made = [self._contender(row, *way) for way in ways]
-            self._key, self._held = key, [contender for contender in made if contender is not None]
+                variants.append((False, True))
+            contenders = [self._contender(row, *variant) for variant in variants]
+            self._key, self._held = key, [contender for contender in contenders if contender is not None]
         return self._held
 
     def release(self) -> None:
@@ -216,24 +216,24 @@ class Peers:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _contender(self, row: Row, compiled: bool, kept: bool) -> Contender | None:
-        name = ("pytorch compiled" if compiled else "pytorch eager") + (", features kept" if kept else "")
+    def _contender(self, row: Row, compiled: bool, features_kept: bool) -> Contender | None:
+        name = ("pytorch compiled" if compiled else "pytorch eager") + (", features kept" if features_kept else "")
         try:
-            return _contender(row, name, compiled, kept)
+            return _contender(row, name, compiled, features_kept)
         except Exception as error:
             out_of_memory = isinstance(error, torch.OutOfMemoryError)
             if not compiled and not out_of_memory:
                 raise  # ours to mend
-            said = next((line for line in str(error).splitlines() if line.strip()), "").strip()
-            self.notes.append(f"{row.name}: no {name} ({type(error).__name__}: {said[:150]})")
+            message = next((line for line in str(error).splitlines() if line.strip()), "").strip()
+            self.notes.append(f"{row.name}: no {name} ({type(error).__name__}: {message[:150]})")
             self._compiled = self._compiled and out_of_memory  # what cannot be compiled once is not tried again
             return None
 
 
-def _contender(row: Row, name: str, compiled: bool, kept: bool) -> Contender:
+def _contender(row: Row, name: str, compiled: bool, features_kept: bool) -> Contender:
     network, dataset = NETWORKS[row.network], synthetic(row.network)
     torch._dynamo.reset()  # what was compiled for rows before
-    peer = Peer(network, dataset, row.dtype, row.batch, row.kind, compiled, kept)
+    peer = Peer(network, dataset, row.dtype, row.batch, row.kind, compiled, features_kept)
     batch = min(network.defaults.evaluation_batch, len(peer.test))
 
     def run(calls: int) -> None:

@@ -46,14 +46,14 @@ def roofline(rows: Sequence[dict[str, Any]]) -> Figure:
         axis.plot(x, roof, color="#333333", lw=1.4, ls=_ROOFS.get(dtype, ":"))
     if peaks:
         bandwidth = next(iter(peaks.values()))[1]
-        said = [f"{dtype}: {_short(peak)}FLOP/s" for dtype, (peak, _) in sorted(peaks.items(), key=lambda p: p[1])]
+        labels = [f"{dtype}: {_short(peak)}FLOP/s" for dtype, (peak, _) in sorted(peaks.items(), key=lambda p: p[1])]
         # In the corner above the roof, where no point can be: labels at the lines would lie on each other or on points.
-        says = "\n".join([f"memory: {_short(bandwidth)}B/s", *said[::-1]])
-        axis.annotate(says, (0.02, 0.97), xycoords="axes fraction", va="top", fontsize=8.5)
+        text = "\n".join([f"memory: {_short(bandwidth)}B/s", *labels[::-1]])
+        axis.annotate(text, (0.02, 0.97), xycoords="axes fraction", va="top", fontsize=8.5)
     for row, intensity in zip(shown, intensities, strict=bool(shown)):
         marker, colour = _STYLES.get(row["network"], (".", "#333333"))
-        alone = row["population"] == 1
-        axis.plot(intensity, row["flops_per_s"], marker, ms=7, mec=colour, mfc=colour if alone else "none", mew=1.3)
+        is_single = row["population"] == 1
+        axis.plot(intensity, row["flops_per_s"], marker, ms=7, mec=colour, mfc=colour if is_single else "none", mew=1.3)
     handles = [
         Line2D([], [], ls="", marker=marker, color=colour, ms=7, label=name)
         for name, (marker, colour) in _STYLES.items()

@@ -115,13 +115,13 @@ class InvertedResidual(nn.Module):
 
     def __init__(self, channels: int, outputs: int, expansion: int, stride: int):
         super().__init__()
-        within = expansion * channels
+        expanded = expansion * channels
         self.residual = stride == 1 and channels == outputs
         if expansion > 1:
-            self.expand_conv, self.expand_norm = conv(channels, within, 1), nn.BatchNorm2d(within)
-        self.depthwise_conv = conv(within, within, 3, stride, groups=within)
-        self.depthwise_norm = nn.BatchNorm2d(within)
-        self.project_conv, self.project_norm = conv(within, outputs, 1), nn.BatchNorm2d(outputs)
+            self.expand_conv, self.expand_norm = conv(channels, expanded, 1), nn.BatchNorm2d(expanded)
+        self.depthwise_conv = conv(expanded, expanded, 3, stride, groups=expanded)
+        self.depthwise_norm = nn.BatchNorm2d(expanded)
+        self.project_conv, self.project_norm = conv(expanded, outputs, 1), nn.BatchNorm2d(outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The unit's output."""
@@ -233,6 +233,6 @@ def state_of(variables: dict[str, Any]) -> dict[str, torch.Tensor]:
     state = {}
     for collection in variables.values():
         state |= {name: to_torch(last, value) for name, last, value in leaves(collection)}
-        own = {name: value for name, value in collection.items() if not isinstance(value, dict)}
-        state |= {name: torch.from_numpy(np.array(value)) for name, value in own.items()}
+        without_layer = {name: value for name, value in collection.items() if not isinstance(value, dict)}
+        state |= {name: torch.from_numpy(np.array(value)) for name, value in without_layer.items()}
     return state

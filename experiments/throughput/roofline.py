@@ -1,4 +1,4 @@
-"""What the device can do, measured: a large copy for its bandwidth, a large matrix product for its arithmetic.
+"""The device's limits, measured: a large copy for its bandwidth, a large matrix product for its arithmetic.
 
 A program of I = FLOPs / bytes cannot be faster than min(peak, I x bandwidth) (Williams, Waterman and Patterson 2009,
 "Roofline: an insightful visual performance model for multicore architectures").
@@ -36,19 +36,19 @@ def measure_roofs(dtypes: Sequence[str], repeats: int = 5) -> Roofs:
     cpu = jax.default_backend() == "cpu"
     devices = jax.device_count()
     mesh = jax.make_mesh((devices,), ("device",), axis_types=(AxisType.Auto,))
-    apart = NamedSharding(mesh, PartitionSpec("device"))
+    sharding = NamedSharding(mesh, PartitionSpec("device"))
     words = 2**25 if cpu else devices * 2**28
     # One addition an element, since XLA's CPU backend copies on one thread but adds on all; in place, since memory that
     # is new costs an operating system's work, which on a CPU is most of the time.
     added = _fastest(
-        jax.jit(lambda a: a + 1, donate_argnums=0), jax.device_put(jnp.zeros(words, jnp.float32), apart), repeats
+        jax.jit(lambda a: a + 1, donate_argnums=0), jax.device_put(jnp.zeros(words, jnp.float32), sharding), repeats
     )
     side = 2048 if cpu else 8192  # by which products are divided, so that ones remain ones
     peak = {}
     for dtype in dtypes:
         precision = jax.lax.Precision.HIGHEST if dtype == "float32" else None
         product = jax.jit(lambda a, precision=precision: jnp.matmul(a, a, precision=precision) / side)
-        factor = jax.device_put(jnp.ones((devices, side, side), dtype), apart)
+        factor = jax.device_put(jnp.ones((devices, side, side), dtype), sharding)
         peak[dtype] = devices * 2 * side**3 / _fastest(product, factor, repeats)
     return Roofs(2 * 4 * words / added, peak)
 

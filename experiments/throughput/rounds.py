@@ -59,5 +59,5 @@ def take_turns(contenders: Sequence[Contender], repeats: int, seconds: float) ->
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
     """Ours over theirs, round by round: the median, the lowest and the highest."""
-    each = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return {"ratio": statistics.median(each), "ratio_low": min(each), "ratio_high": max(each)}
+    round_ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return {"ratio": statistics.median(round_ratios), "ratio_low": min(round_ratios), "ratio_high": max(round_ratios)}

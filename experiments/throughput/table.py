@@ -73,16 +73,16 @@ def markdown(paths: Sequence[Path]) -> str:
 
 def _line(rows: Sequence[dict[str, Any]]) -> list[str]:
     on_cpu = rows[0]["environment"]["backend"] == "cpu"
-    of_dtype = [row for row in rows if row["dtype"] == ("float32" if on_cpu else "bfloat16")] or rows
-    batch = (min if on_cpu else max)(row["batch"] for row in of_dtype)
-    shown = [row for row in of_dtype if row["batch"] == batch]
-    alone = next((row for row in shown if row["population"] == 1), None)
+    dtype_rows = [row for row in rows if row["dtype"] == ("float32" if on_cpu else "bfloat16")] or rows
+    batch = (min if on_cpu else max)(row["batch"] for row in dtype_rows)
+    shown = [row for row in dtype_rows if row["batch"] == batch]
+    single = next((row for row in shown if row["population"] == 1), None)
     best = max(shown, key=lambda row: row["examples_per_s"])
     head = f"{best['network']}, {best['kind']}, {best['dtype']}, batch {batch:,}"
     if best["kind"] == "dump":
         head = f"dump of {batch:,} x {best['network']}'s logits (MB/s; x `np.save`)"
-    many = ["-"] * 3 if best is alone else [f"{_speed(best)} (P = {best['population']})", *_shares(best)]
-    cells = [best["device"], head, *(["-"] * 3 if alone is None else [_speed(alone), *_shares(alone)]), *many]
+    many = ["-"] * 3 if best is single else [f"{_speed(best)} (P = {best['population']})", *_shares(best)]
+    cells = [best["device"], head, *(["-"] * 3 if single is None else [_speed(single), *_shares(single)]), *many]
     return [f"| {' | '.join(cells)} |"]
 
 

@@ -19,7 +19,7 @@ from distill_jax.errors import InputError, RunError
 from distill_jax.machine import environment
 from experiments.accelerator import __main__ as main
 from experiments.accelerator import checks, child, losses, networks, parcel, parts, profile, resumed, speed, studies
-from experiments.accelerator.found import BEGUN, Found
+from experiments.accelerator.part_results import BEGUN, PartResults
 from experiments.accelerator.profile import seconds_by_instruction
 from experiments.compiled.chips import CHIPS, of_device
 from experiments.throughput.grid import rows
@@ -157,30 +157,30 @@ def test_rows_are_of_the_grid():
 
 def test_what_has_ended_its_process_is_not_tried_again(tmp_path):
     path = tmp_path / "same.json"
-    found = Found(path, ENVIRONMENT)
+    found = PartResults(path, ENVIRONMENT)
     assert found.begin("a")
     found.write("a", {"passed": True})
     assert found.begin("b")
-    again = Found(path, ENVIRONMENT)
+    again = PartResults(path, ENVIRONMENT)
     assert not again.begin("a")
     assert not again.begin("b")
     assert again.begin("c")
-    assert Found(path).pieces == {"a": {"passed": True}, "b": BEGUN, "c": BEGUN}
-    assert Found(path).environment == ENVIRONMENT
+    assert PartResults(path).pieces == {"a": {"passed": True}, "b": BEGUN, "c": BEGUN}
+    assert PartResults(path).environment == ENVIRONMENT
     again.write("d", {"passed": None, "again": True})
-    Found(path).forget()  # by the next command
-    assert Found(path).pieces == {"a": {"passed": True}}
-    assert Found(path).environment == ENVIRONMENT
+    PartResults(path).forget()  # by the next command
+    assert PartResults(path).pieces == {"a": {"passed": True}}
+    assert PartResults(path).environment == ENVIRONMENT
 
 
 def test_pieces_of_another_commit_are_refused(tmp_path):
     path = tmp_path / "same.json"
-    Found(path, ENVIRONMENT).begin("a")
+    PartResults(path, ENVIRONMENT).begin("a")
     with pytest.raises(InputError, match=r"--out .*same.json: was made with commit c, not d; choose another"):
-        Found(path, ENVIRONMENT | {"commit": "d"})
+        PartResults(path, ENVIRONMENT | {"commit": "d"})
     path.write_text("[]")
     with pytest.raises(InputError, match=r"same\.json is no result of this command"):
-        Found(path)
+        PartResults(path)
 
 
 def test_a_command_has_its_time_and_no_more():
@@ -291,7 +291,7 @@ def test_studies_go_on_in_turn_and_are_packed_when_their_time_is_over(tmp_path, 
     monkeypatch.setattr(child, "run", run)
     (tmp_path / "work").mkdir()
     said = []
-    found = Found(tmp_path / "studies.json", ENVIRONMENT)
+    found = PartResults(tmp_path / "studies.json", ENVIRONMENT)
     studies.go_on(found, tmp_path, tmp_path / "work", tmp_path, False, time.monotonic() + 60, said.append)
     assert [Path(of[of.index("--workdir") + 1]).name for of in ran] == ["self", "noise"]
     assert ran[1][:3] == ["cifar100-resnet56-self", "--label-noise", str(studies.NOISE)]
@@ -318,7 +318,7 @@ def test_the_studies_are_settings_that_there_are(rehearsal, tmp_path):
 
 def ends_at_first(options, command):
     """A part whose process ends, without a word, in its second piece."""
-    found = Found(options.out / "same.json", ENVIRONMENT)
+    found = PartResults(options.out / "same.json", ENVIRONMENT)
     for name in ("a", "b", "c"):
         if found.begin(name):
             if name == "b":
@@ -337,7 +337,7 @@ def wrong_input(options, command):
 def test_a_part_goes_on_after_what_has_ended_its_process(tmp_path, capfd):
     options = parts.Options(out=tmp_path, parts=("same",))
     parts._in_process(ends_at_first, options, "", time.monotonic() + 60)
-    assert Found(tmp_path / "same.json").pieces == {"a": {"passed": True}, "b": BEGUN, "c": {"passed": True}}
+    assert PartResults(tmp_path / "same.json").pieces == {"a": {"passed": True}, "b": BEGUN, "c": {"passed": True}}
     main._report(options)
     assert "same: 2 reported, ended before they were: b" in capfd.readouterr().out
 
@@ -354,7 +354,7 @@ def test_a_part_has_its_time_and_no_more(tmp_path, capfd):
 
 
 def test_what_is_not_as_it_should_be_ends_in_an_error(tmp_path, capsys):
-    found = Found(tmp_path / "same.json", ENVIRONMENT)
+    found = PartResults(tmp_path / "same.json", ENVIRONMENT)
     found.write("losses/mlp/float32", {"passed": False})
     found.write("attention/cudnn", {"passed": None})
     with pytest.raises(RunError, match="2 of these"):

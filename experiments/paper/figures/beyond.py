@@ -66,7 +66,7 @@ def prediction(outcomes: Sequence[Outcome]) -> Drawn:
 
 def detection(outcomes: Sequence[Outcome]) -> Drawn:
     """Which score tells mislabelled training points best: the teacher's X, the student's Y, or their gap."""
-    said = {
+    words = {
         "supported": "better",
         "contradicted": "worse",
         "not supported": "no better, as far as these seeds tell",
@@ -75,41 +75,45 @@ def detection(outcomes: Sequence[Outcome]) -> Drawn:
     numbers, sentences, differences = {}, [], []
     figure, axes = grid(1, len(outcomes), 4.8, 4.6)
     for axis, outcome in zip(axes[0], outcomes, strict=True):
-        found: dict[str, list[float]] = {name: [] for name in SCORES}
+        auc_by_score: dict[str, list[float]] = {name: [] for name in SCORES}
         for seed in range(outcome.seeds):
             kd, control = (outcome.pair(student, "train", seed) for student in (KD, CONTROL))
             scores = {"x": -kd.x, "gap": kd.x - kd.y, "gap_control": control.x - control.y, "y": -kd.y}
             for name, score in scores.items():
-                found[name].append(auc(score, kd.mislabelled))
+                auc_by_score[name].append(auc(score, kd.mislabelled))
                 if seed == 0:
                     label, style = SCORES[name]
                     axis.plot(*roc(score, kd.mislabelled), lw=1.7, label=label, **style)
-        of_it = {name: over_seeds(values) for name, values in found.items()}
-        less_x, less_y = (paired(found["gap"], found[name]) for name in ("x", "y"))
+        areas = {name: over_seeds(values) for name, values in auc_by_score.items()}
+        less_x, less_y = (paired(auc_by_score["gap"], auc_by_score[name]) for name in ("x", "y"))
         differences += [less_x, less_y]
         numbers[outcome.plan.name] = {
-            "x": of_it["x"],
-            "gap_control": of_it["gap_control"],
-            "gap": of_it["gap"].as_json()
-            | {"minus_x": less_x, "minus_y": less_y, "minus_control": paired(found["gap"], found["gap_control"])},
-            "y": of_it["y"].as_json() | {"minus_x": paired(found["y"], found["x"])},
+            "x": areas["x"],
+            "gap_control": areas["gap_control"],
+            "gap": areas["gap"].as_json()
+            | {
+                "minus_x": less_x,
+                "minus_y": less_y,
+                "minus_control": paired(auc_by_score["gap"], auc_by_score["gap_control"]),
+            },
+            "y": areas["y"].as_json() | {"minus_x": paired(auc_by_score["y"], auc_by_score["x"])},
         }
         axis.plot([0, 1], [0, 1], **GUIDE)
         axis.set(xlabel="share of right labels flagged", ylabel="share of wrong labels flagged", aspect="equal")
-        order = sorted(SCORES, key=lambda name: -of_it[name].mean)
-        lines = [f"AUC of {SCORES[name][0]} {quote(of_it[name], 3)}" for name in order]
+        order = sorted(SCORES, key=lambda name: -areas[name].mean)
+        lines = [f"AUC of {SCORES[name][0]} {quote(areas[name], 3)}" for name in order]
         heading(axis, outcome.plan.networks, [outcome.plan.data, *lines], small=True)
         sentences.append(
-            f"{outcome.plan.title}: area under the curve of X - Y {quote(of_it['gap'], 3)}, of X alone "
-            f"{quote(of_it['x'], 3)}: {said[verdict(less_x, 1)]}, {quote(less_x, 3, sign=True)} paired; of the "
-            f"control's X - Y {quote(of_it['gap_control'], 3)}; of the student's Y alone {quote(of_it['y'], 3)}: "
-            f"X - Y is {said[verdict(less_y, 1)]}, {quote(less_y, 3, sign=True)} paired."
+            f"{outcome.plan.title}: area under the curve of X - Y {quote(areas['gap'], 3)}, of X alone "
+            f"{quote(areas['x'], 3)}: {words[verdict(less_x, 1)]}, {quote(less_x, 3, sign=True)} paired; of the "
+            f"control's X - Y {quote(areas['gap_control'], 3)}; of the student's Y alone {quote(areas['y'], 3)}: "
+            f"X - Y is {words[verdict(less_y, 1)]}, {quote(less_y, 3, sign=True)} paired."
         )
-    alone = sum(verdict(difference, 1) in ("supported", "contradicted") for difference in differences)
+    significant = sum(verdict(difference, 1) in ("supported", "contradicted") for difference in differences)
     if outcomes[0].seeds > 1:
         sentences.append(
-            f"Of these {len(differences)} differences {alone} exclude zero, {sum(holm(differences))} also by Holm's "
-            "correction; studies with the same teachers are not independent."
+            f"Of these {len(differences)} differences {significant} exclude zero, {sum(holm(differences))} also by "
+            "Holm's correction; studies with the same teachers are not independent."
         )
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
@@ -118,22 +122,22 @@ def detection(outcomes: Sequence[Outcome]) -> Drawn:
 
 def precision(outcomes: Sequence[Outcome]) -> Drawn:
     """Every model's accuracy, and the students' gap on hard training points, in two precisions, paired by seed."""
-    one = outcomes[0]
+    first = outcomes[0]
     names = [outcome.plan.setting.train.precision for outcome in outcomes]
     figure, axes = grid(1, 2, 5.0, 3.6)
     numbers: dict[str, Any] = {}
     for model in MODELS:
-        both = [o.summary.accuracy["test_accuracy"].models[model] for o in outcomes]
-        numbers[model] = {"test_accuracy": _two("test_accuracy", names, both)}
+        accuracies = [o.summary.accuracy["test_accuracy"].models[model] for o in outcomes]
+        numbers[model] = {"test_accuracy": _two("test_accuracy", names, accuracies)}
         if model != "teacher":
             gaps = [preferred(o.summary.deviations[model]["train"], "mean_gap_hard") for o in outcomes]
             numbers[model]["mean_gap_hard"] = _two("mean_gap_hard", names, gaps)
     for axis, name in zip(axes[0], ("test_accuracy", "mean_gap_hard"), strict=True):
         models = [model for model in MODELS if name in numbers[model]]
-        for place, model in enumerate(models):
+        for index, model in enumerate(models):
             for offset, precise in zip((-0.12, 0.12), names, strict=True):
                 filled = {"mfc": "white"} if offset > 0 else {}
-                bars(axis, [place + offset], [numbers[model][name][precise]], **look_of(model) | filled)
+                bars(axis, [index + offset], [numbers[model][name][precise]], **look_of(model) | filled)
         axis.set_xticks(range(len(models)), [label_of(m).replace(" (", "\n(") for m in models], fontsize=8)
         axis.grid(axis="y", alpha=0.25)
     axes[0, 0].set_ylabel("test accuracy")
@@ -141,18 +145,18 @@ def precision(outcomes: Sequence[Outcome]) -> Drawn:
     axes[0, 1].set_ylabel("mean gap $Y - X$, hard training points")
     accuracy, gap = numbers[KD]["test_accuracy"]["difference"], numbers[KD]["mean_gap_hard"]["difference"]
     lines = [f"filled {names[0]}, empty {names[1]}", f"distilled: {quote(accuracy, sign=True, scale=100)} points"]
-    heading(axes[0, 0], one.plan.title, lines, small=True)
+    heading(axes[0, 0], first.plan.title, lines, small=True)
     heading(axes[0, 1], "", [f"distilled: {quote(gap, sign=True)}"], small=True)
-    said = (
-        f"{one.plan.title}: {names[1]} less {names[0]}, distilled student: "
+    sentence = (
+        f"{first.plan.title}: {names[1]} less {names[0]}, distilled student: "
         f"{quote(accuracy, sign=True, scale=100)} points of test accuracy and {quote(gap, sign=True)} of the gap on "
         "hard training points, paired."
     )
-    return Drawn(figure, numbers, [said])
+    return Drawn(figure, numbers, [sentence])
 
 
 def _two(name: str, precisions: Sequence[str], values: Sequence[Interval]) -> dict[str, Interval]:
     pairs = list(zip(values[1].per_seed, values[0].per_seed, strict=False))  # one may have more seeds
-    less = np.subtract(*zip(*pairs, strict=True))
-    difference = comparisons.interval(name, less, name in deviations.CROSSED)
+    differences = np.subtract(*zip(*pairs, strict=True))
+    difference = comparisons.interval(name, differences, name in deviations.CROSSED)
     return dict(zip(precisions, values, strict=True)) | {"difference": difference}

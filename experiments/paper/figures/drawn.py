@@ -1,4 +1,4 @@
-"""What a figure of the paper is here: the studies it needs, and how it and its caption come from them."""
+"""Figures of the paper as data: the studies one needs, and how it and its caption come from them."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -66,13 +66,13 @@ def looks(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     is the same network.
     """
     shapes = dict(zip(dict.fromkeys(outcome.plan.row.dataset for outcome in outcomes), _SHAPES, strict=False))
-    found = []
+    styles = []
     for outcome in outcomes:
         row = outcome.plan.row
         style = {"marker": shapes[row.dataset], "ls": "", "label": outcome.plan.title}
         style["color"] = "#0072B2" if row.student.startswith("ResNet") else "#D55E00"
-        found.append(style | ({} if row.teacher == row.student else {"mfc": "white"}))
-    return found
+        styles.append(style | ({} if row.teacher == row.student else {"mfc": "white"}))
+    return styles
 
 
 def chooser_sentence(seeds: int) -> list[str]:
@@ -83,16 +83,16 @@ def chooser_sentence(seeds: int) -> list[str]:
 def gap_sentence(title: str, which: str, kd: Interval, control: Interval) -> str:
     """How far the student is below the line on some points, by itself and against the control."""
     difference = kd.against_control
-    found = verdict(difference, -1)
-    said = {
+    judgement = verdict(difference, -1)
+    text = {
         "supported": "distillation underfits them more than another one-hot model does",
         "contradicted": "distillation underfits them less than another one-hot model does",
         "not supported": "distillation underfits them no more than another one-hot model, as far as these seeds tell",
         "undecided": "undecided",
-    }[found]
-    if found == "supported" and kd.mean >= 0:
-        said += ", though it does not underfit them in itself"
+    }[judgement]
+    if judgement == "supported" and kd.mean >= 0:
+        text += ", though it does not underfit them in itself"
     return (
         f"{title}, {which}: mean gap {quote(kd, sign=True)} distilled, {quote(control, sign=True)} control, "
-        f"{quote(difference, sign=True)} paired: {said}."
+        f"{quote(difference, sign=True)} paired: {text}."
     )

@@ -28,16 +28,16 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
 
     Accuracies go by the logarithm of the share that is wrong; one of 100% is drawn as if half an example were.
     """
-    found = [published.measured(outcome) for outcome in outcomes]
-    correlations = published.correlations(found)
+    measurements = [published.measured(outcome) for outcome in outcomes]
+    correlations = published.correlations(measurements)
     figure, axes = grid(2, 3, 4.0, 3.6)
     axes[1, 2].set_axis_off()
     styles = looks(outcomes)
     for axis, name in zip(axes.flat, published.AXES, strict=False):
-        for outcome, of, style in zip(outcomes, found, styles, strict=True):
+        for outcome, measurement, style in zip(outcomes, measurements, styles, strict=True):
             least = 50 / outcome.summary.study.train_examples
-            place = _place(min(of["teacher_train_accuracy"]["mean"], 100 - least))
-            bars(axis, [place], [json_interval.read(published.value_on(name, of))], **style)
+            position = _place(min(measurement["teacher_train_accuracy"]["mean"], 100 - least))
+            bars(axis, [position], [json_interval.read(published.value_on(name, measurement))], **style)
         axis.axhline(_LEVEL.get(name, 0.0), **GUIDE)
         axis.axvline(_place(published.INTERPOLATES), **GUIDE)
         axis.set(xlabel="teacher's training accuracy, %", ylabel=_LABELS[name])
@@ -48,10 +48,10 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     names = [outcome.plan.name for outcome in outcomes]
-    numbers = {"settings": dict(zip(names, found, strict=True)), "rank_correlations": correlations}
-    said = "; ".join(f"{published.AXES[name]} {quote(value, sign=True)}" for name, value in correlations.items())
+    numbers = {"settings": dict(zip(names, measurements, strict=True)), "rank_correlations": correlations}
+    text = "; ".join(f"{published.AXES[name]} {quote(value, sign=True)}" for name, value in correlations.items())
     sentences = (
-        [f"Rank correlation of the teacher's training accuracy, n = {len(outcomes)}, with {said}."] if said else []
+        [f"Rank correlation of the teacher's training accuracy, n = {len(outcomes)}, with {text}."] if text else []
     )
     sentences.append(
         "Slopes of settings whose student is another network are also of what that network's logits are like. Settings "

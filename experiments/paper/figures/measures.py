@@ -31,7 +31,7 @@ def statistics(comparison: deviations.Comparison) -> dict[str, float]:
 
     The tenth and, for phi and probability, the class are chosen by another seed's teacher where there is one.
     """
-    examples, found = comparison.own, {}
+    examples, values = comparison.own, {}
     points = comparison.best
     tenth = len(points.x) // 10
     hard = np.isin(examples.row, points.row[:tenth])
@@ -42,9 +42,9 @@ def statistics(comparison: deviations.Comparison) -> dict[str, float]:
         "entropy": (examples.student_entropy - examples.teacher_entropy)[hard],
     }
     for name, (teacher, _) in of_both(examples).items():
-        found[f"{name}_gap_hard"] = float(gaps[name].mean())
-        found[f"{name}_rank_correlation_with_kl"] = float(spearmanr(teacher, examples.kl).statistic)
-    return found | {"kl_hard": float(examples.kl[hard].mean()), "kl_all": float(examples.kl.mean())}
+        values[f"{name}_gap_hard"] = float(gaps[name].mean())
+        values[f"{name}_rank_correlation_with_kl"] = float(spearmanr(teacher, examples.kl).statistic)
+    return values | {"kl_hard": float(examples.kl[hard].mean()), "kl_all": float(examples.kl.mean())}
 
 
 def draw(outcomes: Sequence[Outcome]) -> Drawn:
@@ -56,14 +56,14 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
         for student in (CONTROL, KD):
             examples, values = outcome.pair(student, "train"), numbers[student]
             row = []
-            for name, (teacher, of_student) in of_both(examples).items():
+            for name, (teacher, student_values) in of_both(examples).items():
                 if kl:
                     line = f"rank correlation {quote(values[f'{name}_rank_correlation_with_kl'], sign=True)}"
                 else:
                     line = f"hard gap {quote(values[f'{name}_gap_hard'], 3 if name == 'probability' else 2, sign=True)}"
                 cloud = plots.Cloud(
                     teacher,
-                    examples.kl if kl else of_student,
+                    examples.kl if kl else student_values,
                     examples.mislabelled,
                     title=label_of(student),
                     lines=[line],

@@ -17,11 +17,11 @@ GROUPS = {"both": "Both right", "only_student": "Only student", "only_teacher": 
 def statistics(comparison: deviations.Comparison) -> dict[str, float]:
     """Of each part its share of the points, and the share of it that is underfit; NaN where it is empty."""
     examples = comparison.own
-    under, found = examples.y < examples.x, {}
+    is_underfit, shares = examples.y < examples.x, {}
     for name, rows in deviations.by_who_is_right(examples).items():
-        found[f"share_{name}"] = float(rows.mean())
-        found[f"underfit_{name}"] = float(under[rows].mean()) if rows.any() else float("nan")
-    return found
+        shares[f"share_{name}"] = float(rows.mean())
+        shares[f"underfit_{name}"] = float(is_underfit[rows].mean()) if rows.any() else float("nan")
+    return shares
 
 
 def draw(outcomes: Sequence[Outcome]) -> Drawn:
@@ -29,19 +29,19 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
     numbers = {outcome.plan.name: outcome.over(statistics, "test") for outcome in outcomes}
     rows, sentences = [], []
     for outcome in outcomes:
-        of_it = numbers[outcome.plan.name]
+        intervals = numbers[outcome.plan.name]
         for student in (CONTROL, KD):
             examples = outcome.pair(student, "test")
             row = []
-            for group, chosen in deviations.by_who_is_right(examples).items():
+            for group, mask in deviations.by_who_is_right(examples).items():
                 lines = [
-                    f"{quote(of_it[student][f'share_{group}'], 1, scale=100)}% of the points",
-                    f"underfit {quote(of_it[student][f'underfit_{group}'], 0, scale=100)}%",
+                    f"{quote(intervals[student][f'share_{group}'], 1, scale=100)}% of the points",
+                    f"underfit {quote(intervals[student][f'underfit_{group}'], 0, scale=100)}%",
                 ]
                 cloud = plots.Cloud(
-                    examples.x[chosen],
-                    examples.y[chosen],
-                    np.zeros(chosen.sum(), bool),
+                    examples.x[mask],
+                    examples.y[mask],
+                    np.zeros(mask.sum(), bool),
                     title=GROUPS[group],
                     lines=["" if row else outcome.plan.title, *lines],
                     xlabel="teacher  $X = \\phi(p)$",
@@ -50,13 +50,13 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
                 )
                 row.append(cloud)
             rows.append(row)
-        kd, control = (of_it[s]["underfit_only_student"] for s in (KD, CONTROL))
-        both = [quote(of_it[s]["underfit_both"], 0, scale=100) for s in (KD, CONTROL)]
+        kd, control = (intervals[s]["underfit_only_student"] for s in (KD, CONTROL))
+        underfit_both = [quote(intervals[s]["underfit_both"], 0, scale=100) for s in (KD, CONTROL)]
         sentences.append(
             f"{outcome.plan.title}: of the points that only the student has right {quote(kd, 0, scale=100)}% are "
             f"underfit distilled and {quote(control, 0, scale=100)}% by the control (each of its own such points; "
             f"{quote(kd.against_control, 0, sign=True, scale=100)} points paired by seed); of those that both "
-            f"have right {both[0]}% and {both[1]}%."
+            f"have right {underfit_both[0]}% and {underfit_both[1]}%."
         )
     sentences.append("The class is the one that the student's own teacher predicts, whose luck is in it.")
     return Drawn(plots.clouds(rows, 3.1, 3.0), numbers, sentences)

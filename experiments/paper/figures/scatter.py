@@ -25,13 +25,13 @@ def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_
     """
     numbers: dict[str, Any] = {}
     for outcome in outcomes:
-        of_it = numbers[outcome.plan.name] = {}
+        values_by_split = numbers[outcome.plan.name] = {}
         for split in splits:
             if class_from == "teacher":
                 values = {s: outcome.summary.deviations[s][split] for s in (CONTROL, KD)}
             else:
                 values = outcome.over(deviations.summarise, split, class_from)
-            of_it[split] = values
+            values_by_split[split] = values
     rows = []
     for split in splits:
         for student in (CONTROL, KD):
@@ -62,8 +62,8 @@ def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_
     for outcome in outcomes:
         for split in splits:
             control, kd = (numbers[outcome.plan.name][split][s] for s in (CONTROL, KD))
-            of_both = (deviations.preferred(values, "mean_gap_hard") for values in (kd, control))
-            sentences.append(gap_sentence(outcome.plan.title, _WHICH[split], *of_both))
+            gaps = (deviations.preferred(values, "mean_gap_hard") for values in (kd, control))
+            sentences.append(gap_sentence(outcome.plan.title, _WHICH[split], *gaps))
             name = "mean_gap_mislabelled"
             if name in kd:
                 sentences.append(gap_sentence(outcome.plan.title, "mislabelled points", kd[name], control[name]))

@@ -25,10 +25,10 @@ def evolution(outcomes: Sequence[Outcome]) -> Drawn:
             gaps[student, step] = comparisons.interval("mean_gap_hard", hard, crossed=True)
     shown = [outcome.dump(student, "train", step=step) for student in _STUDENTS for step in steps]
     switch, last = outcome.plan.switch_step, outcome.last
-    of_another = gaps if outcome.seeds > 1 else None  # those of one seed are of the points shaded
-    picture = plots.evolution(outcome.dump("teacher", "train"), shown, switch, of_another)
+    crossed_gaps = gaps if outcome.seeds > 1 else None  # those of one seed are of the points shaded
+    picture = plots.evolution(outcome.dump("teacher", "train"), shown, switch, crossed_gaps)
     at_switch = max(step for step in steps if step <= switch)
-    said = (
+    sentence = (
         f"{outcome.plan.title}: mean gap on hard training points {quote(gaps['one_hot_to_kd', at_switch], sign=True)} "
         f"at step {at_switch:,}, before the switch from one-hot to distillation, and "
         f"{quote(gaps['one_hot_to_kd', last], sign=True)} at the end; the other way round "
@@ -37,7 +37,7 @@ def evolution(outcomes: Sequence[Outcome]) -> Drawn:
         f"{quote(gaps[CONTROL, steps[0]], sign=True)} one-hot."
     )
     numbers = {outcome.plan.name: {s: {str(step): gaps[s, step] for step in steps} for s in _STUDENTS}}
-    return Drawn(picture, numbers, [said, *chooser_sentence(outcome.seeds)])
+    return Drawn(picture, numbers, [sentence, *chooser_sentence(outcome.seeds)])
 
 
 def trajectories(outcomes: Sequence[Outcome]) -> Drawn:
@@ -74,19 +74,19 @@ def accuracies(outcomes: Sequence[Outcome], model: str) -> Drawn:
         accuracy = outcome.summary.accuracy["test_accuracy"]
         gain = accuracy.paired["kd_minus_one_hot"]
         points = _by_switch(outcome, model)
-        kept = {step: _share(point, gain) for step, point in points.items()}
+        shares = {step: _share(point, gain) for step, point in points.items()}
         lines = [outcome.plan.data, f"KD over control {quote(gain, sign=True, scale=100)} points"]
         unswitched = {name: accuracy.models[name] for name in ("teacher", CONTROL, KD)}
         studies.append(plots.BySwitch(outcome.plan.networks, lines, list(points), list(points.values()), unswitched))
         by_step = {
-            name: {str(step): v for step, v in of.items()}
-            for name, of in (("test_accuracy", points), ("gain_kept", kept))
+            name: {str(step): v for step, v in values.items()}
+            for name, values in (("test_accuracy", points), ("gain_kept", shares))
         }
         numbers[outcome.plan.name] = {"gain": gain, **by_step}
-        what = {"one_hot_to_kd": "recovered of it", "kd_to_one_hot": "left of it"}[model]
-        each = ", ".join(f"{quote(share, 0, scale=100)}% at step {step:,}" for step, share in kept.items())
-        of_it = f"{what} by the step of the switch: {each}" if _is_there(gain) else _NO_SHARE
-        sentences.append(f"{outcome.plan.title}: gain {quote(gain, sign=True, scale=100)} points; {of_it}.")
+        verb = {"one_hot_to_kd": "recovered of it", "kd_to_one_hot": "left of it"}[model]
+        share_list = ", ".join(f"{quote(share, 0, scale=100)}% at step {step:,}" for step, share in shares.items())
+        share_text = f"{verb} by the step of the switch: {share_list}" if _is_there(gain) else _NO_SHARE
+        sentences.append(f"{outcome.plan.title}: gain {quote(gain, sign=True, scale=100)} points; {share_text}.")
     return Drawn(plots.switches(studies, model), numbers, sentences)
 
 

@@ -1,4 +1,4 @@
-"""A part's file: what was found so far, each piece written at once, and gone on with by the same command."""
+"""A part's file of results so far: each piece is written at once, and the same command goes on from it."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def failure(error: Exception) -> str:
     return f"{type(error).__name__}: {one_line(error)[:300]}"
 
 
-class Found:
+class PartResults:
     """The pieces of a part by name.
 
     What was begun and is not there when a part goes on has ended its process: the same command does not try it again,
@@ -36,8 +36,8 @@ class Found:
         if not path.exists():
             return
         try:
-            said = json.loads(path.read_text())
-            self.environment, self.pieces = said["environment"], said["found"]
+            content = json.loads(path.read_text())
+            self.environment, self.pieces = content["environment"], content["found"]
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(
                 "--out", path.parent, f"{path.name} is no result of this command; choose another"
