@@ -25,9 +25,10 @@ class DataSetting:
 
     dataset: str = "digits"
     """digits | mnist | fashion-mnist | cifar10 | cifar100 | tiny-imagenet | glue/mnli | glue/qqp | imdb_reviews |
-    ag_news_subset | path of your own .npz (x_train, y_train, x_test, y_test) | your own folder of texts, with train and
-    test as .csv, .jsonl or .parquet (columns text, label and, for pairs, text_pair) | module:function of your own,
-    which gives the four arrays as a dictionary."""
+    ag_news_subset | path of your own .npz (x_train, y_train, x_test, y_test) | your own folder of pictures,
+    train/CLASS/*.jpg and val/CLASS/*.jpg | CIFAR's own .tar.gz or its folder, python or binary | your own folder of
+    texts, with train and test as .csv, .jsonl or .parquet (columns text, label and, for pairs, text_pair) |
+    module:function of your own, which gives the four arrays as a dictionary."""
     data_dir: Path | None = dataclasses.field(default=None, metadata=NEVER)
     """Folder that holds the prepared data: a TFDS data_dir (mnist, cifar10, cifar100, texts), the folder of
     Tiny-ImageNet or that of Fashion-MNIST's idx files. Not needed for digits and your own data."""
@@ -43,7 +44,10 @@ class DataSetting:
     test_examples: int | None = dataclasses.field(default=None, metadata=LATER)
     """The same of the test examples, where each snapshot of the whole split would cost too much [default: all]."""
     image_size: int | None = None
-    """Average images down to this many pixels a side; must divide the original [default: as they are]."""
+    """Pixels a side. Pictures in folders are resized to it; of other images the side must be a multiple of it, and they
+    are averaged down [default: as they are]."""
+    skip_broken: bool = dataclasses.field(default=False, metadata=LATER)
+    """pictures in folders: leave out those that cannot be decoded, and name them."""
     label_noise: float = 0.0
     """Share of training labels, in [0, 1), that are replaced by another class drawn uniformly. The true labels
     are kept for measurement. Test labels are never touched."""

@@ -13,7 +13,17 @@ from distill_jax.data import subset
 from distill_jax.data.arrays import block_mean, margin, mean_and_std
 from distill_jax.data.dataset import Dataset, Split
 from distill_jax.data.noise import corrupt_labels
-from distill_jax.data.sources import digits, idx, npz, text_files, tfds_images, tfds_text, tiny_imagenet
+from distill_jax.data.sources import (
+    cifar_files,
+    digits,
+    idx,
+    image_folder,
+    npz,
+    text_files,
+    tfds_images,
+    tfds_text,
+    tiny_imagenet,
+)
 from distill_jax.data.sources.labels import shown
 from distill_jax.data.sources.source import Raw
 from distill_jax.errors import InputError
@@ -97,7 +107,9 @@ def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
     if dataset in _SOURCES:
         return "texts" if dataset in tfds_text.NAMES else "arrays"
     path = local("data.dataset", dataset)
-    if path.suffix.lower() == ".npz":
+    if path.suffix.lower() == ".npz" or cifar_files.present(path):
+        return "arrays"
+    if path.is_dir() and not text_files.present(path) and image_folder.present(path):
         return "arrays"
     return "texts" if path.is_dir() or path.suffix.lower() in text_files.SUFFIXES else "unknown"
 
@@ -126,6 +138,12 @@ def _check(setting: DataSetting) -> None:
         require(count is None or count >= 1, field, count, "1 or more")
 
 
+def _of_arrays(path: Path) -> Callable[[DataSetting], Raw]:
+    if cifar_files.present(path):
+        return cifar_files.read
+    return image_folder.read if path.is_dir() else npz.read
+
+
 def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
     name = setting.dataset
     if name == "mnist" and setting.data_dir and idx.present(local("data.data_dir", setting.data_dir)):
@@ -136,15 +154,15 @@ def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
         return npz.of_function
     of = kind(name)
     if of != "unknown":
-        return npz.read if of == "arrays" else text_files.read
+        return _of_arrays(local("data.dataset", name)) if of == "arrays" else text_files.read
     close = difflib.get_close_matches(name.lower().replace("_", "-"), _SOURCES, n=1)
     guess = f" (did you mean {close[0]}?)" if close else ""
     known = ", ".join(sorted(_SOURCES))
     raise InputError(
         "data.dataset",
         name,
-        f"is not known{guess}; must be one of {known}, the path of a .npz file, a folder of texts, or "
-        "module:function of your own",
+        f"is not known{guess}; must be one of {known}, the path of a .npz file, a folder of pictures or "
+        "texts, or module:function of your own",
     )
 
 

@@ -90,7 +90,7 @@ NO_IMAGES = np.zeros((0, 6, 6, 3), np.uint8)
         ("x_train holds uint8 (6, 6, 3) and x_test float32", {"x_test": arrays(dtype=np.float32)["x_test"]}),
         ("x_train has 30 examples and y_train has 29", {"y_train": LABELS[:29]}),
         ("y_train has the shape ()", {"y_train": np.int64(1)}),
-        ("y_train has the shape (30, 3)", {"y_train": np.eye(3, dtype=int)[LABELS]}),
+        ("y_train has the shape (30, 3)", {"y_train": 2 * np.eye(3, dtype=int)[LABELS]}),
         ("y_train is float64", {"y_train": LABELS.astype(float)}),
         ("y_test is bool", {"y_test": LABELS[:12] == 1}),
         ("y_train is |S1", {"y_train": LABELS.astype("S1")}),
@@ -178,3 +178,42 @@ def test_home_folder_is_expanded(tmp_path, monkeypatch):
     save(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load_dataset(DataSetting(dataset="~/my data.npz")).name == "my data.npz"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("X_train", "y_train", "X_test", "y_test"),
+        ("train_data", "train_labels", "test_data", "test_labels"),
+    ],
+)
+def test_other_tools_names_are_taken(tmp_path, names):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8), np.arange(20)[:, None] % 4
+    more = {"val_images": x, "val_labels": y} if names[0] == "train_images" else {}
+    np.savez(tmp_path / "own.npz", **dict(zip(names, (x, y, x[:8], y[:8]), strict=True)), **more)
+    data = load_dataset(DataSetting(dataset=str(tmp_path / "own.npz"), cache_dir=tmp_path / "cache"))
+    np.testing.assert_array_equal(data.train.x, x)
+    assert data.test.label.tolist() == [0, 1, 2, 3] * 2
+    assert ("arrays that are not read: val_images, val_labels" in data.notes) == bool(more)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, bool])
+def test_one_hot_labels_are_numbered(tmp_path, dtype):
+    label = np.arange(20) % 4
+    arrays = {"x_train": np.eye(20, dtype=np.float32), "x_test": np.eye(20, dtype=np.float32)}
+    np.savez(
+        tmp_path / "own.npz", **arrays, y_train=np.eye(4, dtype=dtype)[label], y_test=np.eye(4, dtype=dtype)[label]
+    )
+    data = load_dataset(DataSetting(dataset=str(tmp_path / "own.npz"), cache_dir=tmp_path / "cache"))
+    assert data.train.label.tolist() == label.tolist()
+
+
+def test_several_labels_an_example_are_refused(tmp_path, fails):
+    label = np.eye(4, dtype=np.uint8)[np.arange(20) % 4]
+    label[3] = 1
+    arrays = {"x_train": np.eye(20, dtype=np.float32), "x_test": np.eye(20, dtype=np.float32)}
+    np.savez(tmp_path / "own.npz", **arrays, y_train=label, y_test=label)
+    path = str(tmp_path / "own.npz")
+    fails(f"data.dataset {path}: y_train has the shape (20, 4) and rows that are not one-hot", dataset=path)

@@ -1,6 +1,8 @@
 """The user's own arrays, in a .npz file."""
 
+import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,14 @@ from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
 _NAMES = tuple(f"{kind}_{split}" for split in ("train", "test") for kind in "xy")
+# As other tools name the four arrays, each for that of `_NAMES` in the same place; the first are MedMNIST's.
+_OTHER_NAMES = (
+    ("train_images", "train_labels", "test_images", "test_labels"),
+    ("X_train", "y_train", "X_test", "y_test"),
+    ("train_x", "train_y", "test_x", "test_y"),
+    ("train_data", "train_labels", "test_data", "test_labels"),
+    ("images_train", "labels_train", "images_test", "labels_test"),
+)
 _CHANNELS = (1, 2, 3, 4)  # an image may have
 _LIGHT = 1.5  # between the greatest value of images in [0, 1], of which some go a little beyond, and in [0, 255]
 
@@ -25,7 +35,8 @@ def read(setting: DataSetting) -> Raw:
 
     x is uint8 or floating point [N, H, W], [N, H, W, C] or flat [N, D]; floating point becomes float32, of images in
     [0, 1] or [0, 255], and [N, H, W] becomes [N, H, W, 1]. y is of integers or words, [N] or [N, 1], see
-    `labels.numbered`. id is the index in the array.
+    `labels.numbered`, or one-hot [N, K]. id is the index in the array. Other tools' names are taken too,
+    `_OTHER_NAMES`, of which MedMNIST's are train_images, train_labels, test_images and test_labels.
 
     Raises:
       InputError: the file cannot be read, or an array is not as above; nothing in it is ever unpickled.
@@ -93,8 +104,19 @@ def _load(dataset: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The four arrays, and what is said of others."""
     path = local("data.dataset", dataset)
     remedy = "must be a file of numpy.savez with x_train, y_train, x_test and y_test"
-    arrays, more = read_arrays(path, _NAMES, "data.dataset", remedy)
-    return arrays, not_read("arrays", more)
+    there = _members(path)
+    names = next((names for names in (_NAMES, *_OTHER_NAMES) if there.issuperset(names)), _NAMES)
+    arrays, more = read_arrays(path, names, "data.dataset", remedy)
+    return {ours: arrays[name] for ours, name in zip(_NAMES, names, strict=True)}, not_read("arrays", more)
+
+
+def _members(path: Path) -> set[str]:
+    """The names of the arrays in a file; none where it is no such file, which `read_arrays` says."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return {name.removesuffix(".npy") for name in file.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return set()
 
 
 def _split(dataset: str, arrays: dict[str, np.ndarray], split: str) -> tuple[np.ndarray, list[labels.Label]]:
@@ -112,7 +134,11 @@ def _split(dataset: str, arrays: dict[str, np.ndarray], split: str) -> tuple[np.
     require(x.dtype == np.uint8 or np.issubdtype(x.dtype, np.floating), kind, "uint8 or floating point")
     require(*_layout(f"x_{split}", x.shape))
     flat = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    require(flat.ndim == 1, f"y_{split} has the shape {y.shape}", "[N] or [N, 1]")
+    if flat.ndim == 2 and flat.dtype.kind in "biuf":
+        one = ((flat == 0) | (flat == 1)).all() and (flat.sum(axis=1) == 1).all()
+        require(bool(one), f"y_{split} has the shape {y.shape} and rows that are not one-hot", "one label an example")
+        flat = flat.argmax(axis=1)
+    require(flat.ndim == 1, f"y_{split} has the shape {y.shape}", "[N] or [N, 1], or one-hot [N, K]")
     lengths = f"x_{split} has {len(x)} examples and y_{split} has {len(flat)}"
     require(len(flat) == len(x), lengths, "as many of each")
     known = flat.dtype.kind in "iuU"

@@ -45,15 +45,24 @@ def data_folder(setting: DataSetting, content: str) -> Path:
     return folder
 
 
-def not_read(called: str, names: Iterable[str], most: int = 6) -> tuple[str, ...]:
+def listed(what: str, names: Iterable[str], most: int = 6) -> tuple[str, ...]:
+    """What is said of some things by name: a line, or none where there are none.
+
+    >>> listed("classes without a test picture", ["owl", "hen"])
+    ('classes without a test picture: hen, owl',)
+    """
+    ordered = sorted(names)
+    line = ", ".join(ordered[:most]) + (f" and {len(ordered) - most:,} more" if len(ordered) > most else "")
+    return (f"{what}: {line}",) if ordered else ()
+
+
+def not_read(called: str, names: Iterable[str]) -> tuple[str, ...]:
     """What is said of things that the data have and this project does not read: a line, or none where there are none.
 
     >>> not_read("columns", ["title", "date"])
     ('columns that are not read: date, title',)
     """
-    found = sorted(names)
-    said = ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
-    return (f"{called} that are not read: {said}",) if found else ()
+    return listed(f"{called} that are not read", names)
 
 
 def check_label(setting: DataSetting, known: list[str]) -> None:

@@ -58,6 +58,11 @@ def read(setting: DataSetting) -> Raw:
     return dataclasses.replace(raw, names=names, notes=raw.notes + notes)
 
 
+def present(folder: Path) -> bool:
+    """Whether a folder has files named as those of a split."""
+    return any(_NAME.fullmatch(path.name) for path in _visible(folder))
+
+
 def _files(dataset: str, folder: Path, split: str) -> list[Path]:
     """The file of a split, or its parts in order as Hugging Face's hub names them."""
     if not folder.is_dir():
