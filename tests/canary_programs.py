@@ -278,7 +278,7 @@ def of_one_seed(program: Any, portions: SeedBatches, *args: Any) -> Any:
 
 
 def test_appendix_c5():
-    n = {"train_examples": ROWS, "test_examples": ROWS, "batch_size": ROWS, "epochs": 2}
+    n = {"train_examples": ROWS, "test_examples": ROWS, "batch_size": ROWS, "epochs": 1}
     setting = ChannelSetting(classes=CLASSES, dim=3, similar=1, **n)
     portions, seed = SeedBatches(range(1), 1), np.int32(3)
     with jax.enable_x64(True):

@@ -109,6 +109,8 @@ def _idle(setting: Setting) -> Iterator[tuple[str, str]]:
     name = setting.data.dataset
     if not data.needs_folder(name):
         yield "--data-dir", f"--dataset {name} is " + ("part of scikit-learn" if name == "digits" else "a path itself")
+    if not data.is_of_pictures(name):
+        yield "--skip-broken", f"--dataset {name} is no folder of pictures"
     if data.kind(name) == "arrays":
         for option in ("--tokenizer", "--length", "--truncation", "--length-buckets"):
             yield option, f"--dataset {name} is not of texts"

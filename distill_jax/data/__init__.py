@@ -114,6 +114,12 @@ def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
     return "texts" if path.is_dir() or path.suffix.lower() in text_files.SUFFIXES else "unknown"
 
 
+def is_of_pictures(dataset: str) -> bool:
+    """Whether `data.dataset`, as named, is a folder of pictures."""
+    path = local("data.dataset", dataset)
+    return dataset not in _SOURCES and kind(dataset) == "arrays" and path.is_dir() and not cifar_files.present(path)
+
+
 def needs_folder(dataset: str) -> bool:
     """Whether `data.dataset`, as named, lies in the folder of `data.data_dir`, or cannot be loaded at all."""
     return dataset != "digits" if dataset in _SOURCES else kind(dataset) == "unknown"

@@ -208,6 +208,10 @@ if __name__ == "__main__":
         (["--decay_epochs=3"], "--decay_epochs=3: must be left out, since --decay cosine has none, as step has"),
         (["--data-dir", "x"], "--data-dir: must be left out, since --dataset digits is part of scikit-learn"),
         (["--dataset", "x.npz", "--data-dir", "y"], "--data-dir: must be left out, since --dataset x.npz is a path"),
+        (
+            ["--dataset", "x.npz", "--skip-broken", "True"],
+            "--skip-broken: must be left out, since --dataset x.npz is no folder of",
+        ),
         (["--tokenizer", "x"], "--tokenizer: must be left out, since --dataset digits is not of texts"),
         (["--dataset", "x.npz", "--length", "64"], "--length: must be left out, since --dataset x.npz is not of texts"),
     ],
