@@ -82,8 +82,8 @@ def verdict(difference: Interval, claimed: int) -> Verdict:
     'supported'
     """
     # Equal differences in all seeds have an interval of no width: the t-interval is then no evidence.
-    without = not difference.has_ends or difference.high - difference.low < 1e-12
-    if difference.n < 2 or difference.level != "seeds" or without:
+    no_width = not difference.has_ends or difference.high - difference.low < 1e-12
+    if difference.n < 2 or difference.level != "seeds" or no_width:
         return "undecided"
     if difference.includes(0):
         return "not supported"
@@ -98,9 +98,9 @@ def multiplicity(of_all: Sequence[Finding | Judgement]) -> str:
     the number of them all.
     """
     tested = sum(map(_is_test, of_all))
-    alone = sum(f.verdict in ("supported", "contradicted") for f in of_all)
+    decided = sum(f.verdict in ("supported", "contradicted") for f in of_all)
     return (
-        f"Each interval has its 95% by itself: of {tested} here {alone} exclude zero and decide a claim, "
+        f"Each interval has its 95% by itself: of {tested} here {decided} exclude zero and decide a claim, "
         f"{sum(corrected(of_all))} also by Holm's correction for the number of them all."
     )
 
@@ -115,8 +115,8 @@ def corrected(of_all: Sequence[Finding | Judgement]) -> list[bool]:
     ([True], [False, False])
     """
     passed = iter(holm([finding.difference for finding in of_all if _is_test(finding)]))
-    also = [_is_test(finding) and next(passed) for finding in of_all]
-    return [here and finding.verdict != "undecided" for here, finding in zip(also, of_all, strict=True)]
+    passes = [_is_test(finding) and next(passed) for finding in of_all]
+    return [passed_holm and finding.verdict != "undecided" for passed_holm, finding in zip(passes, of_all, strict=True)]
 
 
 def _is_test(finding: Finding | Judgement) -> bool:
@@ -150,12 +150,12 @@ def findings(deviations: Deviations, accuracy: Accuracy, *, seeds: int, mislabel
             "Table 2",
         )
     )
-    there = seeds == 1 or (corrected(result)[-1] and gain.mean > 0)
-    result += [_switched(accuracy, student, there) for student in _SWITCHES if student in accuracy.models]
-    alone = " One seed: the interval is over examples and says nothing of another seed." if seeds == 1 else ""
+    has_gain = seeds == 1 or (corrected(result)[-1] and gain.mean > 0)
+    result += [_switched(accuracy, student, has_gain) for student in _SWITCHES if student in accuracy.models]
+    note = " One seed: the interval is over examples and says nothing of another seed." if seeds == 1 else ""
     return [
-        dataclasses.replace(finding, evidence=finding.evidence + alone, corrected=also)
-        for finding, also in zip(result, corrected(result), strict=True)
+        dataclasses.replace(finding, evidence=finding.evidence + note, corrected=is_corrected)
+        for finding, is_corrected in zip(result, corrected(result), strict=True)
     ]
 
 
@@ -197,7 +197,7 @@ def _below(deviations: Deviations, split: str) -> Finding:
 
 
 def _as_in_paper(value: Interval, other: Interval) -> str:
-    """What the paper's own choice of points would give, where it is not the one taken."""
+    """A sentence with the gap by the paper's own choice of points; empty where that is the one taken."""
     if value is other:
         return ""
     return f" Of the points that the student's own teacher finds hard, as in the paper, {quote(value, sign=True)}."
@@ -238,10 +238,10 @@ def _exaggerates(deviations: Deviations, split: str) -> list[Finding]:
     """The measure of the paper's published version: a slope of Y on X above 1, and above the control's."""
     kd, control = (deviations[model][split] for model in (KD, CONTROL))
     name = "slope_instrumented" if "slope_instrumented" in kd else "slope_least_squares"
-    slope, of_control = kd[name], control[name]
+    slope, control_slope = kd[name], control[name]
     where, _ = _SEEN[split]
     evidence = (
-        f"Slope of Y on X {quote(slope)} distilled, {quote(of_control)} control: "
+        f"Slope of Y on X {quote(slope)} distilled, {quote(control_slope)} control: "
         f"{quote(slope.against_control, sign=True)} paired."
     )
     if name == "slope_instrumented":
@@ -252,15 +252,15 @@ def _exaggerates(deviations: Deviations, split: str) -> list[Finding]:
     }
     return [
         Finding(
-            f"exaggerates{more}_{split}",
+            f"exaggerates{suffix}_{split}",
             claim,
             verdict(difference, 1),
             difference,
             "slope",
             evidence,
-            _PUBLISHED + ("; the control is ours" if more else ""),
+            _PUBLISHED + ("; the control is ours" if suffix else ""),
         )
-        for more, (claim, difference) in sentences.items()
+        for suffix, (claim, difference) in sentences.items()
     ]
 
 
@@ -314,7 +314,7 @@ _SWITCHES = {
 }
 
 
-def _switched(accuracy: Accuracy, student: str, there: bool) -> Finding:
+def _switched(accuracy: Accuracy, student: str, has_gain: bool) -> Finding:
     """Most of the gain, if it is there: the student is above (or below) the middle between control and distilled."""
     switch = _SWITCHES[student]
     middle = accuracy.paired[f"{student}_minus_middle"]
@@ -325,7 +325,7 @@ def _switched(accuracy: Accuracy, student: str, there: bool) -> Finding:
         f"{switch.than}"
     )
     decided = verdict(middle, switch.claimed)
-    if not there:
+    if not has_gain:
         decided = "undecided"
         evidence += (
             "; distillation's own gain is not certain enough to judge a switch by (it must exclude zero also by Holm's "
