@@ -84,8 +84,8 @@ def cached(
 
 def _stamp(file: Path) -> tuple[int, ...]:
     """Tells a file's content from another: one put in its place may have its size and time, but not all of these."""
-    found = file.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _write(folder: Path, arrays: Arrays) -> None:
@@ -113,8 +113,8 @@ def _open(folder: Path) -> Arrays | None:
         for name, expected in manifest.items():
             path = folder / f"{name}.npy"
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-            found = {"shape": list(array.shape), "dtype": array.dtype.str, "bytes": path.stat().st_size}
-            if found | {"crc32": checksum(path)} != expected:
+            actual = {"shape": list(array.shape), "dtype": array.dtype.str, "bytes": path.stat().st_size}
+            if actual | {"crc32": checksum(path)} != expected:
                 return None
             arrays[name] = array
     except (OSError, ValueError, AttributeError, EOFError):

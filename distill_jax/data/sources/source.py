@@ -46,14 +46,14 @@ def data_folder(setting: DataSetting, content: str) -> Path:
 
 
 def not_read(called: str, names: Iterable[str], most: int = 6) -> tuple[str, ...]:
-    """What is said of things that the data have and this project does not read: a line, or none where there are none.
+    """A note on things that the data have and this project does not read: one line, or none where there are none.
 
     >>> not_read("columns", ["title", "date"])
     ('columns that are not read: date, title',)
     """
-    found = sorted(names)
-    said = ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
-    return (f"{called} that are not read: {said}",) if found else ()
+    ordered = sorted(names)
+    listed = ", ".join(ordered[:most]) + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
+    return (f"{called} that are not read: {listed}",) if ordered else ()
 
 
 def check_label(setting: DataSetting, known: list[str]) -> None:
