@@ -30,9 +30,9 @@ from distill_jax.files import beside, read_json, remove, sync
 
 SHARD_EXAMPLES = 4096  # rows of logits in one file
 CHUNK_EXAMPLES = 1024  # rows of them read at once
-_AGAIN = "remove that folder and run the same command to write it again"
-_LOOKED_AT = 100  # rows, to tell probabilities from logits
-_ROUNDED = 0.05  # by how much the sum of probabilities may miss 1: of bfloat16, or of few digits
+_REMEDY = "remove that folder and run the same command to write it again"
+_SAMPLE_ROWS = 100  # rows, to tell probabilities from logits
+_SUM_TOLERANCE = 0.05  # by how much the sum of probabilities may miss 1: of bfloat16, or of few digits
 _FILES_AT_ONCE = 32  # the disk takes what is waited for at once together
 _DTYPES = {"logits": "float32", "label": "int32", "true_label": "int32", "id": "int64"}
 _PLACE = re.compile(r"(?P<model>[^/]+)/seed-(?P<seed>\d+)/step-(?P<step>\d+)/(?P<split>train|test)$")
@@ -106,8 +106,8 @@ class Dump:
             raise InputError("logits", None, f"are {logits.dtype}; must be numbers")
         if logits.dtype not in (np.float32, np.float64):
             logits = logits.astype(np.float32)
-        sample = logits[:_LOOKED_AT]
-        if len(sample) and sample.min() >= 0 and np.allclose(sample.sum(axis=1), 1, atol=_ROUNDED):
+        sample = logits[:_SAMPLE_ROWS]
+        if len(sample) and sample.min() >= 0 and np.allclose(sample.sum(axis=1), 1, atol=_SUM_TOLERANCE):
             raise InputError(
                 "logits", None, "are probabilities, since each row's sum is 1; must be logits, or their logarithms"
             )
@@ -220,7 +220,7 @@ def _spec(path: Path, name: str, shape: Sequence[int]) -> dict[str, Any]:
 
 
 def _write(store: ts.TensorStore, array: np.ndarray, file: Path) -> None:
-    """Writes what is one file, and waits until it is on disk."""
+    """Writes the array of one file, and waits until it is on disk."""
     store.write(array, can_reference_source_data_indefinitely=True).result()  # not copied: it does not change
     sync(file)
 
@@ -385,9 +385,9 @@ def dump_attributes(path: Path) -> dict[str, Any]:
     Raises:
       InputError: it cannot be read, or is of another model, seed, step or split than its place says.
     """
-    attributes = read_json(path / "zarr.json", dict[str, Any], _AGAIN).get("attributes")
+    attributes = read_json(path / "zarr.json", dict[str, Any], _REMEDY).get("attributes")
     if not isinstance(attributes, dict):
-        raise InputError("dump", path / "zarr.json", f"is damaged (has no attributes); {_AGAIN}")
+        raise InputError("dump", path / "zarr.json", f"is damaged (has no attributes); {_REMEDY}")
     match = _PLACE.search(path.as_posix())
     for name, expected in match.groupdict().items() if match else ():
         if name in attributes and str(attributes[name]) != expected:
@@ -408,7 +408,7 @@ def read_dump(path: Path) -> Dump:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError("dump", path, f"is not there; {_AGAIN}")
+        raise InputError("dump", path, f"is not there; {_REMEDY}")
     if not any((path / name).exists() for name in ("zarr.json", *_DTYPES)):
         raise InputError("dump", path, "is none; must be a folder such as dumps/kd/seed-0/step-600/test")
     attributes = dump_attributes(path)
@@ -430,4 +430,4 @@ def read_dump(path: Path) -> Dump:
             raise ValueError(f"its logits have the shape {arrays['logits'].shape}, and it says {shape}")
         return Dump(**arrays, attributes=attributes)
     except (OSError, ValueError, KeyError, InputError) as error:
-        raise InputError("dump", path, f"is damaged: {one_line(error)[:160]}; {_AGAIN}") from error
+        raise InputError("dump", path, f"is damaged: {one_line(error)[:160]}; {_REMEDY}") from error

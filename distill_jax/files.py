@@ -217,7 +217,7 @@ def sync(path: Path) -> None:
 
 
 def beside(path: Path) -> Path:
-    """Where what is to be at `path` is written before it is renamed.
+    """The path beside `path` at which its file is written before it is renamed.
 
     >>> beside(Path("work/summary.json")).as_posix()
     'work/summary.json.partial'

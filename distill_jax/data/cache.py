@@ -26,7 +26,7 @@ from distill_jax.paths import cache_folder
 _FORMAT = 2  # to be raised when sources come to decode differently
 _MANIFEST = "manifest.json"
 _ABANDONED_SECONDS = 24 * 3600
-_NAMED = 60  # characters of an entry's name that tell a person what it is
+_NAME_LENGTH = 60  # characters of an entry's name that tell a person what it is
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def cached(
     except OSError as error:
         raise InputError("data.data_dir", location, f"cannot be read: {one_line(error)}") from error
     key = [_FORMAT, name, str(location.resolve()), stamps]
-    readable = re.sub(r"[^\w.-]", "_", name)[:_NAMED]  # as a folder of a user's may not be
+    readable = re.sub(r"[^\w.-]", "_", name)[:_NAME_LENGTH]  # as a folder of a user's may not be
     entry = folder / f"{readable}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"
     arrays = _open(entry)
     if arrays is not None:

@@ -100,9 +100,9 @@ def pairs(students: Collection[str]) -> list[tuple[str, str]]:
 def accuracies(right: Hits, models: Sequence[str], seeds: int, step: int) -> dict[str, Accuracy]:
     """Each measure of accuracy at one step, over seeds or, of one seed, over examples.
 
-    >>> of = {"teacher": 4, "one_hot": 2, "kd": 3}  # of four examples, in each of two seeds
-    >>> right = {("test_accuracy", model, 9): [np.arange(4) < n] * 2 for model, n in of.items()}
-    >>> accuracies(right, list(of), seeds=2, step=9)["test_accuracy"].paired["kd_minus_one_hot"].mean
+    >>> hits_of = {"teacher": 4, "one_hot": 2, "kd": 3}  # of four examples, in each of two seeds
+    >>> right = {("test_accuracy", model, 9): [np.arange(4) < n] * 2 for model, n in hits_of.items()}
+    >>> accuracies(right, list(hits_of), seeds=2, step=9)["test_accuracy"].paired["kd_minus_one_hot"].mean
     0.25
 
     Args:

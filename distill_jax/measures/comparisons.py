@@ -1,4 +1,4 @@
-"""Students against their teachers over the seeds of a study, with intervals: what reports and verdicts are made of.
+"""Students against their teachers over the seeds of a study, with intervals: the basis of reports and verdicts.
 
 Class and tenths of a seed's examples are chosen by the teacher of the next seed (of the last one by the first's), see
 `deviations`. Not by all other teachers at once, though that would choose with less noise: which points are hard would
@@ -59,8 +59,8 @@ def compare(
 ) -> list[dict[str, Comparison]]:
     """Every student of every seed against that seed's teacher.
 
-    >>> found = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
-    >>> [float(abs(of_seed["itself"].crossed.y - of_seed["itself"].crossed.x).max()) for of_seed in found]
+    >>> compared = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> [float(abs(by_student["itself"].crossed.y - by_student["itself"].crossed.x).max()) for by_student in compared]
     [0.0, 0.0]
 
     Args:
@@ -84,8 +84,8 @@ def compare_points(
 ) -> list[dict[str, Comparison]]:
     """As `compare` with what `deviations.decisive` needs alone: three times as fast where examples are few.
 
-    >>> found = compare_points(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
-    >>> [float(deviations.decisive(of_seed["itself"])["slope_instrumented"]) for of_seed in found]
+    >>> compared = compare_points(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> [float(deviations.decisive(by_student["itself"])["slope_instrumented"]) for by_student in compared]
     [1.0, 1.0]
     """
     return _compare_seeds(read, students, seeds, class_from, columns=False)
@@ -121,7 +121,7 @@ def pooled(found: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Comparis
     """The comparisons of every seed by student, with the spread of all seeds' points (`slopes.instrumented`).
 
     >>> points = [Points(np.arange(2), x, x, x) for x in (np.array([0.0, 2.0]), np.array([0.0, 4.0]))]
-    >>> [of_seed["kd"].spread for of_seed in pooled([{"kd": Comparison(of, of)} for of in points])]
+    >>> [by_student["kd"].spread for by_student in pooled([{"kd": Comparison(p, p)} for p in points])]
     [2.5, 2.5]
     """
     spreads = denominators(found)
@@ -133,7 +133,7 @@ def denominators(compared: Sequence[Mapping[str, Comparison]]) -> list[float]:
     """cov(Z, X) of each seed's crossed points, the instrumented slope's denominators; empty without these points.
 
     >>> points = [Points(np.arange(2), x, x, x) for x in (np.array([0.0, 2.0]), np.array([0.0, 4.0]))]
-    >>> denominators([{"kd": Comparison(of, of)} for of in points])
+    >>> denominators([{"kd": Comparison(p, p)} for p in points])
     [1.0, 4.0]
     """
     crossed = [next(iter(by_student.values())).crossed for by_student in compared]
@@ -175,8 +175,8 @@ def intervals(
 ) -> dict[str, dict[str, Interval]]:
     """Named values of comparisons with 95% intervals over seeds, or over examples where there is one seed.
 
-    >>> found = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
-    >>> print(intervals(found)["itself"]["agreement"])
+    >>> compared = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> print(intervals(compared)["itself"]["agreement"])
     1.00 [1.00, 1.00]
 
     Args:
@@ -224,8 +224,8 @@ def intervals(
 def gaps_by_tenth(compared: Sequence[Mapping[str, Comparison]], crossed: bool) -> dict[str, list[Interval]]:
     """Mean gaps of every student in ten groups of examples from the hardest to the easiest, as intervals.
 
-    >>> found = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
-    >>> [gap.mean for gap in gaps_by_tenth(found, crossed=True)["itself"]]
+    >>> compared = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> [gap.mean for gap in gaps_by_tenth(compared, crossed=True)["itself"]]
     [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 
     Args:
@@ -248,8 +248,8 @@ def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str
     Over pairs of seeds that share none, so that they are independent: seeds 0 and 1, 2 and 3, ...; `per_seed` has a
     value for each pair. Empty with one seed, and where seeds share a teacher, whose luck nothing tells from the rest.
 
-    >>> found = inherited_noise(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
-    >>> round(found["itself"].mean, 3)
+    >>> noise = inherited_noise(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> round(noise["itself"].mean, 3)
     1.0
     """
     values: dict[str, list[float]] = {s: [] for s in students}

@@ -72,8 +72,8 @@ def phi(logits: Float[np.ndarray, "N K"], index: Int[np.ndarray, " N"]) -> Float
 class Points:
     """Teacher against student, one entry for each example, [N] each, from the hardest to the easiest.
 
-    >>> found = Points(row=np.arange(2), x=np.zeros(2), y=np.array([-1.0, 1.0]), z=np.zeros(2))
-    >>> float((found.y < found.x).mean())
+    >>> examples = Points(row=np.arange(2), x=np.zeros(2), y=np.array([-1.0, 1.0]), z=np.zeros(2))
+    >>> float((examples.y < examples.x).mean())
     0.5
 
     Attributes:
@@ -92,8 +92,8 @@ class Points:
 class PerExample(Points, fidelity.Fidelity):
     """Teacher against student as in the paper, sorted by X, with the attributes of `fidelity.Fidelity`.
 
-    >>> found = per_example(teacher_of_seed_0, student_of_seed_0)
-    >>> bool((np.diff(found.x) >= 0).all()), int(found.mislabelled.sum())
+    >>> examples = per_example(teacher_of_seed_0, student_of_seed_0)
+    >>> bool((np.diff(examples.x) >= 0).all()), int(examples.mislabelled.sum())
     (True, 0)
 
     Attributes:
@@ -140,8 +140,8 @@ def compare(
 ) -> Comparison:
     """Compares two dumps of the same split.
 
-    >>> found = compare(teacher_of_seed_0, student_of_seed_0, selector=teacher_of_seed_1)
-    >>> [bool((chosen.z == chosen.x).all()) for chosen in (found.own, found.crossed)]
+    >>> comparison = compare(teacher_of_seed_0, student_of_seed_0, selector=teacher_of_seed_1)
+    >>> [bool((chosen.z == chosen.x).all()) for chosen in (comparison.own, comparison.crossed)]
     [True, False]
 
     Args:
@@ -159,8 +159,8 @@ def compare(
 def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: ClassFrom = "teacher") -> list[Points]:
     """Some students of one teacher at the points of one who chooses class and order, who may be that teacher itself.
 
-    >>> found, = points(teacher_of_seed_0, [teacher_of_seed_0], selector=teacher_of_seed_1)
-    >>> float(abs(found.y - found.x).max()), bool((np.diff(found.z) >= 0).all())
+    >>> crossed, = points(teacher_of_seed_0, [teacher_of_seed_0], selector=teacher_of_seed_1)
+    >>> float(abs(crossed.y - crossed.x).max()), bool((np.diff(crossed.z) >= 0).all())
     (0.0, True)
 
     Args:
@@ -238,8 +238,8 @@ def _check_class_from(class_from: str) -> None:
 def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[str, float]:
     """The statistics of `deviations`, of some rows of the paper's choice, int [n] [default: all].
 
-    >>> found = summarise(compare(teacher_of_seed_0, teacher_of_seed_0))
-    >>> found["mean_gap_hard_as_in_paper"], found["slope_theil_sen"], found["agreement"]
+    >>> statistics = summarise(compare(teacher_of_seed_0, teacher_of_seed_0))
+    >>> statistics["mean_gap_hard_as_in_paper"], statistics["slope_theil_sen"], statistics["agreement"]
     (0.0, 1.0, 1.0)
     """
     e = comparison.own
@@ -399,13 +399,13 @@ def _check_pair(teacher: Dump, other: Dump, another_seed: bool = False) -> None:
     if not np.array_equal(teacher.id, other.id) or teacher.logits.shape != other.logits.shape:
         raise InputError(pair(), None, "differ in their examples or classes; give dumps of one split of one data set")
     names = ("true_label",) if another_seed else ("true_label", "label")
-    unlike = next((name for name in names if not np.array_equal(getattr(teacher, name), getattr(other, name))), None)
-    if unlike is not None:
-        count = int(np.sum(getattr(teacher, unlike) != getattr(other, unlike)))
+    differing = next((name for name in names if not np.array_equal(getattr(teacher, name), getattr(other, name))), None)
+    if differing is not None:
+        count = int(np.sum(getattr(teacher, differing) != getattr(other, differing)))
         raise InputError(
             pair(),
             None,
-            f"have the same ids, but another {unlike} in {count} of {len(teacher.id)} examples; give dumps of "
+            f"have the same ids, but another {differing} in {count} of {len(teacher.id)} examples; give dumps of "
             "one split of one data set",
         )
     if len(teacher.id) < 10:

@@ -113,8 +113,8 @@ def per_example(teacher: Dump, student: Dump) -> Fidelity:
 def summarise(e: Fidelity) -> dict[str, float]:
     """Means over examples; NaN over none.
 
-    >>> found = summarise(per_example(teacher_of_seed_0, teacher_of_seed_0))
-    >>> found["agreement"], found["kl"], round(found["rank_correlation"], 3)
+    >>> means = summarise(per_example(teacher_of_seed_0, teacher_of_seed_0))
+    >>> means["agreement"], means["kl"], round(means["rank_correlation"], 3)
     (1.0, 0.0, 1.0)
 
     Returns:

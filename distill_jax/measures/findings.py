@@ -163,8 +163,9 @@ def of_deviations(deviations: Deviations, split: str) -> list[Finding]:
     """The findings on a student's deviations on one split.
 
     >>> from distill_jax.measures.comparisons import compare, intervals
-    >>> of = intervals(compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["one_hot", "kd"], 2))
-    >>> {finding.verdict for finding in of_deviations({student: {"test": of[student]} for student in of}, "test")}
+    >>> compared = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["one_hot", "kd"], 2)
+    >>> values = {student: {"test": statistics} for student, statistics in intervals(compared).items()}
+    >>> {finding.verdict for finding in of_deviations(values, "test")}
     {'undecided'}
 
     Args:
@@ -175,7 +176,7 @@ def of_deviations(deviations: Deviations, split: str) -> list[Finding]:
     return [_below(deviations, split), _hard(deviations, split), *_exaggerates(deviations, split)]
 
 
-_SEEN = {"train": ("training", "Figures 1a and 2"), "test": ("test", "Figures 5 to 7")}
+_SPLIT_NAMES = {"train": ("training", "Figures 1a and 2"), "test": ("test", "Figures 5 to 7")}
 _PUBLISHED = "the published version, arXiv:2301.12923"
 
 
@@ -183,7 +184,7 @@ def _below(deviations: Deviations, split: str) -> Finding:
     """The claim as the paper has it: Y below X, on average of the hard points."""
     values = deviations[KD][split]
     gap, share = (preferred(values, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
-    where, figures = _SEEN[split]
+    where, figures = _SPLIT_NAMES[split]
     return Finding(
         f"below_hard_{split}",
         f"The distilled student underfits the hard {where} points: it is less confident than the teacher.",
@@ -205,17 +206,17 @@ def _as_in_paper(value: Interval, other: Interval) -> str:
 
 def _hard(deviations: Deviations, split: str) -> Finding:
     kd, control = (deviations[model][split] for model in (KD, CONTROL))
-    where, figures = _SEEN[split]
+    where, figures = _SPLIT_NAMES[split]
     gap, share = (preferred(kd, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
     control_gap, control_share = (preferred(control, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
-    gap_less, share_less = gap.against_control, share.against_control
+    gap_difference, share_difference = gap.against_control, share.against_control
     evidence = (
         f"Mean gap {quote(gap, sign=True)} distilled, {quote(control_gap, sign=True)} control: "
-        f"{quote(gap_less, sign=True)} paired. Share underfit "
+        f"{quote(gap_difference, sign=True)} paired. Share underfit "
         f"{_points(share, 0, sign=False)}% against {_points(control_share, 0, sign=False)}%: "
-        f"{_points(share_less, 0)} points paired."
+        f"{_points(share_difference, 0)} points paired."
     )
-    decided, by_share = verdict(gap_less, -1), verdict(share_less, 1)
+    decided, by_share = verdict(gap_difference, -1), verdict(share_difference, 1)
     if {decided, by_share} == {"supported", "contradicted"}:
         evidence += f" By the gap the claim is {decided}, by the share {by_share}: it depends on the measure."
         decided = "undecided"
@@ -227,9 +228,9 @@ def _hard(deviations: Deviations, split: str) -> Finding:
         f"underfits_hard_{split}",
         f"It underfits the hard {where} points more than a one-hot control does.",
         decided,
-        gap_less,
+        gap_difference,
         "phi",
-        evidence + _as_in_paper(kd["mean_gap_hard_as_in_paper"].against_control, gap_less),
+        evidence + _as_in_paper(kd["mean_gap_hard_as_in_paper"].against_control, gap_difference),
         f"Section 3.1, {figures}; the control is ours",
     )
 
@@ -239,7 +240,7 @@ def _exaggerates(deviations: Deviations, split: str) -> list[Finding]:
     kd, control = (deviations[model][split] for model in (KD, CONTROL))
     name = "slope_instrumented" if "slope_instrumented" in kd else "slope_least_squares"
     slope, control_slope = kd[name], control[name]
-    where, _ = _SEEN[split]
+    where, _ = _SPLIT_NAMES[split]
     evidence = (
         f"Slope of Y on X {quote(slope)} distilled, {quote(control_slope)} control: "
         f"{quote(slope.against_control, sign=True)} paired."

@@ -1,4 +1,4 @@
-"""A mean with its 95% interval: what every number of a report is, as a value, as text and as JSON."""
+"""A mean with its 95% interval, the form of every number of a report: as a value, as text and as JSON."""
 
 from __future__ import annotations
 

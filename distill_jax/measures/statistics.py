@@ -26,8 +26,8 @@ Statistic = Callable[[int, np.ndarray | None], dict[Any, float]]  # (seed, rows)
 def over_seeds(values: Floats, wider: float = 1.0) -> Interval:
     """Mean and Student-t 95% interval of one value per seed, [n]. One seed has a mean and no interval.
 
-    >>> found = over_seeds([0.1, 0.2, 0.3])
-    >>> round(found.low, 2), round(found.mean, 2), round(found.high, 2), found.n
+    >>> interval = over_seeds([0.1, 0.2, 0.3])
+    >>> round(interval.low, 2), round(interval.mean, 2), round(interval.high, 2), interval.n
     (-0.05, 0.2, 0.45, 3)
 
     Args:
@@ -183,8 +183,8 @@ def over_examples(
     The bias correction matters for the calibration error, which resampling raises.
 
     >>> x = np.arange(101.0)
-    >>> found = over_examples(lambda rows: {"mean": (x if rows is None else x[rows]).mean()}, len(x))["mean"]
-    >>> float(found.mean), [found.includes(value) for value in (40, 50, 60)]
+    >>> interval = over_examples(lambda rows: {"mean": (x if rows is None else x[rows]).mean()}, len(x))["mean"]
+    >>> float(interval.mean), [interval.includes(value) for value in (40, 50, 60)]
     (50.0, [False, True, False])
 
     Args:
@@ -208,8 +208,8 @@ def intervals(
 ) -> dict[Any, Interval]:
     """Intervals of named values, each with its values `per_seed`.
 
-    >>> found = intervals(lambda seed, rows: {"loss": seed / 2}, seeds=3, examples=10)["loss"]
-    >>> found.mean, found.per_seed
+    >>> interval = intervals(lambda seed, rows: {"loss": seed / 2}, seeds=3, examples=10)["loss"]
+    >>> interval.mean, interval.per_seed
     (0.5, (0.0, 0.5, 1.0))
 
     Args:

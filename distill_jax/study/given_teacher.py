@@ -28,7 +28,7 @@ Logits = dict[str, np.ndarray]  # of each split, float32 [N, K]
 Named = tuple[str, str | None]  # the field or argument it was given as, and its name, for a message
 Source = str | Mapping[str, Any] | Callable[[np.ndarray], Any]
 _FIELD = "given.logits"
-_RIGHT = "must be a file of numpy.savez with train and test, logits [N, K]"
+_REMEDY = "must be a file of numpy.savez with train and test, logits [N, K]"
 _BATCH = 256  # examples that a function is given at once
 _CHANCE = 1.2  # times the accuracy of a guess, below which a teacher is none
 _OWN_SEED = re.compile(r"seed-\d+")
@@ -137,9 +137,9 @@ def _source(source: Source, dataset: Dataset) -> tuple[Callable[[int], Logits], 
 
 def _from_file(path: Path, dataset: Dataset) -> Logits:
     ids = [f"{split}_id" for split in SPLITS]
-    arrays, others = read_arrays(path, SPLITS, _FIELD, f"{_RIGHT}, and perhaps train_id and test_id [N]", ids)
+    arrays, others = read_arrays(path, SPLITS, _FIELD, f"{_REMEDY}, and perhaps train_id and test_id [N]", ids)
     if others:
-        raise InputError(_FIELD, path, f"has {', '.join(sorted(others))} besides; {_RIGHT}")
+        raise InputError(_FIELD, path, f"has {', '.join(sorted(others))} besides; {_REMEDY}")
     logits = {}
     for split in SPLITS:
         ids_of_split = arrays.get(f"{split}_id")

@@ -235,11 +235,11 @@ class Study:
     def _portions(self, role: str) -> list[list[Member]]:
         """The members still to be trained, as populations: those that were begun as they are, then the others."""
         members, finished = self._members(role), self._finished()
-        unfinished, limit = [m for m in members if m not in finished], self._population_limit(role)
+        unfinished, size_limit = [m for m in members if m not in finished], self._population_limit(role)
         portions: list[list[Member]] = []
         for begun in workdir.populations(self.setting.run.workdir):
             free = set(unfinished) - {m for portion in portions for m in portion}
-            if begun.checkpoint() and len(begun.members) <= limit and free.issuperset(begun.members):
+            if begun.checkpoint() and len(begun.members) <= size_limit and free.issuperset(begun.members):
                 portions.append(list(begun.members))
         # Of the others those populations that an undisturbed study would have, so that it is equal to it to the bit.
         free = set(unfinished) - {m for portion in portions for m in portion}
@@ -254,10 +254,13 @@ class Study:
         return [[members[i] for *_, i in group] for _, group in itertools.groupby(placed, lambda p: p[0])]
 
     def _train(self, role: str) -> None:
-        portions, limit = self._portions(role), self._population_limit(role)
-        todo, everyone = sum(map(len, portions)), len(self._members(role))
-        if todo > limit > 1:
-            say(self._console, f"{todo} {role}s are more than a population of {limit}: they are trained in portions")
+        portions, size_limit = self._portions(role), self._population_limit(role)
+        remaining, total = sum(map(len, portions)), len(self._members(role))
+        if remaining > size_limit > 1:
+            say(
+                self._console,
+                f"{remaining} {role}s are more than a population of {size_limit}: they are trained in portions",
+            )
         teachers = None
         if role == "student":
             arguments = self.setting, self.dataset, self.schedule.total_steps, self._finished(), self._console
@@ -279,12 +282,15 @@ class Study:
                     portions = self._portions(role)
                     continue
             if processes.is_first():
-                if (lost := self._lost(population)) is not None:
-                    say(self._console, f"{_name(portion)}: {lost}")
-                before, now = population.commits()[-1:], commit()
-                population.begin(now)
-                if before not in ([], [now]):
-                    say(self._console, f"{_name(portion)}: begun by code of commit {before[0]}, goes on with {now}")
+                if (message := self._lost(population)) is not None:
+                    say(self._console, f"{_name(portion)}: {message}")
+                last_commits, current_commit = population.commits()[-1:], commit()
+                population.begin(current_commit)
+                if last_commits not in ([], [current_commit]):
+                    say(
+                        self._console,
+                        f"{_name(portion)}: begun by code of commit {last_commits[0]}, goes on with {current_commit}",
+                    )
             teacher_outputs = None if teachers is None else [teachers(seed) for seed in seeds(portion)]
             stacked_outputs = (
                 None if teacher_outputs is None else jax.tree.map(lambda *a: np.stack(a), *teacher_outputs)
@@ -311,8 +317,8 @@ class Study:
                     f"(compilation {timing.compilation:.1f} s, dumps {timing.dumps:.1f} s)",
                 )
             processes.barrier("finished")
-        if processes.is_first() and todo < everyone:
-            say(self._console, f"{everyone - todo} of {everyone} {role}s were there already")
+        if processes.is_first() and remaining < total:
+            say(self._console, f"{total - remaining} of {total} {role}s were there already")
 
     def _lost(self, population: RunFolder) -> str | None:
         """A message where parts of a training are there without others, which are made again; else None."""

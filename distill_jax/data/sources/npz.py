@@ -17,7 +17,7 @@ from distill_jax.setting import DataSetting
 
 _NAMES = tuple(f"{kind}_{split}" for split in ("train", "test") for kind in "xy")
 _CHANNELS = (1, 2, 3, 4)  # an image may have
-_LIGHT = 1.5  # between the greatest value of images in [0, 1], of which some go a little beyond, and in [0, 255]
+_UNIT_MAX = 1.5  # between the greatest value of images in [0, 1], of which some go a little beyond, and in [0, 255]
 
 
 def read(setting: DataSetting) -> Raw:
@@ -75,7 +75,7 @@ def _raw(dataset: str, arrays: dict[str, np.ndarray], notes: tuple[str, ...]) ->
             dataset,
             f"x_train holds {train.dtype} {train.shape[1:]} and x_test {test.dtype} {test.shape[1:]}; must be the same",
         )
-    if train.ndim > 2 and (train.max() <= _LIGHT) != (test.max() <= _LIGHT):
+    if train.ndim > 2 and (train.max() <= _UNIT_MAX) != (test.max() <= _UNIT_MAX):
         raise InputError(
             "data.dataset",
             dataset,
@@ -132,7 +132,7 @@ def _split(dataset: str, arrays: dict[str, np.ndarray], split: str) -> tuple[np.
 
 
 def _layout(name: str, shape: tuple[int, ...]) -> tuple[bool, str, str]:
-    """Whether a shape is no other layout's, what would be wrong, and what would be right."""
+    """Whether a shape is of no other layout, and for a message the problem and the requirement."""
     problem = f"{name} has the shape {shape}"
     if len(shape) == 4 and shape[1] in _CHANNELS and shape[1] < shape[2] and shape[3] not in _CHANNELS:
         return False, f"{problem}, channels first", f"[N, H, W, C]: {name}.transpose(0, 2, 3, 1)"

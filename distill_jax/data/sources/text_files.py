@@ -23,7 +23,7 @@ from distill_jax.setting import DataSetting
 _REMEDY = "must be a folder with train and test as .csv, .jsonl or .parquet, with the columns text and label"
 
 _COLUMNS = {"text", "text_pair", "label"}
-_LONGEST = 2**31 - 1  # characters of a field; Python's own limit is 131,072
+_FIELD_LIMIT = 2**31 - 1  # characters of a field; Python's own limit is 131,072
 
 _Rows = Iterator[tuple[str, dict[str, Any]]]  # what to call a row in a message, and what it has
 _Columns = tuple[list[str], list[str] | None]  # texts, and of pairs the second ones
@@ -85,7 +85,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _csv(path: Path) -> _Rows:
-    previous_limit = csv.field_size_limit(_LONGEST)
+    previous_limit = csv.field_size_limit(_FIELD_LIMIT)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.reader(file, strict=True)

@@ -16,7 +16,7 @@ from distill_jax.setting import DataSetting
 _URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 _CONTENT = f"the unpacked folder of {_URL}, with train/<wnid>/images and val/"
 _DIGITS = 15  # of an image's number, which with its class's is to fit into 64 bits
-_OTHERS = (".webp", ".gif", ".bmp", ".tif", ".tiff")
+_UNREAD_SUFFIXES = (".webp", ".gif", ".bmp", ".tif", ".tiff")
 _Item = tuple[Path, int, int]  # file, label, id
 
 
@@ -102,7 +102,7 @@ def _images(folder: Path) -> list[tuple[int, Path]]:
                     f"{path.name} has no number of {_DIGITS} digits at most; must be {_CONTENT}",
                 )
             images.append((int(number.group()), path))
-        elif path.suffix.lower() in _OTHERS:
+        elif path.suffix.lower() in _UNREAD_SUFFIXES:
             raise InputError(
                 "data.data_dir", folder, f"{path.name} is a picture of a kind that is not read: {_CONTENT}"
             )

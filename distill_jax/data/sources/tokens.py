@@ -20,8 +20,8 @@ from distill_jax.setting import DataSetting
 
 _CONTENT = "a folder with RoBERTa's vocab.json and merges.txt, or with a tokenizer.json"
 _PADDING = ("<pad>", "[PAD]")  # where the files do not say
-_AT_ONCE = 1000
-_FEWEST = 8  # tokens of a pair of one token each: <s> a </s></s> b </s>, and some to spare
+_BATCH = 1000
+_MIN_LENGTH = 8  # tokens of a pair of one token each: <s> a </s></s> b </s>, and some to spare
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,8 +68,8 @@ def tokenised(
     Raises:
       InputError: `data.tokenizer`, `data.length` or the texts are wrong.
     """
-    if not _FEWEST <= setting.length <= limits.TOKENS:
-        raise InputError("data.length", setting.length, f"must be {_FEWEST} to {limits.TOKENS} tokens")
+    if not _MIN_LENGTH <= setting.length <= limits.TOKENS:
+        raise InputError("data.length", setting.length, f"must be {_MIN_LENGTH} to {limits.TOKENS} tokens")
     tokenizer, vocabulary, digest = _load(setting)
 
     def build() -> Arrays:
@@ -120,7 +120,9 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
     try:
         tokenizer = kind.from_pretrained(folder, local_files_only=True)
         names = tokenizer.get_vocab()
-        framed, bare = (tokenizer("a", add_special_tokens=added)["input_ids"] for added in (True, False))
+        with_special, without_special = (
+            tokenizer("a", add_special_tokens=added)["input_ids"] for added in (True, False)
+        )
         pair = tokenizer("a", "a")["input_ids"]
     except Exception as error:  # of many types, as the damage has it
         raise InputError("data.tokenizer", folder, f"cannot be read: {one_line(error)}; must be {_CONTENT}") from error
@@ -134,8 +136,8 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
         raise InputError(
             "data.tokenizer", folder, f"has the token number {max(names.values())}; must be below {limits.WORDS}"
         )
-    for input_name, tokens in (("text", framed), ("pair", pair)):
-        if tokens[:1] == bare[:1]:
+    for input_name, tokens in (("text", with_special), ("pair", pair)):
+        if tokens[:1] == without_special[:1]:
             raise InputError(
                 "data.tokenizer",
                 folder,
@@ -185,8 +187,8 @@ def _encode(
     dtype = np.uint16 if vocabulary.size <= 2**16 else np.int32
     tokens = np.full((len(texts.first), length), vocabulary.pad, dtype)
     longest, cut = 0, 0
-    for start in range(0, len(tokens), _AT_ONCE):
-        batch = slice(start, start + _AT_ONCE)
+    for start in range(0, len(tokens), _BATCH):
+        batch = slice(start, start + _BATCH)
         try:
             encoded = tokenizer(
                 texts.first[batch],

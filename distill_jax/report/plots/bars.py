@@ -11,7 +11,7 @@ from distill_jax.measures.study_summary import ByDecile
 from distill_jax.report.plots.style import GUIDE, SPLITS, bars, grid
 from distill_jax.students import CONTROL, KD, TEACHER, label_of, look_of
 
-_CALLED = {TEACHER: "teacher", CONTROL: "control"}
+_MODEL_NAMES = {TEACHER: "teacher", CONTROL: "control"}
 
 
 def underfitting(
@@ -31,7 +31,7 @@ def underfitting(
       selecting: the model of another seed that has chosen class and tenths.
     """
     chosen = {"chosen by the student's own teacher, as in the paper": as_in_paper}
-    chosen |= {} if crossed is None else {f"chosen by another seed's {_CALLED[selecting]}": crossed}
+    chosen |= {} if crossed is None else {f"chosen by another seed's {_MODEL_NAMES[selecting]}": crossed}
     splits = list(as_in_paper[models[0]])
     figure, axes = grid(len(chosen), len(splits), 4.9, 3.4)
     for row, (choice, gaps) in zip(axes, chosen.items(), strict=True):

@@ -176,8 +176,8 @@ def sweep(summary: SweepSummary, field: str) -> Figure:
         axis.axvline(study_values[field], color="#666666", lw=0.8, ls=(0, (1, 2)), zorder=0)
         if field in ("temperature", "learning_rate"):
             axis.set_xscale("log")
-        tried = sorted({s.settings[field] for s in students})
-        axis.set_xticks(tried, [f"{value:g}" for value in tried])
+        values_shown = sorted({s.settings[field] for s in students})
+        axis.set_xticks(values_shown, [f"{value:g}" for value in values_shown])
         axis.minorticks_off()
         axis.set(xlabel=field.replace("_", " "), ylabel=title)
         axis.grid(alpha=0.25)
