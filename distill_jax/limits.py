@@ -13,13 +13,13 @@ STEPS = 2**24  # of a training; weights and rates are tables of as many
 SEEDS = 2**16
 
 # Where Linux says a control group's limit in bytes, in its second version and its first.
-_CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_CONTAINER_S = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def host_memory() -> float:
     """Bytes of memory that this process may have: the machine's, or its container's where that has less."""
     memory = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for path in _CONTAINER_LIMITS:
+    for path in _CONTAINER_S:
         try:
             memory = min(memory, float(Path(path).read_text()))
         except (OSError, ValueError):  # another system's, or "max"
