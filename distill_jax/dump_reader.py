@@ -36,11 +36,11 @@ class DumpReader:
         Raises:
           InputError: it is missing or damaged.
         """
-        place = model, seed, step, split
-        if place in self._kept:
-            self._kept.move_to_end(place)
-            return self._kept[place]
-        self._kept[place] = dump = read_dump(dump_path(self.workdir, *place))
+        key = model, seed, step, split
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        self._kept[key] = dump = read_dump(dump_path(self.workdir, *key))
         self._room -= _size(dump)
         while self._room < 0 and self._kept:
             self._room += _size(self._kept.popitem(last=False)[1])

@@ -30,9 +30,9 @@ from distill_jax.files import beside, read_json, remove, sync
 
 SHARD_EXAMPLES = 4096  # rows of logits in one file
 CHUNK_EXAMPLES = 1024  # rows of them read at once
-_AGAIN = "remove that folder and run the same command to write it again"
-_LOOKED_AT = 100  # rows, to tell probabilities from logits
-_ROUNDED = 0.05  # by how much the sum of probabilities may miss 1: of bfloat16, or of few digits
+_REMEDY = "remove that folder and run the same command to write it again"
+_SAMPLE_ROWS = 100  # rows, to tell probabilities from logits
+_SUM_TOLERANCE = 0.05  # by how much the sum of probabilities may miss 1: of bfloat16, or of few digits
 _FILES_AT_ONCE = 32  # the disk takes what is waited for at once together
 _DTYPES = {"logits": "float32", "label": "int32", "true_label": "int32", "id": "int64"}
 _PLACE = re.compile(r"(?P<model>[^/]+)/seed-(?P<seed>\d+)/step-(?P<step>\d+)/(?P<split>train|test)$")
@@ -106,8 +106,8 @@ class Dump:
             raise InputError("logits", None, f"are {logits.dtype}; must be numbers")
         if logits.dtype not in (np.float32, np.float64):
             logits = logits.astype(np.float32)
-        some = logits[:_LOOKED_AT]
-        if len(some) and some.min() >= 0 and np.allclose(some.sum(axis=1), 1, atol=_ROUNDED):
+        sample = logits[:_SAMPLE_ROWS]
+        if len(sample) and sample.min() >= 0 and np.allclose(sample.sum(axis=1), 1, atol=_SUM_TOLERANCE):
             raise InputError(
                 "logits", None, "are probabilities, since each row's sum is 1; must be logits, or their logarithms"
             )
@@ -165,12 +165,12 @@ def find_dumps(workdir: Path) -> dict[tuple[str, int, int, str], Path]:
     [('mine', 2, 0, 'test')]
     """
     root = workdir / "dumps"
-    found = {}
+    paths = {}
     for path in sorted(root.glob("*/seed-*/step-*/*")):
         match = _PLACE.fullmatch(path.relative_to(root).as_posix())
         if match:
-            found[match["model"], int(match["seed"]), int(match["step"]), match["split"]] = path
-    return found
+            paths[match["model"], int(match["seed"]), int(match["step"]), match["split"]] = path
+    return paths
 
 
 def find_steps(folder: Path, split: str) -> dict[int, Path]:
@@ -182,27 +182,27 @@ def find_steps(folder: Path, split: str) -> dict[int, Path]:
     ...     sorted(find_steps(Path(folder) / "dumps" / "kd" / "seed-0", "test"))
     [0, 600]
     """
-    found = {}
+    paths = {}
     for path in folder.resolve().glob(f"step-*/{split}"):
         match = _PLACE.search(path.as_posix())
         if match:
-            found[int(match["step"])] = path
-    return found
+            paths[int(match["step"])] = path
+    return paths
 
 
 def _spec(path: Path, name: str, shape: Sequence[int]) -> dict[str, Any]:
-    little, checked = {"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}
+    little_endian, checksum = {"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}
     if name == "logits":  # their digits do not compress: 7% saved for a third of the speed
-        in_file = [SHARD_EXAMPLES, *shape[1:]]
-        inner = {
+        file_shape = [SHARD_EXAMPLES, *shape[1:]]
+        sharding = {
             "chunk_shape": [CHUNK_EXAMPLES, *shape[1:]],
-            "codecs": [little, checked],
-            "index_codecs": [little, checked],
+            "codecs": [little_endian, checksum],
+            "index_codecs": [little_endian, checksum],
         }
-        codecs = [{"name": "sharding_indexed", "configuration": inner}]
+        codecs = [{"name": "sharding_indexed", "configuration": sharding}]
     else:
-        in_file = list(shape)
-        codecs = [little, {"name": "zstd", "configuration": {"level": 1}}, checked]
+        file_shape = list(shape)
+        codecs = [little_endian, {"name": "zstd", "configuration": {"level": 1}}, checksum]
     return {
         "driver": "zarr3",
         "kvstore": {"driver": "file", "path": str(path / name)},
@@ -211,7 +211,7 @@ def _spec(path: Path, name: str, shape: Sequence[int]) -> dict[str, Any]:
         "metadata": {
             "shape": list(shape),
             "data_type": _DTYPES[name],
-            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": in_file}},
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": file_shape}},
             "codecs": codecs,
             "dimension_names": ["example", "class"][: len(shape)],
             "fill_value": 0,
@@ -220,7 +220,7 @@ def _spec(path: Path, name: str, shape: Sequence[int]) -> dict[str, Any]:
 
 
 def _write(store: ts.TensorStore, array: np.ndarray, file: Path) -> None:
-    """Writes what is one file, and waits until it is on disk."""
+    """Writes the array of one file, and waits until it is on disk."""
     store.write(array, can_reference_source_data_indefinitely=True).result()  # not copied: it does not change
     sync(file)
 
@@ -256,7 +256,7 @@ def write_dumps(
     labels = np.broadcast_to(label, (len(items), len(id)))
     folders = [beside(path) for path, _, _ in items]
 
-    def opened(names: Iterable[str], create: bool) -> dict[tuple[Path, str], ts.TensorStore]:
+    def open_stores(names: Iterable[str], create: bool) -> dict[tuple[Path, str], ts.TensorStore]:
         shapes = {folder: (len(id), logits.shape[1]) for folder, (_, logits, _) in zip(folders, items, strict=True)}
         futures = {
             (folder, name): ts.open(_spec(folder, name, shape if name == "logits" else id.shape), create=create)
@@ -271,24 +271,24 @@ def write_dumps(
             for folder, (_, _, attributes) in zip(folders, items, strict=True):
                 remove(folder)
                 folder.mkdir(parents=True)
-                said = attributes | {"examples": len(id)}
-                group = {"zarr_format": 3, "node_type": "group", "attributes": said}
+                metadata = attributes | {"examples": len(id)}
+                group = {"zarr_format": 3, "node_type": "group", "attributes": metadata}
                 (folder / "zarr.json").write_text(json.dumps(group, indent=1))
-            stores = opened(_DTYPES, create=True)
+            stores = open_stores(_DTYPES, create=True)
         processes.barrier("dump-created")
-        stores = stores or opened(["logits"], create=False)
+        stores = stores or open_stores(["logits"], create=False)
         for folder, (_, logits, _) in zip(folders, items, strict=True):
             for start in range(0, len(logits), SHARD_EXAMPLES):
                 shard, row = logits[start : start + SHARD_EXAMPLES].astype(np.float32, copy=False), first_row + start
-                place = stores[folder, "logits"][row : row + len(shard)]
+                target = stores[folder, "logits"][row : row + len(shard)]
                 file = folder / "logits" / "c" / str(row // SHARD_EXAMPLES) / "0"
-                tasks.append(pool.submit(_write, place, shard, file))
+                tasks.append(pool.submit(_write, target, shard, file))
         if processes.is_first():
-            for folder, seen in zip(folders, labels, strict=True):
-                for name, array in {"label": seen, "true_label": true_label, "id": id}.items():
+            for folder, model_label in zip(folders, labels, strict=True):
+                for name, array in {"label": model_label, "true_label": true_label, "id": id}.items():
                     tasks.append(pool.submit(_write, stores[folder, name], array, folder / name / "c" / "0"))
-                described = [folder, *(folder / name for name in _DTYPES)]
-                tasks += [pool.submit(sync, of / "zarr.json") for of in described]
+                nodes = [folder, *(folder / name for name in _DTYPES)]
+                tasks += [pool.submit(sync, node / "zarr.json") for node in nodes]
         for task in tasks:
             task.result()
     processes.barrier("dump-written")
@@ -313,16 +313,16 @@ def save_dump(workdir: Path | str, dump: Dump) -> Path:
     Raises:
       InputError: the dump has no name of a model or a split, as `Dump.of` gives it.
     """
-    said = {"seed": 0, "step": 0, **dump.attributes}
-    absent = [name for name in ("model", "split") if not said.get(name)]
+    attributes = {"seed": 0, "step": 0, **dump.attributes}
+    absent = [name for name in ("model", "split") if not attributes.get(name)]
     if absent:
         raise InputError("dump", None, f"has no {' and no '.join(absent)} among its attributes; make it by Dump.of")
-    path = dump_path(Path(workdir), said["model"], said["seed"], said["step"], said["split"])
+    path = dump_path(Path(workdir), *(attributes[name] for name in ("model", "seed", "step", "split")))
     if not _PLACE.search(path.as_posix()):
         raise InputError("dump", None, f"cannot be at {path}; must have a plain name, whole numbers, and train or test")
     remove(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    attributes = said | {"num_classes": dump.logits.shape[1]}
+    attributes["num_classes"] = dump.logits.shape[1]
     write_dumps([(path, dump.logits, attributes)], dump.label, dump.true_label, dump.id)
     return path
 
@@ -385,12 +385,12 @@ def dump_attributes(path: Path) -> dict[str, Any]:
     Raises:
       InputError: it cannot be read, or is of another model, seed, step or split than its place says.
     """
-    attributes = read_json(path / "zarr.json", dict[str, Any], _AGAIN).get("attributes")
+    attributes = read_json(path / "zarr.json", dict[str, Any], _REMEDY).get("attributes")
     if not isinstance(attributes, dict):
-        raise InputError("dump", path / "zarr.json", f"is damaged (has no attributes); {_AGAIN}")
-    place = _PLACE.search(path.as_posix())
-    for name, said in place.groupdict().items() if place else ():
-        if name in attributes and str(attributes[name]) != said:
+        raise InputError("dump", path / "zarr.json", f"is damaged (has no attributes); {_REMEDY}")
+    match = _PLACE.search(path.as_posix())
+    for name, expected in match.groupdict().items() if match else ():
+        if name in attributes and str(attributes[name]) != expected:
             raise InputError("dump", path, f"is that of {name} {attributes[name]}; must be where it belongs")
     return attributes
 
@@ -408,7 +408,7 @@ def read_dump(path: Path) -> Dump:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError("dump", path, f"is not there; {_AGAIN}")
+        raise InputError("dump", path, f"is not there; {_REMEDY}")
     if not any((path / name).exists() for name in ("zarr.json", *_DTYPES)):
         raise InputError("dump", path, "is none; must be a folder such as dumps/kd/seed-0/step-600/test")
     attributes = dump_attributes(path)
@@ -426,8 +426,8 @@ def read_dump(path: Path) -> Dump:
             if sum(file.is_file() for file in (path / name / "c").rglob("*")) != shards:
                 raise ValueError(f"a shard of {name} is not there")
         shape = (attributes.get("examples"), attributes.get("num_classes"))
-        if any(said not in (None, found) for said, found in zip(shape, arrays["logits"].shape, strict=True)):
+        if any(expected not in (None, actual) for expected, actual in zip(shape, arrays["logits"].shape, strict=True)):
             raise ValueError(f"its logits have the shape {arrays['logits'].shape}, and it says {shape}")
         return Dump(**arrays, attributes=attributes)
     except (OSError, ValueError, KeyError, InputError) as error:
-        raise InputError("dump", path, f"is damaged: {one_line(error)[:160]}; {_AGAIN}") from error
+        raise InputError("dump", path, f"is damaged: {one_line(error)[:160]}; {_REMEDY}") from error

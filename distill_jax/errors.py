@@ -2,7 +2,7 @@
 
 
 class InputError(Exception):
-    """What was asked for cannot be done: exit status 2, nothing written.
+    """A wrong input, so that nothing can be done: exit status 2, nothing written.
 
     The message is one line. A field of a setting is named as Python has it, also in `backticks` within the fault; a
     command spells it as its option (`command.spelling`).

@@ -38,5 +38,5 @@ def _numbers(value: Any) -> Iterator[float]:
     """The numbers in a value, of tuples and dictionaries too."""
     if isinstance(value, float):
         yield value
-    for of_it in value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ():
-        yield from _numbers(of_it)
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ():
+        yield from _numbers(item)

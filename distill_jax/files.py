@@ -54,12 +54,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     ...     os.listdir(folder), (Path(folder) / "a").read_bytes()
     (['a'], b'new')
     """
-    place = partial(path)
-    with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+    temporary = partial(path)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(place, path)
+    os.replace(temporary, path)
 
 
 def partial(path: Path) -> Path:
@@ -71,9 +71,9 @@ def partial(path: Path) -> Path:
     ...     partial(Path(folder) / "a").name, os.listdir(folder)
     ('a.partial', [])
     """
-    place = beside(path)
-    remove(place)
-    return place
+    temporary = beside(path)
+    remove(temporary)
+    return temporary
 
 
 def remove(path: Path) -> None:
@@ -113,7 +113,7 @@ def write_result(path: Path, data: bytes) -> None:
 
 
 def remedy(error: OSError) -> str:
-    """What a person can do about an error of the operating system.
+    """Advice on an error of the operating system, for the end of a message.
 
     >>> remedy(OSError(errno.EMFILE, "")), remedy(OSError(errno.ENOSPC, ""))
     ('allow more open files (ulimit -n)', 'free the disk or choose another workdir')
@@ -134,9 +134,11 @@ def check_plain(paths: Iterable[Path]) -> None:
     for path in paths:
         with contextlib.suppress(OSError):  # gone, or a link to nothing
             if stat.S_ISDIR(mode := path.stat().st_mode):
-                with os.scandir(path) as inside:  # which knows files without asking for each
-                    more = [of for of in inside if not (of.is_file() or (of.is_symlink() and of.is_dir()))]
-                check_plain(Path(of.path) for of in more)
+                with os.scandir(path) as entries:  # which knows files without asking for each
+                    others = [
+                        entry for entry in entries if not (entry.is_file() or (entry.is_symlink() and entry.is_dir()))
+                    ]
+                check_plain(Path(entry.path) for entry in others)
             elif not stat.S_ISREG(mode):
                 raise InputError(path, None, "is a pipe or a device in the place of a file; must be removed")
 
@@ -161,26 +163,26 @@ def read_json(path: Path, kind: Any, remedy: str) -> Any:
     """
     try:
         value = json.loads(path.read_text("utf-8"))
-        if not _is(value, kind):
+        if not _is_of_kind(value, kind):
             raise ValueError("holds something else than it should")
     except (OSError, ValueError, RecursionError) as error:
-        what = error.strerror if isinstance(error, OSError) else one_line(error)
-        raise InputError(path, None, f"is damaged ({what}); {remedy}") from error
+        reason = error.strerror if isinstance(error, OSError) else one_line(error)
+        raise InputError(path, None, f"is damaged ({reason}); {remedy}") from error
     return value
 
 
-def _is(value: Any, kind: Any) -> bool:
-    origin, of = typing.get_origin(kind), typing.get_args(kind)
+def _is_of_kind(value: Any, kind: Any) -> bool:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return True
     if origin in (typing.Union, types.UnionType):
-        return any(_is(value, one) for one in of)
+        return any(_is_of_kind(value, alternative) for alternative in arguments)
     if origin is list:
-        return isinstance(value, list) and all(_is(one, of[0]) for one in value)
+        return isinstance(value, list) and all(_is_of_kind(item, arguments[0]) for item in value)
     if origin is dict:
-        return isinstance(value, dict) and all(_is(one, of[1]) for one in value.values())
+        return isinstance(value, dict) and all(_is_of_kind(item, arguments[1]) for item in value.values())
     if origin is tuple:
-        return isinstance(value, list) and len(value) == len(of) and all(map(_is, value, of))
+        return isinstance(value, list) and len(value) == len(arguments) and all(map(_is_of_kind, value, arguments))
     if kind is None or kind is types.NoneType:
         return value is None
     number = {int: int, float: (int, float)}.get(kind)
@@ -198,11 +200,11 @@ def checksum(path: Path) -> int:
     ...     hex(checksum(Path(folder) / "a"))
     '0xcbf43926'
     """
-    found = 0
+    crc = 0
     with path.open("rb") as file:
         while part := file.read(2**20):
-            found = zlib.crc32(part, found)
-    return found
+            crc = zlib.crc32(part, crc)
+    return crc
 
 
 def sync(path: Path) -> None:
@@ -215,7 +217,7 @@ def sync(path: Path) -> None:
 
 
 def beside(path: Path) -> Path:
-    """Where what is to be at `path` is written before it is renamed.
+    """The path beside `path` at which its file is written before it is renamed.
 
     >>> beside(Path("work/summary.json")).as_posix()
     'work/summary.json.partial'

@@ -11,7 +11,7 @@ from distill_jax.setting import LATER, Setting
 
 
 def identity(setting: Setting) -> dict[str, Any]:
-    """What names a study: every field that changes what one of its models is, as JSON values.
+    """The identity of a study: every field that changes one of its models, as JSON values.
 
     Where data lie, how the work is carried out and which further students there are, are not part of it; what the
     data are is added by their fingerprint.
@@ -19,7 +19,7 @@ def identity(setting: Setting) -> dict[str, Any]:
     >>> identity(Setting())["train"]["epochs"], "run" in identity(Setting())
     (100, False)
     """
-    fields = _named(setting)
+    fields = _identity_fields(setting)
     for role in ("teacher", "student"):
         network = fields[role]
         if network["name"] != "roberta":
@@ -32,26 +32,26 @@ def identity(setting: Setting) -> dict[str, Any]:
     return json.loads(json.dumps(fields))
 
 
-def _named(group: Any) -> dict[str, Any]:
+def _identity_fields(group: Any) -> dict[str, Any]:
     """The fields of a group that are part of a study's identity, as `setting.NEVER` and `setting.LATER` say."""
-    named = {}
+    values = {}
     for field in dataclasses.fields(group):
         value = getattr(group, field.name)
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         if not field.metadata or (field.metadata == LATER and value != default):
-            named[field.name] = _named(value) if dataclasses.is_dataclass(value) else value
-    return named
+            values[field.name] = _identity_fields(value) if dataclasses.is_dataclass(value) else value
+    return values
 
 
 @functools.cache
 def _content(folder: Path) -> str:
     """A digest of a pretrained network, which names it wherever it lies."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for path in (folder.expanduser() / name for name in ("config.json", "model.safetensors")):
         if path.exists():
             with path.open("rb") as file:
-                found.update(hashlib.file_digest(file, "sha256").digest())
-    return found.hexdigest()[:12]
+                hasher.update(hashlib.file_digest(file, "sha256").digest())
+    return hasher.hexdigest()[:12]
 
 
 def digest(value: Any) -> str:
@@ -69,11 +69,11 @@ def differences(mine: dict[str, Any], other: dict[str, Any], prefix: str = "") -
     >>> differences({"train": {"epochs": 3, "batch_size": 64}}, {"train": {"epochs": 5, "batch_size": 64}})
     ['train.epochs is 5 there and 3 here']
     """
-    found = []
+    lines = []
     for name in sorted(mine.keys() | other.keys()):
         a, b = mine.get(name), other.get(name)
         if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{prefix}{name}.")
+            lines += differences(a, b, f"{prefix}{name}.")
         elif a != b:
-            found.append(f"{prefix}{name} is {b!r} there and {a!r} here")
-    return found
+            lines.append(f"{prefix}{name} is {b!r} there and {a!r} here")
+    return lines

@@ -18,13 +18,13 @@ _CONTAINER_S = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit
 
 def host_memory() -> float:
     """Bytes of memory that this process may have: the machine's, or its container's where that has less."""
-    most = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for place in _CONTAINER_S:
+    memory = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path in _CONTAINER_S:
         try:
-            most = min(most, float(Path(place).read_text()))
+            memory = min(memory, float(Path(path).read_text()))
         except (OSError, ValueError):  # another system's, or "max"
             continue
-    return most
+    return memory
 
 
 def check_fits(field: str, value: object, what: str, size: float) -> None:
@@ -41,6 +41,6 @@ def check_fits(field: str, value: object, what: str, size: float) -> None:
     Raises:
       InputError: they do not.
     """
-    if size > (most := host_memory()):
-        said = f"{what} need {size / 2**30:.3g} GiB; must fit into this machine's {most / 2**30:.3g}"
-        raise InputError(field, value, said)
+    if size > (memory := host_memory()):
+        fault = f"{what} need {size / 2**30:.3g} GiB; must fit into this machine's {memory / 2**30:.3g}"
+        raise InputError(field, value, fault)

@@ -48,7 +48,7 @@ class FinishedStudy:
 
     @property
     def students(self) -> dict[str, str]:
-        """What each student is called, by its name."""
+        """The students' labels in figures and reports, by name."""
         return self.summary.study.students
 
     @property
@@ -87,26 +87,30 @@ class FinishedStudy:
         values: dict[str, list[float]] = {name: [] for name in self.students}
         for seed in range(self.summary.study.seeds):
             teacher = self.dump(TEACHER, seed, split)
-            for name, of_seeds in values.items():
-                of_seeds.append(float(of(teacher, self.dump(name, seed, split))))
-        found: dict[str, Interval] = {}
-        for name, of_seeds in values.items():
-            less = None if name == CONTROL else statistics.paired(of_seeds, values[CONTROL])
-            found[name] = dataclasses.replace(statistics.over_seeds(of_seeds).of(of_seeds), minus_control=less)
-        return found
+            for name, seed_values in values.items():
+                seed_values.append(float(of(teacher, self.dump(name, seed, split))))
+        intervals: dict[str, Interval] = {}
+        for name, seed_values in values.items():
+            minus_control = None if name == CONTROL else statistics.paired(seed_values, values[CONTROL])
+            intervals[name] = dataclasses.replace(
+                statistics.over_seeds(seed_values).of(seed_values), minus_control=minus_control
+            )
+        return intervals
 
     def scatter(self, *names: str, seed: int = 0, splits: Sequence[str] = ("train", "test")) -> "Figure":
         """Teacher against students in phi space; without names the control and the distilled one."""
-        shown = names or (CONTROL, KD)
-        of = [self.dump(name, seed, split) for name in shown for split in splits]
-        return plots.scatter([self.dump(TEACHER, seed, s) for s in splits], of, self.summary.deviations)
+        students = names or (CONTROL, KD)
+        dumps = [self.dump(name, seed, split) for name in students for split in splits]
+        return plots.scatter([self.dump(TEACHER, seed, s) for s in splits], dumps, self.summary.deviations)
 
     def _repr_html_(self) -> str:
         accuracies = self.summary.accuracy["test_accuracy"].models
         models = {TEACHER: label_of(TEACHER), **self.students}
-        found = _table(["", "Test accuracy, %"], [[models[m], quote(accuracies[m], scale=100)] for m in models])
+        accuracy_table = _table(
+            ["", "Test accuracy, %"], [[models[m], quote(accuracies[m], scale=100)] for m in models]
+        )
         verdicts = [[f"{SIGNS[f.verdict]} {f.verdict}", f.claim, f.quoted] for f in self.findings]
-        return found + _table(["Verdict", "Claim", "By"], verdicts)
+        return accuracy_table + _table(["Verdict", "Claim", "By"], verdicts)
 
 
 def run(
@@ -138,21 +142,27 @@ def run(
     from distill_jax.study.run_study import run_study
 
     chosen = setting if setting is not None else "digits" if dataset is None else "own-data"
-    whole, given = _changed(_setting(chosen), fields), teacher
+    full_setting, teacher_argument = _changed(_setting(chosen), fields), teacher
     if isinstance(teacher, str):
-        whole, teacher = dataclasses.replace(whole, given=GivenTeacherSetting((teacher,))), None
-    program_cache.keep_programs(whole.data.cache_dir)
+        full_setting, teacher = dataclasses.replace(full_setting, given=GivenTeacherSetting((teacher,))), None
+    program_cache.keep_programs(full_setting.data.cache_dir)
     console = Console(quiet=quiet, markup=False, emoji=False)
-    run_study(whole, _call(setting, fields, dataset=dataset, teacher=given), console, arrays=dataset, teacher=teacher)
-    return open_study(whole.run.workdir)
+    run_study(
+        full_setting,
+        _call(setting, fields, dataset=dataset, teacher=teacher_argument),
+        console,
+        arrays=dataset,
+        teacher=teacher,
+    )
+    return open_study(full_setting.run.workdir)
 
 
-def _call(setting: Any, fields: Mapping[str, Any], **given: Any) -> str:
+def _call(setting: Any, fields: Mapping[str, Any], **keywords: Any) -> str:
     """The call of `run`, for the report; arrays and functions by what they are."""
-    named = {name: value for name, value in given.items() if value is not None} | dict(fields)
-    words = [] if setting is None else [repr(setting)]
-    words += [f"{name}={value!r}" if _is_short(value) else f"{name}=..." for name, value in named.items()]
-    return f"distill_jax.run({', '.join(words)})"
+    arguments = {name: value for name, value in keywords.items() if value is not None} | dict(fields)
+    parts = [] if setting is None else [repr(setting)]
+    parts += [f"{name}={value!r}" if _is_short(value) else f"{name}=..." for name, value in arguments.items()]
+    return f"distill_jax.run({', '.join(parts)})"
 
 
 def _is_short(value: Any) -> bool:
@@ -164,28 +174,28 @@ def _is_short(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float | Path) or dataclasses.is_dataclass(value)
 
 
-def _setting(named: "Setting | str") -> "Setting":
+def _setting(setting_or_name: "Setting | str") -> "Setting":
     from distill_jax.presets import PRESETS
 
-    if not isinstance(named, str):
-        return named
-    if named not in PRESETS:
-        raise InputError("preset", repr(named), f"is not known; there are {', '.join(PRESETS)}")
-    return PRESETS[named].setting
+    if not isinstance(setting_or_name, str):
+        return setting_or_name
+    if setting_or_name not in PRESETS:
+        raise InputError("preset", repr(setting_or_name), f"is not known; there are {', '.join(PRESETS)}")
+    return PRESETS[setting_or_name].setting
 
 
 def _changed(setting: "Setting", fields: Mapping[str, Any]) -> "Setting":
     """A setting with fields of itself, or of its groups whose options have no prefix, replaced."""
     groups = ("data", "objective", "optimizer", "train", "run")
-    for name, given in fields.items():
-        of = [group for group in groups if name in {f.name for f in dataclasses.fields(getattr(setting, group))}]
-        if not of and not hasattr(setting, name):
+    for name, argument in fields.items():
+        owners = [group for group in groups if name in {f.name for f in dataclasses.fields(getattr(setting, group))}]
+        if not owners and not hasattr(setting, name):
             raise InputError(name, None, "is no field of a setting; must be one of a setting or of its groups")
-        own = getattr(setting if not of else getattr(setting, of[0]), name)
-        value = tuple(given) if isinstance(own, tuple) and isinstance(given, list) else given
-        value = Path(str(value)) if isinstance(own, Path) else value
-        changed = value if not of else dataclasses.replace(getattr(setting, of[0]), **{name: value})
-        setting = dataclasses.replace(setting, **{of[0] if of else name: changed})
+        current = getattr(setting if not owners else getattr(setting, owners[0]), name)
+        value = tuple(argument) if isinstance(current, tuple) and isinstance(argument, list) else argument
+        value = Path(str(value)) if isinstance(current, Path) else value
+        changed = value if not owners else dataclasses.replace(getattr(setting, owners[0]), **{name: value})
+        setting = dataclasses.replace(setting, **{owners[0] if owners else name: changed})
     return setting
 
 
@@ -221,8 +231,8 @@ class Deviations:
 
     def scatter(self, seed: int = 0) -> "Figure":
         """Teacher against students in phi space, of one seed."""
-        statistics = {name: {self.split: of} for name, of in self.intervals.items()}
-        return plots.scatter([self.teachers[seed]], [of[seed] for of in self.students.values()], statistics)
+        statistics = {name: {self.split: values} for name, values in self.intervals.items()}
+        return plots.scatter([self.teachers[seed]], [dumps[seed] for dumps in self.students.values()], statistics)
 
     def _repr_html_(self) -> str:
         head, rows = [f"Against the teacher, {self.split}"], []
@@ -231,7 +241,7 @@ class Deviations:
         for name in order:
             head += [name, *([f"minus {self.control}"] if self.control is not None and name != self.control else [])]
         for key, title, digits, sign, scale in ROWS:
-            if any(key in of and math.isfinite(of[key].mean) for of in self.intervals.values()):
+            if any(key in values and math.isfinite(values[key].mean) for values in self.intervals.values()):
                 row = [title]
                 for name in order:
                     value = self.intervals[name][key]
@@ -271,44 +281,52 @@ def compare(
     """
     if control is not None and control not in students:
         raise InputError("control", repr(control), f"is none of the students; must be of {', '.join(students)}")
-    given = {name: _by_seed(name, logits) for name, logits in students.items()}
-    if not given:
+    logits_by_student = {name: _by_seed(name, logits) for name, logits in students.items()}
+    if not logits_by_student:
         raise InputError("students", None, "are none; must be a dictionary of logits by name")
-    seeds = len(next(iter(given.values())))
-    if any(len(of) != seeds for of in given.values()):
-        said = ", ".join(f"{name} {len(of)}" for name, of in given.items())
-        raise InputError("students", None, f"have different numbers of seeds ({said}); must have one number")
+    seeds = len(next(iter(logits_by_student.values())))
+    if any(len(arrays) != seeds for arrays in logits_by_student.values()):
+        counts = ", ".join(f"{name} {len(arrays)}" for name, arrays in logits_by_student.items())
+        raise InputError("students", None, f"have different numbers of seeds ({counts}); must have one number")
     teachers = _by_seed("teacher", teacher)
     if len(teachers) not in (1, seeds):
         raise InputError("teacher", None, f"is of {len(teachers)} seeds; must be of 1, or {seeds} as the students")
     teachers = teachers * (seeds if len(teachers) == 1 else 1)
-    of_labels = np.asarray(labels)
-    of_seeds = [of_labels] * seeds if of_labels.ndim == 1 else list(of_labels)
-    if len(of_seeds) != seeds:
-        raise InputError("labels", None, f"are of {len(of_seeds)} seeds; must be [N], or [{seeds}, N] as the students")
+    label_array = np.asarray(labels)
+    labels_by_seed = [label_array] * seeds if label_array.ndim == 1 else list(label_array)
+    if len(labels_by_seed) != seeds:
+        raise InputError(
+            "labels", None, f"are of {len(labels_by_seed)} seeds; must be [N], or [{seeds}, N] as the students"
+        )
 
     def dump(name: str, logits: Any, seed: int) -> Dump:
-        true = of_seeds[seed] if true_labels is None else true_labels
-        own = np.arange(len(of_seeds[seed])) if ids is None else ids
-        return Dump(logits, of_seeds[seed], true, own, {"model": name, "seed": seed, "split": split})
+        true = labels_by_seed[seed] if true_labels is None else true_labels
+        example_ids = np.arange(len(labels_by_seed[seed])) if ids is None else ids
+        return Dump(logits, labels_by_seed[seed], true, example_ids, {"model": name, "seed": seed, "split": split})
 
-    dumps = {name: [dump(name, logits, seed) for seed, logits in enumerate(of)] for name, of in given.items()}
-    of_teacher = [dump(TEACHER, logits, seed) for seed, logits in enumerate(teachers)]
-    inner = {name: CONTROL if name == control else f"student {name}" for name in given}  # as measures know a control
-    outer = {own: name for name, own in inner.items()}
+    dumps = {
+        name: [dump(name, logits, seed) for seed, logits in enumerate(arrays)]
+        for name, arrays in logits_by_student.items()
+    }
+    teacher_dumps = [dump(TEACHER, logits, seed) for seed, logits in enumerate(teachers)]
+    # By the name that the measures know a control by
+    internal_names = {name: CONTROL if name == control else f"student {name}" for name in logits_by_student}
+    given_names = {internal: name for name, internal in internal_names.items()}
 
     def read(model: str, seed: int) -> Dump:
-        return of_teacher[seed] if model == TEACHER else dumps[outer[model]][seed]
+        return teacher_dumps[seed] if model == TEACHER else dumps[given_names[model]][seed]
 
-    found = comparisons.intervals(comparisons.compare(read, list(outer), seeds))
-    for name, value in comparisons.inherited_noise(read, list(outer), seeds).items():
-        found[name]["inherited_noise"] = value
-    return Deviations(split, {outer[name]: of for name, of in found.items()}, control, of_teacher, dumps)
+    intervals = comparisons.intervals(comparisons.compare(read, list(given_names), seeds))
+    for name, value in comparisons.inherited_noise(read, list(given_names), seeds).items():
+        intervals[name]["inherited_noise"] = value
+    return Deviations(
+        split, {given_names[name]: values for name, values in intervals.items()}, control, teacher_dumps, dumps
+    )
 
 
 def _by_seed(name: str, logits: Any) -> list[Any]:
     """Logits of each seed."""
-    if isinstance(logits, list | tuple) and all(getattr(of, "ndim", 0) == 2 for of in logits):
+    if isinstance(logits, list | tuple) and all(getattr(array, "ndim", 0) == 2 for array in logits):
         return list(logits)
     array = as_array(name, logits)
     if array.ndim not in (2, 3):

@@ -35,7 +35,7 @@ def short_name(name: str) -> str:
 
 
 def imported(name: str, field: str) -> Any:
-    """What 'module:attribute' names, of a module in the current folder or an installed one.
+    """The object that 'module:attribute' names, of a module in the current folder or an installed one.
 
     >>> imported("math:pi", "optimizer.optimizer")
     3.141592653589793
@@ -51,23 +51,23 @@ def imported(name: str, field: str) -> Any:
         sys.path.append("")  # the current folder, which an installed command has not
     try:
         loaded = importlib.import_module(module)
-        found = getattr(loaded, attribute)
+        value = getattr(loaded, attribute)
     except (ImportError, AttributeError, SyntaxError, ValueError) as error:
         raise InputError(field, name, f"cannot be imported ({error}); must be module:attribute") from None
     path = Path(getattr(loaded, "__file__", None) or "")
     if module != "__main__" and path.suffix == ".py" and path.is_file():
         source = path.read_bytes()
-        spec, known = _SOURCES.get(module, (None, b""))
+        spec, known_source = _SOURCES.get(module, (None, b""))
         if spec is not loaded.__spec__:  # a module that is loaded again has another
             _SOURCES[module] = loaded.__spec__, source
-        elif known != source:
+        elif known_source != source:
             raise InputError(
                 field,
                 name,
                 f"{path.name} has changed since it was imported; must be loaded again (importlib.reload), or "
                 "Python started anew",
             )
-    return found
+    return value
 
 
 def code(names: Sequence[str]) -> str:
@@ -77,15 +77,15 @@ def code(names: Sequence[str]) -> str:
     ('', 12)
     """
     digest = hashlib.sha256()
-    own = sorted({name for name in names if is_own(name)})
-    for name in own:
-        found = imported(name, "code")
+    own_names = sorted({name for name in names if is_own(name)})
+    for name in own_names:
+        value = imported(name, "code")
         module = sys.modules[name.partition(":")[0]]
         # In a notebook a module has no source, but the function has.
-        source = module if getattr(module, "__file__", None) else getattr(found, "function", found)
+        source = module if getattr(module, "__file__", None) else getattr(value, "function", value)
         try:
             digest.update(inspect.getsource(source).encode())
         except (OSError, TypeError):
-            bare = source.__code__ if isinstance(source, types.FunctionType) else None
-            digest.update(repr((name, bare and (bare.co_code, bare.co_consts))).encode())
-    return digest.hexdigest()[:12] if own else ""
+            code_object = source.__code__ if isinstance(source, types.FunctionType) else None
+            digest.update(repr((name, code_object and (code_object.co_code, code_object.co_consts))).encode())
+    return digest.hexdigest()[:12] if own_names else ""

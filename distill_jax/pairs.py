@@ -6,24 +6,26 @@ from typing import Annotated, Any
 from tyro.constructors import PrimitiveConstructorSpec
 
 
-def _constructor(of: Callable[[str], Any], as_text: Callable[[Any], str], value: str) -> PrimitiveConstructorSpec[Any]:
+def _constructor(
+    convert: Callable[[str], Any], as_text: Callable[[Any], str], value: str
+) -> PrimitiveConstructorSpec[Any]:
     def read(words: Sequence[str]) -> dict[str, Any]:
-        found = {}
+        values = {}
         for word in words:
             name, equals, text = word.partition("=")
             if not (name and equals and text):
                 raise ValueError(f"{word!r} must be NAME={value}")
-            if name in found:
+            if name in values:
                 raise ValueError(f"{name} is given twice")
-            found[name] = of(text)
-        return found
+            values[name] = convert(text)
+        return values
 
     return PrimitiveConstructorSpec(
         nargs="*",
         metavar=f"[NAME={value} [NAME={value} ...]]",
         instance_from_str=read,
-        is_instance=lambda given: isinstance(given, dict),
-        str_from_instance=lambda given: [f"{name}={as_text(of_it)}" for name, of_it in given.items()],
+        is_instance=lambda instance: isinstance(instance, dict),
+        str_from_instance=lambda instance: [f"{name}={as_text(item)}" for name, item in instance.items()],
     )
 
 
@@ -33,14 +35,15 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 Numbers = Annotated[dict[str, float], _constructor(float, repr, "NUMBER")]
 NumberLists = Annotated[
-    dict[str, tuple[float, ...]], _constructor(_numbers, lambda of: ",".join(map(repr, of)), "NUMBER,NUMBER,...")
+    dict[str, tuple[float, ...]],
+    _constructor(_numbers, lambda numbers: ",".join(map(repr, numbers)), "NUMBER,NUMBER,..."),
 ]
 
 
 def _value(text: str) -> int | float | str:
-    for of in (int, float):
+    for convert in (int, float):
         try:
-            return of(text)
+            return convert(text)
         except ValueError:
             continue
     return text

@@ -27,8 +27,8 @@ def local(field: str, typed: Path | str) -> Path:
     PosixPath('work/a')
     """
     if _ADDRESS.match(str(typed)):
-        said = _ADDRESS.sub(r"\1://", str(typed), count=1)
-        raise InputError(field, said, "must be a path on this machine; addresses and buckets are not served")
+        address = _ADDRESS.sub(r"\1://", str(typed), count=1)
+        raise InputError(field, address, "must be a path on this machine; addresses and buckets are not served")
     if re.search(r"[\0-\x1f\x7f\\\ud800-\udfff]", str(typed)):  # a backslash is a stroke to TensorStore
         raise InputError(field, f"{str(typed)!r}", "must be a name in UTF-8 without line breaks, NUL or backslash")
     try:

@@ -180,5 +180,5 @@ def preset_for(given: Setting) -> str:
     """
     if data.kind(given.data.dataset) != "texts":
         return "own-data"
-    pretrained = any(of.roberta.pretrained is not None for of in (given.teacher, given.student))
+    pretrained = any(network.roberta.pretrained is not None for network in (given.teacher, given.student))
     return "own-texts-pretrained" if pretrained else "own-texts"

@@ -29,9 +29,9 @@ def load(path: Path) -> Setting:
     except FileNotFoundError:
         raise InputError("setting", path, "does not exist; must be a study.json of a study's folder") from None
     except (OSError, ValueError, RecursionError) as error:
-        what = error.strerror if isinstance(error, OSError) else one_line(error)
+        reason = error.strerror if isinstance(error, OSError) else one_line(error)
         raise InputError(
-            "setting", path, f"cannot be read ({what}); must be a study.json of a study's folder"
+            "setting", path, f"cannot be read ({reason}); must be a study.json of a study's folder"
         ) from error
     return _group(Setting(), value, path, "")
 
@@ -40,7 +40,7 @@ def _group(default: Any, value: Any, path: Path, within: str) -> Any:
     """A dataclass like `default` with the fields of a JSON object."""
     group = f"`{within}`" if within else "all of it"
     if not isinstance(value, dict):
-        raise InputError("setting", path, f"{group} is {_said(value)}; must be an object of fields")
+        raise InputError("setting", path, f"{group} is {_quoted(value)}; must be an object of fields")
     fields = {field.name: getattr(default, field.name) for field in dataclasses.fields(default)}
     hints = typing.get_type_hints(type(default))
     for name in value:
@@ -49,37 +49,37 @@ def _group(default: Any, value: Any, path: Path, within: str) -> Any:
             hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(fields)}"
             raise InputError("setting", path, f"{name} of {group} is not known{hint}")
     changes = {}
-    for name, of_it in value.items():
-        field, own = f"{within}.{name}".lstrip("."), fields[name]
-        if dataclasses.is_dataclass(own):
-            changes[name] = _group(own, of_it, path, field)
+    for name, item in value.items():
+        field, default_value = f"{within}.{name}".lstrip("."), fields[name]
+        if dataclasses.is_dataclass(default_value):
+            changes[name] = _group(default_value, item, path, field)
         else:
             try:
-                changes[name] = _value(of_it, hints[name])
+                changes[name] = _value(item, hints[name])
             except ValueError as error:
-                raise InputError("setting", path, f"`{field}` is {_said(of_it)}; must be {error}") from None
+                raise InputError("setting", path, f"`{field}` is {_quoted(item)}; must be {error}") from None
     return dataclasses.replace(default, **changes)
 
 
 def _value(value: Any, hint: Any) -> Any:
     """A JSON value as a field's type has it; ValueError says what it must be."""
-    origin, of = typing.get_origin(hint), typing.get_args(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return _value(value, of[0])
+        return _value(value, arguments[0])
     if origin in (typing.Union, types.UnionType):
-        for one in of:
-            if _fits(value, one):
-                return _value(value, one)
-        raise ValueError(" or ".join(_called(one) for one in of))
+        for alternative in arguments:
+            if _fits(value, alternative):
+                return _value(value, alternative)
+        raise ValueError(" or ".join(_type_name(alternative) for alternative in arguments))
     if origin is typing.Literal:
-        if value in of and not isinstance(value, bool):
+        if value in arguments and not isinstance(value, bool):
             return value
     elif origin is tuple:
-        if isinstance(value, list) and all(_fits(one, of[0]) for one in value):
-            return tuple(_value(one, of[0]) for one in value)
+        if isinstance(value, list) and all(_fits(item, arguments[0]) for item in value):
+            return tuple(_value(item, arguments[0]) for item in value)
     elif origin is dict:
-        if isinstance(value, dict) and all(_fits(one, of[1]) for one in value.values()):
-            return {key: _value(one, of[1]) for key, one in value.items()}
+        if isinstance(value, dict) and all(_fits(item, arguments[1]) for item in value.values()):
+            return {key: _value(item, arguments[1]) for key, item in value.items()}
     elif hint is types.NoneType:
         if value is None:
             return None
@@ -91,7 +91,7 @@ def _value(value: Any, hint: Any) -> Any:
             return value  # a whole number stays one: models' names know 2 from 2.0
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
-    raise ValueError(_called(hint))
+    raise ValueError(_type_name(hint))
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -102,15 +102,17 @@ def _fits(value: Any, hint: Any) -> bool:
     return True
 
 
-def _called(hint: Any) -> str:
-    origin, of = typing.get_origin(hint), typing.get_args(hint)
+def _type_name(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
-        return f"of {', '.join(map(str, of))}"
+        return f"of {', '.join(map(str, arguments))}"
     if origin in (tuple, dict):
-        return f"{'a list' if origin is tuple else 'an object'}, each {_called(of[0 if origin is tuple else 1])}"
+        return (
+            f"{'a list' if origin is tuple else 'an object'}, each {_type_name(arguments[0 if origin is tuple else 1])}"
+        )
     return {int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "null"}.get(hint, "a text")
 
 
-def _said(value: Any) -> str:
+def _quoted(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -16,7 +16,7 @@ NEVER, LATER = {"identity": "never"}, {"identity": "where it is not the default"
 
 @dataclasses.dataclass(frozen=True)
 class DataSetting:
-    """What is learned from.
+    """The data set, and the part of it that is used.
 
     Example:
       >>> DataSetting(dataset="mnist", label_noise=0.2).noise_draw
@@ -355,5 +355,5 @@ def changed(setting: Setting, **groups: dict[str, Any]) -> Setting:
     3
     """
     return dataclasses.replace(
-        setting, **{group: dataclasses.replace(getattr(setting, group), **of) for group, of in groups.items()}
+        setting, **{group: dataclasses.replace(getattr(setting, group), **changes) for group, changes in groups.items()}
     )

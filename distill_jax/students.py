@@ -87,39 +87,39 @@ def table(names: Sequence[str]) -> dict[str, Kind]:
     Raises:
       InputError: there is no such kind, or two have one name.
     """
-    found: dict[str, Kind] = {}
+    kinds: dict[str, Kind] = {}
     for name in names:
         short = short_name(name)
-        if short in found or short == TEACHER or (short != name and short in KINDS):
+        if short in kinds or short == TEACHER or (short != name and short in KINDS):
             raise InputError("students", name, f"there is another model {short}; must be of another name")
-        found[short] = _own(name) if is_own(name) else _known(name)
-    return found
+        kinds[short] = _own_kind(name) if is_own(name) else _known_kind(name)
+    return kinds
 
 
-def _known(name: str) -> Kind:
+def _known_kind(name: str) -> Kind:
     if name not in KINDS:
         known = ", ".join(k for k in KINDS if k != TEACHER)
         raise InputError("students", name, f"must be of {known}, or your own as module:attribute")
     return KINDS[name]
 
 
-def _own(name: str) -> Kind:
-    found = imported(name, "students")
-    kind = found if isinstance(found, Kind) else Kind(short_name(name), (name, name))
-    _SEEN[short_name(name)] = kind
+def _own_kind(name: str) -> Kind:
+    value = imported(name, "students")
+    kind = value if isinstance(value, Kind) else Kind(short_name(name), (name, name))
+    _OWN_KINDS[short_name(name)] = kind
     return kind
 
 
-_SEEN: dict[str, Kind] = {}  # kinds of one's own, by their names in files
+_OWN_KINDS: dict[str, Kind] = {}  # kinds of one's own, by their names in files
 
 
 def label_of(name: str) -> str:
-    """What a model is called in figures; one that is not known, by its name.
+    """A model's label in figures; of one that is not known, its name.
 
     >>> label_of("dkd"), label_of("mine")
     ('Decoupled KD', 'mine')
     """
-    kind = KINDS.get(name) or _SEEN.get(name)
+    kind = KINDS.get(name) or _OWN_KINDS.get(name)
     return name if kind is None else kind.label
 
 
@@ -129,7 +129,7 @@ def look_of(name: str) -> dict[str, Any]:
     >>> look_of("kd"), look_of("mine") == look_of("mine")
     ({'color': '#0072B2', 'marker': '^', 'linestyle': '-'}, True)
     """
-    kind = KINDS.get(name) or _SEEN.get(name)
+    kind = KINDS.get(name) or _OWN_KINDS.get(name)
     number = zlib.crc32(name.encode())
     chosen = _look(_COLORS[number % len(_COLORS)], _MARKERS[number // len(_COLORS) % len(_MARKERS)])
     return chosen | ({} if kind is None else kind.look)

@@ -1,1 +1,1 @@
-"""The command: what it is given, how it prints, and how it ends. Other commands of this project use the same."""
+"""The command line: parsing, output and exit status, which other commands of this project share."""

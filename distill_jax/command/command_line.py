@@ -43,9 +43,9 @@ def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False)
         if word == "" or (word.startswith("--") and word.endswith("=")):
             option = word.removesuffix("=") or before
             raise InputError(option, None, "is given nothing; must be a value (is a variable of the shell empty?)")
-    said = io.StringIO()
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(stderr):
             parsed = tyro.cli(
                 type(default),
                 default=default,
@@ -60,7 +60,7 @@ def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False)
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise InputError(prog, None, _one_line(said.getvalue(), prog)) from None
+        raise InputError(prog, None, _one_line(stderr.getvalue(), prog)) from None
 
 
 def refuse_idle(idle: Iterable[tuple[str, str]], arguments: Sequence[str]) -> None:
@@ -75,8 +75,8 @@ def refuse_idle(idle: Iterable[tuple[str, str]], arguments: Sequence[str]) -> No
     """
     typed = {word: word.split("=")[0].replace("_", "-") for word in arguments if word.startswith("--")}
     for option, reason in idle:
-        for word, of in typed.items():
-            if of == option or of.startswith(f"{option}."):
+        for word, typed_option in typed.items():
+            if typed_option == option or typed_option.startswith(f"{option}."):
                 raise InputError(word, None, f"must be left out, since {reason}")
 
 
@@ -92,8 +92,8 @@ def check_writable(option: str, path: Path | None, suffix: str | None = None) ->
         if not path.absolute().parent.is_dir():
             raise InputError(option, path, "its folder is not there")
         if path.exists() and path.is_dir() != (suffix is None):
-            there, right = ("folder", "file") if suffix else ("file", "folder")
-            raise InputError(option, path, f"is a {there}; must be a {right}, or new")
+            actual, expected = ("folder", "file") if suffix else ("file", "folder")
+            raise InputError(option, path, f"is a {actual}; must be a {expected}, or new")
 
 
 def write_json(path: Path | None, value: Any) -> None:
@@ -137,32 +137,32 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     except BaseException as error:
         if streams.is_interruption(error):
             streams.leave()
-        if (found := _environment_s(error)) is None:
+        if (fault := _environment_fault(error)) is None:
             raise
-        line, status = found
+        line, status = fault
         print(f"error: {printable(line)}", file=sys.stderr)
     sys.stdout.flush()
     sys.exit(status)
 
 
-def _environment_s(error: BaseException) -> tuple[str, int] | None:
+def _environment_fault(error: BaseException) -> tuple[str, int] | None:
     """One line on a fault of the machine or its environment, and the exit status; None where the fault is ours."""
     if _disk_is_full(error):
         return "the disk of --workdir is full; free some space and run the same command", RunError.exit_status
     if "RESOURCE_EXHAUSTED" in str(error):  # XLA's word; its type differs between versions of JAX
-        what = "a device's memory is full; take a smaller --population or --batch-size (what was done is kept)"
-        return what, RunError.exit_status
+        line = "a device's memory is full; take a smaller --population or --batch-size (what was done is kept)"
+        return line, RunError.exit_status
     if isinstance(error, MemoryError):
-        what = "this machine's memory is full; take a smaller --population or less data (what was done is kept)"
-        return what, RunError.exit_status
+        line = "this machine's memory is full; take a smaller --population or less data (what was done is kept)"
+        return line, RunError.exit_status
     if isinstance(error, OSError) and error.filename is not None and error.errno in REMEDIES:
         line = f"{os.fsdecode(error.filename)}: {error.strerror}; {remedy(error)}"
         return line, InputError.exit_status if error.errno == errno.ENAMETOOLONG else RunError.exit_status
     *_, last = traceback.walk_tb(error.__traceback__)
     if "xla_bridge" in last[0].f_code.co_filename:  # where JAX looks for devices
-        asked = os.environ.get("JAX_PLATFORMS", "")
-        what = " ".join(str(error).split()) or "there is none of these"
-        line = f"JAX_PLATFORMS={asked}: JAX finds no device ({what}); must be one that is there, such as cpu"
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        detail = " ".join(str(error).split()) or "there is none of these"
+        line = f"JAX_PLATFORMS={platforms}: JAX finds no device ({detail}); must be one that is there, such as cpu"
         return line, InputError.exit_status
     return None
 
@@ -182,10 +182,10 @@ def stop_when_terminated() -> None:
 
 def _disk_is_full(error: BaseException) -> bool:
     # TensorStore and Orbax wrap the operating system's error in their own, sometimes as text only.
-    seen: BaseException | None = error
-    while seen is not None:
-        full = isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or "No space left on device" in str(seen) or "Disk quota exceeded" in str(seen):
+    current: BaseException | None = error
+    while current is not None:
+        full = isinstance(current, OSError) and current.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or "No space left on device" in str(current) or "Disk quota exceeded" in str(current):
             return True
-        seen = seen.__cause__ or seen.__context__
+        current = current.__cause__ or current.__context__
     return False

@@ -62,12 +62,12 @@ def setting_from(arguments: Sequence[str]) -> Setting:
 
 def _saved(words: list[str]) -> tuple[Setting | None, list[str]]:
     """The setting of --setting FILE, and the other words."""
-    at = next((i for i, word in enumerate(words) if word.split("=")[0] == "--setting"), None)
-    if at is None:
+    index = next((i for i, word in enumerate(words) if word.split("=")[0] == "--setting"), None)
+    if index is None:
         return None, words
-    option, equals, path = words[at].partition("=")
-    rest = words[:at] + words[at + (1 if equals else 2) :]
-    path = path if equals else next(iter(words[at + 1 : at + 2]), "")
+    option, equals, path = words[index].partition("=")
+    rest = words[:index] + words[index + (1 if equals else 2) :]
+    path = path if equals else next(iter(words[index + 1 : index + 2]), "")
     if not path:
         raise InputError(option, None, "is given nothing; must be a study.json of a study's folder")
     if rest and not rest[0].startswith("-"):
@@ -89,10 +89,10 @@ def _idle(setting: Setting) -> Iterator[tuple[str, str]]:
     """
     for role in ("teacher", "student"):
         network = getattr(setting, role)
-        own = NETWORKS.get(network.name, ("settings",))
-        has = ", ".join(f"--{role}.{field}" for field in own) or "no options"
+        network_fields = NETWORKS.get(network.name, ("settings",))
+        has = ", ".join(f"--{role}.{field}" for field in network_fields) or "no options"
         for field in dataclasses.fields(ModelSetting):
-            if field.name not in ("name", *own):
+            if field.name not in ("name", *network_fields):
                 yield f"--{role}.{field.name}", f"--{role}.name {network.name} has {has}"
         if network.roberta.pretrained is not None:
             for field in ("layers", "units"):

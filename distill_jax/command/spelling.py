@@ -19,19 +19,19 @@ def options(setting: Any) -> dict[str, str]:
     >>> options(Setting())["objective.temperature"], options(Setting())["teacher"], options(Setting())["given.logits"]
     ('--temperature', '--teacher', '--teacher.logits')
     """
-    return dict(_of_fields(setting, "--", ""))
+    return dict(_field_options(setting, "--", ""))
 
 
-def _of_fields(group: Any, prefix: str, within: str) -> Iterator[tuple[str, str]]:
+def _field_options(group: Any, prefix: str, within: str) -> Iterator[tuple[str, str]]:
     hints = typing.get_type_hints(type(group), include_extras=True)
     for field in dataclasses.fields(group):
-        value, field_s = getattr(group, field.name), within + field.name
-        said = (getattr(mark, "name", None) for mark in getattr(hints[field.name], "__metadata__", ()))
-        option = prefix + next((name for name in said if name is not None), field.name.replace("_", "-"))
+        value, path = getattr(group, field.name), within + field.name
+        names = (getattr(mark, "name", None) for mark in getattr(hints[field.name], "__metadata__", ()))
+        option = prefix + next((name for name in names if name is not None), field.name.replace("_", "-"))
         if option != "--":  # a group whose fields have no prefix
-            yield field_s, option
+            yield path, option
         if dataclasses.is_dataclass(value):
-            yield from _of_fields(value, option + ("." if option != "--" else ""), f"{field_s}.")
+            yield from _field_options(value, option + ("." if option != "--" else ""), f"{path}.")
 
 
 def by_option(error: InputError, options: Mapping[str, str]) -> InputError:
@@ -45,7 +45,7 @@ def spelt(error: BaseException) -> str:
     >>> spelt(InputError("train.epochs", 0, "must be positive"))
     '--epochs 0: must be positive'
     """
-    return _spelt(str(by_option(error, _of_study()) if isinstance(error, InputError) else error), _of_study())
+    return _spelt(str(by_option(error, _study_options()) if isinstance(error, InputError) else error), _study_options())
 
 
 def _spelt(text: str, options: Mapping[str, str]) -> str:
@@ -53,5 +53,5 @@ def _spelt(text: str, options: Mapping[str, str]) -> str:
 
 
 @functools.cache
-def _of_study() -> Mapping[str, str]:
+def _study_options() -> Mapping[str, str]:
     return options(Setting())

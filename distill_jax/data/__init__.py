@@ -72,7 +72,7 @@ def load_dataset(setting: DataSetting, arrays: Mapping[str, Any] | None = None) 
         )
     train, test, num_classes = _select(setting, raw)
     names = raw.names and raw.names[:num_classes]
-    notes = [*raw.notes, *_left_out(setting, raw, train, test)]
+    notes = [*raw.notes, *_subset_notes(setting, raw, train, test)]
     if names:
         notes.append(f"labels are numbered in this order: {shown(names)}")
     if setting.image_size is not None:
@@ -89,19 +89,21 @@ def load_dataset(setting: DataSetting, arrays: Mapping[str, Any] | None = None) 
         )
     draw = None
     if setting.label_noise:
-        own = functools.partial(corrupt_labels, train.label, setting.label_noise, num_classes, setting.noise_seed)
-        draw = functools.cache(own)  # asked for at every dump of every student
+        noisy_labels = functools.partial(
+            corrupt_labels, train.label, setting.label_noise, num_classes, setting.noise_seed
+        )
+        draw = functools.cache(noisy_labels)  # asked for at every dump of every student
         train = dataclasses.replace(train, label=draw(0))
-        wrong, of = int(np.sum(train.label != train.true_label)), len(train.label)
-        notes.append(f"{wrong:,} of {of:,} training labels are replaced by another class")
-    of_each = draw if setting.noise_draw == "per-seed" else None
-    over = (None, None) if raw.vocabulary else mean_and_std(train.x)
+        wrong, total = int(np.sum(train.label != train.true_label)), len(train.label)
+        notes.append(f"{wrong:,} of {total:,} training labels are replaced by another class")
+    draw_per_seed = draw if setting.noise_draw == "per-seed" else None
+    mean_std = (None, None) if raw.vocabulary else mean_and_std(train.x)
     name = Path(setting.dataset).name
-    return Dataset(name, train, test, num_classes, *over, of_each, raw.vocabulary, names, tuple(notes))
+    return Dataset(name, train, test, num_classes, *mean_std, draw_per_seed, raw.vocabulary, names, tuple(notes))
 
 
 def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
-    """What `data.dataset`, as named, is of: texts, or images and flat features; 'unknown' where it cannot be loaded."""
+    """The kind of data that `data.dataset` names: texts, images or flat features; 'unknown' if none can be loaded."""
     if is_own(dataset):
         return "arrays"
     if dataset in _SOURCES:
@@ -126,11 +128,11 @@ def needs_folder(dataset: str) -> bool:
 
 
 def _check(setting: DataSetting) -> None:
-    """What can be checked before the data are read."""
+    """Checks the fields that can be checked before the data are read."""
 
-    def require(holds: bool, field: str, value: object, right: str) -> None:
+    def require(holds: bool, field: str, value: object, requirement: str) -> None:
         if not holds:
-            raise InputError(field, value, f"must be {right}")
+            raise InputError(field, value, f"must be {requirement}")
 
     require(0 <= setting.label_noise < 1, "data.label_noise", setting.label_noise, "a share in [0, 1)")
     require(setting.noise_seed >= 0, "data.noise_seed", setting.noise_seed, "0 or more")
@@ -158,9 +160,9 @@ def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
         return _SOURCES[name]
     if is_own(name):
         return npz.of_function
-    of = kind(name)
-    if of != "unknown":
-        return _of_arrays(local("data.dataset", name)) if of == "arrays" else text_files.read
+    content = kind(name)
+    if content != "unknown":
+        return _of_arrays(local("data.dataset", name)) if content == "arrays" else text_files.read
     close = difflib.get_close_matches(name.lower().replace("_", "-"), _SOURCES, n=1)
     guess = f" (did you mean {close[0]}?)" if close else ""
     known = ", ".join(sorted(_SOURCES))
@@ -174,14 +176,14 @@ def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
 
 def _select(setting: DataSetting, raw: Raw) -> tuple[Split, Split, int]:
     train, test, num_classes = raw.train, raw.test, raw.num_classes
-    for called, split in (("training", train), ("test", test)):
+    for split_name, split in (("training", train), ("test", test)):
         low, high = split.label.min(initial=0), split.label.max(initial=0)
         if low < 0 or high >= num_classes:
             raise InputError(
                 "data.dataset",
                 setting.dataset,
-                f"a {called} example has the label {(low if low < 0 else high)}; must be in 0 to {num_classes - 1}, "
-                "a class",
+                f"a {split_name} example has the label {(low if low < 0 else high)}; must be in 0 to "
+                f"{num_classes - 1}, a class",
             )
     if setting.classes is not None:
         if setting.classes > num_classes:
@@ -207,17 +209,23 @@ def _select(setting: DataSetting, raw: Raw) -> tuple[Split, Split, int]:
     return train, test, num_classes
 
 
-def _left_out(setting: DataSetting, raw: Raw, train: Split, test: Split) -> Iterator[str]:
-    """What is said of examples and classes that are not used."""
-    of_train, of_test = ("data.train_examples", setting.train_examples), ("data.test_examples", setting.test_examples)
-    for called, whole, used, own in (("training", raw.train, train, of_train), ("test", raw.test, test, of_test)):
-        asked = (("classes", setting.classes), own)
-        given = ", ".join(f"{name} {value}" for name, value in asked if value is not None)
-        if len(used.label) < len(whole.label):
-            yield f"{len(used.label):,} of {len(whole.label):,} {called} examples are used ({given})"
+def _subset_notes(setting: DataSetting, raw: Raw, train: Split, test: Split) -> Iterator[str]:
+    """Notes on the examples and classes that are not used."""
+    train_limit, test_limit = (
+        ("data.train_examples", setting.train_examples),
+        ("data.test_examples", setting.test_examples),
+    )
+    for split_name, available, used, limit in (
+        ("training", raw.train, train, train_limit),
+        ("test", raw.test, test, test_limit),
+    ):
+        limits = (("classes", setting.classes), limit)
+        reason = ", ".join(f"{name} {value}" for name, value in limits if value is not None)
+        if len(used.label) < len(available.label):
+            yield f"{len(used.label):,} of {len(available.label):,} {split_name} examples are used ({reason})"
 
 
-def _part(split: Split, count: int | None, num_classes: int, seed: int, name: str, called: str) -> Split:
+def _part(split: Split, count: int | None, num_classes: int, seed: int, name: str, split_name: str) -> Split:
     if count is None:
         return split
     available = len(split.label)
@@ -226,7 +234,7 @@ def _part(split: Split, count: int | None, num_classes: int, seed: int, name: st
             f"data.{name}_examples",
             count,
             f"must be at least {num_classes}, the number of classes, and at most "
-            f"{available}, the {called} examples there are",
+            f"{available}, the {split_name} examples there are",
         )
     return split if count == available else split.take(subset.stratified(split.label, count, seed))
 

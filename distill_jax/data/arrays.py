@@ -30,7 +30,7 @@ def margin(side: int) -> int:
 def mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population standard deviation over all axes but the last.
 
-    >>> [of.tolist() for of in mean_and_std(np.array([[0, 5], [4, 5]], np.uint8))]
+    >>> [array.tolist() for array in mean_and_std(np.array([[0, 5], [4, 5]], np.uint8))]
     [[2.0, 5.0], [2.0, 1.0]]
 
     Args:

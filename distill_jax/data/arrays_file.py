@@ -41,7 +41,7 @@ def read_arrays(
             sizes = {member.filename: member.file_size for member in file.zip.infolist()}  # unpacked
             check_fits(field, path, "its arrays", sum(sizes.get(f"{name}.npy", 0) for name in wanted))
             arrays = {name: file[name] for name in wanted}
-            more = set(members) - set(wanted)
+            others = set(members) - set(wanted)
     except InputError:
         raise
     except Exception as error:  # of many types, as the damage has it: a header is read as Python's words
@@ -49,4 +49,4 @@ def read_arrays(
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):  # a member that is not an .npy file comes as bytes
             raise InputError(field, path, f"{name} is not an array; {remedy}")
-    return arrays, more
+    return arrays, others

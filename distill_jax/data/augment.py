@@ -87,9 +87,9 @@ def moved(x_raw: jax.Array, outcome: jax.Array, kind: Kind) -> jax.Array:
     if kind == "none":
         return x_raw
     mirrored = outcome % 2 == 1 if kind == "crop-flip" else jnp.zeros(outcome.shape, bool)
-    place = outcome // 2 if kind == "crop-flip" else outcome
+    shift = outcome // 2 if kind == "crop-flip" else outcome
     columns = 2 * margin(x_raw.shape[2]) + 1
-    top, side = place // columns, place % columns
+    top, side = shift // columns, shift % columns
     return jax.lax.platform_dependent(x_raw, top, side, mirrored, tpu=_selected, default=_gathered)
 
 

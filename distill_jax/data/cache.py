@@ -26,7 +26,7 @@ from distill_jax.paths import cache_folder
 _FORMAT = 2  # to be raised when sources come to decode differently
 _MANIFEST = "manifest.json"
 _ABANDONED_SECONDS = 24 * 3600
-_NAMED = 60  # characters of an entry's name that tell a person what it is
+_NAME_LENGTH = 60  # characters of an entry's name that tell a person what it is
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def cached(
     except OSError as error:
         raise InputError("data.data_dir", location, f"cannot be read: {one_line(error)}") from error
     key = [_FORMAT, name, str(location.resolve()), stamps]
-    readable = re.sub(r"[^\w.-]", "_", name)[:_NAMED]  # as a folder of a user's may not be
+    readable = re.sub(r"[^\w.-]", "_", name)[:_NAME_LENGTH]  # as a folder of a user's may not be
     entry = folder / f"{readable}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"
     arrays = _open(entry)
     if arrays is not None:
@@ -84,8 +84,8 @@ def cached(
 
 def _stamp(file: Path) -> tuple[int, ...]:
     """Tells a file's content from another: one put in its place may have its size and time, but not all of these."""
-    found = file.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _write(folder: Path, arrays: Arrays) -> None:
@@ -113,8 +113,8 @@ def _open(folder: Path) -> Arrays | None:
         for name, expected in manifest.items():
             path = folder / f"{name}.npy"
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-            found = {"shape": list(array.shape), "dtype": array.dtype.str, "bytes": path.stat().st_size}
-            if found | {"crc32": checksum(path)} != expected:
+            actual = {"shape": list(array.shape), "dtype": array.dtype.str, "bytes": path.stat().st_size}
+            if actual | {"crc32": checksum(path)} != expected:
                 return None
             arrays[name] = array
     except (OSError, ValueError, AttributeError, EOFError):

@@ -12,7 +12,7 @@ from distill_jax.data.arrays import chunks
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """What the tokens of texts are: `size` of them, numbered from 0, of which `pad` fills up short texts.
+    """The tokens of texts: `size` of them, numbered from 0, of which `pad` fills up short texts.
 
     >>> Vocabulary(50265, pad=1)
     Vocabulary(size=50265, pad=1)

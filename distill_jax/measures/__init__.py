@@ -1,1 +1,1 @@
-"""Deviations, slopes and verdicts, with intervals: what is computed of dumps."""
+"""Deviations, slopes and verdicts, with intervals, computed from dumps."""

@@ -69,7 +69,7 @@ def hits(found: Collection[Place], seeds: int, read: DumpReader) -> tuple[Hits, 
     Raises:
       InputError: a dump is damaged.
     """
-    right: dict[tuple[str, str, int], list[np.ndarray]] = {}
+    correct: dict[tuple[str, str, int], list[np.ndarray]] = {}
     sizes: dict[str, int] = {}
     for model, seed, step, split in sorted(found):
         if any((model, k, step, split) not in found for k in range(seeds)):
@@ -77,13 +77,13 @@ def hits(found: Collection[Place], seeds: int, read: DumpReader) -> tuple[Hits, 
         dump = read(model, seed, step, split)
         guess, noisy = dump.logits.argmax(axis=1), dump.label != dump.true_label
         label = dump.label if split == "train" else dump.true_label
-        right.setdefault((f"{split}_accuracy", model, step), []).append(guess == label)
+        correct.setdefault((f"{split}_accuracy", model, step), []).append(guess == label)
         if noisy.any() and split == "train":
-            right.setdefault(("train_accuracy_true", model, step), []).append(guess == dump.true_label)
+            correct.setdefault(("train_accuracy_true", model, step), []).append(guess == dump.true_label)
         if not seed:
             sizes |= {f"{split}_examples": len(guess), "classes": dump.logits.shape[1]}
             sizes |= {f"{split}_mislabelled": int(noisy.sum())}
-    return right, sizes
+    return correct, sizes
 
 
 def pairs(students: Collection[str]) -> list[tuple[str, str]]:
@@ -93,16 +93,16 @@ def pairs(students: Collection[str]) -> list[tuple[str, str]]:
     [('kd', 'one_hot'), ('dkd', 'one_hot'), ('dkd', 'kd'), ('kd', 'teacher')]
     """
     others = [s for s in students if s not in (CONTROL, KD)]
-    of_others = [(s, other) for s in others for other in _PAIRS.get(s, (CONTROL, KD))]
-    return [(KD, CONTROL), *of_others, (KD, TEACHER)]
+    other_pairs = [(s, other) for s in others for other in _PAIRS.get(s, (CONTROL, KD))]
+    return [(KD, CONTROL), *other_pairs, (KD, TEACHER)]
 
 
 def accuracies(right: Hits, models: Sequence[str], seeds: int, step: int) -> dict[str, Accuracy]:
     """Each measure of accuracy at one step, over seeds or, of one seed, over examples.
 
-    >>> of = {"teacher": 4, "one_hot": 2, "kd": 3}  # of four examples, in each of two seeds
-    >>> right = {("test_accuracy", model, 9): [np.arange(4) < n] * 2 for model, n in of.items()}
-    >>> accuracies(right, list(of), seeds=2, step=9)["test_accuracy"].paired["kd_minus_one_hot"].mean
+    >>> hits_of = {"teacher": 4, "one_hot": 2, "kd": 3}  # of four examples, in each of two seeds
+    >>> right = {("test_accuracy", model, 9): [np.arange(4) < n] * 2 for model, n in hits_of.items()}
+    >>> accuracies(right, list(hits_of), seeds=2, step=9)["test_accuracy"].paired["kd_minus_one_hot"].mean
     0.25
 
     Args:
@@ -112,32 +112,32 @@ def accuracies(right: Hits, models: Sequence[str], seeds: int, step: int) -> dic
       step: of which.
     """
     switched = [s for s in SWITCHED if s in models]
-    found: dict[str, Accuracy] = {}
+    by_measure: dict[str, Accuracy] = {}
     for measure in sorted({measure for measure, _, _ in right}):
 
         def statistic(seed: int, rows: np.ndarray | None, measure: str = measure) -> dict[str, float]:
-            of = slice(None) if rows is None else rows
-            mean = {model: float(right[measure, model, step][seed][of].mean()) for model in models}
+            selected = slice(None) if rows is None else rows
+            mean = {model: float(right[measure, model, step][seed][selected].mean()) for model in models}
             middle = (mean[CONTROL] + mean[KD]) / 2  # half of distillation's gain
             mean |= {f"{s}_minus_middle": mean[s] - middle for s in switched}
             return mean | {f"{a}_minus_{b}": mean[a] - mean[b] for a, b in pairs(models[1:])}
 
         examples = len(right[measure, TEACHER, step][0])
         values = statistics.intervals(statistic, seeds, examples, _possible)
-        found[measure] = Accuracy(
+        by_measure[measure] = Accuracy(
             {model: values[model] for model in models},
             {name: value for name, value in values.items() if "_minus_" in name},
             {s: _recovered(values[f"{s}_minus_{CONTROL}"], values[f"{KD}_minus_{CONTROL}"]) for s in switched},
         )
-    return found
+    return by_measure
 
 
 def _possible(name: str) -> tuple[float, float]:
     return (-1.0 if "_minus_" in name else 0.0), 1.0
 
 
-def _recovered(part: Interval, whole: Interval) -> Interval:
-    return statistics.ratio_of_means(part.per_seed, whole.per_seed)
+def _recovered(gain: Interval, full_gain: Interval) -> Interval:
+    return statistics.ratio_of_means(gain.per_seed, full_gain.per_seed)
 
 
 def trajectories(right: Hits, models: Sequence[str], seeds: int) -> dict[str, dict[str, Trajectory]]:
@@ -147,12 +147,12 @@ def trajectories(right: Hits, models: Sequence[str], seeds: int) -> dict[str, di
     >>> trajectories(right, ["kd"], seeds=1)["kd"]["test_accuracy"].mean
     [0.25, 0.75]
     """
-    found: dict[str, dict[str, Trajectory]] = {model: {} for model in models}
+    by_model: dict[str, dict[str, Trajectory]] = {model: {} for model in models}
     for (measure, model, step), correct in sorted(right.items(), key=lambda item: item[0]):
-        value = statistics.over_seeds([float(of_seed.mean()) for of_seed in correct])
-        line = found[model].setdefault(measure, Trajectory(seeds, [], [], [], []))
-        line.step.append(step)
-        line.mean.append(value.mean)
-        line.low.append(value.low)
-        line.high.append(value.high)
-    return found
+        value = statistics.over_seeds([float(seed_correct.mean()) for seed_correct in correct])
+        trajectory = by_model[model].setdefault(measure, Trajectory(seeds, [], [], [], []))
+        trajectory.step.append(step)
+        trajectory.mean.append(value.mean)
+        trajectory.low.append(value.low)
+        trajectory.high.append(value.high)
+    return by_model

@@ -1,4 +1,4 @@
-"""Students against their teachers over the seeds of a study, with intervals: what reports and verdicts are made of.
+"""Students against their teachers over the seeds of a study, with intervals: the basis of reports and verdicts.
 
 Class and tenths of a seed's examples are chosen by the teacher of the next seed (of the last one by the first's), see
 `deviations`. Not by all other teachers at once, though that would choose with less noise: which points are hard would
@@ -59,8 +59,8 @@ def compare(
 ) -> list[dict[str, Comparison]]:
     """Every student of every seed against that seed's teacher.
 
-    >>> found = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
-    >>> [float(abs(of_seed["itself"].crossed.y - of_seed["itself"].crossed.x).max()) for of_seed in found]
+    >>> compared = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> [float(abs(by_student["itself"].crossed.y - by_student["itself"].crossed.x).max()) for by_student in compared]
     [0.0, 0.0]
 
     Args:
@@ -76,7 +76,7 @@ def compare(
     Raises:
       InputError: as `deviations.compare`.
     """
-    return _of_seeds(read, students, seeds, class_from, columns=True)
+    return _compare_seeds(read, students, seeds, class_from, columns=True)
 
 
 def compare_points(
@@ -84,27 +84,27 @@ def compare_points(
 ) -> list[dict[str, Comparison]]:
     """As `compare` with what `deviations.decisive` needs alone: three times as fast where examples are few.
 
-    >>> found = compare_points(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
-    >>> [float(deviations.decisive(of_seed["itself"])["slope_instrumented"]) for of_seed in found]
+    >>> compared = compare_points(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> [float(deviations.decisive(by_student["itself"])["slope_instrumented"]) for by_student in compared]
     [1.0, 1.0]
     """
-    return _of_seeds(read, students, seeds, class_from, columns=False)
+    return _compare_seeds(read, students, seeds, class_from, columns=False)
 
 
-def _of_seeds(
+def _compare_seeds(
     read: Read, students: Sequence[str], seeds: int, class_from: deviations.ClassFrom, columns: bool
 ) -> list[dict[str, Comparison]]:
     """The comparisons of every seed; by the paper's choice with the columns of `PerExample`, or the points alone."""
-    found, shared = [], False
+    compared, shared = [], False
     for seed in range(seeds):
         other = selecting_seed(seed, seeds)
         teacher, dumps = read("teacher", seed), [read(s, seed) for s in students]
-        own: Sequence[Points]
+        own_points: Sequence[Points]
         if columns:
-            own = [deviations.per_example(teacher, dump, class_from) for dump in dumps]
+            own_points = [deviations.per_example(teacher, dump, class_from) for dump in dumps]
         else:
-            own = deviations.points(teacher, dumps, teacher, class_from)
-        crossed: Sequence[Points | None] = [None] * len(dumps)
+            own_points = deviations.points(teacher, dumps, teacher, class_from)
+        crossed_points: Sequence[Points | None] = [None] * len(dumps)
         selector = None
         if other is not None and not shared:
             selector = read("teacher", other)
@@ -112,32 +112,32 @@ def _of_seeds(
         if other is not None and shared:
             selector = read(CONTROL, other) if CONTROL in students else None
         if selector is not None:  # of all students at once, whose X and Z are the same
-            crossed = deviations.points(teacher, dumps, selector, class_from)
-        found.append({s: Comparison(a, b) for s, a, b in zip(students, own, crossed, strict=True)})
-    return pooled(found)
+            crossed_points = deviations.points(teacher, dumps, selector, class_from)
+        compared.append({s: Comparison(a, b) for s, a, b in zip(students, own_points, crossed_points, strict=True)})
+    return pooled(compared)
 
 
 def pooled(found: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Comparison]]:
     """The comparisons of every seed by student, with the spread of all seeds' points (`slopes.instrumented`).
 
     >>> points = [Points(np.arange(2), x, x, x) for x in (np.array([0.0, 2.0]), np.array([0.0, 4.0]))]
-    >>> [of_seed["kd"].spread for of_seed in pooled([{"kd": Comparison(of, of)} for of in points])]
+    >>> [by_student["kd"].spread for by_student in pooled([{"kd": Comparison(p, p)} for p in points])]
     [2.5, 2.5]
     """
     spreads = denominators(found)
     spread = float(np.mean(spreads)) if spreads else None
-    return [{s: dataclasses.replace(c, spread=spread) for s, c in of_seed.items()} for of_seed in found]
+    return [{s: dataclasses.replace(c, spread=spread) for s, c in by_student.items()} for by_student in found]
 
 
 def denominators(compared: Sequence[Mapping[str, Comparison]]) -> list[float]:
     """cov(Z, X) of each seed's crossed points, the instrumented slope's denominators; empty without these points.
 
     >>> points = [Points(np.arange(2), x, x, x) for x in (np.array([0.0, 2.0]), np.array([0.0, 4.0]))]
-    >>> denominators([{"kd": Comparison(of, of)} for of in points])
+    >>> denominators([{"kd": Comparison(p, p)} for p in points])
     [1.0, 4.0]
     """
-    points = [next(iter(of_seed.values())).crossed for of_seed in compared]
-    return [slopes.covariance(of_seed.z, of_seed.x) for of_seed in points if of_seed is not None]
+    crossed = [next(iter(by_student.values())).crossed for by_student in compared]
+    return [slopes.covariance(points.z, points.x) for points in crossed if points is not None]
 
 
 def interval(
@@ -161,9 +161,11 @@ def interval(
     wider = math.sqrt(3) if crossed and len(values) == 2 else 1.0
     if name != "slope_instrumented" or len(values) < 2:
         return statistics.over_seeds(values, wider)
-    least = 0.0 if difference else 1.0
-    found = statistics.ratio_of_means((np.asarray(values) - least) * np.mean(spreads), spreads, wider)
-    return dataclasses.replace(found, mean=found.mean + least, low=found.low + least, high=found.high + least)
+    null_value = 0.0 if difference else 1.0
+    ratio = statistics.ratio_of_means((np.asarray(values) - null_value) * np.mean(spreads), spreads, wider)
+    return dataclasses.replace(
+        ratio, mean=ratio.mean + null_value, low=ratio.low + null_value, high=ratio.high + null_value
+    )
 
 
 def intervals(
@@ -173,8 +175,8 @@ def intervals(
 ) -> dict[str, dict[str, Interval]]:
     """Named values of comparisons with 95% intervals over seeds, or over examples where there is one seed.
 
-    >>> found = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
-    >>> print(intervals(found)["itself"]["agreement"])
+    >>> compared = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> print(intervals(compared)["itself"]["agreement"])
     1.00 [1.00, 1.00]
 
     Args:
@@ -187,13 +189,15 @@ def intervals(
       within 0 and 1.
     """
 
-    def of_seed(seed: int, rows: np.ndarray | None) -> dict[Hashable, float]:
+    def seed_statistics(seed: int, rows: np.ndarray | None) -> dict[Hashable, float]:
         values = {s: statistic(comparison, rows) for s, comparison in compared[seed].items()}
-        found: dict[Hashable, float] = {(s, name): v for s, of in values.items() for name, v in of.items()}
-        for s, of in values.items():
+        named_values: dict[Hashable, float] = {
+            (s, name): v for s, by_name in values.items() for name, v in by_name.items()
+        }
+        for s, by_name in values.items():
             if s != CONTROL and CONTROL in values:
-                found |= {(s, name, CONTROL): v - values[CONTROL][name] for name, v in of.items()}
-        return found
+                named_values |= {(s, name, CONTROL): v - values[CONTROL][name] for name, v in by_name.items()}
+        return named_values
 
     examples = len(next(iter(compared[0].values())).own.x)
     result: dict[str, dict[str, Interval]] = {s: {} for s in compared[0]}
@@ -207,8 +211,10 @@ def intervals(
         _, name, *minus = key
         return interval(name, values, name in crossed, spreads, bool(minus))
 
-    for (s, name, *minus), value in statistics.intervals(of_seed, len(compared), examples, within, over_seeds).items():
-        if minus:  # after the value itself, by the order of `of_seed`
+    for (s, name, *minus), value in statistics.intervals(
+        seed_statistics, len(compared), examples, within, over_seeds
+    ).items():
+        if minus:  # after the value itself, by the order of `seed_statistics`
             result[s][name] = dataclasses.replace(result[s][name], minus_control=value)
         else:
             result[s][name] = value
@@ -218,8 +224,8 @@ def intervals(
 def gaps_by_tenth(compared: Sequence[Mapping[str, Comparison]], crossed: bool) -> dict[str, list[Interval]]:
     """Mean gaps of every student in ten groups of examples from the hardest to the easiest, as intervals.
 
-    >>> found = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
-    >>> [gap.mean for gap in gaps_by_tenth(found, crossed=True)["itself"]]
+    >>> compared = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> [gap.mean for gap in gaps_by_tenth(compared, crossed=True)["itself"]]
     [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 
     Args:
@@ -232,8 +238,8 @@ def gaps_by_tenth(compared: Sequence[Mapping[str, Comparison]], crossed: bool) -
         assert points is not None
         return {str(i): v for i, v in enumerate(deviations.gap_by_decile(points, rows))}
 
-    found = intervals(compared, tenths, [str(i) for i in range(10)] if crossed else [])
-    return {s: list(of.values()) for s, of in found.items()}
+    gaps = intervals(compared, tenths, [str(i) for i in range(10)] if crossed else [])
+    return {s: list(by_tenth.values()) for s, by_tenth in gaps.items()}
 
 
 def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str, Interval]:
@@ -242,8 +248,8 @@ def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str
     Over pairs of seeds that share none, so that they are independent: seeds 0 and 1, 2 and 3, ...; `per_seed` has a
     value for each pair. Empty with one seed, and where seeds share a teacher, whose luck nothing tells from the rest.
 
-    >>> found = inherited_noise(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
-    >>> round(found["itself"].mean, 3)
+    >>> noise = inherited_noise(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["itself"], seeds=2)
+    >>> round(noise["itself"].mean, 3)
     1.0
     """
     values: dict[str, list[float]] = {s: [] for s in students}
@@ -253,16 +259,16 @@ def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str
             return {}
         for s in students:
             values[s].append(deviations.inherited_noise(teachers, (read(s, seed), read(s, seed + 1))))
-    alone, less = (possible("inherited_noise", difference) for difference in (False, True))
-    found: dict[str, Interval] = {}
-    for s, of_pairs in values.items():
-        if not of_pairs:
+    bounds, difference_bounds = (possible("inherited_noise", difference) for difference in (False, True))
+    correlations: dict[str, Interval] = {}
+    for s, pair_values in values.items():
+        if not pair_values:
             continue
-        minus = None
+        minus_control = None
         if s != CONTROL and CONTROL in values:
-            minus = statistics.over_pairs(np.subtract(of_pairs, values[CONTROL]).tolist(), less)
-        found[s] = dataclasses.replace(statistics.over_pairs(of_pairs, alone), minus_control=minus)
-    return found
+            minus_control = statistics.over_pairs(np.subtract(pair_values, values[CONTROL]).tolist(), difference_bounds)
+        correlations[s] = dataclasses.replace(statistics.over_pairs(pair_values, bounds), minus_control=minus_control)
+    return correlations
 
 
 @functools.cache
@@ -272,5 +278,5 @@ def possible(name: str, difference: bool) -> tuple[float, float]:
     >>> possible("agreement", difference=False), possible("agreement", difference=True)
     ((0.0, 1.0), (-1.0, 1.0))
     """
-    least, most = next((ends for part, ends in _POSSIBLE.items() if part in name), (-math.inf, math.inf))
-    return (least - most, most - least) if difference else (least, most)
+    low, high = next((ends for part, ends in _POSSIBLE.items() if part in name), (-math.inf, math.inf))
+    return (low - high, high - low) if difference else (low, high)

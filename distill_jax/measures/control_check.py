@@ -69,7 +69,7 @@ def check(control: Mapping[str, Mapping[str, Interval]]) -> ControlCheck:
     values = [control[split][name] for split, name in places]
     off = holm([value.minus(EXPECTED[name]) for value, (_, name) in zip(values, places, strict=True)])
     rows = [
-        Row(split, name, EXPECTED[name], value, value.includes(EXPECTED[name]), away)
-        for (split, name), value, away in zip(places, values, off, strict=True)
+        Row(split, name, EXPECTED[name], value, value.includes(EXPECTED[name]), is_off)
+        for (split, name), value, is_off in zip(places, values, off, strict=True)
     ]
     return ControlCheck(rows, not any(off))

@@ -60,11 +60,11 @@ def phi(logits: Float[np.ndarray, "N K"], index: Int[np.ndarray, " N"]) -> Float
     result = np.empty(len(logits))
     for start in range(0, len(logits), _BLOCK):
         z = logits[start : start + _BLOCK].astype(np.float64)
-        at = np.arange(len(z)), index[start : start + _BLOCK]
-        own = z[at]
-        z[at] = -np.inf
+        entries = np.arange(len(z)), index[start : start + _BLOCK]
+        own_logit = z[entries]
+        z[entries] = -np.inf
         top = z.max(axis=1)
-        result[start : start + _BLOCK] = own - top - np.log(np.exp(z - top[:, None]).sum(axis=1))
+        result[start : start + _BLOCK] = own_logit - top - np.log(np.exp(z - top[:, None]).sum(axis=1))
     return result
 
 
@@ -72,8 +72,8 @@ def phi(logits: Float[np.ndarray, "N K"], index: Int[np.ndarray, " N"]) -> Float
 class Points:
     """Teacher against student, one entry for each example, [N] each, from the hardest to the easiest.
 
-    >>> found = Points(row=np.arange(2), x=np.zeros(2), y=np.array([-1.0, 1.0]), z=np.zeros(2))
-    >>> float((found.y < found.x).mean())
+    >>> examples = Points(row=np.arange(2), x=np.zeros(2), y=np.array([-1.0, 1.0]), z=np.zeros(2))
+    >>> float((examples.y < examples.x).mean())
     0.5
 
     Attributes:
@@ -92,8 +92,8 @@ class Points:
 class PerExample(Points, fidelity.Fidelity):
     """Teacher against student as in the paper, sorted by X, with the attributes of `fidelity.Fidelity`.
 
-    >>> found = per_example(teacher_of_seed_0, student_of_seed_0)
-    >>> bool((np.diff(found.x) >= 0).all()), int(found.mislabelled.sum())
+    >>> examples = per_example(teacher_of_seed_0, student_of_seed_0)
+    >>> bool((np.diff(examples.x) >= 0).all()), int(examples.mislabelled.sum())
     (True, 0)
 
     Attributes:
@@ -140,8 +140,8 @@ def compare(
 ) -> Comparison:
     """Compares two dumps of the same split.
 
-    >>> found = compare(teacher_of_seed_0, student_of_seed_0, selector=teacher_of_seed_1)
-    >>> [bool((chosen.z == chosen.x).all()) for chosen in (found.own, found.crossed)]
+    >>> comparison = compare(teacher_of_seed_0, student_of_seed_0, selector=teacher_of_seed_1)
+    >>> [bool((chosen.z == chosen.x).all()) for chosen in (comparison.own, comparison.crossed)]
     [True, False]
 
     Args:
@@ -159,8 +159,8 @@ def compare(
 def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: ClassFrom = "teacher") -> list[Points]:
     """Some students of one teacher at the points of one who chooses class and order, who may be that teacher itself.
 
-    >>> found, = points(teacher_of_seed_0, [teacher_of_seed_0], selector=teacher_of_seed_1)
-    >>> float(abs(found.y - found.x).max()), bool((np.diff(found.z) >= 0).all())
+    >>> crossed, = points(teacher_of_seed_0, [teacher_of_seed_0], selector=teacher_of_seed_1)
+    >>> float(abs(crossed.y - crossed.x).max()), bool((np.diff(crossed.z) >= 0).all())
     (0.0, True)
 
     Args:
@@ -177,14 +177,16 @@ def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: 
     index = selector.logits.argmax(axis=1) if class_from == "teacher" else selector.true_label
     dumps = [selector, *students] if selector is teacher else [selector, *students, teacher]
     # All at once, which for few examples takes little longer than one
-    of_dumps = phi(np.concatenate([dump.logits for dump in dumps]), np.tile(index, len(dumps))).reshape(len(dumps), -1)
-    for dump, finite in zip(dumps, np.atleast_1d(np.isfinite(of_dumps).all(axis=1)), strict=True):
+    phi_by_dump = phi(np.concatenate([dump.logits for dump in dumps]), np.tile(index, len(dumps))).reshape(
+        len(dumps), -1
+    )
+    for dump, finite in zip(dumps, np.atleast_1d(np.isfinite(phi_by_dump).all(axis=1)), strict=True):
         if not finite:
             raise InputError(
                 _named(dump), None, "holds logits that are not finite; the training behind it has diverged"
             )
-    row = np.argsort(of_dumps[0], kind="stable")
-    z, *ys = np.take(of_dumps, row, axis=1)
+    row = np.argsort(phi_by_dump[0], kind="stable")
+    z, *ys = np.take(phi_by_dump, row, axis=1)
     x = z if selector is teacher else ys.pop()
     return [Points(row, x, y, z) for y in ys]
 
@@ -236,8 +238,8 @@ def _check_class_from(class_from: str) -> None:
 def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[str, float]:
     """The statistics of `deviations`, of some rows of the paper's choice, int [n] [default: all].
 
-    >>> found = summarise(compare(teacher_of_seed_0, teacher_of_seed_0))
-    >>> found["mean_gap_hard_as_in_paper"], found["slope_theil_sen"], found["agreement"]
+    >>> statistics = summarise(compare(teacher_of_seed_0, teacher_of_seed_0))
+    >>> statistics["mean_gap_hard_as_in_paper"], statistics["slope_theil_sen"], statistics["agreement"]
     (0.0, 1.0, 1.0)
     """
     e = comparison.own
@@ -254,7 +256,7 @@ def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[st
     }
     result |= fidelity.summarise(e)
     if e.mislabelled.any():
-        gap, gap_as_in_paper = ((of_y - of_x)[e.mislabelled] for of_x, of_y in ((e.x_label, e.y_label), (e.x, e.y)))
+        gap, gap_as_in_paper = ((y - x)[e.mislabelled] for x, y in ((e.x_label, e.y_label), (e.x, e.y)))
         result |= {
             "mean_gap_mislabelled": gap.mean(),
             "mean_gap_mislabelled_as_in_paper": gap_as_in_paper.mean(),
@@ -374,18 +376,18 @@ def inherited_noise(teachers: tuple[Dump, Dump], students: tuple[Dump, Dump]) ->
     """
     for dump in (teachers[1], *students):
         _check_pair(teachers[0], dump, another_seed=True)
-    of_teacher, of_student = (
-        phi(one.logits, teachers[0].true_label) - phi(other.logits, teachers[0].true_label)
-        for one, other in (teachers, students)
+    teacher_difference, student_difference = (
+        phi(first.logits, teachers[0].true_label) - phi(second.logits, teachers[0].true_label)
+        for first, second in (teachers, students)
     )
-    a, b = of_teacher - of_teacher.mean(), of_student - of_student.mean()
+    a, b = teacher_difference - teacher_difference.mean(), student_difference - student_difference.mean()
     spread = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / spread) if spread else float("nan")
 
 
 def _named(dump: Dump) -> str:
-    said = " ".join(str(dump.attributes.get(k, "")) for k in ("model", "seed", "split"))
-    return f"dump ({said})"
+    text = " ".join(str(dump.attributes.get(k, "")) for k in ("model", "seed", "split"))
+    return f"dump ({text})"
 
 
 def _check_pair(teacher: Dump, other: Dump, another_seed: bool = False) -> None:
@@ -397,13 +399,13 @@ def _check_pair(teacher: Dump, other: Dump, another_seed: bool = False) -> None:
     if not np.array_equal(teacher.id, other.id) or teacher.logits.shape != other.logits.shape:
         raise InputError(pair(), None, "differ in their examples or classes; give dumps of one split of one data set")
     names = ("true_label",) if another_seed else ("true_label", "label")
-    unlike = next((name for name in names if not np.array_equal(getattr(teacher, name), getattr(other, name))), None)
-    if unlike is not None:
-        count = int(np.sum(getattr(teacher, unlike) != getattr(other, unlike)))
+    differing = next((name for name in names if not np.array_equal(getattr(teacher, name), getattr(other, name))), None)
+    if differing is not None:
+        count = int(np.sum(getattr(teacher, differing) != getattr(other, differing)))
         raise InputError(
             pair(),
             None,
-            f"have the same ids, but another {unlike} in {count} of {len(teacher.id)} examples; give dumps of "
+            f"have the same ids, but another {differing} in {count} of {len(teacher.id)} examples; give dumps of "
             "one split of one data set",
         )
     if len(teacher.id) < 10:

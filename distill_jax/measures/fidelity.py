@@ -37,7 +37,7 @@ _FLOATS = (
 
 @dataclasses.dataclass(frozen=True)
 class Fidelity:
-    """What a student makes of its teacher's probabilities, one entry for each example, [N] each.
+    """Agreement and divergence of a student's and its teacher's probabilities, one entry for each example, [N] each.
 
     >>> bool(per_example(teacher_of_seed_0, teacher_of_seed_0).agree.all())
     True
@@ -113,8 +113,8 @@ def per_example(teacher: Dump, student: Dump) -> Fidelity:
 def summarise(e: Fidelity) -> dict[str, float]:
     """Means over examples; NaN over none.
 
-    >>> found = summarise(per_example(teacher_of_seed_0, teacher_of_seed_0))
-    >>> found["agreement"], found["kl"], round(found["rank_correlation"], 3)
+    >>> means = summarise(per_example(teacher_of_seed_0, teacher_of_seed_0))
+    >>> means["agreement"], means["kl"], round(means["rank_correlation"], 3)
     (1.0, 0.0, 1.0)
 
     Returns:
@@ -136,15 +136,15 @@ def summarise(e: Fidelity) -> dict[str, float]:
         does. What it takes from them it gives to the label, and so does the label's loss, which there leads further
         away from the teacher in every class. No source known; ours.
     """
-    right = e.teacher_right
+    teacher_right = e.teacher_right
     return {
         "agreement": _mean(e.agree),
-        "agreement_teacher_right": _mean(e.agree[right]),
-        "agreement_teacher_wrong": _mean(e.agree[~right]),
+        "agreement_teacher_right": _mean(e.agree[teacher_right]),
+        "agreement_teacher_wrong": _mean(e.agree[~teacher_right]),
         "top_k_agreement": _mean(e.top_k_overlap),
         "kl": _mean(e.kl),
-        "kl_teacher_right": _mean(e.kl[right]),
-        "kl_teacher_wrong": _mean(e.kl[~right]),
+        "kl_teacher_right": _mean(e.kl[teacher_right]),
+        "kl_teacher_wrong": _mean(e.kl[~teacher_right]),
         "jensen_shannon": _mean(e.jensen_shannon),
         "rank_correlation": _mean(e.rank_correlation[np.isfinite(e.rank_correlation)]),
         "imitation_blocked": _mean(e.blocked),

@@ -82,8 +82,8 @@ def verdict(difference: Interval, claimed: int) -> Verdict:
     'supported'
     """
     # Equal differences in all seeds have an interval of no width: the t-interval is then no evidence.
-    without = not difference.has_ends or difference.high - difference.low < 1e-12
-    if difference.n < 2 or difference.level != "seeds" or without:
+    no_width = not difference.has_ends or difference.high - difference.low < 1e-12
+    if difference.n < 2 or difference.level != "seeds" or no_width:
         return "undecided"
     if difference.includes(0):
         return "not supported"
@@ -98,9 +98,9 @@ def multiplicity(of_all: Sequence[Finding | Judgement]) -> str:
     the number of them all.
     """
     tested = sum(map(_is_test, of_all))
-    alone = sum(f.verdict in ("supported", "contradicted") for f in of_all)
+    decided = sum(f.verdict in ("supported", "contradicted") for f in of_all)
     return (
-        f"Each interval has its 95% by itself: of {tested} here {alone} exclude zero and decide a claim, "
+        f"Each interval has its 95% by itself: of {tested} here {decided} exclude zero and decide a claim, "
         f"{sum(corrected(of_all))} also by Holm's correction for the number of them all."
     )
 
@@ -115,8 +115,8 @@ def corrected(of_all: Sequence[Finding | Judgement]) -> list[bool]:
     ([True], [False, False])
     """
     passed = iter(holm([finding.difference for finding in of_all if _is_test(finding)]))
-    also = [_is_test(finding) and next(passed) for finding in of_all]
-    return [here and finding.verdict != "undecided" for here, finding in zip(also, of_all, strict=True)]
+    passes = [_is_test(finding) and next(passed) for finding in of_all]
+    return [passed_holm and finding.verdict != "undecided" for passed_holm, finding in zip(passes, of_all, strict=True)]
 
 
 def _is_test(finding: Finding | Judgement) -> bool:
@@ -150,12 +150,12 @@ def findings(deviations: Deviations, accuracy: Accuracy, *, seeds: int, mislabel
             "Table 2",
         )
     )
-    there = seeds == 1 or (corrected(result)[-1] and gain.mean > 0)
-    result += [_switched(accuracy, student, there) for student in _SWITCHES if student in accuracy.models]
-    alone = " One seed: the interval is over examples and says nothing of another seed." if seeds == 1 else ""
+    has_gain = seeds == 1 or (corrected(result)[-1] and gain.mean > 0)
+    result += [_switched(accuracy, student, has_gain) for student in _SWITCHES if student in accuracy.models]
+    note = " One seed: the interval is over examples and says nothing of another seed." if seeds == 1 else ""
     return [
-        dataclasses.replace(finding, evidence=finding.evidence + alone, corrected=also)
-        for finding, also in zip(result, corrected(result), strict=True)
+        dataclasses.replace(finding, evidence=finding.evidence + note, corrected=is_corrected)
+        for finding, is_corrected in zip(result, corrected(result), strict=True)
     ]
 
 
@@ -163,8 +163,9 @@ def of_deviations(deviations: Deviations, split: str) -> list[Finding]:
     """The findings on a student's deviations on one split.
 
     >>> from distill_jax.measures.comparisons import compare, intervals
-    >>> of = intervals(compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["one_hot", "kd"], 2))
-    >>> {finding.verdict for finding in of_deviations({student: {"test": of[student]} for student in of}, "test")}
+    >>> compared = compare(lambda model, seed: [teacher_of_seed_0, teacher_of_seed_1][seed], ["one_hot", "kd"], 2)
+    >>> values = {student: {"test": statistics} for student, statistics in intervals(compared).items()}
+    >>> {finding.verdict for finding in of_deviations(values, "test")}
     {'undecided'}
 
     Args:
@@ -175,7 +176,7 @@ def of_deviations(deviations: Deviations, split: str) -> list[Finding]:
     return [_below(deviations, split), _hard(deviations, split), *_exaggerates(deviations, split)]
 
 
-_SEEN = {"train": ("training", "Figures 1a and 2"), "test": ("test", "Figures 5 to 7")}
+_SPLIT_NAMES = {"train": ("training", "Figures 1a and 2"), "test": ("test", "Figures 5 to 7")}
 _PUBLISHED = "the published version, arXiv:2301.12923"
 
 
@@ -183,7 +184,7 @@ def _below(deviations: Deviations, split: str) -> Finding:
     """The claim as the paper has it: Y below X, on average of the hard points."""
     values = deviations[KD][split]
     gap, share = (preferred(values, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
-    where, figures = _SEEN[split]
+    where, figures = _SPLIT_NAMES[split]
     return Finding(
         f"below_hard_{split}",
         f"The distilled student underfits the hard {where} points: it is less confident than the teacher.",
@@ -197,7 +198,7 @@ def _below(deviations: Deviations, split: str) -> Finding:
 
 
 def _as_in_paper(value: Interval, other: Interval) -> str:
-    """What the paper's own choice of points would give, where it is not the one taken."""
+    """A sentence with the gap by the paper's own choice of points; empty where that is the one taken."""
     if value is other:
         return ""
     return f" Of the points that the student's own teacher finds hard, as in the paper, {quote(value, sign=True)}."
@@ -205,17 +206,17 @@ def _as_in_paper(value: Interval, other: Interval) -> str:
 
 def _hard(deviations: Deviations, split: str) -> Finding:
     kd, control = (deviations[model][split] for model in (KD, CONTROL))
-    where, figures = _SEEN[split]
+    where, figures = _SPLIT_NAMES[split]
     gap, share = (preferred(kd, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
     control_gap, control_share = (preferred(control, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
-    gap_less, share_less = gap.against_control, share.against_control
+    gap_difference, share_difference = gap.against_control, share.against_control
     evidence = (
         f"Mean gap {quote(gap, sign=True)} distilled, {quote(control_gap, sign=True)} control: "
-        f"{quote(gap_less, sign=True)} paired. Share underfit "
+        f"{quote(gap_difference, sign=True)} paired. Share underfit "
         f"{_points(share, 0, sign=False)}% against {_points(control_share, 0, sign=False)}%: "
-        f"{_points(share_less, 0)} points paired."
+        f"{_points(share_difference, 0)} points paired."
     )
-    decided, by_share = verdict(gap_less, -1), verdict(share_less, 1)
+    decided, by_share = verdict(gap_difference, -1), verdict(share_difference, 1)
     if {decided, by_share} == {"supported", "contradicted"}:
         evidence += f" By the gap the claim is {decided}, by the share {by_share}: it depends on the measure."
         decided = "undecided"
@@ -227,9 +228,9 @@ def _hard(deviations: Deviations, split: str) -> Finding:
         f"underfits_hard_{split}",
         f"It underfits the hard {where} points more than a one-hot control does.",
         decided,
-        gap_less,
+        gap_difference,
         "phi",
-        evidence + _as_in_paper(kd["mean_gap_hard_as_in_paper"].against_control, gap_less),
+        evidence + _as_in_paper(kd["mean_gap_hard_as_in_paper"].against_control, gap_difference),
         f"Section 3.1, {figures}; the control is ours",
     )
 
@@ -238,10 +239,10 @@ def _exaggerates(deviations: Deviations, split: str) -> list[Finding]:
     """The measure of the paper's published version: a slope of Y on X above 1, and above the control's."""
     kd, control = (deviations[model][split] for model in (KD, CONTROL))
     name = "slope_instrumented" if "slope_instrumented" in kd else "slope_least_squares"
-    slope, of_control = kd[name], control[name]
-    where, _ = _SEEN[split]
+    slope, control_slope = kd[name], control[name]
+    where, _ = _SPLIT_NAMES[split]
     evidence = (
-        f"Slope of Y on X {quote(slope)} distilled, {quote(of_control)} control: "
+        f"Slope of Y on X {quote(slope)} distilled, {quote(control_slope)} control: "
         f"{quote(slope.against_control, sign=True)} paired."
     )
     if name == "slope_instrumented":
@@ -252,15 +253,15 @@ def _exaggerates(deviations: Deviations, split: str) -> list[Finding]:
     }
     return [
         Finding(
-            f"exaggerates{more}_{split}",
+            f"exaggerates{suffix}_{split}",
             claim,
             verdict(difference, 1),
             difference,
             "slope",
             evidence,
-            _PUBLISHED + ("; the control is ours" if more else ""),
+            _PUBLISHED + ("; the control is ours" if suffix else ""),
         )
-        for more, (claim, difference) in sentences.items()
+        for suffix, (claim, difference) in sentences.items()
     ]
 
 
@@ -314,7 +315,7 @@ _SWITCHES = {
 }
 
 
-def _switched(accuracy: Accuracy, student: str, there: bool) -> Finding:
+def _switched(accuracy: Accuracy, student: str, has_gain: bool) -> Finding:
     """Most of the gain, if it is there: the student is above (or below) the middle between control and distilled."""
     switch = _SWITCHES[student]
     middle = accuracy.paired[f"{student}_minus_middle"]
@@ -325,7 +326,7 @@ def _switched(accuracy: Accuracy, student: str, there: bool) -> Finding:
         f"{switch.than}"
     )
     decided = verdict(middle, switch.claimed)
-    if not there:
+    if not has_gain:
         decided = "undecided"
         evidence += (
             "; distillation's own gain is not certain enough to judge a switch by (it must exclude zero also by Holm's "

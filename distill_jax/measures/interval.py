@@ -1,4 +1,4 @@
-"""A mean with its 95% interval: what every number of a report is, as a value, as text and as JSON."""
+"""A mean with its 95% interval, the form of every number of a report: as a value, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -75,22 +75,22 @@ class Interval:
     def times(self, scale: float) -> Interval:
         """In another unit: its value and that less the control's times a positive number."""
         ends = {name: getattr(self, name) * scale for name in ("mean", "low", "high")}
-        less = None if self.minus_control is None else self.minus_control.times(scale)
+        minus_control = None if self.minus_control is None else self.minus_control.times(scale)
         return dataclasses.replace(
-            self, **ends, per_seed=tuple(value * scale for value in self.per_seed), minus_control=less
+            self, **ends, per_seed=tuple(value * scale for value in self.per_seed), minus_control=minus_control
         )
 
     def as_json(self) -> dict[str, Any]:
         """As JSON: null for what is not finite; the last three only where they say something."""
-        found: dict[str, Any] = {name: _finite(getattr(self, name)) for name in ("mean", "low", "high")}
-        found |= {"n": self.n, "level": self.level}
+        result: dict[str, Any] = {name: _finite(getattr(self, name)) for name in ("mean", "low", "high")}
+        result |= {"n": self.n, "level": self.level}
         if self.wider != 1:
-            found["wider"] = self.wider
+            result["wider"] = self.wider
         if self.per_seed:
-            found["per_seed"] = [_finite(value) for value in self.per_seed]
+            result["per_seed"] = [_finite(value) for value in self.per_seed]
         if self.minus_control is not None:
-            found["minus_control"] = self.minus_control.as_json()
-        return found
+            result["minus_control"] = self.minus_control.as_json()
+        return result
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Interval:
@@ -99,14 +99,14 @@ class Interval:
         Raises:
           KeyError, TypeError: it is not of `as_json`.
         """
-        less = value.get("minus_control")
+        minus_control = value.get("minus_control")
         return cls(
             *(_number(value[name]) for name in ("mean", "low", "high")),
             n=value["n"],
             level=value["level"],
             wider=value.get("wider", 1.0),
             per_seed=tuple(map(_number, value.get("per_seed", ()))),
-            minus_control=None if less is None else cls.from_json(less),
+            minus_control=None if minus_control is None else cls.from_json(minus_control),
         )
 
     def __eq__(self, other: object) -> bool:  # as what it says: NaN is the same as NaN

@@ -17,12 +17,12 @@ def average_ranks(values: np.ndarray) -> np.ndarray:
     """
     order = np.argsort(values, axis=-1, kind="stable")
     ordered = np.take_along_axis(values, order, axis=-1)
-    place, changes = np.arange(values.shape[-1]), ordered[..., 1:] != ordered[..., :-1]
+    positions, changes = np.arange(values.shape[-1]), ordered[..., 1:] != ordered[..., :-1]
     edge = np.ones_like(changes[..., :1], shape=(*values.shape[:-1], 1))
-    first = np.where(np.concatenate([edge, changes], axis=-1), place, 0)
-    last = np.where(np.concatenate([changes, edge], axis=-1), place, values.shape[-1])
+    first = np.where(np.concatenate([edge, changes], axis=-1), positions, 0)
+    last = np.where(np.concatenate([changes, edge], axis=-1), positions, values.shape[-1])
     start = np.maximum.accumulate(first, axis=-1)
     end = np.minimum.accumulate(last[..., ::-1], axis=-1)[..., ::-1]
-    found = np.empty(values.shape)
-    np.put_along_axis(found, order, (start + end) / 2 + 1, axis=-1)
-    return found
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, (start + end) / 2 + 1, axis=-1)
+    return ranks

@@ -26,8 +26,8 @@ Statistic = Callable[[int, np.ndarray | None], dict[Any, float]]  # (seed, rows)
 def over_seeds(values: Floats, wider: float = 1.0) -> Interval:
     """Mean and Student-t 95% interval of one value per seed, [n]. One seed has a mean and no interval.
 
-    >>> found = over_seeds([0.1, 0.2, 0.3])
-    >>> round(found.low, 2), round(found.mean, 2), round(found.high, 2), found.n
+    >>> interval = over_seeds([0.1, 0.2, 0.3])
+    >>> round(interval.low, 2), round(interval.mean, 2), round(interval.high, 2), interval.n
     (-0.05, 0.2, 0.45, 3)
 
     Args:
@@ -88,10 +88,10 @@ def ratio_of_means(a: Floats, b: Floats, wider: float = 1.0) -> Interval:
         # The ratios r for which the t-interval of a - r b includes zero: a quadratic in r.
         factor = (wider * _quantile(n - 1)) ** 2 / n
         cov = np.cov(a, b) * factor
-        two, one, zero = mean_b**2 - cov[1, 1], mean_a * mean_b - cov[0, 1], mean_a**2 - cov[0, 0]
-        if two > 0:
-            root = math.sqrt(max(one**2 - two * zero, 0.0))
-            low, high = (one - root) / two, (one + root) / two
+        quadratic, linear, constant = mean_b**2 - cov[1, 1], mean_a * mean_b - cov[0, 1], mean_a**2 - cov[0, 0]
+        if quadratic > 0:
+            root = math.sqrt(max(linear**2 - quadratic * constant, 0.0))
+            low, high = (linear - root) / quadratic, (linear + root) / quadratic
     return Interval(float(mean_a / mean_b), float(low), float(high), n, "seeds", wider)
 
 
@@ -122,11 +122,11 @@ def rank_correlation(a: Floats, b: Floats) -> Interval:
     """
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"a rank correlation needs two or more of each: {len(a)} and {len(b)}")
-    of_a, of_b = (average_ranks(np.asarray(of, np.float64)) for of in (a, b))
-    spread = of_a.std() * of_b.std()
+    ranks_a, ranks_b = (average_ranks(np.asarray(values, np.float64)) for values in (a, b))
+    spread = ranks_a.std() * ranks_b.std()
     if not spread:
         return Interval(math.nan, math.nan, math.nan, len(a), "settings")
-    r = float(np.clip(((of_a - of_a.mean()) * (of_b - of_b.mean())).mean() / spread, -1, 1))
+    r = float(np.clip(((ranks_a - ranks_a.mean()) * (ranks_b - ranks_b.mean())).mean() / spread, -1, 1))
     low = high = math.nan
     if len(a) > 3 and abs(r) < 1 - 1e-9:
         z = np.arctanh(r)
@@ -147,26 +147,26 @@ def holm(intervals: Sequence[Interval]) -> list[bool]:
     (False, [True], [False, False])
     """
     statistic, freedoms = np.full(len(intervals), np.nan), np.ones(len(intervals))
-    for at, value in enumerate(intervals):
+    for i, value in enumerate(intervals):
         if value.n > 1 and value.has_ends and value.high > value.low:
-            freedoms[at] = value.n - 1
-            statistic[at] = _away(value)
+            freedoms[i] = value.n - 1
+            statistic[i] = _away(value)
     p = np.where(np.isnan(statistic), np.inf, 2 * special.stdtr(freedoms, -statistic))
     order = np.argsort(p, kind="stable")
     tests = int(np.isfinite(p).sum())
     passed = np.zeros(len(p), bool)
-    for place in range(tests):
-        if p[order[place]] > (1 - CONFIDENCE) / (tests - place):
+    for rank in range(tests):
+        if p[order[rank]] > (1 - CONFIDENCE) / (tests - rank):
             break
-        passed[order[place]] = True
+        passed[order[rank]] = True
     return passed.tolist()
 
 
 def _away(value: Interval) -> float:
     """How far the mean of a value with an interval over seeds or pairs is from zero, in standard errors."""
     if value.per_seed and np.isfinite(value.per_seed).all():
-        own = over_seeds(value.per_seed, value.wider)
-        mean, half = own.mean, own.high - own.mean
+        interval = over_seeds(value.per_seed, value.wider)
+        mean, half = interval.mean, interval.high - interval.mean
     else:  # of an interval that ends where its value must, the other side has the whole width
         mean, half = value.mean, max(value.high - value.mean, value.mean - value.low)
     return abs(mean) / (half / _quantile(value.n - 1)) if half else math.inf
@@ -183,8 +183,8 @@ def over_examples(
     The bias correction matters for the calibration error, which resampling raises.
 
     >>> x = np.arange(101.0)
-    >>> found = over_examples(lambda rows: {"mean": (x if rows is None else x[rows]).mean()}, len(x))["mean"]
-    >>> float(found.mean), [found.includes(value) for value in (40, 50, 60)]
+    >>> interval = over_examples(lambda rows: {"mean": (x if rows is None else x[rows]).mean()}, len(x))["mean"]
+    >>> float(interval.mean), [interval.includes(value) for value in (40, 50, 60)]
     (50.0, [False, True, False])
 
     Args:
@@ -208,8 +208,8 @@ def intervals(
 ) -> dict[Any, Interval]:
     """Intervals of named values, each with its values `per_seed`.
 
-    >>> found = intervals(lambda seed, rows: {"loss": seed / 2}, seeds=3, examples=10)["loss"]
-    >>> found.mean, found.per_seed
+    >>> interval = intervals(lambda seed, rows: {"loss": seed / 2}, seeds=3, examples=10)["loss"]
+    >>> interval.mean, interval.per_seed
     (0.5, (0.0, 0.5, 1.0))
 
     Args:
@@ -221,10 +221,10 @@ def intervals(
     """
     per_seed = [statistic(seed, None) for seed in range(seeds)]
     if seeds > 1:
-        found = {k: of_seeds(k, [values[k] for values in per_seed]) for k in per_seed[0]}
+        by_name = {k: of_seeds(k, [values[k] for values in per_seed]) for k in per_seed[0]}
     else:
-        found = over_examples(lambda rows: statistic(0, rows), examples)
-    return {k: v.within(*possible(k)).of([values[k] for values in per_seed]) for k, v in found.items()}
+        by_name = over_examples(lambda rows: statistic(0, rows), examples)
+    return {k: v.within(*possible(k)).of([values[k] for values in per_seed]) for k, v in by_name.items()}
 
 
 def over_pairs(values: Sequence[float], possible: tuple[float, float]) -> Interval:

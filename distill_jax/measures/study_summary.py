@@ -33,7 +33,7 @@ ByDecile = dict[str, dict[str, list[Interval]]]
 
 @dataclasses.dataclass(frozen=True)
 class StudyFacts:
-    """What a study is.
+    """Basic facts of a study: its size, its steps, its data.
 
     >>> facts = StudyFacts(3, 600, 300, classes=10, train_examples=1000, test_examples=500, train_mislabelled=200)
     >>> facts.one_teacher, facts.train_mislabelled / facts.train_examples
@@ -114,12 +114,12 @@ class StudySummary:
             summary = _converter().structure(value, cls)
         except Exception as error:  # whatever a strange file makes of it, in an ExceptionGroup of cattrs'
             raise ValueError("; ".join(cattrs.transform_error(error))) from error
-        named = summary.study.students or {student: label_of(student) for student in summary.deviations}
-        return dataclasses.replace(summary, study=dataclasses.replace(summary.study, students=named))
+        students = summary.study.students or {student: label_of(student) for student in summary.deviations}
+        return dataclasses.replace(summary, study=dataclasses.replace(summary.study, students=students))
 
 
 def as_json(value: Any) -> Any:
-    """What is made of a summary's values, mappings and lists as JSON; null for what is not finite.
+    """A summary's values, mappings and lists as JSON; null for a number that is not finite.
 
     >>> as_json([0.5, math.nan, {"kd": Interval(0.5, -math.inf, math.inf, 1, "seeds")}])
     [0.5, None, {'kd': {'mean': 0.5, 'low': None, 'high': None, 'n': 1, 'level': 'seeds'}}]
@@ -137,12 +137,12 @@ def read_summary(path: Path) -> StudySummary:
       InputError: there is none, or it is damaged.
     """
     file = path / FILE if path.is_dir() else path
-    what = "must be the summary.json that python -m distill_jax writes"
-    value = read_json(file, dict[str, Any], what)
+    remedy = "must be the summary.json that python -m distill_jax writes"
+    value = read_json(file, dict[str, Any], remedy)
     try:
         return StudySummary.from_json(value)
     except ValueError as error:
-        raise InputError(file, None, f"{what}") from error
+        raise InputError(file, None, f"{remedy}") from error
 
 
 def summarise(
@@ -173,27 +173,27 @@ def summarise(
     """
     labels = dict(students or {name: KINDS[name].label for name in STUDENTS})
     models = [TEACHER, *labels]
-    found = {k for k in find_dumps(read.workdir) if k[0] in models and k[1] < seeds and k[2] <= total_steps}
+    dump_keys = {k for k in find_dumps(read.workdir) if k[0] in models and k[1] < seeds and k[2] <= total_steps}
     for model, seed, split in itertools.product(models, range(seeds), SPLITS):
-        if (model, seed, total_steps, split) not in found:
+        if (model, seed, total_steps, split) not in dump_keys:
             path = dump_path(read.workdir, model, seed, total_steps, split)
             raise InputError("dump", path, "is not there; run the same command again to write it")
-    right, sizes = hits(found, seeds, read)
+    correct, sizes = hits(dump_keys, seeds, read)
     deviations: dict[str, dict[str, dict[str, Interval]]] = {student: {} for student in labels}
     as_in_paper: ByDecile = {student: {} for student in labels}
     crossed: ByDecile | None = {student: {} for student in labels} if seeds > 1 else None
     for split in SPLITS:
-        of_split = read.at(total_steps, split)
-        compared = comparisons.compare(of_split, list(labels), seeds)
-        inherited = comparisons.inherited_noise(of_split, list(labels), seeds)
+        read_split = read.at(total_steps, split)
+        compared = comparisons.compare(read_split, list(labels), seeds)
+        inherited = comparisons.inherited_noise(read_split, list(labels), seeds)
         for student, values in comparisons.intervals(compared).items():
-            own = {"inherited_noise": inherited[student]} if student in inherited else {}
-            deviations[student][split] = values | own
-        for of_choice in (as_in_paper, crossed):
-            if of_choice is not None:
-                for student, tenths in comparisons.gaps_by_tenth(compared, of_choice is crossed).items():
-                    of_choice[student][split] = tenths
-    accuracy = accuracies(right, models, seeds, total_steps)
+            extra = {"inherited_noise": inherited[student]} if student in inherited else {}
+            deviations[student][split] = values | extra
+        for gaps in (as_in_paper, crossed):
+            if gaps is not None:
+                for student, tenths in comparisons.gaps_by_tenth(compared, gaps is crossed).items():
+                    gaps[student][split] = tenths
+    accuracy = accuracies(correct, models, seeds, total_steps)
     one_teacher = seeds > 1 and "inherited_noise" not in deviations[CONTROL]["train"]
     study = StudyFacts(seeds, total_steps, switch_step, students=labels, one_teacher=one_teacher, **sizes)
     quoted = {"setting": setting, "environment": environment, "timing": timing}
@@ -201,12 +201,14 @@ def summarise(
     return StudySummary(
         **json.loads(json.dumps(quoted, default=str)),  # paths and tuples as JSON has them
         study=study,
-        models={model: {k: list(of.models[model].per_seed) for k, of in accuracy.items()} for model in models},
+        models={
+            model: {k: list(measured.models[model].per_seed) for k, measured in accuracy.items()} for model in models
+        },
         deviations=deviations,
         gap_by_decile_as_in_paper=as_in_paper,
         gap_by_decile=crossed,
         accuracy=accuracy,
-        trajectories=trajectories(right, models, seeds),
+        trajectories=trajectories(correct, models, seeds),
         control_check=control_check.check(deviations[CONTROL]) if is_draw else None,
         findings=_findings(deviations, accuracy, study),
         sweep=sweep,
@@ -227,18 +229,20 @@ def _converter() -> cattrs.Converter:
     converter.register_unstructure_hook(Interval, Interval.as_json)
     converter.register_structure_hook(Interval, lambda value, _: Interval.from_json(value))
     student = make_dict_structure_fn(SweptStudent, converter)
-    own = {field.name for field in dataclasses.fields(SweptStudent)}
+    own_fields = {field.name for field in dataclasses.fields(SweptStudent)}
     converter.register_unstructure_hook(
         SweptStudent,
-        lambda of: {
-            "name": of.name,
-            "model": of.model,
-            **of.settings,
-            "statistics": converter.unstructure(of.statistics),
+        lambda swept: {
+            "name": swept.name,
+            "model": swept.model,
+            **swept.settings,
+            "statistics": converter.unstructure(swept.statistics),
         },
     )
     converter.register_structure_hook(
         SweptStudent,
-        lambda value, kind: student(value | {"settings": {k: v for k, v in value.items() if k not in own}}, kind),
+        lambda value, kind: student(
+            value | {"settings": {k: v for k, v in value.items() if k not in own_fields}}, kind
+        ),
     )
     return converter

@@ -45,7 +45,7 @@ class SweptStudent:
 
 @dataclasses.dataclass(frozen=True)
 class SweepSummary:
-    """What became of a sweep: the fields that differ, and all its students.
+    """The results of a sweep: the fields that differ, and all its students.
 
     >>> students = [SweptStudent(f"kd@temperature={t}", "kd", {"temperature": t}, {}) for t in (1, 2)]
     >>> [student.name for student in SweepSummary(["temperature"], students).students]
@@ -76,21 +76,24 @@ def summarise(
     for split in ("test", "train"):
         compared[split] = comparisons.compare(read.at(step, split), names, seeds)
     for seed in range(seeds):
-        of_seed = {name: read(name, seed, step, "test") for name in names}
-        correct.append({name: dump.logits.argmax(axis=1) == dump.true_label for name, dump in of_seed.items()})
+        dumps = {name: read(name, seed, step, "test") for name in names}
+        correct.append({name: dump.logits.argmax(axis=1) == dump.true_label for name, dump in dumps.items()})
 
     def statistic(split: str, seed: int, rows: np.ndarray | None) -> dict[_Key, float]:
-        found: dict[_Key, float] = {}
+        named_values: dict[_Key, float] = {}
         for name, comparison in compared[split][seed].items():
             if split == "test":
                 chosen = slice(None) if rows is None else rows
-                found[name, "test_accuracy", False] = float(correct[seed][name][chosen].mean())
+                named_values[name, "test_accuracy", False] = float(correct[seed][name][chosen].mean())
             values = deviations.summarise(comparison, rows)
-            found |= {(name, f"{split}_{k}", False): deviations.preferred(values, k) for k in _SELECTED}
+            named_values |= {(name, f"{split}_{k}", False): deviations.preferred(values, k) for k in _SELECTED}
             if "mean_gap_mislabelled" in values:
-                found[name, f"{split}_mean_gap_mislabelled", False] = values["mean_gap_mislabelled"]
-        less = {(name, what, True): value - found[CONTROL, what, False] for (name, what, _), value in found.items()}
-        return found | less
+                named_values[name, f"{split}_mean_gap_mislabelled", False] = values["mean_gap_mislabelled"]
+        differences = {
+            (name, measure, True): value - named_values[CONTROL, measure, False]
+            for (name, measure, _), value in named_values.items()
+        }
+        return named_values | differences
 
     values: dict[_Key, Interval] = {}
     for split in compared:  # each by rows of its own, where there is one seed
@@ -98,14 +101,14 @@ def summarise(
         values |= statistics.intervals(partial(statistic, split), seeds, examples, _possible, _over_seeds)
     students = []
     for member in members:
-        of_it = {
-            what: dataclasses.replace(value, minus_control=values[name, what, True])
-            for (name, what, less), value in values.items()
-            if name == member.name and not less
+        student_statistics = {
+            measure: dataclasses.replace(value, minus_control=values[name, measure, True])
+            for (name, measure, is_difference), value in values.items()
+            if name == member.name and not is_difference
         }
         changed = dict(member.changes)
         settings = {field: changed.get(field, value) for field, value in own.items()}
-        students.append(SweptStudent(member.name, member.model, settings, of_it))
+        students.append(SweptStudent(member.name, member.model, settings, student_statistics))
     swept = dict.fromkeys(field for member in members for field, _ in member.changes)
     return SweepSummary(list(swept), students)
 

@@ -38,9 +38,9 @@ def draw(read: DumpReader, summary: StudySummary) -> dict[str, Figure]:
     teachers = [read(TEACHER, 0, last, split) for split in SPLITS]
     students = list(summary.study.students)
     final = {m: [read(m, 0, last, split) for split in SPLITS] for m in students}
-    steps = {m: of["train_accuracy"].step for m, of in summary.trajectories.items()}
-    shown = _spread(steps[KD], switch)
-    snapshots = [read(m, 0, step, "train") for m in students for step in shown if step in steps[m]]
+    steps = {m: measures["train_accuracy"].step for m, measures in summary.trajectories.items()}
+    shown_steps = _spread(steps[KD], switch)
+    snapshots = [read(m, 0, step, "train") for m in students for step in shown_steps if step in steps[m]]
     figures = {
         "scatter": plots.scatter(teachers, final[CONTROL] + final[KD], summary.deviations),
         "underfitting": plots.underfitting(
@@ -52,8 +52,8 @@ def draw(read: DumpReader, summary: StudySummary) -> dict[str, Figure]:
         "accuracy": plots.accuracy(summary.trajectories, switch),
     }
     figures |= {
-        f"scatter_{name}": plots.scatter(teachers, [dump for s in of for dump in final[s]], summary.deviations)
-        for name, of in _others(students).items()
+        f"scatter_{name}": plots.scatter(teachers, [dump for s in names for dump in final[s]], summary.deviations)
+        for name, names in _others(students).items()
     }
     if summary.sweep is not None:
         figures |= {f"sweep_{field}": plots.sweep(summary.sweep, field) for field in summary.sweep.fields}
@@ -65,17 +65,17 @@ def draw(read: DumpReader, summary: StudySummary) -> dict[str, Figure]:
 def _others(students: Collection[str]) -> dict[str, list[str]]:
     """Students beside the control and the distilled one that share a figure: the two switched ones, and all others."""
     switched = [s for s in students if s in SWITCHED]
-    others = [s for s in students if s not in (CONTROL, KD, *SWITCHED)]
-    return {name: of for name, of in (("switched", switched), ("others", others)) if of}
+    other_students = [s for s in students if s not in (CONTROL, KD, *SWITCHED)]
+    return {name: students for name, students in (("switched", switched), ("others", other_students)) if students}
 
 
 def _spread(steps: list[int], switch_step: int) -> list[int]:
     """At most SNAPSHOTS_SHOWN steps: the first, the last before the switch, the last, and some between."""
     if len(steps) <= SNAPSHOTS_SHOWN:
         return steps
-    at = max((i for i, step in enumerate(steps) if step <= switch_step), default=0)
-    before = np.linspace(0, at, SNAPSHOTS_SHOWN // 2 + 1).round().astype(int)
-    after = np.linspace(at, len(steps) - 1, SNAPSHOTS_SHOWN // 2 + 1).round().astype(int)
+    switch_index = max((i for i, step in enumerate(steps) if step <= switch_step), default=0)
+    before = np.linspace(0, switch_index, SNAPSHOTS_SHOWN // 2 + 1).round().astype(int)
+    after = np.linspace(switch_index, len(steps) - 1, SNAPSHOTS_SHOWN // 2 + 1).round().astype(int)
     return [steps[i] for i in sorted({*before.tolist(), *after.tolist()})]
 
 

@@ -29,9 +29,9 @@ def validate(setting: Setting) -> None:
     _check_run(setting.run)
 
 
-def _require(holds: bool, field: str, value: Any, right: str) -> None:
+def _require(holds: bool, field: str, value: Any, requirement: str) -> None:
     if not holds:
-        raise InputError(field, value, f"must be {right}")
+        raise InputError(field, value, f"must be {requirement}")
 
 
 def _check_objective(objective: ObjectiveSetting) -> None:
@@ -52,11 +52,12 @@ def _check_optimizer(optimizer: OptimizerSetting) -> None:
     ):
         _require(0 <= warmup <= limits.STEPS, field, warmup, f"in 0 to {limits.STEPS}")
     _require(optimizer.decay_factor > 0, "optimizer.decay_factor", optimizer.decay_factor, "positive")
-    falls = optimizer.decay_epochs
+    decay_epochs = optimizer.decay_epochs
     _require(
-        list(falls) == sorted(set(falls)) and all(optimizer.warmup_epochs < e <= limits.STEPS for e in falls),
+        list(decay_epochs) == sorted(set(decay_epochs))
+        and all(optimizer.warmup_epochs < e <= limits.STEPS for e in decay_epochs),
         "optimizer.decay_epochs",
-        " ".join(map(str, falls)),
+        " ".join(map(str, decay_epochs)),
         f"ascending, later than the warm-up, and at most {limits.STEPS}",
     )
     _require(optimizer.weight_decay >= 0, "optimizer.weight_decay", optimizer.weight_decay, "0 or more")
@@ -65,11 +66,11 @@ def _check_optimizer(optimizer: OptimizerSetting) -> None:
 def _check_train(train: TrainSetting) -> None:
     _require(train.epochs > 0, "train.epochs", train.epochs, "positive")
     _require(train.batch_size >= 1, "train.batch_size", train.batch_size, "1 or more")
-    of_norm = train.norm_examples
+    norm_examples = train.norm_examples
     _require(
-        of_norm is None or (of_norm >= 2 and train.batch_size % of_norm == 0),
+        norm_examples is None or (norm_examples >= 2 and train.batch_size % norm_examples == 0),
         "train.norm_examples",
-        of_norm,
+        norm_examples,
         f"2 or more, and a divisor of `train.batch_size` {train.batch_size}",
     )
     _require(train.length_buckets >= 1, "train.length_buckets", train.length_buckets, "1 or more")
@@ -80,15 +81,15 @@ def _check_train(train: TrainSetting) -> None:
 def _check_teacher(setting: Setting) -> None:
     """Checks where students have their teacher's outputs from."""
     objective, train, run = setting.objective, setting.train, setting.run
-    given = " ".join(setting.given.logits)
+    given_logits = " ".join(setting.given.logits)
     _require(
-        not given or run.teacher_logits in ("auto", "cached"),
+        not given_logits or run.teacher_logits in ("auto", "cached"),
         "run.teacher_logits",
         run.teacher_logits,
-        f"auto or cached, since `given.logits` {given} is all that there is of the teacher",
+        f"auto or cached, since `given.logits` {given_logits} is all that there is of the teacher",
     )
     _require(
-        run.teacher_logits != "cached" or setting.data.augment == "none" or bool(given),
+        run.teacher_logits != "cached" or setting.data.augment == "none" or bool(given_logits),
         "run.teacher_logits",
         run.teacher_logits,
         f"in-step, all-outcomes or auto, since `data.augment` {setting.data.augment} changes what the teacher sees",
@@ -143,35 +144,35 @@ def _check_losses(setting: Setting) -> None:
     for name in (CONTROL, KD):
         if name not in kinds:
             raise InputError("students", names, f"must have {name} among them, which the others are compared with")
-    own = Objective.of_study(setting)
+    objective = Objective.of_study(setting)
     ranges: dict[str, list[tuple[float, float]]] = {}
-    for name in own.names:
+    for name in objective.names:
         for key in loss(name).settings:
             if key not in OPTIONS:
                 ranges.setdefault(key, []).append(loss(name).ranges.get(key, (-math.inf, math.inf)))
     for key, value in setting.objective.loss_settings.items():
         if key not in ranges:
-            there = "; there are " + ", ".join(sorted(ranges)) if ranges else ""
+            known = "; there are " + ", ".join(sorted(ranges)) if ranges else ""
             raise InputError(
-                "objective.loss_settings", f"{key}={value}", f"no loss of `students` {names} has it{there}"
+                "objective.loss_settings", f"{key}={value}", f"no loss of `students` {names} has it{known}"
             )
         for low, high in ranges[key]:
             if not low <= value <= high:
                 raise InputError("objective.loss_settings", f"{key}={value}", f"must be in [{low:g}, {high:g}]")
-    why = f"since {'a' if own.features else 'no'} loss of `students` {names} sees features"
+    reason = f"since {'a' if objective.features else 'no'} loss of `students` {names} sees features"
     for role in ("student", "teacher"):
-        given = getattr(setting.objective, f"{role}_features")
-        if given and not own.features:
-            said = " ".join(f"{name}={layer}" for name, layer in given.items())
-            raise InputError(f"objective.{role}_features", said, f"must be left out, {why}")
-    if not own.features:
+        features = getattr(setting.objective, f"{role}_features")
+        if features and not objective.features:
+            text = " ".join(f"{name}={layer}" for name, layer in features.items())
+            raise InputError(f"objective.{role}_features", text, f"must be left out, {reason}")
+    if not objective.features:
         return
     if setting.given.logits:
-        raise InputError("given.logits", " ".join(setting.given.logits), f"must be left out, {why}")
+        raise InputError("given.logits", " ".join(setting.given.logits), f"must be left out, {reason}")
     if setting.run.teacher_logits in ("cached", "all-outcomes"):
-        raise InputError("run.teacher_logits", setting.run.teacher_logits, f"must be in-step or auto, {why}")
+        raise InputError("run.teacher_logits", setting.run.teacher_logits, f"must be in-step or auto, {reason}")
     if setting.data.tokenizer is not None and setting.train.length_buckets != 1:
-        raise InputError("train.length_buckets", setting.train.length_buckets, f"must be 1, {why}")
+        raise InputError("train.length_buckets", setting.train.length_buckets, f"must be 1, {reason}")
 
 
 def validate_on_data(setting: Setting, examples: int, test_examples: int, total_steps: int) -> None:

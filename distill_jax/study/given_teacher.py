@@ -28,7 +28,7 @@ Logits = dict[str, np.ndarray]  # of each split, float32 [N, K]
 Named = tuple[str, str | None]  # the field or argument it was given as, and its name, for a message
 Source = str | Mapping[str, Any] | Callable[[np.ndarray], Any]
 _FIELD = "given.logits"
-_RIGHT = "must be a file of numpy.savez with train and test, logits [N, K]"
+_REMEDY = "must be a file of numpy.savez with train and test, logits [N, K]"
 _BATCH = 256  # examples that a function is given at once
 _CHANCE = 1.2  # times the accuracy of a guess, below which a teacher is none
 _OWN_SEED = re.compile(r"seed-\d+")
@@ -52,10 +52,10 @@ class GivenTeacher:
 
     def description(self, dataset: Dataset, augment: str) -> Iterator[str]:
         """Lines on how good it is, by which one sees whether it is of these data, and on what is augmented."""
-        right = {s: np.mean(self.of_seed(0)[s].argmax(1) == getattr(dataset, s).true_label) for s in SPLITS}
-        said = ", ".join(f"{accuracy:.1%} right on {split}" for split, accuracy in right.items())
-        yield f"teacher: logits of {', '.join(self.named)}, {said}"
-        if right["test"] <= _CHANCE / dataset.num_classes:
+        accuracies = {s: np.mean(self.of_seed(0)[s].argmax(1) == getattr(dataset, s).true_label) for s in SPLITS}
+        text = ", ".join(f"{accuracy:.1%} right on {split}" for split, accuracy in accuracies.items())
+        yield f"teacher: logits of {', '.join(self.named)}, {text}"
+        if accuracies["test"] <= _CHANCE / dataset.num_classes:
             yield "warning: the teacher is no better than chance; are its rows in the order of the data?"
         if augment != "none":
             yield (
@@ -76,36 +76,38 @@ def given_teacher(sources: Sequence[Source], dataset: Dataset) -> GivenTeacher:
     Raises:
       InputError: one is none of these, or is not of this data set.
     """
-    found = [_source(source, dataset) for source in sources]
+    readers = [_source(source, dataset) for source in sources]
 
-    one = all(one for _, one in found)
+    one_for_all = all(is_same for _, is_same in readers)
 
     @functools.lru_cache(maxsize=1)
     def mean(seed: int) -> Logits:
-        logits = [of(seed) for of, _ in found]
-        return {split: np.stack([of[split] for of in logits]).mean(0, np.float32) for split in SPLITS}
+        logits_by_source = [read(seed) for read, _ in readers]
+        return {
+            split: np.stack([by_split[split] for by_split in logits_by_source]).mean(0, np.float32) for split in SPLITS
+        }
 
     @functools.cache
     def digest(seed: int) -> str:
-        content, logits = hashlib.sha256(), of_seed(seed)
+        content, logits = hashlib.sha256(), logits_of_seed(seed)
         for split in SPLITS:
             content.update(np.ascontiguousarray(logits[split]).data)
         return content.hexdigest()[:12]
 
-    def of_seed(seed: int) -> Logits:
-        return mean(0 if one else seed)
+    def logits_of_seed(seed: int) -> Logits:
+        return mean(0 if one_for_all else seed)
 
-    named = tuple(s if isinstance(s, str) else getattr(s, "__name__", "arrays") for s in sources)
-    return GivenTeacher(named, of_seed, digest, one)
+    names = tuple(s if isinstance(s, str) else getattr(s, "__name__", "arrays") for s in sources)
+    return GivenTeacher(names, logits_of_seed, digest, one_for_all)
 
 
 def _source(source: Source, dataset: Dataset) -> tuple[Callable[[int], Logits], bool]:
     """From a seed to its logits, and whether they are the same for all."""
     if isinstance(source, Mapping):
-        absent = [split for split in SPLITS if split not in source]
-        if absent:
+        missing = [split for split in SPLITS if split not in source]
+        if missing:
             raise InputError(
-                "teacher", None, f"has no {', '.join(absent)}; must be logits [N, K] by 'train' and 'test'"
+                "teacher", None, f"has no {', '.join(missing)}; must be logits [N, K] by 'train' and 'test'"
             )
         logits = {
             split: _checked(("teacher", None), split, as_array(split, source[split]), None, dataset)[0]
@@ -113,91 +115,91 @@ def _source(source: Source, dataset: Dataset) -> tuple[Callable[[int], Logits], 
         }
         return lambda _: logits, True
     if callable(source):
-        logits = _of_function(("teacher", getattr(source, "__name__", str(source))), source, dataset)
+        logits = _from_function(("teacher", getattr(source, "__name__", str(source))), source, dataset)
         return lambda _: logits, True
     name = source
-    named = (_FIELD, name)
+    origin = (_FIELD, name)
     if is_own(name) and not Path(name).exists():
-        logits = _of_function(named, imported(name, _FIELD), dataset)
+        logits = _from_function(origin, imported(name, _FIELD), dataset)
         return lambda _: logits, True
     path = local(_FIELD, name)
     if path.is_dir():
-        alone = _OWN_SEED.fullmatch(path.resolve().name) is not None
+        is_one_seed = _OWN_SEED.fullmatch(path.resolve().name) is not None
 
-        def of_dumps(seed: int) -> Logits:
-            folder = path if alone else path / f"seed-{seed}"
-            return {split: _of_dump(named, folder, split, dataset) for split in SPLITS}
+        def read_seed(seed: int) -> Logits:
+            folder = path if is_one_seed else path / f"seed-{seed}"
+            return {split: _from_dump(origin, folder, split, dataset) for split in SPLITS}
 
-        return of_dumps, alone
-    logits = _of_file(path, dataset)
+        return read_seed, is_one_seed
+    logits = _from_file(path, dataset)
     return lambda _: logits, True
 
 
-def _of_file(path: Path, dataset: Dataset) -> Logits:
+def _from_file(path: Path, dataset: Dataset) -> Logits:
     ids = [f"{split}_id" for split in SPLITS]
-    arrays, more = read_arrays(path, SPLITS, _FIELD, f"{_RIGHT}, and perhaps train_id and test_id [N]", ids)
-    if more:
-        raise InputError(_FIELD, path, f"has {', '.join(sorted(more))} besides; {_RIGHT}")
-    found = {}
+    arrays, others = read_arrays(path, SPLITS, _FIELD, f"{_REMEDY}, and perhaps train_id and test_id [N]", ids)
+    if others:
+        raise InputError(_FIELD, path, f"has {', '.join(sorted(others))} besides; {_REMEDY}")
+    logits = {}
     for split in SPLITS:
         ids_of_split = arrays.get(f"{split}_id")
-        found[split], _ = _checked((_FIELD, str(path)), split, arrays[split], ids_of_split, dataset)
-    return found
-
-
-def _of_dump(named: Named, folder: Path, split: str, dataset: Dataset) -> np.ndarray:
-    steps = find_steps(folder, split)
-    if not steps:
-        raise InputError(*named, f"has no dump {folder.name}/step-N/{split}; must be as DIR/dumps/teacher of a study")
-    dump, own = read_dump(steps[max(steps)]), getattr(dataset, split)
-    logits, rows = _checked(named, split, dump.logits, dump.id, dataset)
-    if not np.array_equal(dump.true_label[rows], own.true_label):
-        raise InputError(*named, f"{split} is of other examples, whose labels differ; must be of the same data set")
+        logits[split], _ = _checked((_FIELD, str(path)), split, arrays[split], ids_of_split, dataset)
     return logits
 
 
-def _of_function(named: Named, function: Callable[[np.ndarray], Any], dataset: Dataset) -> Logits:
-    found = {}
+def _from_dump(origin: Named, folder: Path, split: str, dataset: Dataset) -> np.ndarray:
+    steps = find_steps(folder, split)
+    if not steps:
+        raise InputError(*origin, f"has no dump {folder.name}/step-N/{split}; must be as DIR/dumps/teacher of a study")
+    dump, examples = read_dump(steps[max(steps)]), getattr(dataset, split)
+    logits, rows = _checked(origin, split, dump.logits, dump.id, dataset)
+    if not np.array_equal(dump.true_label[rows], examples.true_label):
+        raise InputError(*origin, f"{split} is of other examples, whose labels differ; must be of the same data set")
+    return logits
+
+
+def _from_function(origin: Named, function: Callable[[np.ndarray], Any], dataset: Dataset) -> Logits:
+    logits = {}
     for split in SPLITS:
-        own = getattr(dataset, split)
-        parts = [as_array("logits", function(own.x[i : i + _BATCH])) for i in range(0, len(own.x), _BATCH)]
+        examples = getattr(dataset, split)
+        parts = [as_array("logits", function(examples.x[i : i + _BATCH])) for i in range(0, len(examples.x), _BATCH)]
         sizes = {part.shape for part in parts[:-1]} | {(_BATCH, *parts[-1].shape[1:])}
         if len(sizes) > 1 or parts[-1].ndim != 2:
-            said = ", ".join(map(str, sorted({part.shape for part in parts})))
-            raise InputError(*named, f"gives {said} of {_BATCH} examples; must be logits [B, K]")
-        found[split], _ = _checked(named, split, np.concatenate(parts), None, dataset)
-    return found
+            listed = ", ".join(map(str, sorted({part.shape for part in parts})))
+            raise InputError(*origin, f"gives {listed} of {_BATCH} examples; must be logits [B, K]")
+        logits[split], _ = _checked(origin, split, np.concatenate(parts), None, dataset)
+    return logits
 
 
 def _checked(
-    named: Named, split: str, logits: np.ndarray, ids: np.ndarray | None, dataset: Dataset
+    origin: Named, split: str, logits: np.ndarray, ids: np.ndarray | None, dataset: Dataset
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits in the order of the data set's examples, float32 [N, K], and which of the given rows these are, [N]."""
     if logits.ndim != 2 or logits.shape[1] != dataset.num_classes:
         raise InputError(
-            *named, f"{split} has the shape {logits.shape}; must be [N, {dataset.num_classes}], a row an example"
+            *origin, f"{split} has the shape {logits.shape}; must be [N, {dataset.num_classes}], a row an example"
         )
-    own = getattr(dataset, split)
-    given = np.arange(len(logits)) if ids is None else ids
+    examples = getattr(dataset, split)
+    given_ids = np.arange(len(logits)) if ids is None else ids
     zeros = np.zeros(len(logits), np.int32)
     try:
-        logits = Dump(logits, zeros, zeros, given, {}).logits.astype(np.float32)
+        logits = Dump(logits, zeros, zeros, given_ids, {}).logits.astype(np.float32)
     except InputError as error:
-        raise InputError(*named, f"the {error.field} of {split} {error.fault}") from None
+        raise InputError(*origin, f"the {error.field} of {split} {error.fault}") from None
     if not np.isfinite(logits).all():
-        raise InputError(*named, f"{split} has NaN or infinite values; must be finite")
+        raise InputError(*origin, f"{split} has NaN or infinite values; must be finite")
     if ids is None:
-        if len(logits) != len(own.label):
+        if len(logits) != len(examples.label):
             raise InputError(
-                *named,
-                f"{split} has {len(logits)} rows for {len(own.label)} examples; must be one for each, in the data's "
-                "order, or have their ids",
+                *origin,
+                f"{split} has {len(logits)} rows for {len(examples.label)} examples; must be one for each, in the "
+                "data's order, or have their ids",
             )
-        return logits, given
-    rows = _rows(np.asarray(ids).reshape(-1), own.id)
+        return logits, given_ids
+    rows = _rows(np.asarray(ids).reshape(-1), examples.id)
     if rows is None:
         raise InputError(
-            *named, f"{split} lacks examples of the data set by their ids; must have all {len(own.id)}, each once"
+            *origin, f"{split} lacks examples of the data set by their ids; must have all {len(examples.id)}, each once"
         )
     return logits[rows], rows
 
@@ -205,8 +207,8 @@ def _checked(
 def _rows(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray | None:
     """Where the wanted ids are among the given; None if one is not, or one is there twice."""
     order = np.argsort(ids, kind="stable")
-    place = np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)
-    rows = order[place]
+    positions = np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)
+    rows = order[positions]
     return rows if len(np.unique(ids)) == len(ids) and np.array_equal(ids[rows], wanted) else None
 
 
@@ -245,7 +247,7 @@ def shuffled(logits: np.ndarray, label: np.ndarray, seed: int, how: str) -> np.n
     if how == "none":
         return logits
     rng, rows = generator(seed, Stream.SHUFFLE), np.arange(len(label))
-    groups = [rows] if how == "all" else [np.flatnonzero(label == of) for of in np.unique(label)]
+    groups = [rows] if how == "all" else [np.flatnonzero(label == value) for value in np.unique(label)]
     for group in groups:
         rows[group] = rng.permutation(group)
     return logits[rows]

@@ -50,8 +50,8 @@ def run_study(
     swept = None
     kinds = table(setting.students)
     if len(study.students) > len(kinds):
-        own = sweep.own_values(setting, last)
-        swept = sweep_summary.summarise(read, study.students, own, run.seeds, last)
+        study_values = sweep.own_values(setting, last)
+        swept = sweep_summary.summarise(read, study.students, study_values, run.seeds, last)
     summary = summarise(
         read,
         setting=study.identity,

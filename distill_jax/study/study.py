@@ -117,11 +117,11 @@ class Study:
         if self._given is not None:
             for line in self._given.description(self.dataset, setting.data.augment):
                 say(console, line)
-        of_norm, names = setting.train.norm_examples, [getattr(setting, role).name for role in self._networks]
-        if of_norm is not None and all(kind(name) != "convolutional" for name in names):
+        norm_examples, names = setting.train.norm_examples, [getattr(setting, role).name for role in self._networks]
+        if norm_examples is not None and all(kind(name) != "convolutional" for name in names):
             raise InputError(
                 "train.norm_examples",
-                of_norm,
+                norm_examples,
                 "must be left out, since neither network has batch normalisation: " + ", ".join(names),
             )
         if teacher_source(setting) == "outcomes":
@@ -141,13 +141,15 @@ class Study:
         if workdir.is_claimed(folder):  # which says what is another there
             workdir.claim(folder, self.identity)
         for member in [*self._members("teacher"), *self._members("student")]:
-            own = self._digest(member)
+            member_digest = self._digest(member)
             for step, part in itertools.product(self.schedule.snapshot_steps, ("train", "test")):
                 path = dump_path(folder, member.name, member.seed, step, part)
-                if path.exists() and dump_attributes(path).get("setting") != own:
-                    how = "" if member.model in MODELS else " (of other settings of its loss, other features or code)"
+                if path.exists() and dump_attributes(path).get("setting") != member_digest:
+                    detail = (
+                        "" if member.model in MODELS else " (of other settings of its loss, other features or code)"
+                    )
                     raise InputError(
-                        "run.workdir", folder, f"holds another study's dumps ({path}){how}; choose another folder"
+                        "run.workdir", folder, f"holds another study's dumps ({path}){detail}; choose another folder"
                     )
         workdir.claim(folder, self.identity)
 
@@ -169,9 +171,11 @@ class Study:
                 self._train(role)
 
     def _digest(self, member: Member) -> str:
-        """What makes a member what it is."""
-        given = None if self._given is None else self._given.digest(member.seed)
-        return run_digest(member.applied(self.setting), member.model, member.seed, self.dataset.fingerprint, given)
+        """A digest of everything that determines a member: `run_digest`, with the given teacher's logits."""
+        teacher_digest = None if self._given is None else self._given.digest(member.seed)
+        return run_digest(
+            member.applied(self.setting), member.model, member.seed, self.dataset.fingerprint, teacher_digest
+        )
 
     def _describe(self) -> None:
         """Writes the setting, what classes are called, and what `experiments.export` needs to know of RoBERTas."""
@@ -197,26 +201,26 @@ class Study:
             return [Member("teacher", seed) for seed in seeds]
         return [m for seed in seeds for m in sweep.students(self.setting, self.schedule.total_steps, seed)]
 
-    def _asked(self, role: str) -> int:
+    def _requested_population(self, role: str) -> int:
         """Most members of a population, as asked for or by default."""
         network = getattr(self.setting, role).name
         return self.setting.run.population or backend.defaults(kind(network)).population
 
-    def _most(self, role: str) -> int:
+    def _population_limit(self, role: str) -> int:
         """The same, or fewer where it has been found that they would not fit in memory."""
         run = self.setting.run
         limit = backend.memory_limit(run.memory_gib)
-        return int(processes.from_first(workdir.fitting(run.workdir, role, self._asked(role), limit)))
+        return int(processes.from_first(workdir.fitting(run.workdir, role, self._requested_population(role), limit)))
 
     def _split(self, role: str, members: Sequence[Member]) -> list[list[Member]]:
         """Populations of these members."""
         shared = backend.defaults(kind(getattr(self.setting, role).name)).batch_is_shared
-        return split(members, self._most(role), 1 if shared else jax.local_device_count())
+        return split(members, self._population_limit(role), 1 if shared else jax.local_device_count())
 
     def _finished(self) -> dict[Member, RunFolder]:
         """The members whose dumps and last checkpoint are all on disk."""
         total = self.schedule.total_steps
-        found = {}
+        folders = {}
         for population in workdir.populations(self.setting.run.workdir):
             dumps = [
                 dump_path(self.setting.run.workdir, m.name, m.seed, step, part)
@@ -225,39 +229,42 @@ class Study:
                 for part in ("train", "test")
             ]
             if population.is_finished and population.checkpoint(total) and all(d.exists() for d in dumps):
-                found |= dict.fromkeys(population.members, population)
-        return found
+                folders |= dict.fromkeys(population.members, population)
+        return folders
 
     def _portions(self, role: str) -> list[list[Member]]:
         """The members still to be trained, as populations: those that were begun as they are, then the others."""
         members, finished = self._members(role), self._finished()
-        todo, most = [m for m in members if m not in finished], self._most(role)
+        unfinished, size_limit = [m for m in members if m not in finished], self._population_limit(role)
         portions: list[list[Member]] = []
         for begun in workdir.populations(self.setting.run.workdir):
-            free = set(todo) - {m for portion in portions for m in portion}
-            if begun.checkpoint() and len(begun.members) <= most and free.issuperset(begun.members):
+            free = set(unfinished) - {m for portion in portions for m in portion}
+            if begun.checkpoint() and len(begun.members) <= size_limit and free.issuperset(begun.members):
                 portions.append(list(begun.members))
         # Of the others those populations that an undisturbed study would have, so that it is equal to it to the bit.
-        free = set(todo) - {m for portion in portions for m in portion}
+        free = set(unfinished) - {m for portion in portions for m in portion}
         portions += [portion for portion in self._split(role, members) if free.issuperset(portion)]
-        rest = [m for m in todo if not any(m in portion for portion in portions)]
+        rest = [m for m in unfinished if not any(m in portion for portion in portions)]
         portions += self._split(role, rest)
         # The first process has seen the folder as it is: each member's portion, and its place there as a checkpoint
         # has it; -1 is a member that is finished.
-        at = {m: (number, rank) for number, portion in enumerate(portions) for rank, m in enumerate(portion)}
-        found = processes.from_first([at.get(m, (-1, -1)) for m in members])
-        placed = sorted((number, rank, i) for i, (number, rank) in enumerate(found.tolist()) if number >= 0)
+        position = {m: (number, rank) for number, portion in enumerate(portions) for rank, m in enumerate(portion)}
+        positions = processes.from_first([position.get(m, (-1, -1)) for m in members])
+        placed = sorted((number, rank, i) for i, (number, rank) in enumerate(positions.tolist()) if number >= 0)
         return [[members[i] for *_, i in group] for _, group in itertools.groupby(placed, lambda p: p[0])]
 
     def _train(self, role: str) -> None:
-        portions, most = self._portions(role), self._most(role)
-        todo, everyone = sum(map(len, portions)), len(self._members(role))
-        if todo > most > 1:
-            say(self._console, f"{todo} {role}s are more than a population of {most}: they are trained in portions")
+        portions, size_limit = self._portions(role), self._population_limit(role)
+        remaining, total = sum(map(len, portions)), len(self._members(role))
+        if remaining > size_limit > 1:
+            say(
+                self._console,
+                f"{remaining} {role}s are more than a population of {size_limit}: they are trained in portions",
+            )
         teachers = None
         if role == "student":
-            of_study = self.setting, self.dataset, self.schedule.total_steps, self._finished(), self._console
-            teachers = Teachers(*of_study).given([m.seed for portion in portions for m in portion])
+            arguments = self.setting, self.dataset, self.schedule.total_steps, self._finished(), self._console
+            teachers = Teachers(*arguments).given([m.seed for portion in portions for m in portion])
         trainers: dict[tuple[int, int], Trainer] = {}
         done = 0
         while portions:
@@ -275,20 +282,25 @@ class Study:
                     portions = self._portions(role)
                     continue
             if processes.is_first():
-                if (lost := self._lost(population)) is not None:
-                    say(self._console, f"{_name(portion)}: {lost}")
-                before, now = population.commits()[-1:], commit()
-                population.begin(now)
-                if before not in ([], [now]):
-                    say(self._console, f"{_name(portion)}: begun by code of commit {before[0]}, goes on with {now}")
-            given = None if teachers is None else [teachers(seed) for seed in seeds(portion)]
-            of_each = None if given is None else jax.tree.map(lambda *a: np.stack(a), *given)
+                if (message := self._lost(population)) is not None:
+                    say(self._console, f"{_name(portion)}: {message}")
+                last_commits, current_commit = population.commits()[-1:], commit()
+                population.begin(current_commit)
+                if last_commits not in ([], [current_commit]):
+                    say(
+                        self._console,
+                        f"{_name(portion)}: begun by code of commit {last_commits[0]}, goes on with {current_commit}",
+                    )
+            teacher_outputs = None if teachers is None else [teachers(seed) for seed in seeds(portion)]
+            stacked_outputs = (
+                None if teacher_outputs is None else jax.tree.map(lambda *a: np.stack(a), *teacher_outputs)
+            )
             done += 1
             name = _name(portion) + (f" ({done} of {done + len(portions)})" if done + len(portions) > 1 else "")
             timing = train(
                 trainer,
                 portion,
-                of_each,
+                stacked_outputs,
                 folder=population.folder,
                 digests=[self._digest(member) for member in portion],
                 name=name,
@@ -305,11 +317,11 @@ class Study:
                     f"(compilation {timing.compilation:.1f} s, dumps {timing.dumps:.1f} s)",
                 )
             processes.barrier("finished")
-        if processes.is_first() and todo < everyone:
-            say(self._console, f"{everyone - todo} of {everyone} {role}s were there already")
+        if processes.is_first() and remaining < total:
+            say(self._console, f"{total - remaining} of {total} {role}s were there already")
 
     def _lost(self, population: RunFolder) -> str | None:
-        """What is said where parts of a training are there without others, which are made again."""
+        """A message where parts of a training are there without others, which are made again; else None."""
         if population.is_finished:
             return "was finished, but dumps or checkpoints of it are gone; they are made again"
         folder, step = self.setting.run.workdir, self.schedule.snapshot_steps[0]
@@ -322,7 +334,7 @@ class Study:
         run = self.setting.run
         if processes.is_first():
             limit = backend.memory_limit(run.memory_gib)
-            workdir.remember_fitting(run.workdir, role, self._asked(role), limit, fitting)
+            workdir.remember_fitting(run.workdir, role, self._requested_population(role), limit, fitting)
         processes.barrier("fitting-remembered")
 
     def _fitting(self, trainer: Trainer, portion: Sequence[Member]) -> int:
@@ -335,10 +347,10 @@ class Study:
         fitting = len(portion) if share >= 1 else max(min(int(len(portion) * share), len(portion) - 1), 1)
         fitting = int(processes.from_first([fitting])[0])
         if fitting < len(portion):
-            what = f"{need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}"
+            shortage = f"{need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}"
             if limit >= need:
-                what = f"{logits / 2**30:.2g} GiB of this machine's {host / 2**30:.2g} for their logits"
-            say(self._console, f"{_name(portion)}, need {what}: {fitting} at once are tried instead")
+                shortage = f"{logits / 2**30:.2g} GiB of this machine's {host / 2**30:.2g} for their logits"
+            say(self._console, f"{_name(portion)}, need {shortage}: {fitting} at once are tried instead")
         return fitting
 
     def _logits_bytes(self, members: int) -> float:
@@ -352,15 +364,15 @@ class Study:
         return list(dict.fromkeys(commit for population in populations for commit in population.commits()))
 
     def facts(self) -> dict[str, Any]:
-        """What teachers and students took, in seconds of every kind, over all calls that worked on them."""
+        """Seconds of every kind that teachers and students took, over all calls that worked on them."""
         sums: dict[str, dict[str, float]] = {"teacher": {}, "student": {}}
         for population in dict.fromkeys(self._finished().values()):
-            of_role = sums["teacher" if population.members[0].model == "teacher" else "student"]
+            role_sums = sums["teacher" if population.members[0].model == "teacher" else "student"]
             for name, value in population.facts().items():
-                of_role[name] = of_role.get(name, 0) + value
-        for of_role in filter(None, sums.values()):
-            of_role["examples_per_second"] = of_role["training_examples"] / max(of_role["training_seconds"], 1e-9)
-        total = sum(v for of_role in sums.values() for name, v in of_role.items() if name.endswith("_seconds"))
+                role_sums[name] = role_sums.get(name, 0) + value
+        for role_sums in filter(None, sums.values()):
+            role_sums["examples_per_second"] = role_sums["training_examples"] / max(role_sums["training_seconds"], 1e-9)
+        total = sum(v for role_sums in sums.values() for name, v in role_sums.items() if name.endswith("_seconds"))
         return sums | {"total_seconds": total}
 
 
@@ -368,15 +380,15 @@ def _name(members: Sequence[Member]) -> str:
     models = list(dict.fromkeys(m.name for m in members))
     numbers = sorted({m.seed for m in members})
     plural = "teachers" if models == ["teacher"] else "students"
-    what = f"{len(members)} {plural}" if len(members) > 1 else models[0]
-    return f"{what}, " + (f"seed {numbers[0]}" if len(numbers) == 1 else f"seeds {numbers[0]}-{numbers[-1]}")
+    models_text = f"{len(members)} {plural}" if len(members) > 1 else models[0]
+    return f"{models_text}, " + (f"seed {numbers[0]}" if len(numbers) == 1 else f"seeds {numbers[0]}-{numbers[-1]}")
 
 
 def _of_all_processes(setting: Setting) -> dict[str, str]:
-    """What must be the same in all processes, by name; places may differ, their content is compared by its own."""
+    """Values that must be the same in all processes, by name; paths may differ, their content is compared by itself."""
     places = ("run.coordinator", "run.process_id", "data.dataset")
-    found = {field: repr(v) for field, v in leaves(setting) if field not in places and not isinstance(v, Path)}
+    values = {field: repr(v) for field, v in leaves(setting) if field not in places and not isinstance(v, Path)}
     if jax.process_count() > 1:
-        own = [setting.optimizer.optimizer, setting.teacher.name, setting.student.name, *setting.students]
-        found["code of one's own"] = code(own)
-    return found | {"the commit of the code": str(commit()), "the version of JAX": jax.__version__}
+        code_names = [setting.optimizer.optimizer, setting.teacher.name, setting.student.name, *setting.students]
+        values["code of one's own"] = code(code_names)
+    return values | {"the commit of the code": str(commit()), "the version of JAX": jax.__version__}

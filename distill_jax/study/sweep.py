@@ -24,14 +24,14 @@ def _matters(field: str, kind: Kind) -> bool:
     if field in _SWITCHES:
         return kind.switched and kind.schedule is None
     if field == "distillation_weight":
-        return any(of.teacher for of in losses)
-    return any(field in of.settings for of in losses)
+        return any(entry.teacher for entry in losses)
+    return any(field in entry.settings for entry in losses)
 
 
 def own_values(setting: Setting, total_steps: int) -> dict[str, float]:
     """The study's own value of each field that can be swept, and of each setting of losses that is."""
     objective = setting.objective
-    own = {
+    values = {
         "temperature": objective.temperature,
         "distillation_weight": objective.distillation_weight,
         "switch_step": switch_step(objective, total_steps),
@@ -39,8 +39,8 @@ def own_values(setting: Setting, total_steps: int) -> dict[str, float]:
         "learning_rate": setting.optimizer.learning_rate,
     }
     numbers = Objective.of_study(setting).settings(objective)
-    of_losses = {key.partition(".")[2]: value for key, value in numbers.items() if "." in key}
-    return own | {name: of_losses[name] for name in setting.sweep.loss_settings if name in of_losses}
+    loss_settings = {key.partition(".")[2]: value for key, value in numbers.items() if "." in key}
+    return values | {name: loss_settings[name] for name in setting.sweep.loss_settings if name in loss_settings}
 
 
 def _swept(setting: Setting) -> dict[str, tuple[float, ...]]:
@@ -52,13 +52,13 @@ def students(setting: Setting, total_steps: int, seed: int = 0) -> list[Member]:
 
     A kind's further students are all combinations of the swept values that matter to it and the study's own.
     """
-    own, kinds, of_sweep = own_values(setting, total_steps), table(setting.students), _swept(setting)
+    study_values, kinds, swept_values = own_values(setting, total_steps), table(setting.students), _swept(setting)
     members = [Member(model, seed) for model in kinds]
     for model, kind in kinds.items():
-        swept = [f for f, values in of_sweep.items() if values and _matters(f, kind)]
-        choices = [dict.fromkeys([own[f], *of_sweep[f]]) for f in swept]
+        fields = [f for f, values in swept_values.items() if values and _matters(f, kind)]
+        choices = [dict.fromkeys([study_values[f], *swept_values[f]]) for f in fields]
         for values in itertools.product(*choices):
-            changes = tuple((f, v) for f, v in zip(swept, values, strict=True) if v != own[f])
+            changes = tuple((f, v) for f, v in zip(fields, values, strict=True) if v != study_values[f])
             if changes:
                 members.append(Member(model, seed, changes))
     return members

@@ -1,4 +1,4 @@
-"""What students are given of teachers in training: variables, logits, or those for all outcomes of augmentation."""
+"""The teacher's outputs for students in training: variables, logits, or those for all outcomes of augmentation."""
 
 import dataclasses
 import functools
@@ -46,7 +46,7 @@ class Teachers:
     console: Console
 
     def given(self, seeds: Sequence[int]) -> Callable[[int], Any]:
-        """What the students of these seeds are given, by seed, as `teacher_source` says of the setting."""
+        """The teachers' variables or logits for the students of these seeds, by seed, see `teacher_source`."""
         source = teacher_source(self.setting)
         if source == "logits":
             return {seed: self._logits(seed) for seed in seeds}.__getitem__
@@ -67,15 +67,15 @@ class Teachers:
         network = build_for(self.dataset, self.setting.teacher, self.setting.train.precision, "teacher")
         batch = backend.defaults(kind(self.setting.teacher.name)).evaluation_batch
         teacher = evaluation(network, jax.default_backend())
-        found = outcomes.table(teacher, variables, self.dataset, self.setting.data.augment, batch)
+        logits = outcomes.table(teacher, variables, self.dataset, self.setting.data.augment, batch)
         if processes.is_first():
             images = len(self.dataset.train.label)
             say(
                 self.console,
-                f"teacher, seed {seed}: logits of {len(found) // images} outcomes of {images:,} images, "
-                f"{found.nbytes / 2**30:.2g} GiB, in {time.monotonic() - started:.1f} s",
+                f"teacher, seed {seed}: logits of {len(logits) // images} outcomes of {images:,} images, "
+                f"{logits.nbytes / 2**30:.2g} GiB, in {time.monotonic() - started:.1f} s",
             )
-        return found
+        return logits
 
     def _variables(self, seeds: Sequence[int]) -> dict[int, Any]:
         """The trained teachers' variables by seed, host arrays."""

@@ -56,45 +56,45 @@ def lock(workdir: Path) -> IO[str]:
         raise InputError("run.workdir", workdir, "is no folder; must be one, or new")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        taken = (workdir / ".lock").open("a")
+        lock_file = (workdir / ".lock").open("a")
     except OSError as error:
         raise InputError(
             "run.workdir", workdir, f"cannot be written ({error.strerror}); choose a folder that can"
         ) from error
     try:
-        fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        taken.close()
+        lock_file.close()
         raise InputError(
             "run.workdir", workdir, "is in use by another process; wait for it or choose another folder"
         ) from error
     except BaseException:
-        taken.close()
+        lock_file.close()
         raise
-    return taken
+    return lock_file
 
 
 def _hold(workdir: Path, identity: dict[str, Any]) -> None:
     """Makes the folder this study's, or sees that it is."""
-    place = workdir / "setting.json"
-    if not place.exists():
-        write_text(place, json.dumps(identity, indent=1))
+    path = workdir / "setting.json"
+    if not path.exists():
+        write_text(path, json.dumps(identity, indent=1))
         return
     remedy = f"remove it and run the study's own command, or choose another folder than `run.workdir` {workdir}"
-    held = read_json(place, dict[str, Any], remedy)
-    if held != identity:
+    stored = read_json(path, dict[str, Any], remedy)
+    if stored != identity:
         raise InputError(
-            "run.workdir", workdir, f"holds another setting ({differences(identity, held)[0]}); choose another folder"
+            "run.workdir", workdir, f"holds another setting ({differences(identity, stored)[0]}); choose another folder"
         )
 
 
 def holds(workdir: Path, identity: dict[str, Any], seconds: float = 10.0) -> bool:
     """Whether it holds this study; what another process has just written a network's disk may show late."""
-    place, end = workdir / "setting.json", time.monotonic() + seconds
-    while not place.exists() and time.monotonic() < end:
+    path, end = workdir / "setting.json", time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < end:
         time.sleep(0.5)
     try:
-        return json.loads(place.read_text()) == identity
+        return json.loads(path.read_text()) == identity
     except (OSError, ValueError):
         return False
 
@@ -116,9 +116,9 @@ def classes_file(workdir: Path) -> Path:
 
 def fitting(workdir: Path, role: str, most: int, limit: float) -> int:
     """How many members to train at once: `most`, or what was found to fit into `limit` bytes of a device."""
-    place = workdir / "runs" / f"fitting-{role}.json"
-    known = read_json(place, dict[str, float], _REMOVE) if place.exists() else {}
-    return int(known["members"]) if (known.get("most"), known.get("bytes")) == (most, limit) else most
+    path = workdir / "runs" / f"fitting-{role}.json"
+    stored = read_json(path, dict[str, float], _REMOVE) if path.exists() else {}
+    return int(stored["members"]) if (stored.get("most"), stored.get("bytes")) == (most, limit) else most
 
 
 def remember_fitting(workdir: Path, role: str, most: int, limit: float, members: int) -> None:
@@ -156,8 +156,8 @@ class RunFolder:
 
     def commits(self) -> list[str | None]:
         """The commits of the code that trained it, in order; None is one outside a git checkout."""
-        place = self.folder / "commits.json"
-        return read_json(place, list[str | None], _REMOVE) if place.exists() else []
+        path = self.folder / "commits.json"
+        return read_json(path, list[str | None], _REMOVE) if path.exists() else []
 
     def finish(self, facts: dict[str, Any]) -> None:
         """Marks that all of the population's dumps and its last checkpoint are on disk."""
@@ -169,7 +169,7 @@ class RunFolder:
         return (self.folder / "done.json").exists()
 
     def facts(self) -> dict[str, float]:
-        """What `finish` was told."""
+        """The facts that `finish` has written: seconds of every kind, and numbers of examples."""
         return read_json(self.folder / "done.json", dict[str, float], _REMOVE)
 
     def checkpoint(self, step: int | None = None) -> bool:
@@ -179,14 +179,14 @@ class RunFolder:
 
 def populations(workdir: Path) -> list[RunFolder]:
     """The populations that were ever begun."""
-    found = []
-    for place in sorted((workdir / "runs").glob("*/members.json")):
-        remedy = f"remove {place.parent}, whose models are then trained again"
+    folders = []
+    for path in sorted((workdir / "runs").glob("*/members.json")):
+        remedy = f"remove {path.parent}, whose models are then trained again"
         members = tuple(
             Member(model, seed, tuple((field, value) for field, value in changes))
-            for model, seed, changes in read_json(place, list[tuple[str, int, list[tuple[str, float]]]], remedy)
+            for model, seed, changes in read_json(path, list[tuple[str, int, list[tuple[str, float]]]], remedy)
         )
-        if not members or RunFolder.of(workdir, members).folder != place.parent:
-            raise InputError(place, None, f"is of another population; {remedy}")
-        found.append(RunFolder(place.parent, members))
-    return found
+        if not members or RunFolder.of(workdir, members).folder != path.parent:
+            raise InputError(path, None, f"is of another population; {remedy}")
+        folders.append(RunFolder(path.parent, members))
+    return folders

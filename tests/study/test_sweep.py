@@ -8,6 +8,7 @@ import pytest
 from command import EVERY_CALL, SMALL, here, kill_when_there, results, run, write_npz
 
 from distill_jax.command import main as distill
+from distill_jax.dump_reader import DumpReader
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError
 from distill_jax.measures.sweep_summary import summarise
@@ -102,7 +103,7 @@ def test_the_summary_has_the_sweep(swept):
 def test_a_study_of_one_seed_has_an_interval_over_each_split_s_examples(swept):
     setting = dataclasses.replace(Setting(), sweep=SweepSetting(temperature=(2.0,), learning_rate=(0.05,)))
     members, own = sweep.students(setting, STEPS), {"temperature": 4.0}
-    [of_it] = [s for s in summarise(swept, members, own, 1, STEPS).students if s.name == "kd@temperature=2"]
+    [of_it] = [s for s in summarise(DumpReader(swept), members, own, 1, STEPS).students if s.name == "kd@temperature=2"]
     for split in ("train", "test"):
         gap = of_it.statistics[f"{split}_mean_gap_hard"]
         assert gap.low < gap.mean < gap.high

@@ -1,1 +1,1 @@
-"""Where data come from: each source gives both splits, raw, and what its labels are called."""
+"""Sources of data: each gives both splits, raw, and the names of its labels."""

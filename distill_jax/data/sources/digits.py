@@ -27,6 +27,6 @@ def read(setting: DataSetting) -> Raw:
     bundle: Any = load_digits()
     x = bundle.images.astype(np.uint8)[..., None]
     label = bundle.target.astype(np.int32)
-    whole = Split(x, label, label, np.arange(len(label), dtype=np.int64))
+    examples = Split(x, label, label, np.arange(len(label), dtype=np.int64))
     test = stratified(label, _TEST_EXAMPLES, _SPLIT_SEED)
-    return Raw(whole.take(np.setdiff1d(whole.id, test)), whole.take(test), num_classes=10)
+    return Raw(examples.take(np.setdiff1d(examples.id, test)), examples.take(test), num_classes=10)

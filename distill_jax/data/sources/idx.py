@@ -44,8 +44,10 @@ def read(setting: DataSetting) -> Raw:
             f"has no {', '.join(absent)} (with or without .gz); must be the folder of {setting.dataset}'s "
             "four idx files",
         )
-    there = {key: path for key, path in paths.items() if path is not None}
-    arrays = cached(setting.cache_dir, f"{setting.dataset}-idx", folder, there.values(), lambda: _decode(folder, there))
+    existing = {key: path for key, path in paths.items() if path is not None}
+    arrays = cached(
+        setting.cache_dir, f"{setting.dataset}-idx", folder, existing.values(), lambda: _decode(folder, existing)
+    )
     return Raw(*(_split(arrays, name) for name in ("train", "test")), num_classes=_NUM_CLASSES)
 
 
@@ -90,8 +92,8 @@ def _decode(folder: Path, paths: dict[str, Path]) -> Arrays:
 def _read_idx(folder: Path, path: Path, rank: int) -> np.ndarray:
     """An idx file of unsigned bytes: two zeros, 8, the rank, then the big-endian sizes and the values."""
 
-    def fault(what: str) -> InputError:
-        return InputError("data.data_dir", folder, f"{path.name} {what}; download it again")
+    def fault(problem: str) -> InputError:
+        return InputError("data.data_dir", folder, f"{path.name} {problem}; download it again")
 
     try:
         data = path.read_bytes()

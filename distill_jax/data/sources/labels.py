@@ -8,7 +8,7 @@ import numpy as np
 from distill_jax.errors import InputError
 
 Label = int | str
-_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # one way to write each, so that 01 and 1 are not one class
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # one way to write each, so that 01 and 1 are not one class
 _FEW = 10  # classes that may have a single training example each, in data that are for trying out
 
 
@@ -41,33 +41,35 @@ def numbered(
                 raise InputError(
                     "data.dataset", dataset, f"{name} has the label {word!r}; must be an integer or a word"
                 )
-    train, test = _alike(train, test)
-    known = sorted(set(train))
-    if len(known) < 2:
-        raise InputError("data.dataset", dataset, f"{called[0]} has one class only, {known[0]}; must have 2 or more")
-    if len(known) > max(len(train) // 2, _FEW):
+    train, test = _as_one_type(train, test)
+    classes = sorted(set(train))
+    if len(classes) < 2:
+        raise InputError("data.dataset", dataset, f"{called[0]} has one class only, {classes[0]}; must have 2 or more")
+    if len(classes) > max(len(train) // 2, _FEW):
         raise InputError(
             "data.dataset",
             dataset,
-            f"{called[0]} has {len(known)} different labels in {len(train)} examples; must be classes, with "
+            f"{called[0]} has {len(classes)} different labels in {len(train)} examples; must be classes, with "
             "several examples each",
         )
-    strange = sorted(set(test) - set(known))
-    if strange:
+    unknown = sorted(set(test) - set(classes))
+    if unknown:
         raise InputError(
             "data.dataset",
             dataset,
-            f"{called[1]} has the label {strange[0]}, which {called[0]} has not; must be among the training labels",
+            f"{called[1]} has the label {unknown[0]}, which {called[0]} has not; must be among the training labels",
         )
-    number = {label: i for i, label in enumerate(known)}
-    of_train, of_test = (np.fromiter(map(number.__getitem__, labels), np.int32) for labels in (train, test))
-    return of_train, of_test, None if known == list(range(len(known))) else tuple(map(str, known))
+    number = {label: i for i, label in enumerate(classes)}
+    train_numbers, test_numbers = (np.fromiter(map(number.__getitem__, labels), np.int32) for labels in (train, test))
+    return train_numbers, test_numbers, None if classes == list(range(len(classes))) else tuple(map(str, classes))
 
 
-def _alike(*splits: Sequence[Label]) -> list[list[Label]]:
+def _as_one_type(*splits: Sequence[Label]) -> list[list[Label]]:
     """Both splits' labels as integers where all are, else as words."""
-    whole = all(isinstance(label, int) or _WHOLE.fullmatch(label.strip()) for split in splits for label in split)
-    return [[int(label) if whole else str(label).strip() for label in split] for split in splits]
+    all_integers = all(
+        isinstance(label, int) or _INTEGER.fullmatch(label.strip()) for split in splits for label in split
+    )
+    return [[int(label) if all_integers else str(label).strip() for label in split] for split in splits]
 
 
 def is_text(words: str) -> bool:
@@ -89,5 +91,5 @@ def shown(names: Sequence[str], most: int = 6) -> str:
     >>> shown(["cat", "dog", "eel", "fox"], most=2)
     '0 = cat, 1 = dog, ... 3 = fox'
     """
-    said = ", ".join(f"{i} = {name}" for i, name in enumerate(names[:most]))
-    return said + (f", ... {len(names) - 1} = {names[-1]}" if len(names) > most else "")
+    text = ", ".join(f"{i} = {name}" for i, name in enumerate(names[:most]))
+    return text + (f", ... {len(names) - 1} = {names[-1]}" if len(names) > most else "")

@@ -27,7 +27,7 @@ _OTHER_NAMES = (
     ("images_train", "labels_train", "images_test", "labels_test"),
 )
 _CHANNELS = (1, 2, 3, 4)  # an image may have
-_LIGHT = 1.5  # between the greatest value of images in [0, 1], of which some go a little beyond, and in [0, 255]
+_UNIT_MAX = 1.5  # between the greatest value of images in [0, 1], of which some go a little beyond, and in [0, 255]
 
 
 def read(setting: DataSetting) -> Raw:
@@ -56,10 +56,10 @@ def raw_of(arrays: Mapping[str, Any], dataset: str) -> Raw:
       InputError: as `read`.
     """
     absent = [name for name in _NAMES if name not in arrays]
-    more = [name for name in arrays if name not in _NAMES]
-    if absent or more:
-        said = f"has no {', '.join(absent)}" if absent else f"has {', '.join(more)} besides"
-        raise InputError("data.dataset", dataset, f"{said}; must have {', '.join(_NAMES)}")
+    unknown = [name for name in arrays if name not in _NAMES]
+    if absent or unknown:
+        problem = f"has no {', '.join(absent)}" if absent else f"has {', '.join(unknown)} besides"
+        raise InputError("data.dataset", dataset, f"{problem}; must have {', '.join(_NAMES)}")
     return _raw(dataset, {name: as_array(name, arrays[name]) for name in _NAMES}, ())
 
 
@@ -86,7 +86,7 @@ def _raw(dataset: str, arrays: dict[str, np.ndarray], notes: tuple[str, ...]) ->
             dataset,
             f"x_train holds {train.dtype} {train.shape[1:]} and x_test {test.dtype} {test.shape[1:]}; must be the same",
         )
-    if train.ndim > 2 and (train.max() <= _LIGHT) != (test.max() <= _LIGHT):
+    if train.ndim > 2 and (train.max() <= _UNIT_MAX) != (test.max() <= _UNIT_MAX):
         raise InputError(
             "data.dataset",
             dataset,
@@ -101,13 +101,13 @@ def _raw(dataset: str, arrays: dict[str, np.ndarray], notes: tuple[str, ...]) ->
 
 
 def _load(dataset: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The four arrays, and what is said of others."""
+    """The four arrays, and notes on others in the file."""
     path = local("data.dataset", dataset)
     remedy = "must be a file of numpy.savez with x_train, y_train, x_test and y_test"
-    there = _members(path)
-    names = next((names for names in (_NAMES, *_OTHER_NAMES) if there.issuperset(names)), _NAMES)
-    arrays, more = read_arrays(path, names, "data.dataset", remedy)
-    return {ours: arrays[name] for ours, name in zip(_NAMES, names, strict=True)}, not_read("arrays", more)
+    members = _members(path)
+    names = next((names for names in (_NAMES, *_OTHER_NAMES) if members.issuperset(names)), _NAMES)
+    arrays, others = read_arrays(path, names, "data.dataset", remedy)
+    return {ours: arrays[name] for ours, name in zip(_NAMES, names, strict=True)}, not_read("arrays", others)
 
 
 def _members(path: Path) -> set[str]:
@@ -123,9 +123,9 @@ def _split(dataset: str, arrays: dict[str, np.ndarray], split: str) -> tuple[np.
     """Inputs and labels of a split, checked."""
     x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
 
-    def require(holds: bool, fault: str, right: str) -> None:
+    def require(holds: bool, fault: str, requirement: str) -> None:
         if not holds:
-            raise InputError("data.dataset", dataset, f"{fault}; must be {right}")
+            raise InputError("data.dataset", dataset, f"{fault}; must be {requirement}")
 
     shape = f"x_{split} has the shape {x.shape}"
     require(x.ndim in (2, 3, 4), shape, "images [N, H, W] or [N, H, W, C], or flat [N, D]")
@@ -141,8 +141,8 @@ def _split(dataset: str, arrays: dict[str, np.ndarray], split: str) -> tuple[np.
     require(flat.ndim == 1, f"y_{split} has the shape {y.shape}", "[N] or [N, 1], or one-hot [N, K]")
     lengths = f"x_{split} has {len(x)} examples and y_{split} has {len(flat)}"
     require(len(flat) == len(x), lengths, "as many of each")
-    known = flat.dtype.kind in "iuU"
-    require(known, f"y_{split} is {y.dtype}", "integers or words")
+    readable = flat.dtype.kind in "iuU"
+    require(readable, f"y_{split} is {y.dtype}", "integers or words")
     if x.dtype != np.uint8:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf
             x = x.astype(np.float32)
@@ -150,19 +150,19 @@ def _split(dataset: str, arrays: dict[str, np.ndarray], split: str) -> tuple[np.
         if x.ndim > 2:
             # What is added at the edges by augmentation is black, 0; and an image is no place for negative light.
             low, high = float(x.min()), float(x.max())
-            found = f"x_{split} has images with values from {low:.4g} to {high:.4g}"
-            require(low >= 0 and high <= 255, found, "in [0, 1] or [0, 255], as before any standardisation")
+            value_range = f"x_{split} has images with values from {low:.4g} to {high:.4g}"
+            require(low >= 0 and high <= 255, value_range, "in [0, 1] or [0, 255], as before any standardisation")
     if x.ndim == 3:
         x = x[..., None]
     return x, flat.tolist()
 
 
 def _layout(name: str, shape: tuple[int, ...]) -> tuple[bool, str, str]:
-    """Whether a shape is no other layout's, what would be wrong, and what would be right."""
-    said = f"{name} has the shape {shape}"
+    """Whether a shape is of no other layout, and for a message the problem and the requirement."""
+    problem = f"{name} has the shape {shape}"
     if len(shape) == 4 and shape[1] in _CHANNELS and shape[1] < shape[2] and shape[3] not in _CHANNELS:
-        return False, f"{said}, channels first", f"[N, H, W, C]: {name}.transpose(0, 2, 3, 1)"
+        return False, f"{problem}, channels first", f"[N, H, W, C]: {name}.transpose(0, 2, 3, 1)"
     if len(shape) == 3 and min(shape[1:]) in _CHANNELS and max(shape[1:]) > 4 * max(_CHANNELS):
-        right = f"[N, H, W], or [N, H, W, C] or flat [N, D], as {name}.reshape({shape[0]}, -1)"
-        return False, f"{said}, which would be images {min(shape[1:])} pixels wide or high", right
-    return True, said, ""
+        requirement = f"[N, H, W], or [N, H, W, C] or flat [N, D], as {name}.reshape({shape[0]}, -1)"
+        return False, f"{problem}, which would be images {min(shape[1:])} pixels wide or high", requirement
+    return True, problem, ""

@@ -8,7 +8,7 @@ import numpy as np
 
 _FORMATS = ("JPEG", "PNG")  # others are not tried: a name promises nothing, and some are programs
 _MODES = {"1", "L", "P", "RGB", "CMYK"}  # which 'RGB' has all of
-_LARGEST = 2048  # pixels a side: nets here see 32 to 224
+_MAX_SIDE = 2048  # pixels a side: nets here see 32 to 224
 
 
 def decoded(source: Path | bytes, channels: int) -> np.ndarray:
@@ -36,8 +36,10 @@ def decoded(source: Path | bytes, channels: int) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of sizes that would fill the memory
             with Image.open(io.BytesIO(source), formats=_FORMATS) as image:
-                if max(image.size) > _LARGEST:
-                    raise ValueError(f"has {image.size[0]}x{image.size[1]} pixels; must have {_LARGEST} a side at most")
+                if max(image.size) > _MAX_SIDE:
+                    raise ValueError(
+                        f"has {image.size[0]}x{image.size[1]} pixels; must have {_MAX_SIDE} a side at most"
+                    )
                 if image.mode not in _MODES or "transparency" in image.info:
                     raise ValueError(
                         f"has pixels of the kind {image.mode}; must have 8 bits a channel and no transparency"

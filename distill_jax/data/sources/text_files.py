@@ -23,7 +23,7 @@ from distill_jax.setting import DataSetting
 _REMEDY = "must be a folder with train and test as .csv, .jsonl or .parquet, with the columns text and label"
 
 _COLUMNS = {"text", "text_pair", "label"}
-_LONGEST = 2**31 - 1  # characters of a field; Python's own limit is 131,072
+_FIELD_LIMIT = 2**31 - 1  # characters of a field; Python's own limit is 131,072
 
 _Rows = Iterator[tuple[str, dict[str, Any]]]  # what to call a row in a message, and what it has
 _Columns = tuple[list[str], list[str] | None]  # texts, and of pairs the second ones
@@ -43,18 +43,22 @@ def read(setting: DataSetting) -> Raw:
     files = {split: _files(setting.dataset, folder, split) for split in ("train", "test")}
     # Read whether or not the tokens are in the cache: their pairs and labels are checked against each other.
     dataset = setting.dataset
-    (train, of_train, more), (test, of_test, also) = (_read(dataset, paths) for paths in files.values())
+    (train, train_labels, train_unread), (test, test_labels, test_unread) = (
+        _read(dataset, paths) for paths in files.values()
+    )
     if (train[1] is None) != (test[1] is None):
         raise InputError("data.dataset", dataset, "one split has text_pair; must be both or neither")
-    *numbers, names = labels.numbered(of_train, of_test, (files["train"][0].name, files["test"][0].name), dataset)
+    *numbers, names = labels.numbered(
+        train_labels, test_labels, (files["train"][0].name, files["test"][0].name), dataset
+    )
     texts = {
         split: Texts(*columns, label, np.arange(len(label), dtype=np.int64))
         for split, columns, label in zip(files, (train, test), numbers, strict=True)
     }
-    of_all = [path for paths in files.values() for path in paths]
-    raw = tokenised(setting, folder.resolve().name, folder, of_all, texts.__getitem__)
-    of_folder = {path.name for path in _visible(folder)} - {path.name for path in of_all}
-    notes = not_read("columns", more | also) + not_read(f"files of {folder.name}/", of_folder)
+    all_paths = [path for paths in files.values() for path in paths]
+    raw = tokenised(setting, folder.resolve().name, folder, all_paths, texts.__getitem__)
+    other_files = {path.name for path in _visible(folder)} - {path.name for path in all_paths}
+    notes = not_read("columns", train_unread | test_unread) + not_read(f"files of {folder.name}/", other_files)
     return dataclasses.replace(raw, names=names, notes=raw.notes + notes)
 
 
@@ -69,16 +73,16 @@ def _files(dataset: str, folder: Path, split: str) -> list[Path]:
         state = "is a file" if folder.exists() else "is not there"
         raise InputError("data.dataset", dataset, f"{state}; {_REMEDY}")
     names = sorted(path.name for path in _visible(folder))
-    named = [(name, whole) for name in names if (whole := _NAME.fullmatch(name)) and whole["split"].lower() == split]
-    of = [whole["of"] for _, whole in named]
-    one = len(named) == 1 and of[0] in (None, "00001")
-    kinds = {whole["suffix"].lower() for _, whole in named}
-    parts = [int(whole["part"] or -1) for _, whole in named]
-    if not (one or (len(kinds) == len(set(of)) == 1 and of[0] and parts == list(range(int(of[0]))))):
-        found = " and ".join(name for name, _ in named)
-        what = f"has {found}" if named else f"has no {split} file, but {', '.join(names[:6]) or 'no file'}"
-        raise InputError("data.dataset", dataset, f"{what}; {_REMEDY}, one of each")
-    return [folder / name for name, _ in named]
+    matches = [(name, match) for name in names if (match := _NAME.fullmatch(name)) and match["split"].lower() == split]
+    totals = [match["of"] for _, match in matches]
+    is_single = len(matches) == 1 and totals[0] in (None, "00001")
+    kinds = {match["suffix"].lower() for _, match in matches}
+    parts = [int(match["part"] or -1) for _, match in matches]
+    if not (is_single or (len(kinds) == len(set(totals)) == 1 and totals[0] and parts == list(range(int(totals[0]))))):
+        listed = " and ".join(name for name, _ in matches)
+        problem = f"has {listed}" if matches else f"has no {split} file, but {', '.join(names[:6]) or 'no file'}"
+        raise InputError("data.dataset", dataset, f"{problem}; {_REMEDY}, one of each")
+    return [folder / name for name, _ in matches]
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -86,12 +90,12 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _csv(path: Path) -> _Rows:
-    most = csv.field_size_limit(_LONGEST)
+    previous_limit = csv.field_size_limit(_FIELD_LIMIT)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.reader(file, strict=True)
             header = next(lines, [])
-            _unlike(header)
+            _check_unique(header)
             for row in lines:
                 if len(row) not in (0, len(header)):
                     raise ValueError(
@@ -101,12 +105,12 @@ def _csv(path: Path) -> _Rows:
                 if row:
                     yield f"line {lines.line_num}", dict(zip(header, row, strict=True))
     finally:
-        csv.field_size_limit(most)
+        csv.field_size_limit(previous_limit)
 
 
 def _jsonl(path: Path) -> _Rows:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        _unlike([name for name, _ in pairs])
+    def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        _check_unique([name for name, _ in pairs])
         return dict(pairs)
 
     columns = None
@@ -115,7 +119,7 @@ def _jsonl(path: Path) -> _Rows:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line, object_pairs_hook=once)
+                row = json.loads(line, object_pairs_hook=unique_fields)
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number}: {one_line(error)}") from error
             if not isinstance(row, dict):
@@ -129,15 +133,15 @@ def _jsonl(path: Path) -> _Rows:
 def _parquet(path: Path) -> _Rows:
     parquet = needed("pyarrow.parquet", "text", "data.dataset", path)
     with parquet.ParquetFile(path) as file:
-        _unlike(file.schema_arrow.names)
+        _check_unique(file.schema_arrow.names)
         number = itertools.count()
-        known = [name for name in file.schema_arrow.names if name in _COLUMNS]
+        columns = [name for name in file.schema_arrow.names if name in _COLUMNS]
         others = dict.fromkeys(set(file.schema_arrow.names) - _COLUMNS)  # whose values are not read
-        for batch in file.iter_batches(columns=known):
+        for batch in file.iter_batches(columns=columns):
             yield from ((f"row {next(number)}", row | others) for row in batch.to_pylist())
 
 
-def _unlike(names: Sequence[str]) -> None:
+def _check_unique(names: Sequence[str]) -> None:
     """Checks that no column is there twice, of which one would be lost."""
     twice = [name for name, count in collections.Counter(names).items() if count > 1]
     if twice:
@@ -153,7 +157,7 @@ _NAME = re.compile(
 
 def _read(dataset: str, paths: Sequence[Path]) -> tuple[_Columns, list[labels.Label], set[str]]:
     """The texts of a split's files, their labels, and the columns that are not read."""
-    first, second, known, more = [], [], [], set[str]()
+    first, second, row_labels, unread = [], [], [], set[str]()
     for path in paths:
         try:
             for place, row in _READERS[path.suffix.lower()](path):
@@ -163,12 +167,12 @@ def _read(dataset: str, paths: Sequence[Path]) -> tuple[_Columns, list[labels.La
                         raise InputError(
                             "data.dataset", dataset, f"{path.name} has no column {column}, but {has}; {_REMEDY}"
                         )
-                said = dataset, f"{path.name} {place}"
-                first.append(_text(said, "text", row["text"]))
+                location = dataset, f"{path.name} {place}"
+                first.append(_text(location, "text", row["text"]))
                 if "text_pair" in row:
-                    second.append(_text(said, "text_pair", row["text_pair"]))
-                known.append(_label(said, row["label"]))
-                more.update(row.keys() - _COLUMNS)
+                    second.append(_text(location, "text_pair", row["text_pair"]))
+                row_labels.append(_label(location, row["label"]))
+                unread.update(row.keys() - _COLUMNS)
         except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are OSErrors or ValueErrors
             raise InputError(
                 "data.dataset", dataset, f"{path.name} cannot be read: {one_line(error)}; {_REMEDY}"
@@ -181,26 +185,26 @@ def _read(dataset: str, paths: Sequence[Path]) -> tuple[_Columns, list[labels.La
             dataset,
             f"{paths[0].name} and others: text_pair is in some and not in all; must be the same",
         )
-    return (first, second or None), known, more
+    return (first, second or None), row_labels, unread
 
 
-def _refused(said: tuple[str, str], fault: str) -> InputError:
-    dataset, place = said
+def _refused(location: tuple[str, str], fault: str) -> InputError:
+    dataset, place = location
     return InputError("data.dataset", dataset, f"{place}: {fault}")
 
 
-def _text(said: tuple[str, str], column: str, value: Any) -> str:
+def _text(location: tuple[str, str], column: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         state = "empty" if value is None or isinstance(value, str) else repr(value)
-        raise _refused(said, f"{column} is {state}; must be a text")
+        raise _refused(location, f"{column} is {state}; must be a text")
     if not labels.is_text(value):
-        raise _refused(said, f"{column} has half of a pair of surrogates; must be a text that can be written")
+        raise _refused(location, f"{column} has half of a pair of surrogates; must be a text that can be written")
     return value
 
 
-def _label(said: tuple[str, str], value: Any) -> labels.Label:
-    whole = isinstance(value, int) and not isinstance(value, bool)
+def _label(location: tuple[str, str], value: Any) -> labels.Label:
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
     word = value.strip() if isinstance(value, str) else ""
-    if not (whole or word):
-        raise _refused(said, f"label is {value!r}; must be an integer or a word")
-    return value if whole else word
+    if not (is_integer or word):
+        raise _refused(location, f"label is {value!r}; must be an integer or a word")
+    return value if is_integer else word

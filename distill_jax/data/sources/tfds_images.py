@@ -89,12 +89,12 @@ def newest_version(name: str, folder: Path) -> str:
       InputError: none is, or not wholly.
     """
     try:
-        found = [path.name for path in (folder / name).iterdir() if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
+        versions = [path.name for path in (folder / name).iterdir() if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
     except OSError:
-        found = []
-    if not found:
+        versions = []
+    if not versions:
         raise InputError("data.data_dir", folder, f"{name} is not prepared there; " + how_to_prepare(name, folder))
-    version = max(found, key=lambda text: [int(part) for part in text.split(".")])
+    version = max(versions, key=lambda text: [int(part) for part in text.split(".")])
     if not (folder / name / version / "dataset_info.json").is_file():
         raise damaged(name, folder, version, "dataset_info.json is absent")
     return version
@@ -104,14 +104,14 @@ def _check_features(name: str, folder: Path, version: str) -> None:
     """Checks features.json, which names the classes that read it: TFDS would import and run any other."""
     try:
         content = json.loads((folder / name / version / "features.json").read_text("utf-8"))
-        strange = sorted(set(_classes(content)) - _FEATURES)
+        unknown = sorted(set(_classes(content)) - _FEATURES)
     except (OSError, ValueError, RecursionError) as error:
         raise damaged(name, folder, version, f"features.json cannot be read ({one_line(error)})") from error
-    if strange:
+    if unknown:
         raise InputError(
             "data.data_dir",
             folder,
-            f"{name} has features of the class {strange[0]!r} there; must be of TFDS's own classes for "
+            f"{name} has features of the class {unknown[0]!r} there; must be of TFDS's own classes for "
             "labels, images, texts and numbers, since others would be run",
         )
 

@@ -42,34 +42,34 @@ def read(setting: DataSetting) -> Raw:
       InputError: `data.data_dir`, `data.tokenizer` or another field of texts is wrong, or the data set is not prepared
         there, or not wholly.
     """
-    of = _SOURCES[setting.dataset]
-    folder = data_folder(setting, "a TFDS data_dir: " + how_to_prepare(of.name, setting.data_dir or "..."))
-    version = newest_version(of.name, folder)
-    splits = {"train": "train", "test": of.test}
-    source = open_source(of.name, folder, version, tuple(splits.values()))
+    spec = _SOURCES[setting.dataset]
+    folder = data_folder(setting, "a TFDS data_dir: " + how_to_prepare(spec.name, setting.data_dir or "..."))
+    version = newest_version(spec.name, folder)
+    splits = {"train": "train", "test": spec.test}
+    source = open_source(spec.name, folder, version, tuple(splits.values()))
     check_label(setting, ["label"])
-    prepared = folder / of.name / version
+    prepared = folder / spec.name / version
 
     def texts(split: str) -> Texts:
         try:
-            return _read(of, source[splits[split]])
+            return _read(spec, source[splits[split]])
         except Exception as error:  # of many types, as the damage has it
-            what = f"the {splits[split]} split cannot be read ({one_line(error)})"
-            raise damaged(of.name, folder, version, what) from error
+            problem = f"the {splits[split]} split cannot be read ({one_line(error)})"
+            raise damaged(spec.name, folder, version, problem) from error
 
     classes = source["train"].dataset_info.features["label"].num_classes
     files = [path for path in prepared.iterdir() if path.is_file()]
-    return tokenised(setting, f"{of.name}-{version}", prepared, files, texts, classes)
+    return tokenised(setting, f"{spec.name}-{version}", prepared, files, texts, classes)
 
 
-def _read(of: _Source, source: Any) -> Texts:
-    columns: list[list[str]] = [[] for _ in of.texts]
+def _read(spec: _Source, source: Any) -> Texts:
+    columns: list[list[str]] = [[] for _ in spec.texts]
     label = np.empty(len(source), np.int32)
     identifier = np.arange(len(source), dtype=np.int64)
     for start in range(0, len(source), _BATCH):
         rows = range(start, min(start + _BATCH, len(source)))
         for row, example in zip(rows, source.__getitems__(list(rows)), strict=True):
-            for column, feature in zip(columns, of.texts, strict=True):
+            for column, feature in zip(columns, spec.texts, strict=True):
                 column.append(example[feature].decode())
             label[row] = example["label"]
             identifier[row] = example.get("idx", row)

@@ -16,7 +16,7 @@ from distill_jax.setting import DataSetting
 _URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 _CONTENT = f"the unpacked folder of {_URL}, with train/<wnid>/images and val/"
 _DIGITS = 15  # of an image's number, which with its class's is to fit into 64 bits
-_OTHERS = (".webp", ".gif", ".bmp", ".tif", ".tiff")
+_UNREAD_SUFFIXES = (".webp", ".gif", ".bmp", ".tif", ".tiff")
 _Item = tuple[Path, int, int]  # file, label, id
 
 
@@ -91,7 +91,7 @@ def _images(folder: Path) -> list[tuple[int, Path]]:
     """Number, which ends its name, and path of each image of a class, by number."""
     if (folder / "images").is_dir():
         folder = folder / "images"
-    found = []
+    images = []
     for path in folder.iterdir():
         if path.suffix.lower() in (".jpeg", ".jpg", ".png") and not path.name.startswith("."):
             number = re.search(r"\d+$", path.stem)
@@ -101,14 +101,14 @@ def _images(folder: Path) -> list[tuple[int, Path]]:
                     folder,
                     f"{path.name} has no number of {_DIGITS} digits at most; must be {_CONTENT}",
                 )
-            found.append((int(number.group()), path))
-        elif path.suffix.lower() in _OTHERS:
+            images.append((int(number.group()), path))
+        elif path.suffix.lower() in _UNREAD_SUFFIXES:
             raise InputError(
                 "data.data_dir", folder, f"{path.name} is a picture of a kind that is not read: {_CONTENT}"
             )
-    if not found:
+    if not images:
         raise InputError("data.data_dir", folder, f"has no images; must be {_CONTENT}")
-    return sorted(found)
+    return sorted(images)
 
 
 def _train_items(folder: Path, classes: list[str]) -> list[_Item]:

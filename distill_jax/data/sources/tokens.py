@@ -20,8 +20,8 @@ from distill_jax.setting import DataSetting
 
 _CONTENT = "a folder with RoBERTa's vocab.json and merges.txt, or with a tokenizer.json"
 _PADDING = ("<pad>", "[PAD]")  # where the files do not say
-_AT_ONCE = 1000
-_FEWEST = 8  # tokens of a pair of one token each: <s> a </s></s> b </s>, and some to spare
+_BATCH = 1000
+_MIN_LENGTH = 8  # tokens of a pair of one token each: <s> a </s></s> b </s>, and some to spare
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,8 +68,8 @@ def tokenised(
     Raises:
       InputError: `data.tokenizer`, `data.length` or the texts are wrong.
     """
-    if not _FEWEST <= setting.length <= limits.TOKENS:
-        raise InputError("data.length", setting.length, f"must be {_FEWEST} to {limits.TOKENS} tokens")
+    if not _MIN_LENGTH <= setting.length <= limits.TOKENS:
+        raise InputError("data.length", setting.length, f"must be {_MIN_LENGTH} to {limits.TOKENS} tokens")
     tokenizer, vocabulary, digest = _load(setting)
 
     def build() -> Arrays:
@@ -109,18 +109,20 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
     if folder is None:
         raise InputError("data.tokenizer", None, f"must be given for `data.dataset` {dataset}: {_CONTENT}")
     folder = local("data.tokenizer", folder)
-    whole = (folder / "tokenizer.json").is_file()
+    has_tokenizer_json = (folder / "tokenizer.json").is_file()
     # transformers would make an empty one of a folder without these.
-    if not whole and not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
+    if not has_tokenizer_json and not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
         raise InputError("data.tokenizer", folder, f"must be {_CONTENT}")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch, which nothing needs
     transformers = needed("transformers", "text", "data.tokenizer", folder)  # seconds, and no data but texts need it
     # RobertaTokenizer would take a tokenizer.json's tokens, and not what that says of letters, spaces and pairs.
-    kind = transformers.PreTrainedTokenizerFast if whole else transformers.RobertaTokenizer
+    kind = transformers.PreTrainedTokenizerFast if has_tokenizer_json else transformers.RobertaTokenizer
     try:
         tokenizer = kind.from_pretrained(folder, local_files_only=True)
         names = tokenizer.get_vocab()
-        framed, bare = (tokenizer("a", add_special_tokens=added)["input_ids"] for added in (True, False))
+        with_special, without_special = (
+            tokenizer("a", add_special_tokens=added)["input_ids"] for added in (True, False)
+        )
         pair = tokenizer("a", "a")["input_ids"]
     except Exception as error:  # of many types, as the damage has it
         raise InputError("data.tokenizer", folder, f"cannot be read: {one_line(error)}; must be {_CONTENT}") from error
@@ -134,18 +136,19 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
         raise InputError(
             "data.tokenizer", folder, f"has the token number {max(names.values())}; must be below {limits.WORDS}"
         )
-    for called, tokens in (("text", framed), ("pair", pair)):
-        if tokens[:1] == bare[:1]:
+    for input_name, tokens in (("text", with_special), ("pair", pair)):
+        if tokens[:1] == without_special[:1]:
             raise InputError(
                 "data.tokenizer",
                 folder,
-                f"begins a {called} with no token of its own; must do so, as <s> or [CLS], which the classifier reads",
+                f"begins a {input_name} with no token of its own; must do so, as <s> or [CLS], which the classifier "
+                "reads",
             )
         if tokenizer.pad_token_id in tokens:
             raise InputError(
                 "data.tokenizer",
                 folder,
-                f"pads with {tokenizer.pad_token}, which it also puts into a {called}; must have a token for "
+                f"pads with {tokenizer.pad_token}, which it also puts into a {input_name}; must have a token for "
                 "padding alone, which the network leaves out",
             )
     return tokenizer, Vocabulary(max(names.values()) + 1, tokenizer.pad_token_id)
@@ -184,12 +187,12 @@ def _encode(
     dtype = np.uint16 if vocabulary.size <= 2**16 else np.int32
     tokens = np.full((len(texts.first), length), vocabulary.pad, dtype)
     longest, cut = 0, 0
-    for start in range(0, len(tokens), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
+    for start in range(0, len(tokens), _BATCH):
+        batch = slice(start, start + _BATCH)
         try:
             encoded = tokenizer(
-                texts.first[some],
-                texts.second and texts.second[some],
+                texts.first[batch],
+                texts.second and texts.second[batch],
                 truncation=not refuse,
                 max_length=None if refuse else length,
                 return_overflowing_tokens=not refuse,
@@ -204,9 +207,9 @@ def _encode(
                 f"makes no tokens of a {split} text: {one_line(error)}; must be {_CONTENT}",
             ) from error
         # What is cut from a text follows as further parts of it; the first part is what is left.
-        of_text = encoded.get("overflow_to_sample_mapping", range(len(encoded["input_ids"])))
+        text_numbers = encoded.get("overflow_to_sample_mapping", range(len(encoded["input_ids"])))
         parts: dict[int, list[list[int]]] = {}
-        for number, part in zip(of_text, encoded["input_ids"], strict=True):
+        for number, part in zip(text_numbers, encoded["input_ids"], strict=True):
             parts.setdefault(start + number, []).append(part)
         for row, (text, *rest) in parts.items():
             longest, cut = max(longest, len(text)), cut + bool(rest)

@@ -11,7 +11,7 @@ from distill_jax.measures.study_summary import ByDecile
 from distill_jax.report.plots.style import GUIDE, SPLITS, bars, grid
 from distill_jax.students import CONTROL, KD, TEACHER, label_of, look_of
 
-_CALLED = {TEACHER: "teacher", CONTROL: "control"}
+_MODEL_NAMES = {TEACHER: "teacher", CONTROL: "control"}
 
 
 def underfitting(
@@ -31,16 +31,16 @@ def underfitting(
       selecting: the model of another seed that has chosen class and tenths.
     """
     chosen = {"chosen by the student's own teacher, as in the paper": as_in_paper}
-    chosen |= {} if crossed is None else {f"chosen by another seed's {_CALLED[selecting]}": crossed}
+    chosen |= {} if crossed is None else {f"chosen by another seed's {_MODEL_NAMES[selecting]}": crossed}
     splits = list(as_in_paper[models[0]])
     figure, axes = grid(len(chosen), len(splits), 4.9, 3.4)
-    for row, (how, gaps) in zip(axes, chosen.items(), strict=True):
+    for row, (choice, gaps) in zip(axes, chosen.items(), strict=True):
         for axis, split in zip(row, splits, strict=True):
             axis.axhline(0, **GUIDE)
-            for place, model in enumerate(models):
-                at = np.arange(1, 11) + 0.16 * (place - (len(models) - 1) / 2)
-                bars(axis, at, gaps[model][split], label=label_of(model), **look_of(model))
-            axis.set_title(f"{str(SPLITS.get(split, split)).capitalize()}: {how}", fontsize=9.5)
+            for i, model in enumerate(models):
+                positions = np.arange(1, 11) + 0.16 * (i - (len(models) - 1) / 2)
+                bars(axis, positions, gaps[model][split], label=label_of(model), **look_of(model))
+            axis.set_title(f"{str(SPLITS.get(split, split)).capitalize()}: {choice}", fontsize=9.5)
             axis.set_xticks(range(1, 11), ["1\nhard", *map(str, range(2, 10)), "10\neasy"])
             axis.set_xlabel("tenth of the examples")
             axis.set_ylabel("mean gap  $Y - X$")
@@ -68,11 +68,11 @@ def mislabelled(statistics: Deviations, split: str = "train") -> Figure:
     models = list(statistics)
     figure, axes = grid(1, 2, 4.6, 0.75 + 0.42 * len(models))
     for axis, (name, title) in zip(axes[0], titles.items(), strict=True):
-        for place, model in enumerate(models):
+        for i, model in enumerate(models):
             value, style = statistics[model][split][name], look_of(model)
             seeds = value.per_seed
-            axis.plot(seeds, [place + 0.22] * len(seeds), ".", color=style.get("color"), ms=5, alpha=0.6)
-            bars(axis, [place], [value], sideways=True, **style)
+            axis.plot(seeds, [i + 0.22] * len(seeds), ".", color=style.get("color"), ms=5, alpha=0.6)
+            bars(axis, [i], [value], sideways=True, **style)
         axis.set_yticks(range(len(models)), [label_of(m) for m in models])
         axis.set_ylim(len(models) - 0.5, -0.5)
         axis.set_xlabel(title)

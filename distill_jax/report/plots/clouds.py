@@ -110,19 +110,19 @@ def scatter(teachers: Sequence[Dump], students: Sequence[Dump], statistics: Devi
       InputError: as `deviations.per_example`; or there is no dump, or two cannot be told apart by their attributes.
     """
     models, splits = _names(students, "model"), _names(teachers, "split")
-    of_split, of_both = _by(teachers, "split"), _by(students, "model", "split")
+    teacher_by_split, student_by_model_and_split = _by(teachers, "split"), _by(students, "model", "split")
     rows, crossed = [], False
     for split in splits:
         rows.append([])
         for model in models:
-            if (model, split) not in of_both:
+            if (model, split) not in student_by_model_and_split:
                 rows[-1].append(None)
                 continue
-            examples = deviations.per_example(of_split[split,], of_both[model, split])
+            examples = deviations.per_example(teacher_by_split[split,], student_by_model_and_split[model, split])
             values = (statistics or {}).get(model, {}).get(split)
             if values is None:
-                plain = deviations.summarise(deviations.Comparison(examples))
-                values = {k: Interval(v, math.nan, math.nan, 1, "seeds") for k, v in plain.items()}
+                without_intervals = deviations.summarise(deviations.Comparison(examples))
+                values = {k: Interval(v, math.nan, math.nan, 1, "seeds") for k, v in without_intervals.items()}
             lines = gap_lines(values)
             crossed = crossed or "mean_gap_hard" in values
             if "mean_gap_mislabelled" in values:
@@ -153,17 +153,17 @@ def evolution(
       InputError: as `scatter`.
     """
     models, steps = _names(students, "model"), sorted({d.attributes.get("step", 0) for d in students})
-    shown = {key: deviations.per_example(teacher, d) for key, d in _by(students, "model", "step").items()}
+    compared = {key: deviations.per_example(teacher, d) for key, d in _by(students, "model", "step").items()}
     rows = []
     for model in models:
         rows.append([])
         for step in steps:
-            if (model, step) not in shown:
+            if (model, step) not in compared:
                 rows[-1].append(None)
                 continue
-            examples = shown[model, step]
-            own = f"(shaded: {number(deviations.gap_by_decile(examples)[0], sign=True)})"
-            gap = own if gaps is None else f"hard gap {quote(gaps[model, step], 1, sign=True)}"
+            examples = compared[model, step]
+            shaded_gap = f"(shaded: {number(deviations.gap_by_decile(examples)[0], sign=True)})"
+            gap = shaded_gap if gaps is None else f"hard gap {quote(gaps[model, step], 1, sign=True)}"
             switched = switch_step is not None and model in SWITCHED
             name = label_of(model) + (f"\n(switch at {switch_step:,})" if switched else "")
             cloud = Cloud.of(
@@ -212,25 +212,25 @@ def _names(dumps: Sequence[Dump], attribute: str) -> list[str]:
 
 def _by(dumps: Sequence[Dump], *attributes: str) -> dict[tuple[Any, ...], Dump]:
     """Dumps by these of their attributes, in which each must differ from the others: it would not be shown."""
-    found: dict[tuple[Any, ...], Dump] = {}
+    by_key: dict[tuple[Any, ...], Dump] = {}
     for dump in dumps:
         key = tuple(dump.attributes.get(name, 0 if name == "step" else "") for name in attributes)
-        if key in found:
-            said = " and ".join(f"{name} {value!r}" for name, value in zip(attributes, key, strict=True))
+        if key in by_key:
+            description = " and ".join(f"{name} {value!r}" for name, value in zip(attributes, key, strict=True))
             raise InputError(
-                "dumps", None, f"two have the {said} among their attributes; must differ, so that both are shown"
+                "dumps", None, f"two have the {description} among their attributes; must differ, so that both are shown"
             )
-        found[key] = dump
-    if not found:
+        by_key[key] = dump
+    if not by_key:
         raise InputError("dumps", None, "are none; must be one or more")
-    return found
+    return by_key
 
 
-def _limits(shown: Sequence[Cloud]) -> Limits:
+def _limits(panels: Sequence[Cloud]) -> Limits:
     """Ends of the X and Y axes that all panels of one group share."""
     ends = []
     for name in "xy":
-        values = [getattr(cloud, name) for cloud in shown if len(cloud.x)]
+        values = [getattr(cloud, name) for cloud in panels if len(cloud.x)]
         low, high = (min(v.min() for v in values), max(v.max() for v in values)) if values else (0.0, 1.0)
         pad = 0.03 * (high - low) or 1.0
         ends.append((float(low - pad), float(high + pad)))
@@ -241,8 +241,8 @@ def _density(x: np.ndarray, y: np.ndarray, limits: Limits) -> np.ndarray:
     """How crowded the place of each point is, in [0, 1], on a log scale: a smoothed histogram, looked up."""
     bins = 120
     counts, *edges = np.histogram2d(x, y, bins, limits)
-    place = [np.clip(np.searchsorted(e, v, "right") - 1, 0, bins - 1) for e, v in zip(edges, (x, y), strict=True)]
-    level = np.log1p(gaussian_filter(counts, 1.5)[place[0], place[1]])
+    cells = [np.clip(np.searchsorted(e, v, "right") - 1, 0, bins - 1) for e, v in zip(edges, (x, y), strict=True)]
+    level = np.log1p(gaussian_filter(counts, 1.5)[cells[0], cells[1]])
     return level / max(level.max(initial=0), 1e-12)
 
 
@@ -272,14 +272,14 @@ def _panel(axis: Axes, cloud: Cloud, limits: Limits, small: bool) -> None:
         axis.tick_params(labelsize=8)
 
 
-def _legend(figure: Figure, shown: Sequence[Cloud], crossed: bool) -> None:
+def _legend(figure: Figure, panels: Sequence[Cloud], crossed: bool) -> None:
     dot = {"marker": "o", "ls": "", "ms": 5, "mec": "none"}
     handles = [Line2D([], [], color="#2f6fae", label="example (darker: more of them)", **dot)]
-    if any(cloud.diagonal for cloud in shown):
+    if any(cloud.diagonal for cloud in panels):
         handles.insert(0, Line2D([], [], **_DIAGONAL, label="$X = Y$"))
-    if any(cloud.marked.any() for cloud in shown):
+    if any(cloud.marked.any() for cloud in panels):
         handles.append(Line2D([], [], color=_WRONG, marker="x", ls="", ms=5, label="mislabelled example"))
-    if any(cloud.hard is not None for cloud in shown):
+    if any(cloud.hard is not None for cloud in panels):
         shade = {"color": "#000000", "alpha": 0.13, "marker": "s", "ms": 9, "ls": "", "mec": "none"}
         label = "hard tenth of this teacher (numbers: of another's, but in brackets)" if crossed else "hard tenth"
         handles.append(Line2D([], [], label=label, **shade))

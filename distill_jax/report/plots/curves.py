@@ -19,7 +19,7 @@ Trajectories = Mapping[str, Mapping[str, Trajectory]]  # [model][measure]
 
 @dataclasses.dataclass(frozen=True)
 class Switched:
-    """A study of which a figure shows what a switch of the loss does.
+    """A study of which a figure shows the effect of a switch of the loss.
 
     Attributes:
       title, lines: above its panel.
@@ -152,32 +152,32 @@ def _legend(figure: Figure, axis: Axes) -> None:
 
 
 def sweep(summary: SweepSummary, field: str) -> Figure:
-    """What a swept field changes: test accuracy, and the gap on hard training points, less the control's.
+    """The effect of a swept field: test accuracy, and the gap on hard training points, less the control's.
 
     Args:
       summary: of the sweep.
       field: one of its fields; students are shown that have the study's own value of every other.
     """
-    own = summary.students[0].settings
+    study_values = summary.students[0].settings
     others = [f for f in summary.fields if f != field]
-    shown = [s for s in summary.students if all(s.settings[f] == own[f] for f in others)]
+    students = [s for s in summary.students if all(s.settings[f] == study_values[f] for f in others)]
     titles = {
         "test_accuracy": "test accuracy less the control's",
         "train_mean_gap_hard": "gap, hard training points, less the control's",
     }
     figure, axes = grid(1, 2, 4.8, 3.9)
     for axis, (name, title) in zip(axes[0], titles.items(), strict=True):
-        for model in dict.fromkeys(s.model for s in shown):
-            line = sorted((s for s in shown if s.model == model), key=lambda s: s.settings[field])
+        for model in dict.fromkeys(s.model for s in students):
+            line = sorted((s for s in students if s.model == model), key=lambda s: s.settings[field])
             if len(line) > 1:
                 values = [s.statistics[name].against_control for s in line]
                 bars(axis, [s.settings[field] for s in line], values, label=label_of(model), **look_of(model))
         axis.axhline(0, **GUIDE)
-        axis.axvline(own[field], color="#666666", lw=0.8, ls=(0, (1, 2)), zorder=0)
+        axis.axvline(study_values[field], color="#666666", lw=0.8, ls=(0, (1, 2)), zorder=0)
         if field in ("temperature", "learning_rate"):
             axis.set_xscale("log")
-        tried = sorted({s.settings[field] for s in shown})
-        axis.set_xticks(tried, [f"{value:g}" for value in tried])
+        values_shown = sorted({s.settings[field] for s in students})
+        axis.set_xticks(values_shown, [f"{value:g}" for value in values_shown])
         axis.minorticks_off()
         axis.set(xlabel=field.replace("_", " "), ylabel=title)
         axis.grid(alpha=0.25)
