@@ -86,10 +86,11 @@ def test_a_work_directory_that_is_a_file_or_in_use(npz, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"^run.workdir .*file: is no folder; must be one, or new"):
         distill.main(["--workdir", str(tmp_path / "file")])
-    process = start(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL])
+    arguments = ["--dataset", npz, "--workdir", tmp_path / "work", *SMALL, "--epochs", "5000"]  # until it is killed
+    process = start(arguments)
     while process.poll() is None and not (tmp_path / "work" / "setting.json").exists():
         time.sleep(0.01)
-    err = run(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL], status=2)
+    err = run(arguments, status=2)
     assert "is in use by another process" in err
     process.kill()
     process.communicate()
