@@ -255,28 +255,15 @@ def write_dumps(
         raise ValueError(f"first_row {first_row} is not a multiple of {SHARD_EXAMPLES}")
     labels = np.broadcast_to(label, (len(items), len(id)))
     folders = [beside(path) for path, _, _ in items]
-
-    def open_stores(names: Iterable[str], create: bool) -> dict[tuple[Path, str], ts.TensorStore]:
-        shapes = {folder: (len(id), logits.shape[1]) for folder, (_, logits, _) in zip(folders, items, strict=True)}
-        futures = {
-            (folder, name): ts.open(_spec(folder, name, shape if name == "logits" else id.shape), create=create)
-            for name in names
-            for folder, shape in shapes.items()
-        }
-        return {key: future.result() for key, future in futures.items()}
-
+    shapes = {folder: (len(id), logits.shape[1]) for folder, (_, logits, _) in zip(folders, items, strict=True)}
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
         tasks, stores = [], {}
         if processes.is_first():
             for folder, (_, _, attributes) in zip(folders, items, strict=True):
-                remove(folder)
-                folder.mkdir(parents=True)
-                metadata = attributes | {"examples": len(id)}
-                group = {"zarr_format": 3, "node_type": "group", "attributes": metadata}
-                (folder / "zarr.json").write_text(json.dumps(group, indent=1))
-            stores = open_stores(_DTYPES, create=True)
+                _make_group(folder, attributes | {"examples": len(id)})
+            stores = _open_stores(shapes, _DTYPES, create=True)
         processes.barrier("dump-created")
-        stores = stores or open_stores(["logits"], create=False)
+        stores = stores or _open_stores(shapes, ["logits"], create=False)
         for folder, (_, logits, _) in zip(folders, items, strict=True):
             for start in range(0, len(logits), SHARD_EXAMPLES):
                 shard, row = logits[start : start + SHARD_EXAMPLES].astype(np.float32, copy=False), first_row + start
@@ -298,6 +285,25 @@ def write_dumps(
                 path.unlink()
             folder.rename(path)
     processes.barrier("dump-renamed")
+
+
+def _make_group(folder: Path, attributes: dict[str, Any]) -> None:
+    remove(folder)
+    folder.mkdir(parents=True)
+    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    (folder / "zarr.json").write_text(json.dumps(group, indent=1))
+
+
+def _open_stores(
+    shapes: Mapping[Path, tuple[int, int]], names: Iterable[str], create: bool
+) -> dict[tuple[Path, str], ts.TensorStore]:
+    """The arrays of these names in each folder, whose logits have these shapes [N, K]; all are opened at once."""
+    futures = {
+        (folder, name): ts.open(_spec(folder, name, shape if name == "logits" else shape[:1]), create=create)
+        for name in names
+        for folder, shape in shapes.items()
+    }
+    return {key: future.result() for key, future in futures.items()}
 
 
 def save_dump(workdir: Path | str, dump: Dump) -> Path:

@@ -281,17 +281,8 @@ def compare(
     """
     if control is not None and control not in students:
         raise InputError("control", repr(control), f"is none of the students; must be of {', '.join(students)}")
-    logits_by_student = {name: _by_seed(name, logits) for name, logits in students.items()}
-    if not logits_by_student:
-        raise InputError("students", None, "are none; must be a dictionary of logits by name")
-    seeds = len(next(iter(logits_by_student.values())))
-    if any(len(arrays) != seeds for arrays in logits_by_student.values()):
-        counts = ", ".join(f"{name} {len(arrays)}" for name, arrays in logits_by_student.items())
-        raise InputError("students", None, f"have different numbers of seeds ({counts}); must have one number")
-    teachers = _by_seed("teacher", teacher)
-    if len(teachers) not in (1, seeds):
-        raise InputError("teacher", None, f"is of {len(teachers)} seeds; must be of 1, or {seeds} as the students")
-    teachers = teachers * (seeds if len(teachers) == 1 else 1)
+    teachers, logits_by_student = _aligned(teacher, students)
+    seeds = len(teachers)
     label_array = np.asarray(labels)
     labels_by_seed = [label_array] * seeds if label_array.ndim == 1 else list(label_array)
     if len(labels_by_seed) != seeds:
@@ -322,6 +313,21 @@ def compare(
     return Deviations(
         split, {given_names[name]: values for name, values in intervals.items()}, control, teacher_dumps, dumps
     )
+
+
+def _aligned(teacher: Any, students: Mapping[str, Any]) -> tuple[list[Any], dict[str, list[Any]]]:
+    """The teacher's logits of each seed, and each student's, of as many seeds."""
+    logits_by_student = {name: _by_seed(name, logits) for name, logits in students.items()}
+    if not logits_by_student:
+        raise InputError("students", None, "are none; must be a dictionary of logits by name")
+    seeds = len(next(iter(logits_by_student.values())))
+    if any(len(arrays) != seeds for arrays in logits_by_student.values()):
+        counts = ", ".join(f"{name} {len(arrays)}" for name, arrays in logits_by_student.items())
+        raise InputError("students", None, f"have different numbers of seeds ({counts}); must have one number")
+    teachers = _by_seed("teacher", teacher)
+    if len(teachers) not in (1, seeds):
+        raise InputError("teacher", None, f"is of {len(teachers)} seeds; must be of 1, or {seeds} as the students")
+    return teachers * (seeds if len(teachers) == 1 else 1), logits_by_student
 
 
 def _by_seed(name: str, logits: Any) -> list[Any]:

@@ -179,20 +179,7 @@ def summarise(
             path = dump_path(read.workdir, model, seed, total_steps, split)
             raise InputError("dump", path, "is not there; run the same command again to write it")
     correct, sizes = hits(dump_keys, seeds, read)
-    deviations: dict[str, dict[str, dict[str, Interval]]] = {student: {} for student in labels}
-    as_in_paper: ByDecile = {student: {} for student in labels}
-    crossed: ByDecile | None = {student: {} for student in labels} if seeds > 1 else None
-    for split in SPLITS:
-        read_split = read.at(total_steps, split)
-        compared = comparisons.compare(read_split, list(labels), seeds)
-        inherited = comparisons.inherited_noise(read_split, list(labels), seeds)
-        for student, values in comparisons.intervals(compared).items():
-            extra = {"inherited_noise": inherited[student]} if student in inherited else {}
-            deviations[student][split] = values | extra
-        for gaps in (as_in_paper, crossed):
-            if gaps is not None:
-                for student, tenths in comparisons.gaps_by_tenth(compared, gaps is crossed).items():
-                    gaps[student][split] = tenths
+    deviations, as_in_paper, crossed = _deviations(read, list(labels), seeds, total_steps)
     accuracy = accuracies(correct, models, seeds, total_steps)
     one_teacher = seeds > 1 and "inherited_noise" not in deviations[CONTROL]["train"]
     study = StudyFacts(seeds, total_steps, switch_step, students=labels, one_teacher=one_teacher, **sizes)
@@ -213,6 +200,27 @@ def summarise(
         findings=_findings(deviations, accuracy, study),
         sweep=sweep,
     )
+
+
+def _deviations(
+    read: DumpReader, students: list[str], seeds: int, step: int
+) -> tuple[dict[str, dict[str, dict[str, Interval]]], ByDecile, ByDecile | None]:
+    """Of each student and split its deviations, and its gap by tenth as in the paper and as another teacher chooses."""
+    deviations: dict[str, dict[str, dict[str, Interval]]] = {student: {} for student in students}
+    as_in_paper: ByDecile = {student: {} for student in students}
+    crossed: ByDecile | None = {student: {} for student in students} if seeds > 1 else None
+    for split in SPLITS:
+        read_split = read.at(step, split)
+        compared = comparisons.compare(read_split, students, seeds)
+        inherited = comparisons.inherited_noise(read_split, students, seeds)
+        for student, values in comparisons.intervals(compared).items():
+            extra = {"inherited_noise": inherited[student]} if student in inherited else {}
+            deviations[student][split] = values | extra
+        for gaps in (as_in_paper, crossed):
+            if gaps is not None:
+                for student, tenths in comparisons.gaps_by_tenth(compared, gaps is crossed).items():
+                    gaps[student][split] = tenths
+    return deviations, as_in_paper, crossed
 
 
 def _findings(deviations: Deviations, accuracy: Mapping[str, Accuracy], study: StudyFacts) -> list[Finding]:

@@ -106,16 +106,7 @@ def build_model(
             f"{role}.name", name, f"must be one of {', '.join(NETWORKS)}, or a Flax module of your own as module:Class"
         )
     _check_sizes(setting, role)
-    if name in CONVOLUTIONAL and len(input_shape) != 3:
-        raise InputError(
-            f"{role}.name",
-            name,
-            f"needs images of shape (height, width, channels), but an example has shape {input_shape}; use "
-            "mlp, linear or random-features",
-        )
-    if (name == "roberta") != (vocabulary is not None):
-        required = "roberta, since the data are texts" if vocabulary else "another, since the data are no texts"
-        raise InputError(f"{role}.name", name, f"must be {required}")
+    _check_inputs(name, num_classes, input_shape, vocabulary is not None, role)
     match name:
         case "roberta":
             assert vocabulary is not None
@@ -128,28 +119,14 @@ def build_model(
         case "resnet50":
             return ResNet50(num_classes, dtype=dtype, norm_examples=norm_examples)
         case "mobilenet-v2":
-            if not 0 < setting.multiplier <= _WIDEST:
-                raise InputError(f"{role}.multiplier", setting.multiplier, f"must be positive, and {_WIDEST} at most")
             return MobileNetV2(num_classes, setting.multiplier, setting.strides, dtype, norm_examples)
         case "mlp":
-            if not all(1 <= units <= limits.UNITS for units in setting.hidden):
-                hidden = " ".join(map(str, setting.hidden))
-                raise InputError(f"{role}.hidden", hidden, f"every layer must have 1 to {limits.UNITS} units")
             return MLP(num_classes, tuple(setting.hidden), dtype)
         case "linear":
             return Linear(num_classes, dtype)
         case "random-features":
-            if setting.features <= 0:
-                raise InputError(f"{role}.features", setting.features, "must be at least 1")
             return RandomFeatures(num_classes, setting.features, dtype)
         case "channel":
-            values = math.prod(input_shape)
-            if values % num_classes:
-                raise InputError(
-                    f"{role}.name",
-                    name,
-                    f"needs as many values for each of the {num_classes} classes, but an example has {values}",
-                )
             return Channel(num_classes, dtype)
     raise AssertionError(name)  # of NETWORKS
 
@@ -160,6 +137,27 @@ def _check_sizes(setting: ModelSetting, role: str) -> None:
         most = limits.LAYERS if name in layers else limits.UNITS
         if value > most:
             raise InputError(f"{role}.{name}", value, f"must be {most} at most")
+    if setting.name == "mobilenet-v2" and not 0 < setting.multiplier <= _WIDEST:
+        raise InputError(f"{role}.multiplier", setting.multiplier, f"must be positive, and {_WIDEST} at most")
+    if setting.name == "mlp" and not all(1 <= units <= limits.UNITS for units in setting.hidden):
+        hidden = " ".join(map(str, setting.hidden))
+        raise InputError(f"{role}.hidden", hidden, f"every layer must have 1 to {limits.UNITS} units")
+    if setting.name == "random-features" and setting.features <= 0:
+        raise InputError(f"{role}.features", setting.features, "must be at least 1")
+
+
+def _check_inputs(name: str, num_classes: int, input_shape: tuple[int, ...], texts: bool, role: str) -> None:
+    """Checks that a network is one for such inputs."""
+    if name in CONVOLUTIONAL and len(input_shape) != 3:
+        needed = f"images of shape (height, width, channels), but an example has shape {input_shape}"
+        raise InputError(f"{role}.name", name, f"needs {needed}; use mlp, linear or random-features")
+    if (name == "roberta") != texts:
+        required = "roberta, since the data are texts" if texts else "another, since the data are no texts"
+        raise InputError(f"{role}.name", name, f"must be {required}")
+    values = math.prod(input_shape)
+    if name == "channel" and values % num_classes:
+        needed = f"as many values for each of the {num_classes} classes, but an example has {values}"
+        raise InputError(f"{role}.name", name, f"needs {needed}")
 
 
 def count_parameters(params: Any) -> int:

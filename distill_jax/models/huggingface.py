@@ -170,29 +170,33 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, field: st
             leaf: Any
             for parameter_path, leaf in expected.items():
                 name = tensor_name(parameter_path).removeprefix(prefix)
-                if name not in names:
-                    raise InputError(field, folder, f"{_WEIGHTS} must have the tensor {name}, and has not")
-                shape = leaf.shape[::-1] if parameter_path[-1] == "kernel" else leaf.shape
-                saved_shape = tuple(file.get_slice(name).get_shape())
-                if parameter_path[0] == "head" and saved_shape[0] != num_classes:
-                    raise InputError(
-                        field,
-                        folder,
-                        f"its head has {saved_shape[0]} labels and the data {num_classes}; must have as many, or no "
-                        "head",
-                    )
-                if saved_shape != shape:
-                    raise InputError(
-                        field,
-                        folder,
-                        f"{_WEIGHTS} has {name} of shape {saved_shape}; must be {shape}, as {_CONFIG} says",
-                    )
+                saved_shape = tuple(file.get_slice(name).get_shape()) if name in names else None
+                if fault := _tensor_fault(parameter_path, name, saved_shape, leaf.shape, num_classes):
+                    raise InputError(field, folder, fault)
                 tensor = np.asarray(file.get_tensor(name), np.float32)
                 params[parameter_path] = tensor.T if parameter_path[-1] == "kernel" else tensor
     except (OSError, safetensors.SafetensorError) as error:
         message = one_line(error)
         raise InputError(field, folder, f"{_WEIGHTS} cannot be read ({message}); fetch it again") from error
     return unflatten_dict(params)
+
+
+def _tensor_fault(
+    parameter_path: tuple[str, ...],
+    name: str,
+    saved_shape: tuple[int, ...] | None,
+    expected_shape: tuple[int, ...],
+    num_classes: int,
+) -> str | None:
+    """What is wrong with a tensor of a file, which has the shape of a parameter, of kernels transposed; else None."""
+    if saved_shape is None:
+        return f"{_WEIGHTS} must have the tensor {name}, and has not"
+    if parameter_path[0] == "head" and saved_shape[0] != num_classes:
+        return f"its head has {saved_shape[0]} labels and the data {num_classes}; must have as many, or no head"
+    shape = expected_shape[::-1] if parameter_path[-1] == "kernel" else expected_shape
+    if saved_shape != shape:
+        return f"{_WEIGHTS} has {name} of shape {saved_shape}; must be {shape}, as {_CONFIG} says"
+    return None
 
 
 def load(folder: Path, num_classes: int, seed: int = 0, field: str = "folder") -> tuple[Roberta, dict[str, Params]]:

@@ -282,15 +282,7 @@ class Study:
                     portions = self._portions(role)
                     continue
             if processes.is_first():
-                if (message := self._lost(population)) is not None:
-                    say(self._console, f"{_name(portion)}: {message}")
-                last_commits, current_commit = population.commits()[-1:], commit()
-                population.begin(current_commit)
-                if last_commits not in ([], [current_commit]):
-                    say(
-                        self._console,
-                        f"{_name(portion)}: begun by code of commit {last_commits[0]}, goes on with {current_commit}",
-                    )
+                self._begin(population, _name(portion))
             teacher_outputs = None if teachers is None else [teachers(seed) for seed in seeds(portion)]
             stacked_outputs = (
                 None if teacher_outputs is None else jax.tree.map(lambda *a: np.stack(a), *teacher_outputs)
@@ -306,19 +298,33 @@ class Study:
                 name=name,
                 console=self._console,
             )
-            examples = self.schedule.total_steps * self.setting.train.batch_size * len(portion)
             if processes.is_first():
-                seconds = {f"{kind}_seconds": spent for kind, spent in dataclasses.asdict(timing).items()}
-                population.finish(seconds | {"training_examples": examples})
-                speed = examples / max(timing.training, 1e-9)
-                say(
-                    self._console,
-                    f"{name}: {self.schedule.total_steps} steps in {timing.training:.1f} s, {speed:,.0f} examples/s "
-                    f"(compilation {timing.compilation:.1f} s, dumps {timing.dumps:.1f} s)",
-                )
+                self._finish(population, name, timing, len(portion))
             processes.barrier("finished")
         if processes.is_first() and remaining < total:
             say(self._console, f"{total - remaining} of {total} {role}s were there already")
+
+    def _begin(self, population: RunFolder, name: str) -> None:
+        """Notes in a population's folder by which code it is trained."""
+        if (message := self._lost(population)) is not None:
+            say(self._console, f"{name}: {message}")
+        last_commits, current_commit = population.commits()[-1:], commit()
+        population.begin(current_commit)
+        if last_commits not in ([], [current_commit]):
+            begun = f"begun by code of commit {last_commits[0]}, goes on with {current_commit}"
+            say(self._console, f"{name}: {begun}")
+
+    def _finish(self, population: RunFolder, name: str, timing: Timing, models: int) -> None:
+        """Notes in a population's folder that it is trained, and how long that took."""
+        examples = self.schedule.total_steps * self.setting.train.batch_size * models
+        seconds = {f"{kind}_seconds": spent for kind, spent in dataclasses.asdict(timing).items()}
+        population.finish(seconds | {"training_examples": examples})
+        speed = examples / max(timing.training, 1e-9)
+        say(
+            self._console,
+            f"{name}: {self.schedule.total_steps} steps in {timing.training:.1f} s, {speed:,.0f} examples/s "
+            f"(compilation {timing.compilation:.1f} s, dumps {timing.dumps:.1f} s)",
+        )
 
     def _lost(self, population: RunFolder) -> str | None:
         """A message where parts of a training are there without others, which are made again; else None."""
