@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 compiler_faults.avoid()
 
+__version__ = "0.1.0"
+
 # Imported when first used: data can be loaded without JAX, and dumps without Flax.
 _MODULES = {
     "deviations": "measures.deviations",

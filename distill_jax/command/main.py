@@ -2,19 +2,20 @@
 
     python -m distill_jax [PRESET | --setting FILE] [--field value ...]
 
---list shows the presets, --help every field; FILE is the study.json that a study keeps in its folder. The same command
-resumes what was interrupted and returns at once what is finished.
+--list shows the presets, --version which code this is, --help every field; FILE is the study.json that a study keeps in
+its folder. The same command resumes what was interrupted and returns at once what is finished.
 """
 
 import contextlib
 import dataclasses
 import difflib
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 
 from rich.console import Console
 from rich.table import Table
 
-from distill_jax import data, saved_setting
+from distill_jax import __version__, data, saved_setting
 from distill_jax.command import command_line
 from distill_jax.command.spelling import by_option
 from distill_jax.errors import InputError
@@ -116,6 +117,20 @@ def _idle(setting: Setting) -> Iterator[tuple[str, str]]:
             yield option, f"--dataset {name} is not of texts"
 
 
+def version() -> str:
+    """The version of this project and of JAX, with the commit where it is run from a clone.
+
+    >>> version().split()[0]
+    'distill-jax'
+    """
+    from distill_jax.machine.environment import commit
+
+    at = commit()
+    changed = "+" if at is not None and at.endswith("+") else ""
+    where = "" if at is None else f" (commit {at[:12]}{changed})"
+    return f"distill-jax {__version__}{where}, JAX {metadata.version('jax')}"
+
+
 def print_presets(console: Console) -> None:
     """A table of the presets."""
     table = Table("preset", "what it is for", "expected cost", box=None, pad_edge=False)
@@ -126,6 +141,9 @@ def print_presets(console: Console) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
+    if "--version" in arguments:
+        print(version())
+        return
     if "--list" in arguments:
         print_presets(command_line.console())
         return

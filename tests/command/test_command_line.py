@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 import pytest
 from command import ROOT, SMALL, kill_when_there, run, start, start_python, write_npz
 
+import distill_jax
 from distill_jax.command import command_line
 from distill_jax.command import main as distill
 from distill_jax.command.spelling import spelt
@@ -265,3 +267,12 @@ def test_what_is_written_at_the_end_is_checked_at_the_beginning(tmp_path):
         command_line.check_writable("--figures", tmp_path / "file")
     command_line.check_writable("--figures", tmp_path)
     command_line.check_writable("--json", tmp_path / "b.json", ".json")
+
+
+def test_the_version_is_said_with_the_commit(capsys):
+    distill.main(["--version"])
+    said = capsys.readouterr().out
+    assert re.fullmatch(r"distill-jax \d+\.\d+\.\d+( \(commit [0-9a-f]{12}\+?\))?, JAX \d+\.\d+\.\d+\S*\n", said)
+    assert f"distill-jax {distill_jax.__version__} " in said.replace(",", " ")
+    cited = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {distill_jax.__version__}\n" in cited
