@@ -18,6 +18,7 @@ from distill_jax.data.sources import (
     digits,
     idx,
     image_folder,
+    image_tables,
     npz,
     text_files,
     tfds_images,
@@ -111,7 +112,7 @@ def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
     path = local("data.dataset", dataset)
     if path.suffix.lower() == ".npz" or cifar_files.present(path):
         return "arrays"
-    if path.is_dir() and not text_files.present(path) and image_folder.present(path):
+    if path.is_dir() and _reader_of_pictures(path) is not None:
         return "arrays"
     return "texts" if path.is_dir() or path.suffix.lower() in text_files.SUFFIXES else "unknown"
 
@@ -149,7 +150,13 @@ def _check(setting: DataSetting) -> None:
 def _of_arrays(path: Path) -> Callable[[DataSetting], Raw]:
     if cifar_files.present(path):
         return cifar_files.read
-    return image_folder.read if path.is_dir() else npz.read
+    return (_reader_of_pictures(path) if path.is_dir() else None) or npz.read
+
+
+def _reader_of_pictures(folder: Path) -> Callable[[DataSetting], Raw] | None:
+    if image_tables.present(folder):
+        return image_tables.read
+    return image_folder.read if not text_files.present(folder) and image_folder.present(folder) else None
 
 
 def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:

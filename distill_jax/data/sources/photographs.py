@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,14 +38,13 @@ class Header:
     transparent: bool
 
 
-def header(path: Path) -> Header:
+def header(content: bytes) -> Header:
     """The header of a picture's file.
 
     Raises:
       ValueError: it is no picture of a format that is read, or has pixels of another kind.
-      OSError: the file cannot be read.
     """
-    with _opened(path) as image:
+    with _opened(content) as image:
         width, height = image.size
         if image.getexif().get(_ORIENTATION) in _TURNED:
             width, height = height, width
@@ -54,11 +52,11 @@ def header(path: Path) -> Header:
         return Header(width, height, image.mode in _GREY | _DEEP, image.mode in _DEEP, alpha)
 
 
-def pixels(path: Path, channels: int, side: int | None) -> np.ndarray:
+def pixels(content: bytes, channels: int, side: int | None) -> np.ndarray:
     """A picture as it is seen: turned as the camera's orientation says, its alpha channel dropped.
 
     Args:
-      path: of the file.
+      content: of the file.
       channels: 1 or 3; grey pictures are repeated where it is 3.
       side: the shorter side is resized to this many pixels (bicubic, antialiased) and the middle square cut out; None
         leaves the picture as it is.
@@ -67,11 +65,11 @@ def pixels(path: Path, channels: int, side: int | None) -> np.ndarray:
       uint8 [H, W, channels].
 
     Raises:
-      ValueError, OSError: as `header`, or the file is truncated or damaged.
+      ValueError, OSError: as `header`, or it is truncated or damaged.
     """
     from PIL import Image, ImageOps
 
-    with _opened(path) as image:
+    with _opened(content) as image:
         try:
             seen = ImageOps.exif_transpose(image)
             if seen.mode in _DEEP:  # Pillow's own conversion takes all above 255 for white
@@ -88,15 +86,13 @@ def pixels(path: Path, channels: int, side: int | None) -> np.ndarray:
             raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def _opened(path: Path) -> Any:
+def _opened(content: bytes) -> Any:
     from PIL import Image
 
-    if not path.is_file():
-        raise ValueError("is no file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of sizes that would fill the memory
-            image = Image.open(io.BytesIO(path.read_bytes()), formats=_FORMATS)
+            image = Image.open(io.BytesIO(content), formats=_FORMATS)
     except OSError as error:
         raise ValueError("is no JPEG, PNG, WebP, BMP or TIFF, or is damaged") from error
     except Exception as error:  # of many types, as the damage has it

@@ -1,0 +1,132 @@
+"""Image data sets as Hugging Face's hub has them: Parquet files with a column of pictures."""
+
+import dataclasses
+import functools
+import importlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distill_jax.data.sources import picture_set
+from distill_jax.data.sources.picture_set import Picture
+from distill_jax.data.sources.source import Raw, check_label
+from distill_jax.errors import InputError, one_line
+from distill_jax.extras import needed
+from distill_jax.paths import local
+from distill_jax.setting import DataSetting
+
+_FILE = re.compile(r"(?P<split>train|test|validation|valid|val)(-\d{5}-of-\d{5}(-[0-9a-f]+)?)?\.parquet", re.I)
+_TEST = ("test", "validation", "valid", "val")  # in this order
+_IMAGES = ("image", "img")  # names of the column
+_CONTENT = "train*.parquet and test*.parquet (or validation*), with a column image (or img) of pictures, and labels"
+
+
+def present(folder: Path) -> bool:
+    """Whether a folder, or the folder `data` in it, holds Parquet files with a column of pictures."""
+    return any(_has_pictures(paths[0]) for paths in _files(folder).values())
+
+
+def _has_pictures(path: Path) -> bool:
+    try:
+        return _image_column(importlib.import_module("pyarrow.parquet").read_schema(path)) is not None
+    except (ImportError, OSError, ValueError):  # which reading says better
+        return False
+
+
+def read(setting: DataSetting) -> Raw:
+    """Pictures as of `image_folder`; `data.label` names a column of integers or words, 'label' by default.
+
+    Test pictures are those of `test`, or else of `validation`; without either a fifth of each class is held out. Where
+    the file names its classes, numbers are theirs.
+
+    Raises:
+      InputError: a file cannot be read, has no pictures or no such label, or as `picture_set.read`.
+    """
+    folder = local("data.dataset", setting.dataset)
+    parquet = needed("pyarrow.parquet", "text", "data.dataset", folder)
+    files = _files(folder)
+    if "train" not in files:
+        raise InputError("data.dataset", folder, f"has no train*.parquet; must have {_CONTENT}")
+    test = next((name for name in _TEST if name in files), None)
+    parts = {"train": files["train"]} | ({} if test is None else {"test": files[test]})
+    try:
+        pictures = {
+            split: [picture for path in paths for picture in _of_file(setting, parquet, path)]
+            for split, paths in parts.items()
+        }
+        class_names = _class_names(parquet.read_schema(parts["train"][0]), setting.label)
+    except (OSError, ValueError) as error:  # pyarrow's are these
+        raise InputError("data.dataset", folder, f"cannot be read: {one_line(error)}; must have {_CONTENT}") from error
+    every = [path for paths in parts.values() for path in paths]
+    names = {"train": "train", "test": test or "the test split"}
+    raw = picture_set.read(setting, pictures, folder, every, names)
+    numbers = range(raw.num_classes) if raw.names is None else raw.names
+    if class_names and all(str(number).isdigit() and int(number) < len(class_names) for number in numbers):
+        raw = dataclasses.replace(raw, names=tuple(class_names[int(number)] for number in numbers))
+    return raw
+
+
+def _files(folder: Path) -> dict[str, list[Path]]:
+    """The files of each split by its name in lower case, in order."""
+    files: dict[str, list[Path]] = {}
+    for place in (folder, folder / "data"):
+        for path in sorted(place.iterdir()) if place.is_dir() else ():
+            if (match := _FILE.fullmatch(path.name)) and path.is_file():
+                files.setdefault(match["split"].lower(), []).append(path)
+        if files:
+            break
+    return files
+
+
+def _image_column(schema: Any) -> str | None:
+    """The name of the column of pictures: bytes, or bytes with a path beside them."""
+    for name in _IMAGES:
+        if name in schema.names:
+            kind = str(schema.field(name).type)
+            if kind in ("binary", "large_binary") or (kind.startswith("struct<") and "bytes: " in kind):
+                return name
+    return None
+
+
+def _of_file(setting: DataSetting, parquet: Any, path: Path) -> list[Picture]:
+    schema = parquet.read_schema(path)
+    column = _image_column(schema)
+    if column is None:
+        raise InputError("data.dataset", path, f"has no column of pictures; must have {_CONTENT}")
+    check_label(setting, [name for name in schema.names if str(schema.field(name).type) in _LABEL_TYPES])
+    labels = parquet.read_table(path, columns=[setting.label]).column(0).to_pylist()
+    if None in labels:
+        raise InputError("data.dataset", path, f"row {labels.index(None)} has no {setting.label}; must have one")
+    return [
+        Picture(f"{path.name} row {row}", _content(path, column, row), str(label)) for row, label in enumerate(labels)
+    ]
+
+
+_LABEL_TYPES = {"string", "large_string", *(f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64))}
+
+
+def _content(path: Path, column: str, row: int) -> Callable[[], bytes]:
+    def content() -> bytes:
+        value = _values(path, column)[row].as_py()
+        value = value.get("bytes") if isinstance(value, dict) else value
+        if value is None:
+            raise ValueError("has a path and no picture")
+        return value
+
+    return content
+
+
+@functools.lru_cache(maxsize=2)
+def _values(path: Path, column: str) -> Any:
+    return importlib.import_module("pyarrow.parquet").read_table(path, columns=[column]).column(0)
+
+
+def _class_names(schema: Any, label: str) -> list[str]:
+    """The names of the classes, as `datasets` writes them beside the columns; empty where there are none."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return [str(name) for name in features[label]["names"]]
+    except (KeyError, TypeError, ValueError):
+        return []

@@ -1,0 +1,88 @@
+"""Parquet files with a column of pictures, as the hub has image data sets."""
+
+import io
+import json
+
+import numpy as np
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from distill_jax.data import load_dataset
+from distill_jax.setting import DataSetting
+
+NAMES = ["hen", "cat", "dog"]  # not in the order of the alphabet
+
+
+def png(pixels):
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "png")
+    return content.getvalue()
+
+
+def write(folder, name, labels, seed=0, column="image", label="label", named=True, plain=False):
+    folder.mkdir(parents=True, exist_ok=True)
+    x = np.random.default_rng(seed).integers(0, 256, (len(labels), 8, 8, 3), dtype=np.uint8)
+    pictures = [png(pixels) if plain else {"bytes": png(pixels), "path": None} for pixels in x]
+    table = pyarrow.table({column: pictures, label: labels, "index": list(range(len(labels)))})
+    features = {label: {"names": NAMES, "_type": "ClassLabel"}}
+    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()} if named else None
+    parquet.write_table(table.replace_schema_metadata(metadata), folder / name)
+    return x
+
+
+@pytest.fixture
+def load(tmp_path):
+    def of(folder, **fields):
+        return load_dataset(DataSetting(dataset=str(folder), cache_dir=tmp_path / "cache", **fields))
+
+    return of
+
+
+@pytest.mark.parametrize("place", ["", "data"])
+@pytest.mark.parametrize("test", ["test", "validation"])
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_folder_of_the_hub(tmp_path, load, place, test, plain):
+    folder = tmp_path / "own" / place
+    first = write(folder, "train-00000-of-00002.parquet", [0, 1, 2, 0], 0, plain=plain)
+    second = write(folder, "train-00001-of-00002.parquet", [1, 2], 1, plain=plain)
+    held_out = write(folder, f"{test}-00000-of-00001.parquet", [2, 1, 0], 2, plain=plain)
+    data = load(tmp_path / "own")
+    np.testing.assert_array_equal(data.train.x, np.concatenate([first, second]))
+    assert data.train.label.tolist() == [0, 1, 2, 0, 1, 2]  # the file's own numbers
+    assert data.names == tuple(NAMES)
+    np.testing.assert_array_equal(data.test.x, held_out)
+    np.testing.assert_array_equal(load(tmp_path / "own").train.x, data.train.x)
+
+
+def test_other_columns_and_labels_without_names(tmp_path, load, fails):
+    write(tmp_path / "own", "train.parquet", ["b", "a"] * 5, column="img", label="kind", named=False)
+    data = load(tmp_path / "own", label="kind")
+    assert data.names == ("a", "b")
+    assert np.bincount(data.test.label).tolist() == [1, 1]
+    assert data.notes[0] == "2 of 10 pictures, a fifth of each class, are held out for the test"
+    fails("data.label label: must be kind or index for", dataset=str(tmp_path / "own"))
+
+
+def test_what_cannot_be_right(tmp_path, load, fails):
+    write(tmp_path / "own", "test.parquet", [0, 1])
+    fails(f"data.dataset {tmp_path / 'own'}: has no train*.parquet", dataset=str(tmp_path / "own"))
+    write(tmp_path / "own", "train.parquet", [0, 1, None, 1])
+    fails(f"data.dataset {tmp_path / 'own' / 'train.parquet'}: row 2 has no label", dataset=str(tmp_path / "own"))
+    write(tmp_path / "own", "train.parquet", [0, 1, 0, 1])
+    table = parquet.read_table(tmp_path / "own" / "train.parquet")
+    pictures = table.column("image").to_pylist()
+    pictures[1]["bytes"], pictures[3]["bytes"] = b"no picture", None
+    parquet.write_table(table.set_column(0, "image", [pictures]), tmp_path / "own" / "train.parquet")
+    fields = {"dataset": str(tmp_path / "own"), "cache_dir": tmp_path / "cache"}
+    fails(f"data.dataset {tmp_path / 'own'}: train.parquet row 1 cannot be decoded", "(1 more are broken)", **fields)
+    (tmp_path / "own" / "test.parquet").write_bytes(b"PAR1")
+    fails(f"data.dataset {tmp_path / 'own'}: cannot be read: ", **fields)
+    write(tmp_path / "hidden", "train.parquet", [0, 1, 0, 1])
+    write(tmp_path / "hidden", "test.parquet", [-1, -1])
+    fails(
+        f"data.dataset {tmp_path / 'hidden'}: test has the label -1, which train has not",
+        dataset=str(tmp_path / "hidden"),
+    )
