@@ -105,22 +105,15 @@ def load_dataset(setting: DataSetting, arrays: Mapping[str, Any] | None = None) 
 
 def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
     """The kind of data that `data.dataset` names: texts, images or flat features; 'unknown' if none can be loaded."""
-    if is_own(dataset):
-        return "arrays"
-    if dataset in _SOURCES:
-        return "texts" if dataset in tfds_text.NAMES else "arrays"
-    path = local("data.dataset", dataset)
-    if path.suffix.lower() == ".npz" or cifar_files.present(path):
-        return "arrays"
-    if path.is_dir() and _reader_of_pictures(path) is not None:
-        return "arrays"
-    return "texts" if path.is_dir() or path.suffix.lower() in text_files.SUFFIXES else "unknown"
+    reader = _reader(dataset)
+    if reader is None:
+        return "unknown"
+    return "texts" if reader is text_files.read or dataset in tfds_text.NAMES else "arrays"
 
 
 def is_of_pictures(dataset: str) -> bool:
     """Whether `data.dataset`, as named, is a folder of pictures."""
-    path = local("data.dataset", dataset)
-    return dataset not in _SOURCES and kind(dataset) == "arrays" and path.is_dir() and not cifar_files.present(path)
+    return _reader(dataset) in (image_folder.read, image_tables.read)
 
 
 def needs_folder(dataset: str) -> bool:
@@ -147,29 +140,30 @@ def _check(setting: DataSetting) -> None:
         require(count is None or count >= 1, field, count, "1 or more")
 
 
-def _of_arrays(path: Path) -> Callable[[DataSetting], Raw]:
+def _reader(dataset: str) -> Callable[[DataSetting], Raw] | None:
+    """The function that reads a data set, by its name or by what is at its path; None where there is none."""
+    if is_own(dataset):
+        return npz.of_function
+    if dataset in _SOURCES:
+        return _SOURCES[dataset]
+    path = local("data.dataset", dataset)
     if cifar_files.present(path):
         return cifar_files.read
-    return (_reader_of_pictures(path) if path.is_dir() else None) or npz.read
-
-
-def _reader_of_pictures(folder: Path) -> Callable[[DataSetting], Raw] | None:
-    if image_tables.present(folder):
+    if path.is_dir() and image_tables.present(path):
         return image_tables.read
-    return image_folder.read if not text_files.present(folder) and image_folder.present(folder) else None
+    if path.is_dir() and not text_files.present(path) and image_folder.present(path):
+        return image_folder.read
+    if path.suffix.lower() == ".npz":
+        return npz.read
+    return text_files.read if path.is_dir() or path.suffix.lower() in text_files.SUFFIXES else None
 
 
 def _source(setting: DataSetting) -> Callable[[DataSetting], Raw]:
     name = setting.dataset
     if name == "mnist" and setting.data_dir and idx.present(local("data.data_dir", setting.data_dir)):
         return idx.read
-    if name in _SOURCES:
-        return _SOURCES[name]
-    if is_own(name):
-        return npz.of_function
-    content = kind(name)
-    if content != "unknown":
-        return _of_arrays(local("data.dataset", name)) if content == "arrays" else text_files.read
+    if (reader := _reader(name)) is not None:
+        return reader
     close = difflib.get_close_matches(name.lower().replace("_", "-"), _SOURCES, n=1)
     guess = f" (did you mean {close[0]}?)" if close else ""
     known = ", ".join(sorted(_SOURCES))

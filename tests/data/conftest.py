@@ -36,3 +36,15 @@ def tiny_dir(data_root) -> Path:
 def session_cache(tmp_path_factory) -> Path:
     """One cache for all tests that do not damage it: decoding takes seconds."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Loads what is at a path, with a cache of the test's own."""
+    from distill_jax.data import load_dataset
+    from distill_jax.setting import DataSetting
+
+    def load_path(path: Path, **fields):
+        return load_dataset(DataSetting(dataset=str(path), cache_dir=tmp_path / "cache", **fields))
+
+    return load_path

@@ -9,9 +9,6 @@ import tarfile
 import numpy as np
 import pytest
 
-from distill_jax.data import load_dataset
-from distill_jax.setting import DataSetting
-
 NAMES_10 = [f"thing-{i}" for i in range(10)]
 NAMES_100, NAMES_20 = [f"fine-{i}" for i in range(100)], [f"coarse-{i}" for i in range(20)]
 
@@ -44,59 +41,53 @@ def pickled(folder, name, value):
     (folder / name).write_bytes(said)
 
 
+def splits_10():
+    """Five parts of the training images with their labels, and the test images with theirs."""
+    return [(images(10, i), (np.arange(10) + i) % 10) for i in range(1, 6)], (images(10, 9), np.arange(10))
+
+
 def cifar10(folder):
     folder.mkdir(parents=True)
-    parts = [(images(10, i), (np.arange(10) + i) % 10) for i in range(1, 6)]
-    for i, (x, label) in enumerate(parts, 1):
-        pickled(folder, f"data_batch_{i}", {"batch_label": b"", "labels": label.tolist(), "data": rows(x)})
-    test = images(10, 9), np.arange(10)
-    pickled(folder, "test_batch", {"labels": test[1].tolist(), "data": rows(test[0])})
+    parts, test = splits_10()
+    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    for name, (x, label) in zip(names, [*parts, test], strict=True):
+        pickled(folder, name, {"batch_label": b"", "labels": label.tolist(), "data": rows(x)})
     pickled(folder, "batches.meta", {"label_names": [name.encode() for name in NAMES_10], "num_vis": 3072})
-    return np.concatenate([x for x, _ in parts]), np.concatenate([label for _, label in parts]), test
+    return *map(np.concatenate, zip(*parts, strict=True)), test
 
 
 def cifar10_binary(folder):
     folder.mkdir(parents=True)
-    parts = [(images(10, i), (np.arange(10) + i) % 10) for i in range(1, 6)]
-    for i, (x, label) in enumerate(parts, 1):
-        (folder / f"data_batch_{i}.bin").write_bytes(np.column_stack([label.astype(np.uint8), rows(x)]).tobytes())
-    test = images(10, 9), np.arange(10)
-    (folder / "test_batch.bin").write_bytes(np.column_stack([test[1].astype(np.uint8), rows(test[0])]).tobytes())
+    parts, test = splits_10()
+    names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+    for name, (x, label) in zip(names, [*parts, test], strict=True):
+        (folder / name).write_bytes(np.column_stack([label.astype(np.uint8), rows(x)]).tobytes())
     (folder / "batches.meta.txt").write_text("\n".join([*NAMES_10, ""]))
-    return np.concatenate([x for x, _ in parts]), np.concatenate([label for _, label in parts]), test
+    return *map(np.concatenate, zip(*parts, strict=True)), test
+
+
+def splits_100():
+    """Of each split images, fine labels and coarse ones."""
+    fine = {split: np.roll(np.arange(100), seed) for split, seed in (("train", 1), ("test", 2))}
+    return {split: (images(100, seed), fine[split], fine[split] // 5) for seed, split in enumerate(fine, 1)}
 
 
 def cifar100(folder):
     folder.mkdir(parents=True)
-    splits = {}
-    for split, seed in (("train", 1), ("test", 2)):
-        x, fine = images(100, seed), np.roll(np.arange(100), seed)
-        splits[split] = x, fine, fine // 5
-        pickled(folder, split, {"fine_labels": fine.tolist(), "coarse_labels": (fine // 5).tolist(), "data": rows(x)})
+    for split, (x, fine, coarse) in splits_100().items():
+        labels = {"fine_labels": fine.tolist(), "coarse_labels": coarse.tolist()}
+        pickled(folder, split, labels | {"data": rows(x)})
     names = {"fine_label_names": NAMES_100, "coarse_label_names": NAMES_20}
     pickled(folder, "meta", {key: [name.encode() for name in of] for key, of in names.items()})
-    return splits
 
 
 def cifar100_binary(folder):
     folder.mkdir(parents=True)
-    splits = {}
-    for split, seed in (("train", 1), ("test", 2)):
-        x, fine = images(100, seed), np.roll(np.arange(100), seed)
-        splits[split] = x, fine, fine // 5
-        both = np.column_stack([(fine // 5).astype(np.uint8), fine.astype(np.uint8), rows(x)])
+    for split, (x, fine, coarse) in splits_100().items():
+        both = np.column_stack([coarse.astype(np.uint8), fine.astype(np.uint8), rows(x)])
         (folder / f"{split}.bin").write_bytes(both.tobytes())
     (folder / "fine_label_names.txt").write_text("\n".join(NAMES_100))
     (folder / "coarse_label_names.txt").write_text("\n".join(NAMES_20))
-    return splits
-
-
-@pytest.fixture
-def load(tmp_path):
-    def of(path, **fields):
-        return load_dataset(DataSetting(dataset=str(path), cache_dir=tmp_path / "cache", **fields))
-
-    return of
 
 
 def packed(folder, name):
@@ -123,9 +114,9 @@ def test_cifar_10(tmp_path, load, write, archive):
 @pytest.mark.parametrize("write", [cifar100, cifar100_binary])
 @pytest.mark.parametrize("label", ["label", "coarse_label"])
 def test_cifar_100(tmp_path, load, write, label):
-    splits = write(tmp_path / "cifar-100-python")
+    write(tmp_path / "cifar-100-python")
     data = load(tmp_path / "cifar-100-python", label=label)
-    for split, (x, fine, coarse) in splits.items():
+    for split, (x, fine, coarse) in splits_100().items():
         np.testing.assert_array_equal(getattr(data, split).x, x)
         np.testing.assert_array_equal(getattr(data, split).label, fine if label == "label" else coarse)
     assert data.names == tuple(NAMES_100 if label == "label" else NAMES_20)
@@ -158,6 +149,7 @@ def test_a_pickle_that_would_run_something_is_refused_and_not_run(tmp_path, fail
         ({"data": np.zeros((10, 3072), np.uint8), "labels": [0] * 9}, "has no label in 0 to 9 for each image"),
         ({"data": np.zeros((10, 3072), np.uint8), "labels": [0] * 9 + [10]}, "has no label in 0 to 9"),
         ({"data": np.zeros((10, 3072), np.uint8)}, "has no label in 0 to 9"),
+        ({"data": np.zeros((10, 3072), np.uint8), "labels": [[1], [1, 2]]}, "has no label in 0 to 9"),
         ({}, "has no images"),
     ],
 )
@@ -187,9 +179,24 @@ def test_files_that_are_cut_or_absent(tmp_path, fails):
     archive = packed(tmp_path / "other", "cifar-10-python.tar.gz")
     archive.write_bytes(archive.read_bytes()[:2000])
     fails(f"data.dataset {archive}: cannot be read: ", "get it again", dataset=str(archive))
+    packed(tmp_path / "other", archive.name)
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    archive.write_bytes(content)
+    fails(f"data.dataset {archive}: ", "https://www.cs.toronto.edu", dataset=str(archive))  # what is cut off is absent
     with tarfile.open(tmp_path / "cifar.tar", "w") as empty:
         empty.add(tmp_path / "own" / "test_batch.bin", "readme.html")
     fails(f"data.dataset {tmp_path / 'cifar.tar'}: is none of CIFAR's", dataset=str(tmp_path / "cifar.tar"))
+
+
+def test_an_archive_is_gone_through_once_and_not_again_where_it_is_in_the_cache(tmp_path, load, monkeypatch):
+    cifar10(tmp_path / "own")
+    archive, opened, real = packed(tmp_path / "own", "cifar-10-python.tar.gz"), [], tarfile.open
+    monkeypatch.setattr(tarfile, "open", lambda *args: opened.append(args) or real(*args))
+    first, second = load(archive), load(archive)
+    assert len(opened) == 1
+    np.testing.assert_array_equal(first.train.x, second.train.x)
+    assert first.names == second.names == tuple(NAMES_10)
 
 
 def test_a_label_that_it_has_not(tmp_path, fails):

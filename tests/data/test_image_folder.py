@@ -1,13 +1,12 @@
 """Folders of pictures as people have them: what is read, what is said, what is refused."""
 
 import io
+import sys
+import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
-
-from distill_jax.data import load_dataset
-from distill_jax.setting import DataSetting
 
 SIDE = 12
 
@@ -33,14 +32,6 @@ def write(folder, per_class=3, suffix="png", splits=("train", "test"), classes=(
                     place / f"{i}.{suffix}", **({"quality": 95} if suffix in ("jpg", "JPEG", "webp") else {})
                 )
     return made
-
-
-@pytest.fixture
-def load(tmp_path):
-    def of(folder, **fields):
-        return load_dataset(DataSetting(dataset=str(folder), cache_dir=tmp_path / "cache", **fields))
-
-    return of
 
 
 def test_pictures_are_as_they_were_drawn(tmp_path, load):
@@ -88,11 +79,6 @@ def test_without_a_test_folder_a_fifth_of_each_class_is_held_out_and_said(tmp_pa
     assert data.notes[0] == "4 of 20 pictures, a fifth of each class, are held out for the test"
 
 
-def saved(folder, image, **how):
-    folder.mkdir(parents=True, exist_ok=True)
-    image.save(folder / "a.png" if "format" not in how else folder / f"a.{how.pop('suffix')}", **how)
-
-
 def test_kinds_of_pixels(tmp_path, load):
     """Of each class one picture of a kind: all become 8 bits of three colours."""
     rng = np.random.default_rng(1)
@@ -114,12 +100,10 @@ def test_kinds_of_pixels(tmp_path, load):
             for i in range(2):
                 (tmp_path / "own" / split / name).mkdir(parents=True, exist_ok=True)
                 picture.save(tmp_path / "own" / split / name / f"{i}.png")
-    cmyk = tmp_path / "own" / "train" / "cmyk"
     for split in ("train", "val"):
         (tmp_path / "own" / split / "cmyk").mkdir()
         for i in range(2):
             image.convert("CMYK").save(tmp_path / "own" / split / "cmyk" / f"{i}.jpg", quality=98)
-    assert cmyk.is_dir()
     data = load(tmp_path / "own")
     assert data.train.x.shape == (14, SIDE, SIDE, 3)
     for name, (_, right, off) in kinds.items():
@@ -233,6 +217,17 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, fails):
     fails(
         f"data.dataset {tmp_path / 'own'}: train/cat/0.png cannot be decoded: ", "bomb", dataset=str(tmp_path / "own")
     )
+
+
+def test_decoding_by_several_threads_leaves_the_process_s_warnings_as_they_were(tmp_path, load):
+    write(tmp_path / "own", per_class=100)
+    before, interval = list(warnings.filters), sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(1e-6)
+        load(tmp_path / "own")
+    finally:
+        sys.setswitchinterval(interval)
+    assert list(warnings.filters) == before
 
 
 def test_numbers_of_classes_are_in_their_own_order(tmp_path, load):

@@ -8,9 +8,6 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from distill_jax.data import load_dataset
-from distill_jax.setting import DataSetting
-
 NAMES = ["hen", "cat", "dog"]  # not in the order of the alphabet
 
 
@@ -31,14 +28,6 @@ def write(folder, name, labels, seed=0, column="image", label="label", named=Tru
     metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()} if named else None
     parquet.write_table(table.replace_schema_metadata(metadata), folder / name)
     return x
-
-
-@pytest.fixture
-def load(tmp_path):
-    def of(folder, **fields):
-        return load_dataset(DataSetting(dataset=str(folder), cache_dir=tmp_path / "cache", **fields))
-
-    return of
 
 
 @pytest.mark.parametrize("place", ["", "data"])
@@ -64,6 +53,19 @@ def test_other_columns_and_labels_without_names(tmp_path, load, fails):
     assert np.bincount(data.test.label).tolist() == [1, 1]
     assert data.notes[0] == "2 of 10 pictures, a fifth of each class, are held out for the test"
     fails("data.label label: must be kind or index for", dataset=str(tmp_path / "own"))
+
+
+def test_a_file_that_is_written_again_is_read_again(tmp_path, load):
+    write(tmp_path / "own", "test.parquet", [0, 1, 2])
+    for seed in (1, 2):
+        x = write(tmp_path / "own", "train.parquet", [0, 1, 2] * 4, seed)
+        np.testing.assert_array_equal(load(tmp_path / "own").train.x, x)
+
+
+def test_a_part_that_is_absent_is_said(tmp_path, fails):
+    write(tmp_path / "own", "train-00000-of-00002.parquet", [0, 1, 2])
+    write(tmp_path / "own", "test.parquet", [0, 1, 2])
+    fails(f"data.dataset {tmp_path / 'own'}: has train-00000-of-00002.parquet; must", dataset=str(tmp_path / "own"))
 
 
 def test_what_cannot_be_right(tmp_path, load, fails):

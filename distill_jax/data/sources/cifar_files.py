@@ -1,10 +1,12 @@
 """CIFAR-10 and CIFAR-100 as their authors give them: the python or the binary version, unpacked or as .tar.gz."""
 
+import dataclasses
 import io
 import pickle
 import re
 import tarfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,9 @@ _URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _SIDE, _CHANNELS = 32, 3
 _PIXELS = _CHANNELS * _SIDE * _SIDE
 _LARGEST = 2**28  # bytes of one file; CIFAR-100's training images are 2^27.2
-_READ = Callable[[str], bytes | None]  # the content of a file by its name; None where there is none
 
 
+@dataclasses.dataclass(frozen=True)
 class _Layout:
     """One of the four versions.
 
@@ -33,8 +35,10 @@ class _Layout:
       names: of each label the file of its classes' names with the key there (a pickle), or the file of lines.
     """
 
-    def __init__(self, train: tuple[str, ...], test: str, labels: dict[str, Any], names: dict[str, tuple[str, str]]):
-        self.train, self.test, self.labels, self.names = train, test, labels, names
+    train: tuple[str, ...]
+    test: str
+    labels: dict[str, Any]
+    names: dict[str, tuple[str, str]]
 
 
 _PICKLED, _BINARY = "python", "binary"
@@ -64,6 +68,11 @@ _LAYOUTS = {
         {"label": ("fine_label_names.txt", ""), "coarse_label": ("coarse_label_names.txt", "")},
     ),
 }
+_FILES = {
+    name
+    for layout in _LAYOUTS.values()
+    for name in (*layout.train, layout.test, *(file for file, _ in layout.names.values()))
+}
 _CLASSES = {("cifar10", "label"): 10, ("cifar100", "label"): 100, ("cifar100", "coarse_label"): 20}
 
 
@@ -84,30 +93,16 @@ def read(setting: DataSetting) -> Raw:
         dictionaries, lists, text, numbers and NumPy's arrays of numbers is refused.
     """
     path = local("data.dataset", setting.dataset)
-    try:
-        names, content = _opened(path)
-        version = _version(names)
-    except (OSError, tarfile.TarError, EOFError) as error:
-        raise InputError(
-            "data.dataset", path, f"cannot be read: {one_line(error)}; get it again from {_URL}"
-        ) from error
-    if version is None:
-        raise InputError("data.dataset", path, f"is none of CIFAR's; must hold the files of {_URL}")
-    layout = _LAYOUTS[version]
-    check_label(setting, list(layout.labels))
-    absent = [name for name in (*layout.train, layout.test) if name not in names]
-    if absent:
-        raise InputError("data.dataset", path, f"has no {', '.join(absent)}; must hold the files of {_URL}")
-    files = [path] if path.is_file() else [path / name for name in (*layout.train, layout.test)]
-    arrays = cached(
-        setting.cache_dir, f"{version[0]}-{version[1]}", path, files, lambda: _decode(path, version, content)
-    )
-    classes = _CLASSES[version[0], setting.label]
+    files = [path] if path.is_file() else [path / name for name in sorted(_FILES) if (path / name).is_file()]
+    arrays = cached(setting.cache_dir, "cifar-files", path, files, lambda: _decode(path))
+    check_label(setting, [label for label in ("label", "coarse_label") if f"train.{label}" in arrays])
     splits = []
     for split in ("train", "test"):
         label = arrays[f"{split}.{setting.label}"]
         splits.append(Split(arrays[f"{split}.x"], label, label, np.arange(len(label), dtype=np.int64)))
-    return Raw(*splits, num_classes=classes, names=_names(path, version, setting.label, content, classes))
+    classes = _CLASSES["cifar100" if "train.coarse_label" in arrays else "cifar10", setting.label]
+    names = tuple(map(str, arrays[f"names.{setting.label}"]))
+    return Raw(*splits, num_classes=classes, names=names if len(names) == classes else None)
 
 
 def _version(names: set[str]) -> tuple[str, str] | None:
@@ -119,25 +114,35 @@ def _version(names: set[str]) -> tuple[str, str] | None:
     return None
 
 
-def _opened(path: Path) -> tuple[set[str], _READ]:
-    """The names of the files, and what reads one of them."""
-    if path.is_dir():
-        return {child.name for child in path.iterdir() if child.is_file()}, lambda name: _file(path / name)
-    with tarfile.open(path) as archive:
-        members = {Path(member.name).name: member for member in archive.getmembers() if member.isfile()}
-    return set(members), lambda name: _member(path, members.get(name))
+def _contents(path: Path) -> dict[str, bytes]:
+    """The contents of CIFAR's files by name; an archive, which is one stream, is gone through once.
+
+    Raises:
+      InputError: the archive or a file cannot be read, or is too large.
+    """
+    contents = {}
+    try:
+        if path.is_dir():
+            there = [path / name for name in _FILES if (path / name).is_file()]
+            return {file.name: file.read_bytes() for file in there if _fits(path, file.name, file.stat().st_size)}
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = Path(member.name).name
+                if member.isfile() and name in _FILES and _fits(path, name, member.size):
+                    file = archive.extractfile(member)
+                    assert file is not None  # of a member that is a file
+                    contents[name] = file.read()
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
+        raise InputError(
+            "data.dataset", path, f"cannot be read: {one_line(error)}; get it again from {_URL}"
+        ) from error
+    return contents
 
 
-def _file(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() and path.stat().st_size <= _LARGEST else None
-
-
-def _member(path: Path, member: tarfile.TarInfo | None) -> bytes | None:
-    if member is None or member.size > _LARGEST:
-        return None
-    with tarfile.open(path) as archive:
-        found = archive.extractfile(member)
-        return None if found is None else found.read()
+def _fits(path: Path, name: str, size: int) -> bool:
+    if size > _LARGEST:
+        raise InputError("data.dataset", path, f"{name} is larger than {_LARGEST:,} bytes; get it again from {_URL}")
+    return True
 
 
 _ALLOWED = {
@@ -173,20 +178,31 @@ def _unpickled(path: Path, name: str, content: bytes) -> dict[str, Any]:
     return {key.decode() if isinstance(key, bytes) else str(key): value for key, value in found.items()}
 
 
-def _decode(path: Path, version: tuple[str, str], content: _READ) -> Arrays:
-    layout, arrays = _LAYOUTS[version], {}
+def _decode(path: Path) -> Arrays:
+    """Of each split x and its labels, and of each label the names of its classes, none where they are not given."""
+    contents = _contents(path)
+    version = _version(set(contents))
+    if version is None:
+        raise InputError("data.dataset", path, f"is none of CIFAR's; must hold the files of {_URL}")
+    layout = _LAYOUTS[version]
+    absent = [name for name in (*layout.train, layout.test) if name not in contents]
+    if absent:
+        raise InputError("data.dataset", path, f"has no {', '.join(absent)}; must hold the files of {_URL}")
+    arrays: Arrays = {}
     for split, names in (("train", layout.train), ("test", (layout.test,))):
-        parts = [_part(path, version, name, content(name)) for name in names]
+        parts = [_part(path, version, name, contents[name]) for name in names]
         x = np.concatenate([part[0] for part in parts])
         # Channels first in the files, last here
         arrays[f"{split}.x"] = np.ascontiguousarray(x.reshape(-1, _CHANNELS, _SIDE, _SIDE).transpose(0, 2, 3, 1))
         for label in layout.labels:
             arrays[f"{split}.{label}"] = np.concatenate([part[1][label] for part in parts])
+    for label, (file, key) in layout.names.items():
+        arrays[f"names.{label}"] = np.array(_class_names(path, version, file, key, contents), np.str_)
     return arrays
 
 
 def _part(
-    path: Path, version: tuple[str, str], name: str, content: bytes | None
+    path: Path, version: tuple[str, str], name: str, content: bytes
 ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     """Pixels uint8 [N, 3072] and labels int32 [N] by name, of one file."""
     layout = _LAYOUTS[version]
@@ -195,8 +211,6 @@ def _part(
         if not holds:
             raise InputError("data.dataset", path, f"{name} {fault}; get it again from {_URL}")
 
-    require(content is not None, f"is larger than {_LARGEST:,} bytes")
-    assert content is not None
     if version[1] == _BINARY:
         width = len(layout.labels) + _PIXELS
         require(len(content) > 0 and len(content) % width == 0, f"has {len(content):,} bytes, no multiple of {width:,}")
@@ -204,8 +218,8 @@ def _part(
         x, labels = rows[:, len(layout.labels) :], {key: rows[:, byte] for key, byte in layout.labels.items()}
     else:
         found = _unpickled(path, name, content)
-        x, labels = found.get("data"), {key: np.asarray(found.get(there, ())) for key, there in layout.labels.items()}
-    x = x if isinstance(x, np.ndarray) else np.empty((0, 0))
+        x, labels = found.get("data"), {key: _array(found.get(there)) for key, there in layout.labels.items()}
+    x = _array(x)
     good = x.dtype == np.uint8 and x.ndim == 2 and x.shape[1] == _PIXELS and len(x) > 0
     require(good, f"has no images uint8 [N, {_PIXELS}]")
     for key, label in labels.items():
@@ -217,17 +231,20 @@ def _part(
     return x, {key: label.astype(np.int32) for key, label in labels.items()}
 
 
-def _names(path: Path, version: tuple[str, str], label: str, content: _READ, classes: int) -> tuple[str, ...] | None:
-    """The names of the classes; None where their file is not there."""
-    file, key = _LAYOUTS[version].names[label]
-    said = content(file)
-    if said is None:
-        return None
+def _array(value: Any) -> np.ndarray:
+    """An array of what a pickle has in the place of one; empty where it is none."""
+    try:
+        return np.asarray(() if value is None else value)
+    except ValueError:
+        return np.empty(0)
+
+
+def _class_names(path: Path, version: tuple[str, str], file: str, key: str, contents: Mapping[str, bytes]) -> list[str]:
+    if file not in contents:
+        return []
     if version[1] == _BINARY:
-        found = said.decode("utf-8", "replace").split()
-    else:
-        found = [
-            n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n)
-            for n in _unpickled(path, file, said).get(key, ())
-        ]
-    return tuple(found) if len(found) == classes else None
+        return contents[file].decode("utf-8", "replace").split()
+    names = _unpickled(path, file, contents[file]).get(key)
+    if not isinstance(names, list):
+        return []
+    return [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in names]

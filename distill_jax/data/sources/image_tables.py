@@ -4,20 +4,19 @@ import dataclasses
 import functools
 import importlib
 import json
-import re
-from collections.abc import Callable
+import threading
 from pathlib import Path
 from typing import Any
 
 from distill_jax.data.sources import picture_set
 from distill_jax.data.sources.picture_set import Picture
 from distill_jax.data.sources.source import Raw, check_label
+from distill_jax.data.sources.split_files import by_split, is_whole
 from distill_jax.errors import InputError, one_line
 from distill_jax.extras import needed
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
-_FILE = re.compile(r"(?P<split>train|test|validation|valid|val)(-\d{5}-of-\d{5}(-[0-9a-f]+)?)?\.parquet", re.I)
 _TEST = ("test", "validation", "valid", "val")  # in this order
 _IMAGES = ("image", "img")  # names of the column
 _CONTENT = "train*.parquet and test*.parquet (or validation*), with a column image (or img) of pictures, and labels"
@@ -51,6 +50,10 @@ def read(setting: DataSetting) -> Raw:
         raise InputError("data.dataset", folder, f"has no train*.parquet; must have {_CONTENT}")
     test = next((name for name in _TEST if name in files), None)
     parts = {"train": files["train"]} | ({} if test is None else {"test": files[test]})
+    for paths in parts.values():
+        if not is_whole(paths):
+            listed = " and ".join(path.name for path in paths)
+            raise InputError("data.dataset", folder, f"has {listed}; must have all parts of a split, and no others")
     try:
         pictures = {
             split: [picture for path in paths for picture in _of_file(setting, parquet, path)]
@@ -70,14 +73,8 @@ def read(setting: DataSetting) -> Raw:
 
 def _files(folder: Path) -> dict[str, list[Path]]:
     """The files of each split by its name in lower case, in order."""
-    files: dict[str, list[Path]] = {}
-    for place in (folder, folder / "data"):
-        for path in sorted(place.iterdir()) if place.is_dir() else ():
-            if (match := _FILE.fullmatch(path.name)) and path.is_file():
-                files.setdefault(match["split"].lower(), []).append(path)
-        if files:
-            break
-    return files
+    found = (by_split(place, ("train", *_TEST), (".parquet",)) for place in (folder, folder / "data"))
+    return next(filter(None, found), {})
 
 
 def _image_column(schema: Any) -> str | None:
@@ -99,28 +96,37 @@ def _of_file(setting: DataSetting, parquet: Any, path: Path) -> list[Picture]:
     labels = parquet.read_table(path, columns=[setting.label]).column(0).to_pylist()
     if None in labels:
         raise InputError("data.dataset", path, f"row {labels.index(None)} has no {setting.label}; must have one")
+    pictures = _Column(path, column)
     return [
-        Picture(f"{path.name} row {row}", _content(path, column, row), str(label)) for row, label in enumerate(labels)
+        Picture(f"{path.name} row {row}", functools.partial(pictures.content, row), str(label))
+        for row, label in enumerate(labels)
     ]
 
 
 _LABEL_TYPES = {"string", "large_string", *(f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64))}
 
 
-def _content(path: Path, column: str, row: int) -> Callable[[], bytes]:
-    def content() -> bytes:
-        value = _values(path, column)[row].as_py()
+class _Column:
+    """A file's column of pictures, read once, when the first is asked for, by whichever thread."""
+
+    def __init__(self, path: Path, name: str):
+        self._path, self._name, self._values, self._lock = path, name, None, threading.Lock()
+
+    def content(self, row: int) -> bytes:
+        """The content of one picture's file.
+
+        Raises:
+          ValueError: there is none.
+        """
+        with self._lock:
+            if self._values is None:
+                parquet = importlib.import_module("pyarrow.parquet")
+                self._values = parquet.read_table(self._path, columns=[self._name]).column(0)
+        value = self._values[row].as_py()
         value = value.get("bytes") if isinstance(value, dict) else value
         if value is None:
             raise ValueError("has a path and no picture")
         return value
-
-    return content
-
-
-@functools.lru_cache(maxsize=2)
-def _values(path: Path, column: str) -> Any:
-    return importlib.import_module("pyarrow.parquet").read_table(path, columns=[column]).column(0)
 
 
 def _class_names(schema: Any, label: str) -> list[str]:

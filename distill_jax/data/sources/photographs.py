@@ -1,17 +1,19 @@
 """Pictures as people have them: any common format, size and kind of pixels, as 8 bits of grey or of three colours."""
 
+import contextlib
 import dataclasses
-import io
-import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from distill_jax.data.sources.pictures import opened
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _FORMATS = (
     "JPEG",
     "PNG",
-    "WEBP",
+    "WebP",
     "BMP",
     "TIFF",
 )  # others are not tried, of which some are programs
@@ -70,33 +72,19 @@ def pixels(content: bytes, channels: int, side: int | None) -> np.ndarray:
     from PIL import Image, ImageOps
 
     with _opened(content) as image:
-        try:
-            seen = ImageOps.exif_transpose(image)
-            if seen.mode in _DEEP:  # Pillow's own conversion takes all above 255 for white
-                seen = Image.fromarray(
-                    np.round(np.asarray(seen).astype(np.float64) * 255 / 65535).clip(0, 255).astype(np.uint8)
-                )
-            seen = seen.convert("L" if channels == 1 else "RGB")
-            if side is not None and seen.size != (side, side):
-                seen = ImageOps.fit(seen, (side, side), Image.Resampling.BICUBIC)
-            return np.asarray(seen).reshape(*seen.size[::-1], channels)
-        except (OSError, ValueError):
-            raise
-        except Exception as error:  # of many types, as the damage has it
-            raise ValueError(f"{type(error).__name__}: {error}") from error
+        seen = ImageOps.exif_transpose(image)
+        if seen.mode in _DEEP:  # Pillow's own conversion takes all above 255 for white
+            grey = np.round(np.asarray(seen).astype(np.float64) * 255 / 65535).clip(0, 255)
+            seen = Image.fromarray(grey.astype(np.uint8))
+        seen = seen.convert("L" if channels == 1 else "RGB")
+        if side is not None and seen.size != (side, side):
+            seen = ImageOps.fit(seen, (side, side), Image.Resampling.BICUBIC)
+        return np.asarray(seen).reshape(*seen.size[::-1], channels)
 
 
-def _opened(content: bytes) -> Any:
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of sizes that would fill the memory
-            image = Image.open(io.BytesIO(content), formats=_FORMATS)
-    except OSError as error:
-        raise ValueError("is no JPEG, PNG, WebP, BMP or TIFF, or is damaged") from error
-    except Exception as error:  # of many types, as the damage has it
-        raise ValueError(f"{type(error).__name__}: {error}") from error
-    if image.mode not in _GREY | _DEEP | _COLOURS:
-        raise ValueError(f"has pixels of the kind {image.mode}; must be of 8 bits, or 16 of grey")
-    return image
+@contextlib.contextmanager
+def _opened(content: bytes) -> Iterator[Any]:
+    with opened(content, _FORMATS) as image:
+        if image.mode not in _GREY | _DEEP | _COLOURS:
+            raise ValueError(f"has pixels of the kind {image.mode}; must be of 8 bits, or 16 of grey")
+        yield image

@@ -13,6 +13,7 @@ from distill_jax.data.cache import Arrays, cached
 from distill_jax.data.dataset import Split
 from distill_jax.data.sources import labels, photographs
 from distill_jax.data.sources.photographs import Header
+from distill_jax.data.sources.pictures import bombs_refused
 from distill_jax.data.sources.source import Raw, listed
 from distill_jax.data.subset import stratified
 from distill_jax.errors import InputError, one_line
@@ -104,18 +105,19 @@ def decode(setting: DataSetting, pictures: dict[str, list[Picture]]) -> Arrays:
     Raises:
       InputError: one is broken (unless `skip_broken`), or sizes differ and there is no `image_size`.
     """
-    every = [picture for of_split in pictures.values() for picture in of_split]
-    headers = _in_turn(lambda picture: photographs.header(picture.content()), every)
-    good = {id(p): header for p, header in zip(every, headers, strict=True) if isinstance(header, Header)}
-    _refuse_broken(setting, [(p, h) for p, h in zip(every, headers, strict=True) if not isinstance(h, Header)])
-    if not good:
+    headers = {split: _in_turn(_header, of_split) for split, of_split in pictures.items()}
+    every = [pair for split in pictures for pair in zip(pictures[split], headers[split], strict=True)]
+    _refuse_broken(setting, [(picture, error) for picture, error in every if not isinstance(error, Header)])
+    readable = [(picture, header) for picture, header in every if isinstance(header, Header)]
+    if not readable:
         raise InputError("data.dataset", setting.dataset, "has no picture that can be decoded; must have some")
-    height, width = _size(setting, [(picture, good[id(picture)]) for picture in every if id(picture) in good])
-    channels = 1 if all(header.grey for header in good.values()) else 3
+    height, width = _size(setting, readable)
+    good = [header for _, header in readable]
+    channels = 1 if all(header.grey for header in good) else 3
     check_fits("data.dataset", setting.dataset, f"{len(good):,} pictures", len(good) * height * width * channels)
     arrays: Arrays = {}
     for split, of_split in pictures.items():
-        rows = [row for row, picture in enumerate(of_split) if id(picture) in good]
+        rows = [row for row, header in enumerate(headers[split]) if isinstance(header, Header)]
         x = np.empty((len(rows), height, width, channels), np.uint8)
 
         def put(at: int, x: np.ndarray = x, rows: list[int] = rows, of_split: list[Picture] = of_split) -> None:
@@ -125,8 +127,8 @@ def decode(setting: DataSetting, pictures: dict[str, list[Picture]]) -> Arrays:
         _refuse_broken(setting, [(of_split[rows[at]], error) for at, error in errors.items()])
         whole = [at for at in range(len(rows)) if at not in errors]
         arrays |= {f"{split}.x": x[whole] if errors else x, f"{split}.row": np.array(rows, np.int64)[whole]}
-    enlarged = sum(min(header.width, header.height) < (setting.image_size or 0) for header in good.values())
-    kinds = [sum(h.deep for h in good.values()), sum(h.transparent for h in good.values()), enlarged]
+    enlarged = sum(min(header.width, header.height) < (setting.image_size or 0) for header in good)
+    kinds = [sum(header.deep for header in good), sum(header.transparent for header in good), enlarged]
     return arrays | {"kinds": np.array(kinds, np.int64)}
 
 
@@ -142,6 +144,10 @@ def notes(pictures: dict[str, list[Picture]], arrays: Arrays) -> list[str]:
     return lines + list(listed(f"{len(broken):,} of {total:,} pictures are broken and left out", broken))
 
 
+def _header(picture: Picture) -> Header:
+    return photographs.header(picture.content())
+
+
 def _in_turn(function: Callable[[_T], _R], items: Sequence[_T]) -> list[_R | ValueError | OSError]:
     """A function's result for each item, or its error; by all cores, since Pillow decodes beside Python."""
 
@@ -151,7 +157,7 @@ def _in_turn(function: Callable[[_T], _R], items: Sequence[_T]) -> list[_R | Val
         except (ValueError, OSError) as error:
             return error
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with bombs_refused(), ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(tried, items))
 
 

@@ -1,8 +1,11 @@
 """Pictures as arrays: of formats that are read, 8 bits a channel, and a size that is looked at before decoding."""
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,27 +29,46 @@ def decoded(source: Path | bytes, channels: int) -> np.ndarray:
         channel, or has colours where `channels` is 1.
       OSError: the file cannot be read.
     """
-    from PIL import Image
-
     if isinstance(source, Path):
         if not source.is_file():
             raise ValueError("is no file")
         source = source.read_bytes()
+    with bombs_refused(), opened(source, _FORMATS) as image:
+        if max(image.size) > _MAX_SIDE:
+            raise ValueError(f"has {image.size[0]}x{image.size[1]} pixels; must have {_MAX_SIDE} a side at most")
+        if image.mode not in _MODES or "transparency" in image.info:
+            raise ValueError(f"has pixels of the kind {image.mode}; must have 8 bits a channel and no transparency")
+        if channels == 1 and image.mode not in ("1", "L"):
+            raise ValueError("has colours; must be grey")
+        return np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(*image.size[::-1], channels)
+
+
+@contextlib.contextmanager
+def bombs_refused() -> Iterator[None]:
+    """Within it pictures of sizes that would fill the memory are refused when they are opened, in all threads."""
+    from PIL import Image
+
+    with warnings.catch_warnings():  # which is of the process, and must not be entered by several threads at once
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+@contextlib.contextmanager
+def opened(content: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
+    """A picture's file, of which the header is read; closed at the end.
+
+    Raises:
+      ValueError: it is of no such format, or what is done with it meets damage, whatever Pillow raises then.
+      OSError: likewise.
+    """
+    from PIL import Image, UnidentifiedImageError
+
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of sizes that would fill the memory
-            with Image.open(io.BytesIO(source), formats=_FORMATS) as image:
-                if max(image.size) > _MAX_SIDE:
-                    raise ValueError(
-                        f"has {image.size[0]}x{image.size[1]} pixels; must have {_MAX_SIDE} a side at most"
-                    )
-                if image.mode not in _MODES or "transparency" in image.info:
-                    raise ValueError(
-                        f"has pixels of the kind {image.mode}; must have 8 bits a channel and no transparency"
-                    )
-                if channels == 1 and image.mode not in ("1", "L"):
-                    raise ValueError("has colours; must be grey")
-                return np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(*image.size[::-1], channels)
+        with Image.open(io.BytesIO(content), formats=formats) as image:
+            yield image
+    except UnidentifiedImageError as error:
+        kinds = f"{', '.join(formats[:-1])} or {formats[-1]}"
+        raise ValueError(f"is no {kinds}, or is damaged") from error
     except (OSError, ValueError):
         raise
     except Exception as error:  # of many types, as the damage has it

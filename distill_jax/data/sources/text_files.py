@@ -5,7 +5,6 @@ import csv
 import dataclasses
 import itertools
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from distill_jax.data.sources import labels
 from distill_jax.data.sources.source import Raw, check_label, not_read
+from distill_jax.data.sources.split_files import by_split, is_whole
 from distill_jax.data.sources.tokens import Texts, tokenised
 from distill_jax.errors import InputError, one_line
 from distill_jax.extras import needed
@@ -22,6 +22,7 @@ from distill_jax.setting import DataSetting
 
 _REMEDY = "must be a folder with train and test as .csv, .jsonl or .parquet, with the columns text and label"
 
+_SPLITS = ("train", "test")
 _COLUMNS = {"text", "text_pair", "label"}
 _FIELD_LIMIT = 2**31 - 1  # characters of a field; Python's own limit is 131,072
 
@@ -40,7 +41,7 @@ def read(setting: DataSetting) -> Raw:
     """
     check_label(setting, ["label"])
     folder = local("data.dataset", setting.dataset)
-    files = {split: _files(setting.dataset, folder, split) for split in ("train", "test")}
+    files = {split: _files(setting.dataset, folder, split) for split in _SPLITS}
     # Read whether or not the tokens are in the cache: their pairs and labels are checked against each other.
     dataset = setting.dataset
     (train, train_labels, train_unread), (test, test_labels, test_unread) = (
@@ -64,7 +65,7 @@ def read(setting: DataSetting) -> Raw:
 
 def present(folder: Path) -> bool:
     """Whether a folder has files named as those of a split."""
-    return any(_NAME.fullmatch(path.name) for path in _visible(folder))
+    return bool(by_split(folder, _SPLITS, SUFFIXES))
 
 
 def _files(dataset: str, folder: Path, split: str) -> list[Path]:
@@ -72,17 +73,13 @@ def _files(dataset: str, folder: Path, split: str) -> list[Path]:
     if not folder.is_dir():
         state = "is a file" if folder.exists() else "is not there"
         raise InputError("data.dataset", dataset, f"{state}; {_REMEDY}")
-    names = sorted(path.name for path in _visible(folder))
-    matches = [(name, match) for name in names if (match := _NAME.fullmatch(name)) and match["split"].lower() == split]
-    totals = [match["of"] for _, match in matches]
-    is_single = len(matches) == 1 and totals[0] in (None, "00001")
-    kinds = {match["suffix"].lower() for _, match in matches}
-    parts = [int(match["part"] or -1) for _, match in matches]
-    if not (is_single or (len(kinds) == len(set(totals)) == 1 and totals[0] and parts == list(range(int(totals[0]))))):
-        listed = " and ".join(name for name, _ in matches)
-        problem = f"has {listed}" if matches else f"has no {split} file, but {', '.join(names[:6]) or 'no file'}"
+    files = by_split(folder, _SPLITS, SUFFIXES).get(split, [])
+    if not is_whole(files):
+        names = sorted(path.name for path in _visible(folder))
+        listed = " and ".join(path.name for path in files)
+        problem = f"has {listed}" if files else f"has no {split} file, but {', '.join(names[:6]) or 'no file'}"
         raise InputError("data.dataset", dataset, f"{problem}; {_REMEDY}, one of each")
-    return [folder / name for name, _ in matches]
+    return files
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -150,9 +147,6 @@ def _check_unique(names: Sequence[str]) -> None:
 
 _READERS: dict[str, Callable[[Path], _Rows]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
 SUFFIXES = tuple(_READERS)
-_NAME = re.compile(
-    r"(?P<split>train|test)(-(?P<part>\d{5})-of-(?P<of>\d{5})(-[0-9a-f]+)?)?(?P<suffix>\.csv|\.jsonl|\.parquet)", re.I
-)
 
 
 def _read(dataset: str, paths: Sequence[Path]) -> tuple[_Columns, list[labels.Label], set[str]]:
