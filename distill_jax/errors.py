@@ -26,6 +26,20 @@ class InputError(Exception):
         return f"{self.field}{'' if self.value is None else f' {self.value}'}: {self.fault}"
 
 
+def require(holds: bool, field: object, value: object, right: str) -> None:
+    """Checks a value.
+
+    >>> require(0 <= 1.5 < 1, "data.label_noise", 1.5, "a share in [0, 1)")
+    Traceback (most recent call last):
+    distill_jax.errors.InputError: data.label_noise 1.5: must be a share in [0, 1)
+
+    Raises:
+      InputError: it does not hold.
+    """
+    if not holds:
+        raise InputError(field, value, f"must be {right}")
+
+
 class RunError(Exception):
     """A run that was well asked for has failed (NaN loss, full disk): exit status 1, earlier work kept."""
 

@@ -126,8 +126,7 @@ def version() -> str:
     from distill_jax.machine.environment import commit
 
     at = commit()
-    changed = "+" if at is not None and at.endswith("+") else ""
-    where = "" if at is None else f" (commit {at[:12]}{changed})"
+    where = "" if at is None else f" (commit {at[:12]}{at[40:]})"  # 40 digits, and perhaps '+'
     return f"distill-jax {__version__}{where}, JAX {metadata.version('jax')}"
 
 

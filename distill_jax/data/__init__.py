@@ -27,7 +27,7 @@ from distill_jax.data.sources import (
 )
 from distill_jax.data.sources.labels import shown
 from distill_jax.data.sources.source import Raw
-from distill_jax.errors import InputError
+from distill_jax.errors import InputError, require
 from distill_jax.own_code import is_own
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
@@ -123,11 +123,6 @@ def needs_folder(dataset: str) -> bool:
 
 def _check(setting: DataSetting) -> None:
     """Checks the fields that can be checked before the data are read."""
-
-    def require(holds: bool, field: str, value: object, requirement: str) -> None:
-        if not holds:
-            raise InputError(field, value, f"must be {requirement}")
-
     require(0 <= setting.label_noise < 1, "data.label_noise", setting.label_noise, "a share in [0, 1)")
     require(setting.noise_seed >= 0, "data.noise_seed", setting.noise_seed, "0 or more")
     require(setting.classes is None or setting.classes >= 2, "data.classes", setting.classes, "2 or more")

@@ -7,7 +7,7 @@ from flax import linen as nn
 
 from distill_jax import limits
 from distill_jax.data.dataset import Vocabulary
-from distill_jax.errors import InputError
+from distill_jax.errors import InputError, require
 from distill_jax.models import huggingface
 from distill_jax.models.roberta import Roberta, RobertaConfig
 from distill_jax.paths import local
@@ -30,24 +30,19 @@ def build_roberta(
     Raises:
       InputError: it cannot be right, or it does not fit the data.
     """
-
-    def require(holds: bool, name: str, value: Any, requirement: str) -> None:
-        if not holds:
-            raise InputError(f"{group}.{name}", value, f"must be {requirement}")
-
     for name in ("dropout", "attention_dropout"):
         value = getattr(setting, name)
-        require(0 <= value < 1, name, value, "a share in [0, 1)")
+        require(0 <= value < 1, f"{group}.{name}", value, "a share in [0, 1)")
     if setting.attention == "cudnn":
         fits = dtype.name == "bfloat16" and length % 2 == 0 and not setting.attention_dropout
-        required = "xla, or given with `train.precision` bfloat16, an even `data.length` and `{}.attention_dropout` 0"
-        require(fits, "attention", "cudnn", required.format(group))
+        with_it = f"`train.precision` bfloat16, an even `data.length` and `{group}.attention_dropout` 0"
+        require(fits, f"{group}.attention", "cudnn", f"xla, or given with {with_it}")
     if setting.pretrained is None:
-        require(1 <= setting.layers <= limits.LAYERS, "layers", setting.layers, f"in 1 to {limits.LAYERS}")
+        require(1 <= setting.layers <= limits.LAYERS, f"{group}.layers", setting.layers, f"in 1 to {limits.LAYERS}")
         units = setting.units
         require(
             1 <= units <= limits.UNITS and (units < 64 or units % 64 == 0),
-            "units",
+            f"{group}.units",
             units,
             f"a multiple of 64, or less, up to {limits.UNITS}",
         )

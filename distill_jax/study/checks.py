@@ -1,10 +1,9 @@
 """Checks of a setting: each refusal is one line with the field, its value and what would be right."""
 
 import math
-from typing import Any
 
 from distill_jax import limits
-from distill_jax.errors import InputError
+from distill_jax.errors import InputError, require
 from distill_jax.fields import check_finite
 from distill_jax.setting import ObjectiveSetting, OptimizerSetting, RunSetting, Setting, TrainSetting
 from distill_jax.students import CONTROL, KD, table
@@ -29,90 +28,85 @@ def validate(setting: Setting) -> None:
     _check_run(setting.run)
 
 
-def _require(holds: bool, field: str, value: Any, requirement: str) -> None:
-    if not holds:
-        raise InputError(field, value, f"must be {requirement}")
-
-
 def _check_objective(objective: ObjectiveSetting) -> None:
-    _require(objective.temperature > 0, "objective.temperature", objective.temperature, "positive")
+    require(objective.temperature > 0, "objective.temperature", objective.temperature, "positive")
     weight = objective.distillation_weight
-    _require(0 <= weight <= 1, "objective.distillation_weight", weight, "in [0, 1]")
-    _require(objective.switch_window >= 0, "objective.switch_window", objective.switch_window, "0 or more steps")
+    require(0 <= weight <= 1, "objective.distillation_weight", weight, "in [0, 1]")
+    require(objective.switch_window >= 0, "objective.switch_window", objective.switch_window, "0 or more steps")
 
 
 def _check_optimizer(optimizer: OptimizerSetting) -> None:
     make_rule(optimizer)  # which refuses what is none
     rate = optimizer.learning_rate
-    _require(rate > 0, "optimizer.learning_rate", rate, "positive")
-    _require(0 <= optimizer.momentum < 1, "optimizer.momentum", optimizer.momentum, "in [0, 1)")
+    require(rate > 0, "optimizer.learning_rate", rate, "positive")
+    require(0 <= optimizer.momentum < 1, "optimizer.momentum", optimizer.momentum, "in [0, 1)")
     for field, warmup in (
         ("optimizer.warmup_steps", optimizer.warmup_steps),
         ("optimizer.warmup_epochs", optimizer.warmup_epochs),
     ):
-        _require(0 <= warmup <= limits.STEPS, field, warmup, f"in 0 to {limits.STEPS}")
-    _require(optimizer.decay_factor > 0, "optimizer.decay_factor", optimizer.decay_factor, "positive")
+        require(0 <= warmup <= limits.STEPS, field, warmup, f"in 0 to {limits.STEPS}")
+    require(optimizer.decay_factor > 0, "optimizer.decay_factor", optimizer.decay_factor, "positive")
     decay_epochs = optimizer.decay_epochs
-    _require(
+    require(
         list(decay_epochs) == sorted(set(decay_epochs))
         and all(optimizer.warmup_epochs < e <= limits.STEPS for e in decay_epochs),
         "optimizer.decay_epochs",
         " ".join(map(str, decay_epochs)),
         f"ascending, later than the warm-up, and at most {limits.STEPS}",
     )
-    _require(optimizer.weight_decay >= 0, "optimizer.weight_decay", optimizer.weight_decay, "0 or more")
+    require(optimizer.weight_decay >= 0, "optimizer.weight_decay", optimizer.weight_decay, "0 or more")
 
 
 def _check_train(train: TrainSetting) -> None:
-    _require(train.epochs > 0, "train.epochs", train.epochs, "positive")
-    _require(train.batch_size >= 1, "train.batch_size", train.batch_size, "1 or more")
+    require(train.epochs > 0, "train.epochs", train.epochs, "positive")
+    require(train.batch_size >= 1, "train.batch_size", train.batch_size, "1 or more")
     norm_examples = train.norm_examples
-    _require(
+    require(
         norm_examples is None or (norm_examples >= 2 and train.batch_size % norm_examples == 0),
         "train.norm_examples",
         norm_examples,
         f"2 or more, and a divisor of `train.batch_size` {train.batch_size}",
     )
-    _require(train.length_buckets >= 1, "train.length_buckets", train.length_buckets, "1 or more")
+    require(train.length_buckets >= 1, "train.length_buckets", train.length_buckets, "1 or more")
     shares = " ".join(map(str, train.snapshots))
-    _require(all(0 < s <= 1 for s in train.snapshots), "train.snapshots", shares, "shares of training in (0, 1]")
+    require(all(0 < s <= 1 for s in train.snapshots), "train.snapshots", shares, "shares of training in (0, 1]")
 
 
 def _check_teacher(setting: Setting) -> None:
     """Checks where students have their teacher's outputs from."""
     objective, train, run = setting.objective, setting.train, setting.run
     given_logits = " ".join(setting.given.logits)
-    _require(
+    require(
         not given_logits or run.teacher_logits in ("auto", "cached"),
         "run.teacher_logits",
         run.teacher_logits,
         f"auto or cached, since `given.logits` {given_logits} is all that there is of the teacher",
     )
-    _require(
+    require(
         run.teacher_logits != "cached" or setting.data.augment == "none" or bool(given_logits),
         "run.teacher_logits",
         run.teacher_logits,
         f"in-step, all-outcomes or auto, since `data.augment` {setting.data.augment} changes what the teacher sees",
     )
-    _require(
+    require(
         run.teacher_logits != "all-outcomes" or setting.data.augment != "none",
         "run.teacher_logits",
         run.teacher_logits,
         "cached or auto, since with `data.augment` none there is one outcome",
     )
-    _require(
+    require(
         objective.teacher_shuffle == "none" or teacher_source(setting) == "logits",
         "objective.teacher_shuffle",
         objective.teacher_shuffle,
         "none, since the teacher's logits are not kept (they are with `data.augment` none, or if `given.logits`)",
     )
-    _require(
+    require(
         objective.teacher_precision == "float32" or teacher_source(setting) == "variables",
         "objective.teacher_precision",
         objective.teacher_precision,
         "float32, since the teacher's logits are kept and not computed in the step",
     )
-    _require(
+    require(
         objective.teacher_precision in ("float32", train.precision),
         "objective.teacher_precision",
         objective.teacher_precision,
@@ -121,16 +115,16 @@ def _check_teacher(setting: Setting) -> None:
 
 
 def _check_run(run: RunSetting) -> None:
-    _require(1 <= run.seeds <= limits.SEEDS, "run.seeds", run.seeds, f"in 1 to {limits.SEEDS}")
-    _require(run.population is None or run.population >= 1, "run.population", run.population, "1 or more")
+    require(1 <= run.seeds <= limits.SEEDS, "run.seeds", run.seeds, f"in 1 to {limits.SEEDS}")
+    require(run.population is None or run.population >= 1, "run.population", run.population, "1 or more")
     per_call = run.steps_per_dispatch
-    _require(per_call is None or per_call >= 1, "run.steps_per_dispatch", per_call, "1 or more")
+    require(per_call is None or per_call >= 1, "run.steps_per_dispatch", per_call, "1 or more")
     seconds = run.checkpoint_seconds
-    _require(seconds >= 0, "run.checkpoint_seconds", seconds, "0 or more")
+    require(seconds >= 0, "run.checkpoint_seconds", seconds, "0 or more")
     memory = run.memory_gib
-    _require(memory is None or memory > 0, "run.memory_gib", memory, "positive")
-    _require(run.keep_checkpoints >= 1, "run.keep_checkpoints", run.keep_checkpoints, "1 or more")
-    _require(
+    require(memory is None or memory > 0, "run.memory_gib", memory, "positive")
+    require(run.keep_checkpoints >= 1, "run.keep_checkpoints", run.keep_checkpoints, "1 or more")
+    require(
         run.distributed or (run.coordinator is None and run.processes is None and run.process_id is None),
         "run.distributed",
         run.distributed,

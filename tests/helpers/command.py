@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_study import dataset
+from undrawn import leave_out_figures
 from xla_flags import xla_flags
 
 from distill_jax.command.main import main
 from distill_jax.command.spelling import spelt
 from distill_jax.errors import InputError
-from distill_jax.report import study_report
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -80,8 +80,7 @@ def run(
 def undrawn() -> Iterator[None]:
     """Within it reports of this process are empty and have no figures: drawing is half of a small study's time."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(study_report, "draw", lambda folder, summary: {})
-        patched.setattr(study_report, "render", lambda summary, images: "")
+        leave_out_figures(patched.setattr)
         yield
 
 
