@@ -302,6 +302,9 @@ class RunSetting:
     memory_gib: float | None = None
     """Memory of one device that a program may take, in GiB; larger populations are split [default: what the
     device reports]."""
+    streaming: Literal["auto", "always", "never"] = "auto"
+    """Whether inputs stay on the host, from which each step's batch is read ahead (extra: stream), in place of lying on
+    every device: 'auto' where they would take more than a quarter of a device's memory."""
     checkpoint_seconds: float = 60.0
     """Least time between two checkpoints, in seconds; 0 writes one after every dispatch."""
     keep_checkpoints: int = 2

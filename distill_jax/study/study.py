@@ -34,7 +34,7 @@ from distill_jax.study.checks import validate, validate_on_data
 from distill_jax.study.given_teacher import Source, given_teacher, write
 from distill_jax.study.teachers import Teachers
 from distill_jax.study.workdir import RunFolder
-from distill_jax.training import outcomes
+from distill_jax.training import outcomes, streaming
 from distill_jax.training.loop import train
 from distill_jax.training.objective import Objective, switch_step
 from distill_jax.training.population import Member, seeds, shape, split
@@ -124,8 +124,12 @@ class Study:
                 norm_examples,
                 "must be left out, since neither network has batch normalisation: " + ", ".join(names),
             )
+        limit = backend.memory_limit(setting.run.memory_gib)
+        if streaming.is_streamed(setting.run.streaming, self.dataset, limit):
+            streaming.require(setting.run.streaming)
+            size = (self.dataset.train.x.nbytes + self.dataset.test.x.nbytes) / 2**30
+            say(console, f"data: {size:.2g} GiB stay on the host, from which batches are read ahead")
         if teacher_source(setting) == "outcomes":
-            limit = backend.memory_limit(setting.run.memory_gib)
             need = outcomes.table_bytes(self.dataset, setting.data.augment, jax.default_backend())
             if need > limit:
                 raise InputError(

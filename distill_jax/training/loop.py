@@ -128,6 +128,7 @@ def train(
         timing = snapshots.timing
         runner = trainer.runner(members, teachers, timing)
         with contextlib.ExitStack() as open_files:
+            open_files.enter_context(contextlib.closing(runner))
             bar = open_files.enter_context(contextlib.closing(Bar(console, name, schedule.total_steps, first)))
             scalars = None
             if processes.is_first():

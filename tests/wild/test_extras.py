@@ -13,6 +13,7 @@ from distill_jax.data.sources.tfds_images import open_source
 from distill_jax.data.sources.tokens import load_tokenizer
 from distill_jax.errors import InputError
 from distill_jax.models import huggingface
+from distill_jax.training import streaming
 from distill_jax.training.progress import require_tensorboard
 
 
@@ -28,6 +29,7 @@ from distill_jax.training.progress import require_tensorboard
         ),
         ("tensorflow_datasets", "tfds", lambda folder: open_source("mnist", folder, "3.0.1")),
         ("tensorboardX", "tensorboard", lambda _: require_tensorboard()),
+        ("grain", "stream", lambda _: streaming.require("always")),
     ],
 )
 def test_a_package_that_is_absent_is_named_with_its_extra(tmp_path, monkeypatch, module, extra, call):
@@ -43,7 +45,7 @@ def test_a_package_that_is_absent_is_named_with_its_extra(tmp_path, monkeypatch,
 
 
 def test_images_and_features_need_no_extra(tmp_path):
-    absent = ("transformers", "pyarrow", "safetensors", "tensorflow_datasets", "array_record", "tensorboardX")
+    absent = ("transformers", "pyarrow", "safetensors", "tensorflow_datasets", "array_record", "tensorboardX", "grain")
     code = f"""
 import sys
 for name in {absent!r}:
