@@ -85,7 +85,15 @@ def measure(trainer: Trainer, member: Member, teacher: Any, rounds: int) -> dict
         with tempfile.TemporaryDirectory() as folder:
             run = dataclasses.replace(setting.run, workdir=Path(folder))
             trainer.setting = dataclasses.replace(setting, run=run)
-            timing: Timing = train(trainer, [member], teacher, Path(folder) / "run", member.model, Console(quiet=True))
+            timing: Timing = train(
+                trainer,
+                [member],
+                teacher,
+                folder=Path(folder) / "run",
+                digests=["not kept"],
+                name=member.model,
+                console=Console(quiet=True),
+            )
         trainer.setting = setting
         if round_number:
             pairs.append((timing.training / schedule.total_steps, bare))

@@ -267,9 +267,7 @@ def test_what_the_disk_has_no_room_for_is_said_before_it_is_decoded(place):
         empty("x", (2**60,), np.uint8)
         pytest.fail("it was decoded")
 
-    with pytest.raises(
-        InputError, match=r"data.cache_dir .* GiB free, and decoded data need 1.07e\+09"
-    ):
+    with pytest.raises(InputError, match=r"data.cache_dir .* GiB free, and decoded data need 1.07e\+09"):
         load(place, build)
     assert not entries(place)
 

@@ -18,6 +18,7 @@ from distill_jax.data.sources.pictures import bombs_refused
 from distill_jax.data.sources.source import Raw, listed
 from distill_jax.data.subset import stratified
 from distill_jax.errors import InputError, one_line
+from distill_jax.limits import check_fits
 from distill_jax.setting import DataSetting
 
 _T = TypeVar("_T")
@@ -84,6 +85,7 @@ def read(
     else:
         words = np.array(class_names["train"])
         chosen = stratified(np.unique(words, return_inverse=True)[1], len(words) // _HELD_OUT, setting.noise_seed)
+        check_fits("data.dataset", setting.dataset, "pictures that are split here", x["train"].nbytes)
         rows = {"test": chosen, "train": np.setdiff1d(np.arange(len(words)), chosen)}
         x = {split: x["train"][of_split] for split, of_split in rows.items()}
         ids = {split: ids["train"][of_split] for split, of_split in rows.items()}

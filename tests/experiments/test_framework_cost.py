@@ -1,0 +1,14 @@
+import json
+
+from experiments import framework_cost
+
+
+def test_loop_and_bare_step_are_measured_in_turn(tmp_path, monkeypatch):
+    monkeypatch.setattr(framework_cost, "ROUNDS", 2)
+    networks = ["--teacher.hidden", "4", "--student.hidden", "4", "--train-examples", "300"]
+    framework_cost.main(["digits", *networks, "--json", str(tmp_path / "cost.json")])
+    rows = json.loads((tmp_path / "cost.json").read_text())["rows"]
+    assert set(rows) == {"one_hot", "kd"}
+    for row in rows.values():
+        assert len(row["ratios"]) == 2
+        assert min(row["ratios"]) > 0
