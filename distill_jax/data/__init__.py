@@ -19,6 +19,7 @@ from distill_jax.data.sources import (
     idx,
     image_folder,
     image_tables,
+    imagenet,
     npz,
     text_files,
     tfds_images,
@@ -38,6 +39,7 @@ _SOURCES: dict[str, Callable[[DataSetting], Raw]] = {
     "digits": digits.read,
     "fashion-mnist": idx.read,
     "tiny-imagenet": tiny_imagenet.read,
+    "imagenet": imagenet.read,
     **dict.fromkeys(tfds_images.NAMES, tfds_images.read),
     **dict.fromkeys(tfds_text.NAMES, tfds_text.read),
 }
@@ -113,7 +115,7 @@ def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
 
 def is_of_pictures(dataset: str) -> bool:
     """Whether `data.dataset`, as named, is a folder of pictures."""
-    return _reader(dataset) in (image_folder.read, image_tables.read)
+    return _reader(dataset) in (image_folder.read, image_tables.read, imagenet.read)
 
 
 def needs_folder(dataset: str) -> bool:

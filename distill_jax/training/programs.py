@@ -249,8 +249,8 @@ class Programs:
         )
 
     def _batches_like(self, steps: int) -> jax.ShapeDtypeStruct:
-        x = self.dataset.train.x
-        return batches_like(self.seeds, steps, self.setting.train.batch_size, x.reshape(len(x), -1), self.mesh)
+        batch_size, values = self.setting.train.batch_size, math.prod(self.dataset.input_shape)
+        return batches_like((self.seeds, steps, batch_size, values), self.dataset.train.x.dtype, self.mesh)
 
     def jitted_steps(self, with_teacher: bool, steps: int) -> Any:
         """The jitted block of so many steps, with the teacher in it or not."""

@@ -50,10 +50,9 @@ def steps_that_fit(step_bytes: float, memory: float) -> int:
     return max(int(_CALL_SHARE * memory / step_bytes), 1)
 
 
-def batches_like(seeds: int, steps: int, batch_size: int, x: np.ndarray, mesh: Mesh) -> jax.ShapeDtypeStruct:
-    """Shape, dtype and sharding of a call's batches of x [N, values]."""
-    shape = (seeds, steps, batch_size, x.shape[1])
-    return jax.ShapeDtypeStruct(shape, x.dtype, sharding=NamedSharding(mesh, _SPREAD))
+def batches_like(shape: tuple[int, int, int, int], dtype: Any, mesh: Mesh) -> jax.ShapeDtypeStruct:
+    """Shape, dtype and sharding of a call's batches, [S, steps, B, values]."""
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, _SPREAD))
 
 
 def require(option: Option) -> Any:
@@ -105,7 +104,7 @@ class Stream:
         of_steps = [next(self._iterator) for _ in range(steps)]
         self._next = first + steps
         by_part = {part: np.stack([of_step[part] for of_step in of_steps], axis=1) for part in of_steps[0]}
-        like = batches_like(self._seeds, steps, self._batch_size, self._x, self._mesh)
+        like = self._like(steps)
         return jax.make_array_from_callback(like.shape, like.sharding, lambda index: by_part[_part(index)])
 
     def close(self) -> None:
@@ -114,9 +113,12 @@ class Stream:
             self._iterator.close()
             self._iterator, self._next = None, -1
 
+    def _like(self, steps: int) -> jax.ShapeDtypeStruct:
+        return batches_like((self._seeds, steps, self._batch_size, self._x.shape[1]), self._x.dtype, self._mesh)
+
     def _ahead(self, first: int) -> Iterator[dict[_Part, np.ndarray]]:
         """What this process's devices need of each step's batches from `first` on."""
-        like = batches_like(self._seeds, 1, self._batch_size, self._x, self._mesh)
+        like = self._like(1)
         parts = {_part(index) for index in like.sharding.addressable_devices_indices_map(like.shape).values()}
         step_bytes = len(parts) * math.prod(like.sharding.shard_shape(like.shape)) * self._x.itemsize
         ahead = min(max(_AHEAD // step_bytes, 1), _MOST_AHEAD)
