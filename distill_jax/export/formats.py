@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from distill_jax.errors import InputError
 from distill_jax.export.loading import write_arrays, write_config
@@ -23,7 +23,8 @@ def _write_huggingface(folder: Path, network: Network) -> None:
     if network.tokenizer is None:
         raise InputError("WORKDIR", None, "does not hold its tokenizer; run the study's command again")
     shutil.copytree(network.tokenizer, folder, dirs_exist_ok=True)
-    huggingface.save(folder, network.model, network.variables["params"], network.inputs.names)
+    model: Any = network.model  # which `huggingface` has read
+    huggingface.save(folder, model, network.variables["params"], network.inputs.names)
 
 
 def _with_config(write: Callable[[Path, Network], None]) -> Callable[[Path, Network], None]:

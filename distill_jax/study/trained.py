@@ -43,8 +43,9 @@ def trained(workdir: Path, model: str, seed: int) -> Network:
     """
     check_plain(workdir)
     try:
-        read_json(workdir / "setting.json", dict[str, Any], "must be the --workdir of a study")
-    except InputError as error:
+        config = read_json(workdir / "setting.json", dict[str, Any], "must be the --workdir of a study")
+        _ = [config[role]["name"] for role in ("teacher", "student")]
+    except (InputError, KeyError, TypeError) as error:
         raise InputError(workdir, None, "holds no study; must be the --workdir of one") from error
     population, index = _place(workdir, model, seed)
     if not (workdir / SAVED).is_file() or not inputs_file(workdir).is_file():
