@@ -1,13 +1,17 @@
 """What is taken away of a study says what the study's dumps say, with and without this package."""
 
+import importlib.util
 import json
 import os
+import re
+import runpy
+import shlex
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from command import here, refused, write_npz
+from command import ROOT, here, refused, write_npz
 from small_study import dataset
 
 import distill_jax
@@ -45,9 +49,11 @@ class Normed(nnx.Module):
         x = self.norm(self.first(x.reshape(len(x), -1)), use_running_average=not train)
         return self.last(jax.nn.relu(x))
 '''  # fmt: skip
+PAGE = (ROOT / "docs" / "take-it-away.md").read_text("utf-8")
+BLOCK = re.compile(r"```bash\n(?P<command>.*?)\n```|```python\n# (?P<name>\w+)\.py\n(?P<code>.*?)```", re.S)
 SHORT = ["--epochs", "2", "--batch-size", "40", "--snapshots", "0.5", "--optimizer", "sgd"]
 RESNET = ["--student.name", "resnet-cifar", "--student.depth", "8", "--student.width", "4", "--seeds", "1"]
-OURS = ["--teacher.hidden", "16", "--seeds", "2", "--student.settings", "width=5"]
+OURS = ["--student.hidden", "16", "--seeds", "2", "--teacher.settings", "width=5"]
 # Without this package and Flax: `None` makes their import fail.
 STABLEHLO = """
 import sys
@@ -69,7 +75,7 @@ np.save(sys.argv[3], load.logits(np.load(sys.argv[2])))
 
 @pytest.fixture(scope="module")
 def studied(tmp_path_factory):
-    """Two studies: `resnet`, of a teacher of one's own in NNX, and `dense`, of students of one's own in Linen."""
+    """Two studies: `resnet`, of a teacher of one's own in NNX, and `dense`, of one in Linen."""
     from distill_jax.machine import backend, program_cache
 
     folder = tmp_path_factory.mktemp("studied")
@@ -81,7 +87,7 @@ def studied(tmp_path_factory):
         patch.syspath_prepend(folder)
         networks = [*RESNET, "--teacher.name", "taken_away:Normed", "--students", "one_hot", "kd"]
         here([*common, *networks, "--workdir", folder / "resnet"])
-        networks = [*OURS, "--student.name", "taken_away:Twin", "--students", "one_hot", "kd", "fitnets"]
+        networks = [*OURS, "--teacher.name", "taken_away:Twin", "--students", "one_hot", "kd", "fitnets"]
         here([*common, *networks, "--workdir", folder / "dense"])
         yield folder
 
@@ -136,18 +142,18 @@ def test_a_hints_parameters_are_not_taken_away(studied, tmp_path):
         export(studied / "dense", tmp_path / model, "--model", model)
         names.append(sorted(load_file(tmp_path / model / "model.safetensors")))
     assert names[0] == names[1]
-    assert names[0] == [f"params/Dense_{layer}/{leaf}" for layer in (0, 1) for leaf in ("bias", "kernel")]
+    assert names[0] == [f"params/{leaf}" for leaf in ("head/bias", "head/weight", "hidden1/bias", "hidden1/kernel")]
 
 
-@pytest.mark.parametrize(("study", "model"), [("resnet", "kd"), ("dense", "kd")])
+@pytest.mark.parametrize(("study", "model"), [("resnet", "kd"), ("dense", "teacher")])
 def test_a_program_has_them_where_there_is_jax_alone(studied, tmp_path, study, model):
     export(studied / study, tmp_path / "out", "--model", model, "--format", "stablehlo")
     assert_as_dumped(in_a_process(STABLEHLO, tmp_path / "out", tmp_path), studied / study, model, 0)
 
 
 def test_a_dense_network_has_them_where_there_is_no_jax(studied, tmp_path):
-    export(studied / "dense", tmp_path / "out", "--model", "teacher")
-    assert_as_dumped(in_a_process(ALONE, tmp_path / "out", tmp_path), studied / "dense", "teacher", 0)
+    export(studied / "dense", tmp_path / "out")
+    assert_as_dumped(in_a_process(ALONE, tmp_path / "out", tmp_path), studied / "dense", "kd", 0)
 
 
 @pytest.mark.parametrize(("study", "model"), [("resnet", "kd"), ("dense", "teacher"), ("dense", "kd")])
@@ -162,7 +168,8 @@ def test_onnx_has_them(studied, tmp_path, study, model):
 
 def test_what_cannot_be_exported_is_refused(studied, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    for module in ("jax2onnx", "flatbuffers", "safetensors.numpy"):
+        monkeypatch.setitem(sys.modules, module, None)
     work = str(studied / "dense")
     for arguments, parts in [
         ([], ["WORKDIR: must be given", "distill-jax export --help"]),
@@ -175,6 +182,8 @@ def test_what_cannot_be_exported_is_refused(studied, tmp_path, monkeypatch):
         ([work, "--to", "out", "--format", "pickle"], ["--format", "pickle", "safetensors"]),
         ([work, "--to", "out", "--format", "huggingface"], ["huggingface: is for networks of texts"]),
         ([work, "--to", "out", "--format", "onnx"], ["--format onnx: needs jax2onnx", "distill-jax[onnx]"]),
+        ([work, "--to", "out"], ["--format safetensors: needs safetensors", "distill-jax[export]"]),
+        ([work, "--to", "out", "--format", "stablehlo"], ["needs flatbuffers", "distill-jax[export]"]),
     ]:
         refused(command_main.main, ["export", *arguments], parts, tmp_path)
 
@@ -198,8 +207,8 @@ def test_a_study_that_says_too_little_is_not_exported(studied, tmp_path):
 
 def test_the_networks_code_must_be_as_it_was(studied, tmp_path, monkeypatch):
     monkeypatch.setattr("distill_jax.study.trained.code", lambda names: "other")
-    with pytest.raises(InputError, match=r"student\.name taken_away:Twin: has other code now than when"):
-        export(studied / "dense", tmp_path / "out")
+    with pytest.raises(InputError, match=r"teacher\.name taken_away:Twin: has other code now than when"):
+        export(studied / "dense", tmp_path / "out", "--model", "teacher")
     assert not list(tmp_path.iterdir())
 
 
@@ -228,13 +237,13 @@ def test_a_program_that_says_something_else_is_refused(studied, tmp_path, monkey
 
 
 def test_code_of_ones_own_is_imported_where_that_is_allowed_alone(studied, tmp_path):
-    export(studied / "dense", tmp_path / "out")
+    export(studied / "dense", tmp_path / "out", "--model", "teacher")
     with pytest.raises(InputError, match=r"taken_away:Twin: is code of one's own; .* own_code=True"):
         distill_jax.load_exported(tmp_path / "out")
 
 
 def test_a_damaged_folder_is_refused_in_a_line(studied, tmp_path):
-    export(studied / "dense", tmp_path / "out", "--model", "teacher")
+    export(studied / "dense", tmp_path / "out")
     config = tmp_path / "out" / "config.json"
     whole = json.loads(config.read_text())
     for change, fault in [
@@ -268,3 +277,29 @@ def test_inputs_of_another_kind_are_refused():
     ]:
         with pytest.raises(InputError, match=fault):
             inputs.checked(x)
+
+
+def test_the_page_loads_what_it_takes_away(studied, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "digits").symlink_to(studied / "dense")
+    (tmp_path / "taken").mkdir()
+    np.save("images.npy", dataset().test.x)
+    ran = []
+    for block in BLOCK.finditer(PAGE):
+        if block["command"]:
+            program, *words = shlex.split(block["command"])
+            assert program == "distill-jax"
+            form = words[-1]
+            absent = {"onnx": "jax2onnx", "huggingface": "no texts here"}.get(form)
+            if here_too := absent is None or importlib.util.find_spec(absent) is not None:
+                command_main.main(words)
+        elif here_too:
+            (tmp_path / f"{block['name']}.py").write_text(block["code"])
+            monkeypatch.delitem(sys.modules, "load", raising=False)
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, "path", list(sys.path))
+                assert_as_dumped(runpy.run_path(f"{block['name']}.py")["logits"], studied / "dense", "kd", 0)
+            ran.append(block["name"])
+    assert {"with_this_package", "without_it", "with_jax_alone"} <= set(ran)
+    assert PAGE.count("```") == 2 * len(BLOCK.findall(PAGE))
