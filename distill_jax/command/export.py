@@ -16,6 +16,7 @@ from distill_jax.command.spelling import by_option
 from distill_jax.errors import InputError
 
 PROG = "distill-jax export"
+_SPELT = {"workdir": "WORKDIR", "run.workdir": "--workdir", "model": "--model", "seed": "--seed", "format": "--format"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,5 +58,5 @@ def main(arguments: Sequence[str], default: Setting | None = None, prog: str = P
     try:
         write(trained(setting.workdir, setting.model, setting.seed), setting.format, setting.to)
     except InputError as error:
-        raise by_option(error, {name: f"--{name}" for name in ("model", "seed", "format")}) from error
+        raise by_option(error, _SPELT) from error
     command_line.console().print(f"{setting.model}, seed {setting.seed}: {setting.to}", soft_wrap=True)

@@ -21,7 +21,7 @@ def _write_huggingface(folder: Path, network: Network) -> None:
         fault = f"is for networks of texts, and this is {network.setting.name}; must be of {others}"
         raise InputError("format", "huggingface", fault)
     if network.tokenizer is None:
-        raise InputError("WORKDIR", None, "does not hold its tokenizer; run the study's command again")
+        raise InputError("workdir", None, "does not hold its tokenizer; run the study's command again")
     shutil.copytree(network.tokenizer, folder, dirs_exist_ok=True)
     model: Any = network.model  # which `huggingface` has read
     huggingface.save(folder, model, network.variables["params"], network.inputs.names)

@@ -16,6 +16,7 @@ from distill_jax.export.network import Network, model_of, named, variables_of
 from distill_jax.extras import needed
 from distill_jax.files import read_json, write_text
 from distill_jax.own_code import is_own
+from distill_jax.paths import local
 from distill_jax.setting import NETWORKS, ModelSetting
 
 ARRAYS, CONFIG, SIZES = "model.safetensors", "config.json", "network"
@@ -82,7 +83,7 @@ def load_exported(folder: Path | str, own_code: bool = False) -> Loaded:
     Raises:
       InputError: there is no such network, a file of it is damaged, or it is of code of one's own.
     """
-    folder = Path(folder)
+    folder = local("folder", folder)
     if not (folder / CONFIG).is_file() or not (folder / ARRAYS).is_file():
         raise InputError("folder", folder, f"must have {CONFIG} and {ARRAYS}, as distill-jax export writes them")
     config = read_json(folder / CONFIG, dict[str, Any], _AGAIN)

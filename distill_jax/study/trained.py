@@ -43,10 +43,10 @@ def trained(workdir: Path, model: str, seed: int) -> Network:
     """
     check_plain(workdir)
     try:
-        config = read_json(workdir / "setting.json", dict[str, Any], "must be the --workdir of a study")
+        config = read_json(workdir / "setting.json", dict[str, Any], "must be the `run.workdir` of a study")
         _ = [config[role]["name"] for role in ("teacher", "student")]
     except (InputError, KeyError, TypeError) as error:
-        raise InputError(workdir, None, "holds no study; must be the --workdir of one") from error
+        raise InputError(workdir, None, "holds no study; must be the `run.workdir` of one") from error
     population, index = _place(workdir, model, seed)
     if not (workdir / SAVED).is_file() or not inputs_file(workdir).is_file():
         raise InputError(workdir, None, f"does not say what its networks are given; {_AGAIN}")
@@ -60,7 +60,7 @@ def trained(workdir: Path, model: str, seed: int) -> Network:
         )
     folder = network_folder(workdir, role)
     folder = folder if folder.is_dir() else None
-    network = model_of(setting, study.train.precision, given, folder, role, "WORKDIR")
+    network = model_of(setting, study.train.precision, given, folder, role, "workdir")
     variables, step = _read(population, index)
     tokenizer = tokenizer_folder(workdir)
     return Network(
