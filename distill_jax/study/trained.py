@@ -44,7 +44,8 @@ def trained(workdir: Path, model: str, seed: int) -> Network:
     check_plain(workdir)
     try:
         config = read_json(workdir / "setting.json", dict[str, Any], "must be the `run.workdir` of a study")
-        _ = [config[role]["name"] for role in ("teacher", "student")]
+        if not all(isinstance(config[role]["name"], str) for role in ("teacher", "student")):
+            raise TypeError
     except (InputError, KeyError, TypeError) as error:
         raise InputError(workdir, None, "holds no study; must be the `run.workdir` of one") from error
     population, index = _place(workdir, model, seed)
