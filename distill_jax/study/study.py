@@ -18,6 +18,7 @@ from distill_jax.data import load_dataset
 from distill_jax.data.sources.tokens import save_tokenizer
 from distill_jax.dumps import dump_attributes, dump_path
 from distill_jax.errors import InputError
+from distill_jax.export import inputs
 from distill_jax.fields import leaves
 from distill_jax.files import write_text
 from distill_jax.identity import identity
@@ -182,9 +183,11 @@ class Study:
         )
 
     def _describe(self) -> None:
-        """Writes the setting, what classes are called, and what `experiments.export` needs to know of RoBERTas."""
+        """Writes the setting, what classes are called, and what is to be known of networks that are taken away."""
         folder, names = self.setting.run.workdir, self.dataset.names
         saved_setting.save(self.setting, folder / workdir.SAVED)
+        own = {role: code([getattr(self.setting, role).name]) for role in self._networks}
+        inputs.Inputs.of(self.dataset).save(workdir.inputs_file(folder), own)
         if names is not None:
             write_text(workdir.classes_file(folder), json.dumps(names, indent=1, ensure_ascii=False) + "\n")
         for role, model in self._networks.items():
