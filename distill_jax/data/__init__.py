@@ -16,6 +16,7 @@ from distill_jax.data.noise import corrupt_labels
 from distill_jax.data.sources import (
     cifar_files,
     digits,
+    hub,
     idx,
     image_folder,
     image_tables,
@@ -115,7 +116,7 @@ def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
 
 def is_of_pictures(dataset: str) -> bool:
     """Whether `data.dataset`, as named, is a folder of pictures."""
-    return _reader(dataset) in (image_folder.read, image_tables.read, imagenet.read)
+    return _reader(dataset) in (image_folder.read, image_tables.read, imagenet.read, hub.read)
 
 
 def needs_folder(dataset: str) -> bool:
@@ -139,6 +140,8 @@ def _check(setting: DataSetting) -> None:
 
 def _reader(dataset: str) -> Callable[[DataSetting], Raw] | None:
     """The function that reads a data set, by its name or by what is at its path; None where there is none."""
+    if dataset.startswith(hub.PREFIX):
+        return hub.read
     if is_own(dataset):
         return npz.of_function
     if dataset in _SOURCES:

@@ -8,11 +8,13 @@ import pytest
 from command import ROOT
 
 from distill_jax.command.spelling import spelt
+from distill_jax.data.sources import hub
 from distill_jax.data.sources.text_files import _parquet
 from distill_jax.data.sources.tfds_images import open_source
 from distill_jax.data.sources.tokens import load_tokenizer
 from distill_jax.errors import InputError
 from distill_jax.models import huggingface
+from distill_jax.setting import DataSetting
 from distill_jax.training import streaming
 from distill_jax.training.progress import require_tensorboard
 
@@ -29,6 +31,7 @@ from distill_jax.training.progress import require_tensorboard
         ),
         ("tensorflow_datasets", "tfds", lambda folder: open_source("mnist", folder, "3.0.1")),
         ("tensorboardX", "tensorboard", lambda _: require_tensorboard()),
+        ("datasets", "hub", lambda _: hub.read(DataSetting(dataset="hf:any"))),
         ("grain", "stream", lambda _: streaming.require("always")),
     ],
 )
@@ -45,7 +48,16 @@ def test_a_package_that_is_absent_is_named_with_its_extra(tmp_path, monkeypatch,
 
 
 def test_images_and_features_need_no_extra(tmp_path):
-    absent = ("transformers", "pyarrow", "safetensors", "tensorflow_datasets", "array_record", "tensorboardX", "grain")
+    absent = (
+        "transformers",
+        "pyarrow",
+        "safetensors",
+        "tensorflow_datasets",
+        "array_record",
+        "tensorboardX",
+        "grain",
+        "datasets",
+    )
     code = f"""
 import sys
 for name in {absent!r}:
