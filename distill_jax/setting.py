@@ -59,7 +59,8 @@ class DataSetting:
     augment: Literal["none", "crop", "crop-flip"] = "none"
     """On-device augmentation: zero-pad by an eighth of the side and crop at random; crop-flip also mirrors."""
     tokenizer: Path | None = dataclasses.field(default=None, metadata=NEVER)
-    """texts: folder of RoBERTa's tokenizer, vocab.json and merges.txt, or tokenizer.json."""
+    """texts: folder of a tokenizer: tokenizer.json; or RoBERTa's vocab.json and merges.txt; or BERT's vocab.txt and
+    tokenizer_config.json."""
     length: int = 128
     """texts: tokens of each, special ones included; shorter ones are padded. 128 is usual for GLUE, whose longer pairs
     are few; reviews are longer."""
@@ -70,7 +71,8 @@ class DataSetting:
 
 @dataclasses.dataclass(frozen=True)
 class RobertaSetting:
-    """A RoBERTa. The paper's Base has 12 layers of 768 units; it does not say what its Medium and Small have.
+    """A RoBERTa, BERT or DistilBERT. The paper's Base has 12 layers of 768 units; it does not say what its Medium and
+    Small have.
 
     Example:
       >>> RobertaSetting(layers=2, units=64).dropout
@@ -78,8 +80,8 @@ class RobertaSetting:
     """
 
     pretrained: Path | None = None
-    """Folder to begin from, config.json and model.safetensors as transformers saves them, whose sizes count then; a
-    head that it has not is drawn by seed."""
+    """Folder to begin from, of a RoBERTa, BERT or DistilBERT: config.json and model.safetensors, or its shards, as
+    transformers saves them, whose kind and sizes count then; a head that it has not is drawn by seed."""
     layers: int = 4
     """Layers, where nothing is pretrained."""
     units: int = 512
@@ -107,8 +109,10 @@ class ModelSetting:
 
     name: str = "mlp"
     """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for 64x64;
-    mobilenet-v2; mlp; linear; random-features; channel is linear, with inputs of its own for every class; roberta is
-    for texts, and these are for it. Or a Flax module of your own, as module:Class (see docs/extending.md)."""
+    mobilenet-v2; mlp; linear; random-features; channel is linear, with inputs of its own for every class; roberta, bert
+    and distilbert are for texts, and texts for them. The three have the same options, named after roberta; where they
+    are pretrained, roberta stands for whichever the folder holds. Or a Flax module of your own, as module:Class (see
+    docs/extending.md)."""
     settings: Values = dataclasses.field(default_factory=dict, metadata=LATER)
     """Settings of a network of your own: NAME=VALUE."""
     depth: int = 56
@@ -139,7 +143,10 @@ NETWORKS: dict[str, tuple[str, ...]] = {
     "random-features": ("features",),
     "channel": (),
     "roberta": ("roberta",),
+    "bert": ("roberta",),
+    "distilbert": ("roberta",),
 }
+TEXT_NETWORKS = tuple(name for name, network_fields in NETWORKS.items() if "roberta" in network_fields)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -76,7 +76,7 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
 
     from distill_jax.machine.checkpoint import Checkpoints
     from distill_jax.models import huggingface
-    from distill_jax.setting import OptimizerSetting
+    from distill_jax.setting import TEXT_NETWORKS, OptimizerSetting
     from distill_jax.study.workdir import SAVED, check_plain, network_folder, populations
     from distill_jax.training.objective import Objective
     from distill_jax.training.optimizer import make_rule
@@ -99,8 +99,10 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
         raise InputError("--seed", seed, f"must be one that is trained to its end there: {', '.join(map(str, seeds))}")
     role = "teacher" if model == "teacher" else "student"
     network = networks[role]
-    if network != "roberta":
-        raise InputError("--model", model, f"is of the network {network}; must be of a roberta")
+    if network not in TEXT_NETWORKS:
+        raise InputError(
+            "--model", model, f"is of the network {network}; must be one of texts: {' or '.join(TEXT_NETWORKS)}"
+        )
     folder = network_folder(workdir, role)
     if not folder.is_dir():
         raise InputError(workdir, None, "does not say of which sizes its RoBERTas are; run the study's command again")
