@@ -24,11 +24,12 @@ class DataSetting:
     """
 
     dataset: str = "digits"
-    """digits | mnist | fashion-mnist | cifar10 | cifar100 | tiny-imagenet | glue/mnli | glue/qqp | imdb_reviews |
-    ag_news_subset | path of your own .npz (x_train, y_train, x_test, y_test) | your own folder of pictures,
-    train/CLASS/*.jpg and val/CLASS/*.jpg | CIFAR's own .tar.gz or its folder, python or binary | your own folder of
-    texts, with train and test as .csv, .jsonl or .parquet (columns text, label and, for pairs, text_pair) |
-    module:function of your own, which gives the four arrays as a dictionary."""
+    """digits | mnist | fashion-mnist | cifar10 | cifar100 | tiny-imagenet | glue/mnli | glue/qqp | glue/sst2 |
+    glue/cola | glue/mrpc | glue/qnli | glue/rte | imdb_reviews | ag_news_subset | path of your own .npz (x_train,
+    y_train, x_test, y_test) | your own folder of pictures, train/CLASS/*.jpg and val/CLASS/*.jpg | CIFAR's own .tar.gz
+    or its folder, python or binary | your own folder of texts, with train and test as .csv, .tsv, .jsonl or .parquet
+    (columns text, label and, for pairs, text_pair, or as GLUE and the hub name them) | module:function of your own,
+    which gives the four arrays as a dictionary."""
     data_dir: Path | None = dataclasses.field(default=None, metadata=NEVER)
     """Folder that holds the prepared data: a TFDS data_dir (mnist, cifar10, cifar100, texts), the folder of
     Tiny-ImageNet or that of Fashion-MNIST's idx files. Not needed for digits and your own data."""

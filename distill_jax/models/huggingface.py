@@ -1,7 +1,7 @@
 """Hugging Face's folders of RoBERTa, BERT and DistilBERT, `config.json` and safetensors: read and written.
 
-No PyTorch is needed. Reading gives our parameters: all of a classifier; of a masked language model the encoder, and a head is drawn.
-transformers' classes for classification load the folders that are written here.
+No PyTorch is needed. Reading gives our parameters: all of a classifier; of a masked language model the encoder, and a
+head is drawn. transformers' classes for classification load the folders that are written here.
 """
 
 import dataclasses

@@ -118,7 +118,8 @@ class Roberta(nn.Module):
     """Tokens [B, L], padded on the right, of any dtype -> float32 logits [B, num_classes].
 
     There is no mask: what is padding is seen by its token, and of which text of a pair a token is by the separators
-    before it, `config.separator`. Training needs the random stream 'dropout' where the configuration has dropout. L must be at most `config.longest`.
+    before it, `config.separator`. Training needs the random stream 'dropout' where the configuration has dropout.
+    L must be at most `config.longest`.
 
     >>> model = Roberta(2, RobertaConfig.sized(1, 8, vocabulary=20, positions=18))
     >>> jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, False)[0], jnp.ones((3, 16), int)).shape

@@ -3,12 +3,11 @@
 import dataclasses
 import functools
 import importlib
-import json
 import threading
 from pathlib import Path
 from typing import Any
 
-from distill_jax.data.sources import picture_set
+from distill_jax.data.sources import hub, picture_set
 from distill_jax.data.sources.picture_set import Picture
 from distill_jax.data.sources.source import Raw, check_label
 from distill_jax.data.sources.split_files import by_split, is_whole
@@ -59,7 +58,7 @@ def read(setting: DataSetting) -> Raw:
             split: [picture for path in paths for picture in _of_file(setting, parquet, path)]
             for split, paths in parts.items()
         }
-        class_names = _class_names(parquet.read_schema(parts["train"][0]), setting.label)
+        class_names = hub.class_names(parquet.read_schema(parts["train"][0]), setting.label)
     except (OSError, ValueError) as error:  # pyarrow's are these
         raise InputError("data.dataset", folder, f"cannot be read: {one_line(error)}; must have {_CONTENT}") from error
     every = [path for paths in parts.values() for path in paths]
@@ -127,12 +126,3 @@ class _Column:
         if value is None:
             raise ValueError("has a path and no picture")
         return value
-
-
-def _class_names(schema: Any, label: str) -> list[str]:
-    """The names of the classes, as `datasets` writes them beside the columns; empty where there are none."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return [str(name) for name in features[label]["names"]]
-    except (KeyError, TypeError, ValueError):
-        return []
