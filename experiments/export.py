@@ -1,4 +1,4 @@
-"""A study's trained RoBERTa as a Hugging Face folder, which transformers loads.
+"""A study's trained RoBERTa, BERT or DistilBERT as a Hugging Face folder, which transformers loads.
 
 python -m experiments.export WORKDIR --model kd --seed 0 --to DIR
 """
@@ -22,7 +22,7 @@ PROG = "python -m experiments.export"
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """Writes a trained RoBERTa with its classes' names and the tokenizer it was trained with."""
+    """Writes a trained network for texts with its classes' names and the tokenizer it was trained with."""
 
     workdir: tyro.conf.Positional[Path | None] = None
     """The --workdir of a study of texts."""
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
-    """A trained RoBERTa and its parameters, host arrays, from a study's last checkpoints.
+    """A trained network for texts and its parameters, host arrays, from a study's last checkpoints.
 
     Args:
       workdir: of the study.
@@ -69,7 +69,7 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
       seed: number of its repetition.
 
     Raises:
-      InputError: there is no such study, or none of RoBERTas, or no such model in it, or it is not trained to its end.
+      InputError: there is no such study, or none of texts, or no such model in it, or it is not trained to its end.
     """
     import jax
     import numpy as np
@@ -105,7 +105,7 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
         )
     folder = network_folder(workdir, role)
     if not folder.is_dir():
-        raise InputError(workdir, None, "does not say of which sizes its RoBERTas are; run the study's command again")
+        raise InputError(workdir, None, "does not say of which sizes its networks are; run the study's command again")
     setting_file = workdir / SAVED
     if role == "student" and setting_file.is_file():
         study = saved_setting.load(setting_file)
@@ -116,9 +116,9 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
                 model,
                 f"was trained beside parameters of a loss (--students {student_names}); is not exported",
             )
-    roberta, population = huggingface.read_model(folder, "WORKDIR"), members[model, seed]
+    trained_network, population = huggingface.read_model(folder, "WORKDIR"), members[model, seed]
     count = len(population.members)
-    init_member = make_init(roberta, make_rule(optimizer), jax.ShapeDtypeStruct((2, length), np.int32))
+    init_member = make_init(trained_network, make_rule(optimizer), jax.ShapeDtypeStruct((2, length), np.int32))
     init = over_members(init_member, (0, 0), count)
     numbers = jax.ShapeDtypeStruct((count,), np.int32)
     on_host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
@@ -129,7 +129,7 @@ def trained(workdir: Path, model: str, seed: int) -> tuple[Any, Any]:
     with Checkpoints(population.folder / "checkpoints", keep=None) as saved:
         params = saved.restore(saved.steps()[-1], like).state.params
     index = [(m.name, m.seed) for m in population.members].index((model, seed))
-    return roberta, jax.tree.map(lambda leaf: np.asarray(leaf[index]), params)
+    return trained_network, jax.tree.map(lambda leaf: np.asarray(leaf[index]), params)
 
 
 if __name__ == "__main__":

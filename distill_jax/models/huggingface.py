@@ -19,13 +19,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from distill_jax import limits
 from distill_jax.errors import InputError, one_line
 from distill_jax.extras import needed
-from distill_jax.files import partial, write_text
+from distill_jax.files import partial, read_json, write_text
 from distill_jax.models.roberta import Kind, Roberta, RobertaConfig
 from distill_jax.models.safetensors_files import WEIGHTS, Tensors, open_tensors
 from distill_jax.models.transformers_names import NAMES, Names
 
 _WORDS = "embeddings.word_embeddings.weight"
-_CONFIG = "config.json"
+_CONFIG, _TOKENIZER = "config.json", "tokenizer_config.json"
 _MOST = {"layers": limits.LAYERS, "vocabulary": limits.WORDS, "pad": limits.WORDS, "separator": limits.WORDS}
 _FROM_ZERO = ("pad", "separator")
 # Activations by transformers' names, of which some are the same function.
@@ -226,6 +226,8 @@ def load(folder: Path, num_classes: int, seed: int = 0, field: str = "folder") -
 def save(folder: Path, model: Roberta, params: Params, names: Sequence[str] | None = None) -> None:
     """Writes a network as transformers does, into a folder that is made where there is none.
 
+    A tokenizer that lies there is told what this network is given, of which transformers asks the tokenizer alone.
+
     Args:
       folder: where to.
       model: the network.
@@ -244,6 +246,8 @@ def save(folder: Path, model: Roberta, params: Params, names: Sequence[str] | No
     writer.save_file(tensors, partial_path, metadata={"format": "pt"})  # without which transformers refuses it
     os.replace(partial_path, folder / WEIGHTS)
     write_config(folder, model, names)
+    if (folder / _TOKENIZER).is_file():
+        _name_inputs(folder / _TOKENIZER, model.config)
 
 
 def write_config(folder: Path, model: Roberta, names: Sequence[str] | None = None) -> None:
@@ -256,6 +260,15 @@ def write_config(folder: Path, model: Roberta, names: Sequence[str] | None = Non
     content |= {"id2label": labels, "label2id": {name: int(k) for k, name in labels.items()}, "dtype": "float32"}
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / _CONFIG, json.dumps(content, indent=2) + "\n")
+
+
+def _name_inputs(path: Path, config: RobertaConfig) -> None:
+    """Says in a tokenizer's settings what a network is given of it: types of tokens where it has been given types."""
+    inputs = ["input_ids", "attention_mask"]
+    if config.kind == "bert" and config.separator is not None:
+        inputs.insert(1, "token_type_ids")
+    content = read_json(path, dict[str, Any], "must be as transformers saves it") | {"model_input_names": inputs}
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _read_json(folder: Path, field: str) -> dict[str, Any]:

@@ -66,6 +66,22 @@ def test_what_is_saved_is_loaded_to_the_bit(tmp_path, kind):
     assert {p.name for p in (tmp_path / "again").iterdir()} == {"config.json", "model.safetensors"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "separator", "with_types"),
+    [("roberta", None, False), ("bert", 3, True), ("bert", None, False), ("distilbert", None, False)],
+)
+def test_a_tokenizer_beside_what_is_saved_is_told_what_the_network_is_given(tmp_path, kind, separator, with_types):
+    model, variables = huggingface.load(FIXTURES[kind], CLASSES)
+    model = model.clone(config=dataclasses.replace(model.config, separator=separator))
+    (tmp_path / "tokenizer_config.json").write_text('{"pad_token": "é", "model_input_names": ["token_type_ids"]}')
+    huggingface.save(tmp_path, model, variables["params"])
+    said = json.loads((tmp_path / "tokenizer_config.json").read_text("utf-8"))
+    assert ("token_type_ids" in said["model_input_names"]) == with_types
+    assert {"input_ids", "attention_mask"} <= set(said["model_input_names"])
+    assert said["pad_token"] == "é"
+    assert huggingface.read_config(tmp_path).separator == separator
+
+
 def masked(tensors):
     """As a masked language model has them: an encoder, no classifier, a head of its own."""
     kept = {name: t for name, t in tensors.items() if name.split(".")[0] in FIXTURES and "pooler" not in name}
