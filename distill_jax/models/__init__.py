@@ -152,11 +152,8 @@ def _check_inputs(name: str, num_classes: int, input_shape: tuple[int, ...], tex
         needed = f"images of shape (height, width, channels), but an example has shape {input_shape}"
         raise InputError(f"{role}.name", name, f"needs {needed}; use mlp, linear or random-features")
     if (name in TEXT_NETWORKS) != texts:
-        required = (
-            f"{' or '.join(TEXT_NETWORKS)}, since the data are texts"
-            if texts
-            else "another, since the data are no texts"
-        )
+        of_texts = f"{' or '.join(TEXT_NETWORKS)}, since the data are texts"
+        required = of_texts if texts else "another, since the data are no texts"
         raise InputError(f"{role}.name", name, f"must be {required}")
     values = math.prod(input_shape)
     if name == "channel" and values % num_classes:
