@@ -250,7 +250,7 @@ def test_a_pair_s_tokens_have_the_types_that_the_separator_tells():
 
     def logits(separator, params):
         config = dataclasses.replace(model.config, separator=separator)
-        return model.clone(config=config).apply({"params": params}, texts, train=False)
+        return jax.jit(lambda p: model.clone(config=config).apply({"params": p}, texts, train=False))(params)
 
     params = variables["params"]
     told, untold = (logits(separator, params) for separator in (3, None))
