@@ -4,8 +4,9 @@
 
 The weights go from one to the other through a folder as `save_pretrained` writes it; on the round trip a folder that we
 save is read by `from_pretrained`. Texts are of all lengths, padded on the right; a BERT's are single ones and pairs,
-of which PyTorch is given the types of the tokens and our network finds them; everything is in float32, without
-dropout. Needs PyTorch (the extra `bench`).
+of which PyTorch is given the types of the tokens and our network finds them. DistilRoBERTa, DistilBERT and base BERT
+have the published layers and units, with fewer tokens and positions. Everything is in float32, without dropout. Needs
+PyTorch (the extra `bench`).
 """
 
 import dataclasses

@@ -116,6 +116,18 @@ def read_model(folder: Path, field: str = "folder") -> Roberta:
     return Roberta(len(_read_json(folder, field).get("id2label", (0, 1))), config)
 
 
+def class_names(folder: Path, field: str = "folder") -> list[str]:
+    """What a folder's config.json calls its classes, by number; none where it does not say so of each.
+
+    Raises:
+      InputError: as `read_config`.
+    """
+    said = _read_json(folder, field).get("id2label")
+    if not isinstance(said, dict) or said.keys() != {str(k) for k in range(len(said))}:
+        return []
+    return [str(said[str(k)]) for k in range(len(said))]
+
+
 def read_params(folder: Path, config: RobertaConfig, num_classes: int, field: str = "folder") -> Params:
     """A folder's parameters, float32 host arrays; without 'head' where it has no classifier.
 

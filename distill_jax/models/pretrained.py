@@ -1,6 +1,7 @@
 """A setting's RoBERTa, BERT or DistilBERT: from a folder with its weights, or from scratch for a data set's tokens."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,12 @@ def _of_folder(typed: Path, name: str, vocabulary: Vocabulary, role: str) -> Rob
     return config
 
 
-def read(setting: ModelSetting, model: nn.Module, role: str) -> huggingface.Params:
+def read(setting: ModelSetting, model: nn.Module, role: str, names: Sequence[str] | None = None) -> huggingface.Params:
     """The pretrained parameters that a network begins with, host arrays; none where nothing is pretrained.
+
+    Args:
+      names: of the data's classes. A head whose folder gives its classes the same ones, in whatever case and order, is
+        put into this order; another is as it stands.
 
     Raises:
       InputError: they cannot be read, or do not fit the network.
@@ -93,4 +98,10 @@ def read(setting: ModelSetting, model: nn.Module, role: str) -> huggingface.Para
     if setting.name not in TEXT_NETWORKS or setting.roberta.pretrained is None:
         return {}
     folder = local(f"{role}.roberta.pretrained", setting.roberta.pretrained)
-    return huggingface.read_params(folder, model.config, model.num_classes, f"{role}.roberta.pretrained")
+    params = huggingface.read_params(folder, model.config, model.num_classes, f"{role}.roberta.pretrained")
+    theirs = [name.casefold() for name in huggingface.class_names(folder)]
+    ours = [name.casefold() for name in names or ()]
+    if "head" in params and len(set(theirs)) == len(theirs) and sorted(theirs) == sorted(ours):
+        order = [theirs.index(name) for name in ours]
+        params["head"] = {name: leaf[..., order] for name, leaf in params["head"].items()}
+    return params

@@ -151,6 +151,17 @@ def test_each_kind_from_scratch_and_from_its_folder(tmp_path, kind, separator):
     jax.tree.map(np.testing.assert_array_equal, read(own, scratch, "student"), params)
 
 
+@pytest.mark.parametrize("names", [None, ("contradiction", "entailment", "neutral"), ("a", "b", "c")])
+def test_a_pretrained_head_has_the_data_s_classes_in_their_order(tmp_path, names):
+    model = Roberta(3, RobertaConfig(1, 16, 2, 24, vocabulary=20, positions=14))
+    huggingface.save(tmp_path, model, random_params(model), ["CONTRADICTION", "NEUTRAL", "ENTAILMENT"])
+    given = ModelSetting(name="roberta", roberta=RobertaSetting(pretrained=tmp_path))
+    head, saved = read(given, model, "student", names)["head"], read(given, model, "student")["head"]
+    order = [0, 2, 1] if names and "neutral" in names else [0, 1, 2]
+    for name, leaf in head.items():
+        np.testing.assert_array_equal(leaf, saved[name][..., order])
+
+
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """The command line of a user's texts, without a work directory."""
