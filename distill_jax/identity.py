@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from distill_jax.setting import LATER, Setting
+from distill_jax.setting import LATER, TEXT_NETWORKS, Setting
 
 
 def identity(setting: Setting) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def identity(setting: Setting) -> dict[str, Any]:
     fields = _identity_fields(setting)
     for role in ("teacher", "student"):
         network = fields[role]
-        if network["name"] != "roberta":
+        if network["name"] not in TEXT_NETWORKS:
             del network["roberta"]
         elif network["roberta"]["pretrained"]:
             network["roberta"]["pretrained"] = _content(network["roberta"]["pretrained"])
@@ -47,7 +47,10 @@ def _identity_fields(group: Any) -> dict[str, Any]:
 def _content(folder: Path) -> str:
     """A digest of a pretrained network, which names it wherever it lies."""
     hasher = hashlib.sha256()
-    for path in (folder.expanduser() / name for name in ("config.json", "model.safetensors")):
+    names = ["config.json", "model.safetensors"]
+    if not (folder.expanduser() / names[1]).exists():  # then its shards are read
+        names[1:] = sorted(path.name for path in folder.expanduser().glob("*.safetensors*"))
+    for path in (folder.expanduser() / name for name in names):
         if path.exists():
             with path.open("rb") as file:
                 hasher.update(hashlib.file_digest(file, "sha256").digest())

@@ -25,10 +25,11 @@ class DataSetting:
 
     dataset: str = "digits"
     """digits | mnist | fashion-mnist | cifar10 | cifar100 | tiny-imagenet | imagenet | glue/mnli | glue/qqp |
-    imdb_reviews | ag_news_subset | path of your own .npz (x_train, y_train, x_test, y_test) | your own folder of
-    pictures, train/CLASS/*.jpg and val/CLASS/*.jpg | CIFAR's own .tar.gz or its folder, python or binary | your own
-    folder of texts, with train and test as .csv, .jsonl or .parquet (columns text, label and, for pairs, text_pair) |
-    module:function of your own, which gives the four arrays as a dictionary."""
+    glue/sst2 | glue/cola | glue/mrpc | glue/qnli | glue/rte | imdb_reviews | ag_news_subset | path of your own .npz
+    (x_train, y_train, x_test, y_test) | your own folder of pictures, train/CLASS/*.jpg and val/CLASS/*.jpg | CIFAR's
+    own .tar.gz or its folder, python or binary | your own folder of texts, with train and test as .csv, .tsv, .jsonl
+    or .parquet (columns text, label and, for pairs, text_pair, or as GLUE and the hub name them) | hf:NAME, pictures of
+    Hugging Face's hub | module:function of your own, which gives the four arrays as a dictionary."""
     data_dir: Path | None = dataclasses.field(default=None, metadata=NEVER)
     """Folder that holds the prepared data: a TFDS data_dir (mnist, cifar10, cifar100, texts), the folder of
     Tiny-ImageNet, of ImageNet or that of Fashion-MNIST's idx files. Not needed for digits and your own data."""
@@ -59,7 +60,8 @@ class DataSetting:
     augment: Literal["none", "crop", "crop-flip"] = "none"
     """On-device augmentation: zero-pad by an eighth of the side and crop at random; crop-flip also mirrors."""
     tokenizer: Path | None = dataclasses.field(default=None, metadata=NEVER)
-    """texts: folder of RoBERTa's tokenizer, vocab.json and merges.txt, or tokenizer.json."""
+    """texts: folder of a tokenizer: tokenizer.json; or RoBERTa's vocab.json and merges.txt; or BERT's vocab.txt and
+    tokenizer_config.json."""
     length: int = 128
     """texts: tokens of each, special ones included; shorter ones are padded. 128 is usual for GLUE, whose longer pairs
     are few; reviews are longer."""
@@ -70,7 +72,8 @@ class DataSetting:
 
 @dataclasses.dataclass(frozen=True)
 class RobertaSetting:
-    """A RoBERTa. The paper's Base has 12 layers of 768 units; it does not say what its Medium and Small have.
+    """A RoBERTa, BERT or DistilBERT. The paper's Base has 12 layers of 768 units; it does not say what its Medium and
+    Small have.
 
     Example:
       >>> RobertaSetting(layers=2, units=64).dropout
@@ -78,8 +81,8 @@ class RobertaSetting:
     """
 
     pretrained: Path | None = None
-    """Folder to begin from, config.json and model.safetensors as transformers saves them, whose sizes count then; a
-    head that it has not is drawn by seed."""
+    """Folder to begin from, of a RoBERTa, BERT or DistilBERT: config.json and model.safetensors, or its shards, as
+    transformers saves them, whose kind and sizes count then; a head that it has not is drawn by seed."""
     layers: int = 4
     """Layers, where nothing is pretrained."""
     units: int = 512
@@ -107,8 +110,10 @@ class ModelSetting:
 
     name: str = "mlp"
     """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for larger ones;
-    mobilenet-v2; mlp; linear; random-features; channel is linear, with inputs of its own for every class; roberta is
-    for texts, and these are for it. Or a Flax module of your own, as module:Class (see docs/extending.md)."""
+    mobilenet-v2; mlp; linear; random-features; channel is linear, with inputs of its own for every class; roberta, bert
+    and distilbert are for texts, and texts for them. The three have the same options, named after roberta; where they
+    are pretrained, roberta stands for whichever the folder holds. Or a Flax module of your own, as module:Class (see
+    docs/extending.md)."""
     settings: Values = dataclasses.field(default_factory=dict, metadata=LATER)
     """Settings of a network of your own: NAME=VALUE."""
     depth: int = 56
@@ -142,7 +147,10 @@ NETWORKS: dict[str, tuple[str, ...]] = {
     "random-features": ("features",),
     "channel": (),
     "roberta": ("roberta",),
+    "bert": ("roberta",),
+    "distilbert": ("roberta",),
 }
+TEXT_NETWORKS = tuple(name for name, network_fields in NETWORKS.items() if "roberta" in network_fields)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,10 +1,12 @@
-"""Our RoBERTa against transformers' PyTorch class with the same weights: logits, gradients of the loss, a round trip.
+"""Our networks for texts against transformers' PyTorch classes with the same weights: logits, gradients, a round trip.
 
     python -m experiments.text_parity [--json FILE]
 
 The weights go from one to the other through a folder as `save_pretrained` writes it; on the round trip a folder that we
-save is read by `from_pretrained`. Texts are of all lengths, padded on the right; everything is in float32, without
-dropout. Needs PyTorch (the extra `bench`).
+save is read by `from_pretrained`. Texts are of all lengths, padded on the right; a BERT's are single ones and pairs,
+of which PyTorch is given the types of the tokens and our network finds them. DistilRoBERTa, DistilBERT and base BERT
+have the published layers and units, with fewer tokens and positions. Everything is in float32, without dropout. Needs
+PyTorch (the extra `bench`).
 """
 
 import dataclasses
@@ -23,21 +25,32 @@ from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.models import huggingface
 from distill_jax.models.roberta import RobertaConfig
+from distill_jax.models.transformers_names import NAMES
 
 PROG = "python -m experiments.text_parity"
 CASES = {
-    "tiny": RobertaConfig(2, 32, 4, 64, vocabulary=60, positions=34),
-    "small": RobertaConfig.sized(4, 512, vocabulary=2000, positions=66),
-    "other epsilon, padding, types": RobertaConfig(
+    "tiny RoBERTa": RobertaConfig(2, 32, 4, 64, vocabulary=60, positions=34),
+    "small RoBERTa": RobertaConfig.sized(4, 512, vocabulary=2000, positions=66),
+    "RoBERTa, other epsilon, padding, types": RobertaConfig(
         3, 48, 3, 100, vocabulary=77, positions=40, types=2, pad=5, epsilon=1e-2
     ),
+    "DistilRoBERTa": RobertaConfig.sized(6, 768, vocabulary=2000, positions=66),
+    "tiny BERT": RobertaConfig.sized(2, 64, "bert", vocabulary=60, positions=34, separator=3),
+    "small BERT": RobertaConfig.sized(4, 512, "bert", vocabulary=2000, positions=64, separator=102),
+    "BERT, other activation, padding": RobertaConfig.sized(
+        2, 64, "bert", vocabulary=77, positions=40, pad=5, separator=9, epsilon=1e-2, activation="gelu_new"
+    ),
+    "base BERT": RobertaConfig.sized(12, 768, "bert", vocabulary=2000, positions=64, separator=102),
+    "tiny DistilBERT": RobertaConfig.sized(2, 64, "distilbert", vocabulary=60, positions=34),
+    "DistilBERT, ReLU": RobertaConfig.sized(2, 64, "distilbert", vocabulary=60, positions=34, activation="relu"),
+    "DistilBERT": RobertaConfig.sized(6, 768, "distilbert", vocabulary=2000, positions=64),
 }
 CLASSES = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """Compares our RoBERTa with the PyTorch class of transformers, with the same weights."""
+    """Compares our networks for texts with the PyTorch classes of transformers, with the same weights."""
 
     texts: int = 16
     """Texts of a batch."""
@@ -49,21 +62,35 @@ class Setting:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Batch:
-    """Texts with labels: tokens int32 [B, L], lengths and labels int64 [B]."""
+    """Texts with labels: tokens int32 [B, L], lengths and labels int64 [B], and which text of a pair a token is of."""
 
     tokens: np.ndarray
     length: np.ndarray
     label: np.ndarray
+    types: np.ndarray | None = None
 
 
 def make_batch(config: RobertaConfig, texts: int, seed: int = 0) -> Batch:
-    """Random texts of every length from 1 token up to all the model takes, as evenly as so few can be."""
+    """Random texts of every length from 1 token up to all the model takes, as evenly as so few can be.
+
+    Where the model has a separator every text ends with one, and every other is a pair with one in its middle.
+    """
     rng = np.random.default_rng(seed)
     length = np.linspace(1, config.longest, texts).round().astype(np.int64)
-    words = np.setdiff1d(np.arange(config.vocabulary), [config.pad])
+    apart = [config.pad] if config.separator is None else [config.pad, config.separator]
+    words = np.setdiff1d(np.arange(config.vocabulary), apart)
     tokens = rng.choice(words, (texts, config.longest)).astype(np.int32)
     tokens[np.arange(config.longest) >= length[:, None]] = config.pad
-    return Batch(tokens, length, rng.integers(0, CLASSES, texts))
+    label = rng.integers(0, CLASSES, texts)
+    if config.separator is None:
+        return Batch(tokens, length, label)
+    types = np.zeros_like(tokens)
+    for row, count in enumerate(length):
+        tokens[row, count - 1] = config.separator
+        if row % 2 and count > 2:
+            tokens[row, count // 2] = config.separator
+            types[row, count // 2 + 1 : count] = 1
+    return Batch(tokens, length, label, types)
 
 
 def write_reference(config: RobertaConfig, folder: Path, seed: int = 0) -> Any:
@@ -76,16 +103,15 @@ def write_reference(config: RobertaConfig, folder: Path, seed: int = 0) -> Any:
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    fields = huggingface.fields(config)
-    network = transformers.RobertaForSequenceClassification(
-        transformers.RobertaConfig(**fields, num_labels=CLASSES, attn_implementation="eager")
-    ).eval()
+    given = huggingface.fields(config) | {"num_labels": CLASSES, "attn_implementation": "eager"}
+    network_class = getattr(transformers, NAMES[config.kind].architecture)
+    network = network_class(transformers.AutoConfig.for_model(config.kind, **given)).eval()
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         for name, tensor in network.named_parameters():
             if name.endswith("bias"):
                 value = rng.normal(0, 0.1, tensor.shape)
-            elif "LayerNorm" in name:
+            elif "layernorm" in name.lower().replace("_", ""):
                 value = rng.uniform(0.5, 1.5, tensor.shape)
             else:
                 value = rng.normal(0, 1 if "embeddings" in name else tensor.shape[1] ** -0.5, tensor.shape)
@@ -100,7 +126,8 @@ def reference_results(network: Any, batch: Batch) -> dict[str, np.ndarray]:
 
     mask = np.arange(batch.tokens.shape[1]) < batch.length[:, None]
     tokens, masked, label = (torch.from_numpy(a.astype(np.int64)) for a in (batch.tokens, mask, batch.label))
-    output = network(input_ids=tokens, attention_mask=masked, labels=label)
+    types = {} if batch.types is None else {"token_type_ids": torch.from_numpy(batch.types.astype(np.int64))}
+    output = network(input_ids=tokens, attention_mask=masked, labels=label, **types)
     network.zero_grad()
     output.loss.backward()
     grads = {name: parameter.grad.numpy() for name, parameter in network.named_parameters()}
@@ -121,7 +148,7 @@ def our_results(folder: Path, batch: Batch) -> dict[str, np.ndarray]:
     grads, logits = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
     results = {"logits": np.asarray(logits)}
     for path, leaf in flatten_dict(grads).items():
-        results[huggingface.tensor_name(path)] = np.asarray(leaf.T if path[-1] == "kernel" else leaf)
+        results[huggingface.tensor_name(path, model.config.kind)] = np.asarray(leaf.T if path[-1] == "kernel" else leaf)
     return results
 
 

@@ -16,11 +16,17 @@ class Vocabulary:
     """The tokens of texts: `size` of them, numbered from 0, of which `pad` fills up short texts.
 
     >>> Vocabulary(50265, pad=1)
-    Vocabulary(size=50265, pad=1)
+    Vocabulary(size=50265, pad=1, separator=None)
+
+    Attributes:
+      size, pad: as above.
+      separator: the token after whose first place a pair's tokens are of the second text's type, as BERT's [SEP];
+        None where the tokenizer knows no types, as RoBERTa's.
     """
 
     size: int
     pad: int
+    separator: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from distill_jax.files import is_of_kind, read_json, write_text
 
 _KIND = {
     **{"shape": list[int], "dtype": str, "num_classes": int, "mean": list[float] | None, "std": list[float] | None},
-    **{"vocabulary": dict[str, int] | None, "names": list[str] | None},
+    **{"vocabulary": dict[str, int | None] | None, "names": list[str] | None},
 }
 
 
@@ -115,7 +115,7 @@ def of_file(value: Any, path: Path, remedy: str) -> Inputs:
         isinstance(value, dict)
         and value.keys() == _KIND.keys()
         and all(is_of_kind(value[name], kind) for name, kind in _KIND.items())
-        and (value["vocabulary"] is None or value["vocabulary"].keys() == {"size", "pad"})
+        and (value["vocabulary"] is None or value["vocabulary"].keys() == {"size", "pad", "separator"})
     ):
         raise InputError(path, None, f"is damaged (does not say what inputs are); {remedy}")
     return Inputs.of_json(value)

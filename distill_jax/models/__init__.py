@@ -22,7 +22,7 @@ from distill_jax.models.own import build_own, own_kind
 from distill_jax.models.pretrained import build_roberta
 from distill_jax.models.resnet import ResNet18, ResNet50, ResNetCIFAR
 from distill_jax.own_code import is_own
-from distill_jax.setting import NETWORKS, ModelSetting
+from distill_jax.setting import NETWORKS, TEXT_NETWORKS, ModelSetting
 
 _WIDEST = 64.0  # a MobileNet-v2 whose last layer has 81,920 channels
 CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
@@ -36,7 +36,7 @@ def kind(name: str) -> Literal["convolutional", "text", "dense"]:
     """
     if is_own(name):
         return own_kind(name)
-    if name == "roberta":
+    if name in TEXT_NETWORKS:
         return "text"
     return "convolutional" if name in CONVOLUTIONAL else "dense"
 
@@ -109,9 +109,9 @@ def build_model(
     _check_sizes(setting, role)
     _check_inputs(name, num_classes, input_shape, vocabulary is not None, role)
     match name:
-        case "roberta":
+        case "roberta" | "bert" | "distilbert":
             assert vocabulary is not None
-            return build_roberta(setting.roberta, num_classes, input_shape[0], vocabulary, dtype, f"{role}.roberta")
+            return build_roberta(setting, num_classes, input_shape[0], vocabulary, dtype, role)
         case "resnet-cifar":
             shape = setting.depth, setting.block, setting.width
             return ResNetCIFAR(*shape, num_classes, dtype=dtype, norm_examples=norm_examples, role=role)
@@ -152,8 +152,9 @@ def _check_inputs(name: str, num_classes: int, input_shape: tuple[int, ...], tex
     if name in CONVOLUTIONAL and len(input_shape) != 3:
         needed = f"images of shape (height, width, channels), but an example has shape {input_shape}"
         raise InputError(f"{role}.name", name, f"needs {needed}; use mlp, linear or random-features")
-    if (name == "roberta") != texts:
-        required = "roberta, since the data are texts" if texts else "another, since the data are no texts"
+    if (name in TEXT_NETWORKS) != texts:
+        of_texts = f"{' or '.join(TEXT_NETWORKS)}, since the data are texts"
+        required = of_texts if texts else "another, since the data are no texts"
         raise InputError(f"{role}.name", name, f"must be {required}")
     values = math.prod(input_shape)
     if name == "channel" and values % num_classes:

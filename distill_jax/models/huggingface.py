@@ -1,13 +1,12 @@
-"""Hugging Face's folders of RoBERTa: `config.json` and `model.safetensors`, read and written without PyTorch.
+"""Hugging Face's folders of RoBERTa, BERT and DistilBERT, `config.json` and safetensors: read and written.
 
-Reading gives our parameters: all of a classifier; of a masked language model the encoder, and a head is drawn.
-transformers' RobertaForSequenceClassification.from_pretrained loads the folders that are written here.
+No PyTorch is needed. Reading gives our parameters: all of a classifier; of a masked language model the encoder, and a
+head is drawn. transformers' classes for classification load the folders that are written here.
 """
 
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,64 +19,32 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from distill_jax import limits
 from distill_jax.errors import InputError, one_line
 from distill_jax.extras import needed
-from distill_jax.files import partial, write_text
-from distill_jax.models.roberta import Roberta, RobertaConfig
+from distill_jax.files import partial, read_json, write_text
+from distill_jax.models.roberta import Kind, Roberta, RobertaConfig
+from distill_jax.models.safetensors_files import WEIGHTS, Tensors, open_tensors
+from distill_jax.models.transformers_names import NAMES, Names
 
 _WORDS = "embeddings.word_embeddings.weight"
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
-# Of each field of ours: transformers' name for it, and its value where config.json does not say.
-FIELDS = {
-    "layers": ("num_hidden_layers", 12),
-    "units": ("hidden_size", 768),
-    "heads": ("num_attention_heads", 12),
-    "inner": ("intermediate_size", 3072),
-    "vocabulary": ("vocab_size", 50265),
-    "positions": ("max_position_embeddings", 512),
-    "types": ("type_vocab_size", 2),
-    "pad": ("pad_token_id", 1),
-    "epsilon": ("layer_norm_eps", 1e-12),
-    "dropout": ("hidden_dropout_prob", 0.1),
-    "attention_dropout": ("attention_probs_dropout_prob", 0.1),
-    "head_dropout": ("classifier_dropout", None),
-    "initial_std": ("initializer_range", 0.02),
-}
-_MOST = {"layers": limits.LAYERS, "vocabulary": limits.WORDS, "pad": limits.WORDS}
-_ONLY = {"model_type": "roberta", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
-_MODULES = {
-    "word": "roberta.embeddings.word_embeddings",
-    "position": "roberta.embeddings.position_embeddings",
-    "token_type": "roberta.embeddings.token_type_embeddings",
-    "norm": "roberta.embeddings.LayerNorm",
-    "head_dense": "classifier.dense",
-    "head": "classifier.out_proj",
-}
-_MODULES_OF_A_LAYER = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "attention_out": "attention.output.dense",
-    "attention_norm": "attention.output.LayerNorm",
-    "up": "intermediate.dense",
-    "down": "output.dense",
-    "norm": "output.LayerNorm",
-}
+_CONFIG, _TOKENIZER = "config.json", "tokenizer_config.json"
+_MOST = {"layers": limits.LAYERS, "vocabulary": limits.WORDS, "pad": limits.WORDS, "separator": limits.WORDS}
+_FROM_ZERO = ("pad", "separator")
+# Activations by transformers' names, of which some are the same function.
+_ACTIVATIONS = {"gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_new", "gelu_pytorch_tanh": "gelu_new"}
+_ACTIVATIONS |= {"relu": "relu"}
+_HEAD = ("head_dense", "head")
 
 Params = dict[str, Any]
 
 
-def tensor_name(path: tuple[str, ...]) -> str:
+def tensor_name(path: tuple[str, ...], kind: Kind = "roberta") -> str:
     """transformers' name for one of our parameters, of which a `kernel` is there transposed."""
-    *modules, leaf = path
-    kind = "bias" if leaf == "bias" else "weight"
-    layer = re.fullmatch(r"layer_(\d+)", modules[0])
-    if layer:
-        return f"roberta.encoder.layer.{layer[1]}.{_MODULES_OF_A_LAYER[modules[1]]}.{kind}"
-    return f"{_MODULES[modules[0]]}.{kind}"
+    return NAMES[kind].tensor(path)
 
 
 def fields(config: RobertaConfig) -> dict[str, Any]:
-    """The arguments of transformers' `RobertaConfig` for the same network, but for its labels."""
-    return {theirs: getattr(config, ours) for ours, (theirs, _) in FIELDS.items()}
+    """The arguments of transformers' configuration for the same network, but for its labels."""
+    named = ((ours, theirs) for ours, (theirs, _) in NAMES[config.kind].fields.items())
+    return {theirs: getattr(config, ours) for ours, theirs in named if getattr(config, ours) is not None}
 
 
 def read_config(folder: Path, field: str = "folder") -> RobertaConfig:
@@ -95,27 +62,48 @@ def read_config(folder: Path, field: str = "folder") -> RobertaConfig:
     def refuse(name: str, value: Any, requirement: str) -> InputError:
         return InputError(field, folder, f"{_CONFIG} has the {name} {value!r}; must be {requirement}")
 
-    for name, required in _ONLY.items():
-        if content.get(name, required if name != "model_type" else None) != required:
-            raise refuse(name, content.get(name), f"{required!r}, the only one there is here")
-    values = {ours: content.get(theirs, default) for ours, (theirs, default) in FIELDS.items()}
+    kind = content.get("model_type")
+    if not isinstance(kind, str) or kind not in NAMES:
+        raise refuse("model_type", kind, f"{', '.join(NAMES)}, the ones there are here")
+    names = NAMES[kind]
+    for name, required in names.only.items():
+        if content.get(name, required) != required:
+            raise refuse(name, content[name], f"{required!r}, the only one there is here")
+    values = {ours: content.get(theirs, default) for ours, (theirs, default) in names.fields.items()}
     if values["head_dropout"] is None:
         values["head_dropout"] = values["dropout"]
     for config_field in dataclasses.fields(RobertaConfig):
-        value, name = values[config_field.name], FIELDS[config_field.name][0]
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if config_field.type is int:
-            least, most = 0 if config_field.name == "pad" else 1, _MOST.get(config_field.name, limits.UNITS)
-            if not isinstance(value, int) or not number or not least <= value <= most:
-                raise refuse(name, value, f"an integer in {least} to {most}")
-        elif not number or not 0 <= value < (1 if "dropout" in config_field.name else float("inf")):
-            raise refuse(name, value, "a share in [0, 1)" if "dropout" in config_field.name else "0 or more")
-    config = RobertaConfig(**values)
+        if config_field.name in values and (fault := _value_fault(config_field, values[config_field.name])):
+            raise refuse(names.fields[config_field.name][0], values[config_field.name], fault)
+    values["activation"] = _ACTIVATIONS[values["activation"]]
+    # What a kind's config.json does not say is the same for all of it.
+    usual = RobertaConfig.sized(values.pop("layers"), values.pop("units"), kind=kind)
+    config = dataclasses.replace(usual, **values)
     if config.units % config.heads:
-        raise refuse("num_attention_heads", config.heads, f"a divisor of the hidden_size {config.units}")
+        raise refuse(
+            names.fields["heads"][0], config.heads, f"a divisor of the {names.fields['units'][0]} {config.units}"
+        )
     if config.longest < 1:
         raise refuse("max_position_embeddings", config.positions, f"above {config.pad + 1}, the padding's positions")
     return config
+
+
+def _value_fault(config_field: dataclasses.Field[Any], value: Any) -> str | None:
+    """What a value of a config.json must be and is not; None where it is."""
+    name = config_field.name
+    if name == "activation":
+        known = isinstance(value, str) and value in _ACTIVATIONS
+        return None if known else f"{', '.join(_ACTIVATIONS)}, the ones there are here"
+    if name == "separator" and value is None:
+        return None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if config_field.type is int or name == "separator":
+        least, most = 0 if name in _FROM_ZERO else 1, _MOST.get(name, limits.UNITS)
+        fits = is_number and isinstance(value, int) and least <= value <= most
+        return None if fits else f"an integer in {least} to {most}"
+    is_share = "dropout" in name
+    fits = is_number and 0 <= value < (1 if is_share else float("inf"))
+    return None if fits else "a share in [0, 1)" if is_share else "0 or more"
 
 
 def read_model(folder: Path, field: str = "folder") -> Roberta:
@@ -128,9 +116,22 @@ def read_model(folder: Path, field: str = "folder") -> Roberta:
     return Roberta(len(_read_json(folder, field).get("id2label", (0, 1))), config)
 
 
-def read_params(folder: Path, config: RobertaConfig, num_classes: int, field: str = "folder") -> Params:
-    """A folder's parameters, float32 host arrays; without 'head_dense' and 'head' where it has no classifier.
+def class_names(folder: Path, field: str = "folder") -> list[str]:
+    """What a folder's config.json calls its classes, by number; none where it does not say so of each.
 
+    Raises:
+      InputError: as `read_config`.
+    """
+    said = _read_json(folder, field).get("id2label")
+    if not isinstance(said, dict) or said.keys() != {str(k) for k in range(len(said))}:
+        return []
+    return [str(said[str(k)]) for k in range(len(said))]
+
+
+def read_params(folder: Path, config: RobertaConfig, num_classes: int, field: str = "folder") -> Params:
+    """A folder's parameters, float32 host arrays; without 'head' where it has no classifier.
+
+    Without a classifier 'head_dense' too is there alone where it is the encoder's, as BERT's pooler is, and saved.
     Other tensors, such as a masked language model's `lm_head`, are not read.
 
     Args:
@@ -142,60 +143,74 @@ def read_params(folder: Path, config: RobertaConfig, num_classes: int, field: st
     Raises:
       InputError: the weights are absent or damaged, or a tensor is absent or of another shape.
     """
-    path, safetensors = folder / _WEIGHTS, needed("safetensors", "text", field, folder)
-    if not path.is_file():
-        other = next((f.name for f in sorted(folder.glob("*.bin")) + sorted(folder.glob("*.index.json"))), None)
-        instead = f" but {other}; save it again, as one file of safetensors" if other else ""
-        raise InputError(field, folder, f"must have {_WEIGHTS}, and has none{instead}")
-    tokens = jnp.zeros((1, 1), jnp.int32)
-    model = Roberta(num_classes, config)
-    shapes = jax.eval_shape(lambda key: model.init(key, tokens, train=False), jax.random.key(0))
-    expected = flatten_dict(shapes["params"])
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            names = set(file.keys())
-            if not any(name.startswith("classifier.") for name in names):
-                expected = {p: leaf for p, leaf in expected.items() if not p[0].startswith("head")}
-            saved_prefix = next((name.removesuffix(_WORDS) for name in sorted(names) if name.endswith(_WORDS)), "")
-            if saved_prefix not in ("", "roberta."):
-                raise InputError(
-                    field,
-                    folder,
-                    f"the names in {_WEIGHTS} begin with {saved_prefix!r}, as those of a wrapper or other networks; "
-                    "save the RoBERTa that is within",
-                )
-            # The encoder alone is saved without the prefix.
-            prefix = "" if any(name.startswith("roberta.") for name in names) else "roberta."
-            params = {}
-            leaf: Any
-            for parameter_path, leaf in expected.items():
-                name = tensor_name(parameter_path).removeprefix(prefix)
-                saved_shape = tuple(file.get_slice(name).get_shape()) if name in names else None
-                if fault := _tensor_fault(parameter_path, name, saved_shape, leaf.shape, num_classes):
-                    raise InputError(field, folder, fault)
-                tensor = np.asarray(file.get_tensor(name), np.float32)
-                params[parameter_path] = tensor.T if parameter_path[-1] == "kernel" else tensor
-    except (OSError, safetensors.SafetensorError) as error:
-        message = one_line(error)
-        raise InputError(field, folder, f"{_WEIGHTS} cannot be read ({message}); fetch it again") from error
+    with open_tensors(folder, field) as tensors:
+        names, tokens = NAMES[config.kind], jnp.zeros((1, 1), jnp.int32)
+        model = Roberta(num_classes, config)
+        shapes = jax.eval_shape(lambda key: model.init(key, tokens, train=False), jax.random.key(0))
+        prefix = _absent_prefix(names, tensors, folder, field)
+        absent = _absent_head(names, tensors, prefix)
+        params = {}
+        leaf: Any
+        for path, leaf in flatten_dict(shapes["params"]).items():
+            if path[0] in absent:
+                continue
+            name = _as_saved(names.tensor(path).removeprefix(prefix), tensors)
+            if fault := _tensor_fault(path, name, tensors, leaf.shape, num_classes):
+                raise InputError(field, folder, fault)
+            tensor = tensors.tensor(name)
+            params[path] = tensor.T if path[-1] == "kernel" else tensor
     return unflatten_dict(params)
 
 
+def _absent_prefix(names: Names, tensors: Tensors, folder: Path, field: str) -> str:
+    """The beginning of our names for tensors that theirs have not: that of the kind where an encoder is saved alone.
+
+    Raises:
+      InputError: they have another beginning.
+    """
+    saved_prefix = next((name.removesuffix(_WORDS) for name in sorted(tensors.names) if name.endswith(_WORDS)), "")
+    if saved_prefix not in ("", names.prefix):
+        raise InputError(
+            field,
+            folder,
+            f"the names in {tensors.label} begin with {saved_prefix!r}, as those of a wrapper or other networks; "
+            f"save the {names.called} that is within",
+        )
+    return "" if any(name.startswith(names.prefix) for name in tensors.names) else names.prefix
+
+
+def _absent_head(names: Names, tensors: Tensors, prefix: str) -> tuple[str, ...]:
+    """The modules of the head that are to be drawn: none if any of a classifier's own is there."""
+
+    def has(module: str) -> bool:
+        beginning = names.tensor((module, "bias")).removesuffix("bias").removeprefix(prefix)
+        return any(name.startswith(beginning) for name in tensors.names)
+
+    if any(has(module) for module in names.head):
+        return ()
+    return tuple(module for module in _HEAD if not has(module))
+
+
+def _as_saved(name: str, tensors: Tensors) -> str:
+    """A tensor's name as a folder has it: BERT's first ones call scale and shift of a normalisation gamma and beta."""
+    old = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+    return old if name not in tensors.names and old in tensors.names else name
+
+
 def _tensor_fault(
-    parameter_path: tuple[str, ...],
-    name: str,
-    saved_shape: tuple[int, ...] | None,
-    expected_shape: tuple[int, ...],
-    num_classes: int,
+    path: tuple[str, ...], name: str, tensors: Tensors, expected_shape: tuple[int, ...], num_classes: int
 ) -> str | None:
     """What is wrong with a tensor of a file, which has the shape of a parameter, of kernels transposed; else None."""
-    if saved_shape is None:
-        return f"{_WEIGHTS} must have the tensor {name}, and has not"
-    if parameter_path[0] == "head" and saved_shape[0] != num_classes:
+    if name not in tensors.names:
+        return f"{tensors.label} must have the tensor {name}, and has not"
+    saved_shape = tensors.shape(name)
+    if path[0] == "head" and saved_shape and saved_shape[0] != num_classes:
         return f"its head has {saved_shape[0]} labels and the data {num_classes}; must have as many, or no head"
-    shape = expected_shape[::-1] if parameter_path[-1] == "kernel" else expected_shape
+    shape = expected_shape[::-1] if path[-1] == "kernel" else expected_shape
     if saved_shape != shape:
-        return f"{_WEIGHTS} has {name} of shape {saved_shape}; must be {shape}, as {_CONFIG} says"
+        return f"{tensors.label} has {name} of shape {saved_shape}; must be {shape}, as {_CONFIG} says"
+    if not tensors.is_float(name):
+        return f"{tensors.label} has {name} as {tensors.dtype(name)}; must be floating-point numbers of 16 bits or more"
     return None
 
 
@@ -208,12 +223,13 @@ def load(folder: Path, num_classes: int, seed: int = 0, field: str = "folder") -
     config = read_config(folder, field)
     model = Roberta(num_classes, config)
     params = read_params(folder, config, num_classes, field)
-    if "head" not in params:
+    absent = [name for name in _HEAD if name not in params]
+    if absent:
         tokens = jnp.zeros((1, 1), jnp.int32)
 
         def draw(key: jax.Array) -> Params:
             all_params = model.init(key, tokens, train=False)["params"]
-            return {name: all_params[name] for name in ("head_dense", "head")}  # so that nothing else is computed
+            return {name: all_params[name] for name in absent}  # so that nothing else is computed
 
         params |= jax.tree.map(np.asarray, jax.jit(draw)(jax.random.key(seed)))
     return model, {"params": params}
@@ -221,6 +237,8 @@ def load(folder: Path, num_classes: int, seed: int = 0, field: str = "folder") -
 
 def save(folder: Path, model: Roberta, params: Params, names: Sequence[str] | None = None) -> None:
     """Writes a network as transformers does, into a folder that is made where there is none.
+
+    A tokenizer that lies there is told what this network is given, of which transformers asks the tokenizer alone.
 
     Args:
       folder: where to.
@@ -232,27 +250,41 @@ def save(folder: Path, model: Roberta, params: Params, names: Sequence[str] | No
     tensors = {}
     for path, leaf in flatten_dict(params).items():
         tensor = np.asarray(leaf, np.float32)
-        tensors[tensor_name(path)] = np.ascontiguousarray(tensor.T if path[-1] == "kernel" else tensor)
-    partial_path = partial(folder / _WEIGHTS)
-    writer = needed("safetensors.numpy", "text", str(folder / _WEIGHTS))
+        tensors[tensor_name(path, model.config.kind)] = np.ascontiguousarray(
+            tensor.T if path[-1] == "kernel" else tensor
+        )
+    partial_path = partial(folder / WEIGHTS)
+    writer = needed("safetensors.numpy", "text", str(folder / WEIGHTS))
     writer.save_file(tensors, partial_path, metadata={"format": "pt"})  # without which transformers refuses it
-    os.replace(partial_path, folder / _WEIGHTS)
+    os.replace(partial_path, folder / WEIGHTS)
     write_config(folder, model, names)
+    if (folder / _TOKENIZER).is_file():
+        _name_inputs(folder / _TOKENIZER, model.config)
 
 
 def write_config(folder: Path, model: Roberta, names: Sequence[str] | None = None) -> None:
     """Writes a network's config.json, all but its parameters, into a folder that is made where there is none."""
     names = [f"LABEL_{k}" for k in range(model.num_classes)] if names is None else names
     labels = {str(k): name for k, name in enumerate(names)}
-    content = {"architectures": ["RobertaForSequenceClassification"]} | _ONLY
+    kind, of_kind = model.config.kind, NAMES[model.config.kind]
+    content: dict[str, Any] = {"architectures": [of_kind.architecture], "model_type": kind} | dict(of_kind.only)
     content |= fields(model.config)
     content |= {"id2label": labels, "label2id": {name: int(k) for k, name in labels.items()}, "dtype": "float32"}
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / _CONFIG, json.dumps(content, indent=2) + "\n")
 
 
+def _name_inputs(path: Path, config: RobertaConfig) -> None:
+    """Says in a tokenizer's settings what a network is given of it: types of tokens where it has been given types."""
+    inputs = ["input_ids", "attention_mask"]
+    if config.kind == "bert" and config.separator is not None:
+        inputs.insert(1, "token_type_ids")
+    content = read_json(path, dict[str, Any], "must be as transformers saves it") | {"model_input_names": inputs}
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
 def _read_json(folder: Path, field: str) -> dict[str, Any]:
-    expected = f"a folder with {_CONFIG} and {_WEIGHTS}, as transformers saves a model"
+    expected = f"a folder with {_CONFIG} and {WEIGHTS}, as transformers saves a model"
     if not folder.is_dir():
         state = "is no folder" if folder.exists() else "is not there"
         raise InputError(field, folder, f"{state}; must be {expected}")

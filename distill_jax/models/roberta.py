@@ -1,7 +1,16 @@
-"""RoBERTa (Liu et al. 2019) with its classification head, as transformers' RobertaForSequenceClassification has it.
+"""RoBERTa (Liu et al. 2019), BERT (Devlin et al. 2019) and DistilBERT (Sanh et al. 2019) with their heads.
 
-The encoder is BERT's (Devlin et al. 2019): learned positions, post-norm layers, the exact GELU. The head reads the
-first token alone, <s>; so the last layer is computed for it alone, which changes nothing but the time it takes.
+Each is as transformers' class of it for sequence classification has it.
+
+They are one encoder: learned positions, post-norm layers, a GELU. The head reads the first token alone, <s> or [CLS];
+so the last layer is computed for it alone, which changes nothing but the time it takes. What differs:
+
+    kind         positions begin at   token types              head, f before its last layer   dropout
+    roberta      padding's plus 1     one                      tanh                            before both layers
+    bert         0                    those of a pair's texts  tanh, the pooler                before the last
+    distilbert   0                    none                     ReLU                            before the last
+
+DistilBERT has no dropout after attention. DistilRoBERTa is a RoBERTa of six layers.
 
 Sizes. The paper fine-tunes "RoBERTa-Base, -Medium and -Small". Base is that of Liu et al.; Medium and Small were not
 published for RoBERTa. Of these names there are compact BERTs (Turc et al. 2019, "Well-read students learn better",
@@ -15,6 +24,7 @@ lower than this Small's (see docs/paper-gaps.md):
 """
 
 import dataclasses
+import functools
 from typing import Any, Literal
 
 import jax
@@ -24,8 +34,16 @@ from flax import linen as nn
 from distill_jax.models.attention import attend
 from distill_jax.models.layers import product_precision
 
+Kind = Literal["roberta", "bert", "distilbert"]
 SIZES = {"base": (12, 768), "medium": (8, 512), "small": (4, 512)}
 _HEAD_UNITS = 64
+_BERT = {"vocabulary": 30522, "positions": 512, "types": 2, "pad": 0, "epsilon": 1e-12}
+# What else the networks of a kind have than RoBERTa.
+_USUAL: dict[Kind, dict[str, Any]] = {
+    "roberta": {},
+    "bert": _BERT,
+    "distilbert": _BERT | {"types": 0, "head_dropout": 0.2},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +53,9 @@ class RobertaConfig:
     >>> base = RobertaConfig.sized(*SIZES["base"])
     >>> base.heads, base.inner, base.longest
     (12, 3072, 512)
+    >>> small = RobertaConfig.sized(4, 512, "bert", separator=102)
+    >>> small.vocabulary, small.types, small.longest
+    (30522, 2, 512)
 
     Attributes:
       layers: number of them.
@@ -42,14 +63,18 @@ class RobertaConfig:
       heads: of attention.
       inner: units of the feed-forward layers.
       vocabulary: number of tokens.
-      positions: rows of the position table; the first `pad` + 1 are not those of any token but padding.
-      types: rows of the token-type table, of which RoBERTa uses the first alone.
+      positions: rows of the position table; RoBERTa's first `pad` + 1 are not those of any token but padding.
+      types: rows of the token-type table, of which RoBERTa uses the first alone; a DistilBERT has 0.
       pad: the token that fills up short texts on their right.
       epsilon: added to the variance in layer normalisation.
       dropout: after embeddings, attention and feed-forward layers.
       attention_dropout: of attention's weights.
       head_dropout: before both layers of the head.
       initial_std: of the normal distribution that kernels and embeddings are drawn from.
+      kind: which network it is, see the module.
+      activation: of the feed-forward layers; 'gelu' is exact, 'gelu_new' the one by tanh.
+      separator: the token after each text of a pair, [SEP]. A BERT sees by it which text a token is of: what comes
+        after the first one is of type 1. None where all is of type 0.
     """
 
     layers: int
@@ -65,23 +90,36 @@ class RobertaConfig:
     attention_dropout: float = 0.1
     head_dropout: float = 0.1
     initial_std: float = 0.02
+    kind: Kind = "roberta"
+    activation: Literal["gelu", "gelu_new", "relu"] = "gelu"
+    separator: int | None = None
 
     @classmethod
-    def sized(cls, layers: int, units: int, **others: Any) -> "RobertaConfig":
-        """So many layers and units, heads of 64 units, or one of fewer, and feed-forward layers four times as wide."""
-        return cls(layers, units, max(units // _HEAD_UNITS, 1), 4 * units, **others)
+    def sized(cls, layers: int, units: int, kind: Kind = "roberta", **others: Any) -> "RobertaConfig":
+        """So many layers and units, heads of 64 units, or one of fewer, and feed-forward layers four times as wide.
+
+        All else is as the published networks of the kind have it, unless given.
+        """
+        sizes: dict[str, Any] = {"heads": max(units // _HEAD_UNITS, 1), "inner": 4 * units}
+        return cls(layers, units, kind=kind, **sizes | _USUAL[kind] | others)
+
+    @property
+    def first_position(self) -> int:
+        """The row of the position table that the first token has."""
+        return self.pad + 1 if self.kind == "roberta" else 0
 
     @property
     def longest(self) -> int:
-        """Most tokens of a text: positions are counted from `pad` + 1."""
-        return self.positions - self.pad - 1
+        """Most tokens of a text."""
+        return self.positions - self.first_position
 
 
 class Roberta(nn.Module):
     """Tokens [B, L], padded on the right, of any dtype -> float32 logits [B, num_classes].
 
-    There is no mask: what is padding is seen by its token. Training needs the random stream 'dropout' where the
-    configuration has dropout. L must be at most `config.longest`.
+    There is no mask: what is padding is seen by its token, and of which text of a pair a token is by the separators
+    before it, `config.separator`. Training needs the random stream 'dropout' where the configuration has dropout.
+    L must be at most `config.longest`.
 
     >>> model = Roberta(2, RobertaConfig.sized(1, 8, vocabulary=20, positions=18))
     >>> jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, False)[0], jnp.ones((3, 16), int)).shape
@@ -107,14 +145,18 @@ class Roberta(nn.Module):
         c, tokens = self.config, x.astype(jnp.int32)
         is_text = tokens != c.pad
         length = jnp.max(jnp.where(is_text, jnp.arange(1, tokens.shape[1] + 1), 0), axis=1)
-        positions = jnp.where(is_text, c.pad + jnp.cumsum(is_text, axis=1), c.pad)
+        if c.kind == "roberta":
+            positions = jnp.where(is_text, c.pad + jnp.cumsum(is_text, axis=1), c.pad)
+        else:
+            positions = jnp.arange(tokens.shape[1])[None]
 
         def embed(rows: int, name: str) -> nn.Embed:
             # Looked up in float32: a table cast to `dtype` would be read and written whole at every step.
             return nn.Embed(rows, c.units, embedding_init=nn.initializers.normal(c.initial_std), name=name)
 
         y = embed(c.vocabulary, "word")(tokens) + embed(c.positions, "position")(positions)
-        y = y + embed(c.types, "token_type")(jnp.zeros((1, 1), jnp.int32))
+        if c.types:
+            y = y + embed(c.types, "token_type")(_token_types(c, tokens, is_text))
         y = nn.Dropout(c.dropout, deterministic=not train)(_norm(c, self.dtype, "norm")(y))
         layer = nn.remat(RobertaLayer) if self.remat else RobertaLayer
         for number in range(c.layers):
@@ -122,7 +164,8 @@ class Roberta(nn.Module):
             y = layer(c, train, last, self.dtype, self.attention, name=f"layer_{number}")(y, length)
         y = y[:, 0].astype(jnp.float32)
         drop = nn.Dropout(c.head_dropout, deterministic=not train)
-        y = jnp.tanh(_dense(c, c.units, jnp.float32, "head_dense")(drop(y)))
+        y = _dense(c, c.units, jnp.float32, "head_dense")(drop(y) if c.kind == "roberta" else y)
+        y = nn.relu(y) if c.kind == "distilbert" else jnp.tanh(y)
         return _dense(c, self.num_classes, jnp.float32, "head")(drop(y))
 
 
@@ -166,10 +209,19 @@ class RobertaLayer(nn.Module):
         # cuDNN takes no single query.
         implementation = "xla" if self.first_only else self.attention
         y = attend(query, key, value, length, rate=rate, drawn=drawn, implementation=implementation)
-        y = drop(dense(c.units, "attention_out")(y.reshape(residual.shape)))
+        y = dense(c.units, "attention_out")(y.reshape(residual.shape))
+        y = y if c.kind == "distilbert" else drop(y)
         residual = _norm(c, self.dtype, "attention_norm")(residual + y)
-        y = gelu(dense(c.inner, "up")(residual))
+        y = _ACTIVATIONS[c.activation](dense(c.inner, "up")(residual))
         return _norm(c, self.dtype, "norm")(residual + drop(dense(c.units, "down")(y)))
+
+
+def _token_types(config: RobertaConfig, tokens: jax.Array, is_text: jax.Array) -> jax.Array:
+    """int32 [B, L] or [1, 1]: 1 for the tokens after the first separator, else 0."""
+    if config.kind == "roberta" or config.separator is None or config.types == 1:
+        return jnp.zeros((1, 1), jnp.int32)
+    separates = (tokens == config.separator).astype(jnp.int32)
+    return ((jnp.cumsum(separates, axis=1) > separates) & is_text).astype(jnp.int32)
 
 
 def _dense(config: RobertaConfig, features: int, dtype: Any, name: str) -> nn.Dense:
@@ -192,3 +244,10 @@ def gelu(x: jax.Array) -> jax.Array:
     [-0.159, 0.0, 0.841, 9.0]
     """
     return nn.gelu(x, approximate=False)
+
+
+_ACTIVATIONS = {
+    "gelu": gelu,
+    "gelu_new": jax.checkpoint(functools.partial(nn.gelu, approximate=True)),
+    "relu": nn.relu,
+}

@@ -100,7 +100,7 @@ def holds(workdir: Path, identity: dict[str, Any], seconds: float = 10.0) -> boo
 
 
 def network_folder(workdir: Path, role: str) -> Path:
-    """Where it is said of which sizes the RoBERTas of a role are, as Hugging Face says it."""
+    """Where it is said of which kind and sizes a role's networks for texts are, as Hugging Face says it."""
     return workdir / "networks" / role
 
 

@@ -56,7 +56,7 @@ class Trainer(Programs):
     ):
         super().__init__(setting, dataset, role, shape, target)
         network = setting.teacher if role == "teacher" else setting.student
-        self._read_pretrained = functools.partial(pretrained.read, network, self.model, f"--{role}")
+        self._read_pretrained = functools.partial(pretrained.read, network, self.model, f"--{role}", dataset.names)
         flat = {s: getattr(dataset, s).x.reshape(-1, math.prod(dataset.input_shape)) for s in ("train", "test")}
         self.inputs = flat if self.streamed else {split: place(self.mesh, x) for split, x in flat.items()}
         self.programs: dict[tuple[bool, int], Any] = {}

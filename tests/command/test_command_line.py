@@ -19,7 +19,7 @@ from distill_jax.data.dataset import Vocabulary
 from distill_jax.errors import InputError
 from distill_jax.models import build_model
 from distill_jax.presets import PRESETS
-from distill_jax.setting import NETWORKS, ModelSetting
+from distill_jax.setting import NETWORKS, TEXT_NETWORKS, ModelSetting
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def test_every_field_of_a_network_is_of_some_and_every_network_has_its_own():
     fields = {field.name for field in dataclasses.fields(ModelSetting)} - {"name", "settings"}
     assert fields == {field for of_network in NETWORKS.values() for field in of_network}
     for name in NETWORKS:
-        words = {"vocabulary": Vocabulary(size=9, pad=0)} if name == "roberta" else {}
+        words = {"vocabulary": Vocabulary(size=9, pad=0)} if name in TEXT_NETWORKS else {}
         assert build_model(ModelSetting(name=name, depth=8), 4, (8,) if words else (8, 8, 4), **words)
 
 

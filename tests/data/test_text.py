@@ -133,7 +133,7 @@ def rewrite(split, rows, columns=("text", "text_pair", "label")):
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
-        (lambda f: (f / "test.csv").unlink(), ["has no test file", "train and test as .csv, .jsonl or .parquet"]),
+        (lambda f: (f / "test.csv").unlink(), ["has no test file", "as .csv, .tsv, .jsonl or .parquet"]),
         (lambda f: (f / "test.jsonl").touch(), ["has test.csv and test.jsonl", "one of each"]),
         (lambda f: (f / "train.csv").write_text(""), ["train.csv has no rows"]),
         (lambda f: (f / "train.csv").write_bytes(b"text,label\n\xff,1\n"), ["train.csv cannot be read"]),
@@ -145,7 +145,7 @@ def rewrite(split, rows, columns=("text", "text_pair", "label")):
         (rewrite("train", [("a", "b", 0), ("a", "b", 0)]), ["train.csv has one class only, 0"]),
         (rewrite("train", [("a", "b", i) for i in range(12)]), ["12 different labels in 12 examples"]),
         (rewrite("test", [("a", "b", 2)]), ["test.csv has the label 2, which train.csv has not"]),
-        (rewrite("test", [("a", 1)], ["text", "label"]), ["one split has text_pair"]),
+        (rewrite("test", [("a", 1)], ["text", "label"]), ["one split has pairs of texts, the other has not"]),
     ],
 )
 def test_users_texts_that_cannot_be_right(folder, tokenizer, fails, damage, parts):
@@ -247,6 +247,11 @@ def prepared(tmp_path):
 SETS = {
     "glue/mnli": ("mnli", ("premise", "hypothesis"), 3, "validation_matched"),
     "glue/qqp": ("qqp", ("question1", "question2"), 2, "validation"),
+    "glue/sst2": ("sst2", ("sentence",), 2, "validation"),
+    "glue/cola": ("cola", ("sentence",), 2, "validation"),
+    "glue/mrpc": ("mrpc", ("sentence1", "sentence2"), 2, "validation"),
+    "glue/qnli": ("qnli", ("question", "sentence"), 2, "validation"),
+    "glue/rte": ("rte", ("sentence1", "sentence2"), 2, "validation"),
     "imdb_reviews": ("plain_text", ("text",), 2, "test"),
     "ag_news_subset": ("", ("title", "description"), 4, "test"),
 }

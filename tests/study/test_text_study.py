@@ -21,6 +21,7 @@ from distill_jax.dumps import read_dump
 from distill_jax.errors import InputError
 from distill_jax.identity import identity
 from distill_jax.models import build_model, huggingface
+from distill_jax.models.pretrained import read
 from distill_jax.models.roberta import Roberta, RobertaConfig
 from distill_jax.setting import (
     ModelSetting,
@@ -114,7 +115,7 @@ def test_networks_that_do_not_fit_the_data(pretrained):
         network = ModelSetting(name=name, roberta=RobertaSetting(**fields))
         return build_model(network, 2, (length,), role="student", vocabulary=vocabulary)
 
-    with pytest.raises(InputError, match=r"student.name mlp: must be roberta, since the data are texts"):
+    with pytest.raises(InputError, match=r"student.name mlp: must be roberta or bert or distilbert, since the data"):
         build("mlp")
     with pytest.raises(InputError, match=r"student.name roberta: must be another, since the data are no texts"):
         build("roberta", vocabulary=None)
@@ -125,6 +126,39 @@ def test_networks_that_do_not_fit_the_data(pretrained):
     with pytest.raises(InputError, match=r"pretrained .*: has 20 tokens with padding 1, and `data.tokenizer` 21"):
         build("roberta", vocabulary=Vocabulary(21, 1), pretrained=pretrained)
     assert build("roberta", length=12, pretrained=pretrained).config.layers == 1
+    with pytest.raises(InputError, match=r"student.name bert: must be roberta, which `student.roberta.pretrained` /"):
+        build("bert", length=12, pretrained=pretrained)
+
+
+@pytest.mark.parametrize(("kind", "separator"), [("roberta", None), ("bert", 3), ("distilbert", None)])
+def test_each_kind_from_scratch_and_from_its_folder(tmp_path, kind, separator):
+    vocabulary = Vocabulary(20, 0, separator=3)
+
+    def build(name, **fields):
+        given = ModelSetting(name=name, roberta=RobertaSetting(layers=1, units=16, dropout=0.3, **fields))
+        return build_model(given, 2, (8,), role="student", vocabulary=vocabulary)
+
+    scratch = build(kind)
+    config = scratch.config
+    assert (config.kind, config.vocabulary, config.pad, config.separator) == (kind, 20, 0, separator)
+    assert config.head_dropout == 0.3
+    huggingface.save(tmp_path / "saved", scratch, random_params(scratch))
+    for name in {"roberta", kind}:  # which stands for any that is pretrained
+        assert build(name, pretrained=tmp_path / "saved") == scratch
+    own = ModelSetting(name="roberta", roberta=RobertaSetting(pretrained=tmp_path / "saved"))
+    params = huggingface.read_params(tmp_path / "saved", config, 2)
+    jax.tree.map(np.testing.assert_array_equal, read(own, scratch, "student"), params)
+
+
+@pytest.mark.parametrize("names", [None, ("contradiction", "entailment", "neutral"), ("a", "b", "c")])
+def test_a_pretrained_head_has_the_data_s_classes_in_their_order(tmp_path, names):
+    model = Roberta(3, RobertaConfig(1, 16, 2, 24, vocabulary=20, positions=14))
+    huggingface.save(tmp_path, model, random_params(model), ["CONTRADICTION", "NEUTRAL", "ENTAILMENT"])
+    given = ModelSetting(name="roberta", roberta=RobertaSetting(pretrained=tmp_path))
+    head, saved = read(given, model, "student", names)["head"], read(given, model, "student")["head"]
+    order = [0, 2, 1] if names and "neutral" in names else [0, 1, 2]
+    for name, leaf in head.items():
+        np.testing.assert_array_equal(leaf, saved[name][..., order])
 
 
 @pytest.fixture(scope="module")

@@ -229,7 +229,7 @@ def jsonl_s(content):
 
 
 def check_texts(found, rows):
-    (first, second), labels, more = found
+    first, second, labels, more = found.first, found.second, found.label, found.unread
     assert first == [row["text"] for row in rows]
     assert second == ([row["text_pair"] for row in rows] if "text_pair" in rows[0] else None)
     assert more == {name for row in rows for name in row} - {"text", "text_pair", "label"}

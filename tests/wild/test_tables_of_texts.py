@@ -45,7 +45,6 @@ FAULTS = {
     "a row cut short": ("csv", "label,text\n0,bad\n1\n", "line 3 has 1 fields and the header 2 (label, text)"),
     "a quote never closed": ("csv", 'label,text\n0,"bad\n1,good\n', "train.csv cannot be read"),
     "a column twice": ("csv", "label,text,text\n0,bad,b\n1,good,g\n", "the column text is there twice"),
-    "semicolons": ("csv", "label;text\n0;bad\n1;good\n", "has no column text, but label;text"),
     "another encoding": ("csv", "label,text\n0,schön\n1,gut\n".encode("latin-1"), "train.csv cannot be read"),
     "a name twice": ("jsonl", '{"text": "a", "label": 0, "text": "b"}\n', "line 1: the column text is there twice"),
     "a list for an object": ("jsonl", '{"text": "a", "label": 0}\n["b", 1]\n', 'line 2: ["b", 1] is no JSON object'),
@@ -147,7 +146,7 @@ def test_names_in_capitals(tmp_path, tokenizer):
 def test_a_label_of_the_hub_s_hidden_test_sets(tmp_path, tokenizer, fails):
     hidden = "".join(json.dumps({"text": text, "label": -1}) + "\n" for text in ("so bad", "good"))
     own = folder_of(tmp_path, hidden.replace("-1", "0", 1).replace("-1", "1"), hidden, "jsonl")
-    fails(f"data.dataset {own}: test.jsonl has the label -1, which train.jsonl has not", **given(own, tokenizer))
+    fails(f"data.dataset {own}: test.jsonl has the label -1 alone", **given(own, tokenizer))
 
 
 def test_columns_and_files_that_are_not_read_are_said(tmp_path, tokenizer):

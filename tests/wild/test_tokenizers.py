@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tokenizers
-from tiny_tokenizer import write_tokenizer
+from tiny_tokenizer import FRAME, write_tokenizer, write_wordpiece
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
 from distill_jax.data import load_dataset
@@ -46,6 +46,51 @@ def test_a_bert_s_file_gives_a_bert_s_tokens(own, tmp_path):
     data = load_dataset(DataSetting(**given(own, bert(tmp_path / "bert"))))
     np.testing.assert_array_equal(data.train.x, [[2, 4, 5, 3, 0, 0, 0, 0], [2, 4, 6, 5, 3, 0, 0, 0]])
     assert (data.vocabulary.size, data.vocabulary.pad) == (7, 0)
+
+
+def tokens_of_pairs(tmp_path, tokenizer):
+    folder = tmp_path / "pairs"
+    folder.mkdir(exist_ok=True)
+    rows = [("Hello [SEP]", "world"), ("hello", "There"), ("hello", "there [PAD]")]
+    for split in ("train", "test"):
+        lines = (json.dumps({"text": a, "text_pair": b, "label": i % 2}) + "\n" for i, (a, b) in enumerate(rows))
+        (folder / f"{split}.jsonl").write_text("".join(lines))
+    data = load_dataset(DataSetting(**given(folder, tokenizer) | {"length": 12}))
+    return data.train.x.tolist(), data.vocabulary
+
+
+@pytest.mark.parametrize("types", [True, False])
+def test_a_pair_is_framed_and_its_separator_known_where_types_are(tmp_path, types):
+    words = ["hello", "world", "there", "[", "]", "sep", "pad"]
+    found, vocabulary = tokens_of_pairs(tmp_path, write_wordpiece(tmp_path / "bert", words, types))
+    # Names of special tokens within a text are text.
+    assert found[0] == [2, 4, 7, 9, 8, 3, 5, 3, 0, 0, 0, 0]
+    assert found[1] == [2, 4, 3, 6, 3, *[0] * 7]
+    assert found[2] == [2, 4, 3, 6, 7, 10, 8, 3, 0, 0, 0, 0]
+    assert (vocabulary.pad, vocabulary.separator) == (0, 3 if types else None)
+
+
+def test_a_bert_s_vocabulary_of_words_is_read_where_it_says_of_lower_case(own, tmp_path, fails):
+    folder = tmp_path / "words"
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join([*FRAME, "[MASK]", "hello", "world", "there", "Hello"]))
+    fails(f"data.tokenizer {folder}: must be", "do_lower_case", **given(own, folder))
+    (folder / "tokenizer_config.json").write_text("{}")
+    fails(f"data.tokenizer {folder}: must be", "do_lower_case", **given(own, folder))
+    for lower_cases, hello in ((True, 5), (False, 8)):
+        (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lower_cases}))
+        data = load_dataset(DataSetting(**given(own, folder)))
+        assert data.train.x[0].tolist() == [2, hello, 6 if lower_cases else 1, 3, 0, 0, 0, 0]
+        assert data.vocabulary.separator == 3
+
+
+def of_other_types(said):
+    said["post_processor"]["pair"][0]["SpecialToken"]["type_id"] = 1
+
+
+def test_types_that_no_separator_tells_are_refused(own, tmp_path, fails):
+    folder = of_words(tmp_path / "changed", of_other_types)
+    fails(f"data.tokenizer {folder}: gives the tokens of a pair the types [1, 0, 0, 0, 0]", **given(own, folder))
 
 
 def test_a_file_s_own_lower_casing_and_prefix_space_count(own, tmp_path):

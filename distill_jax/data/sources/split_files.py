@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 _NAME = re.compile(
-    r"(?P<split>[a-z]+)(-(?P<part>\d{5})-of-(?P<of>\d{5})(-[0-9a-f]+)?)?(?P<suffix>\.[a-z]+)", re.IGNORECASE
+    r"(?P<split>[a-z]+(_[a-z]+)?)(-(?P<part>\d{5})-of-(?P<of>\d{5})(-[0-9a-f]+)?)?(?P<suffix>\.[a-z]+)", re.IGNORECASE
 )
 
 

@@ -1,4 +1,4 @@
-"""MNLI, QQP, IMDB and AG News as TensorFlow Datasets prepares them, as tokens; read without TensorFlow."""
+"""Tasks of GLUE, IMDB and AG News as TensorFlow Datasets prepares them, as tokens; read without TensorFlow."""
 
 import dataclasses
 from typing import Any
@@ -27,6 +27,11 @@ class _Source:
 _SOURCES = {
     "glue/mnli": _Source("glue/mnli", ("premise", "hypothesis"), "validation_matched"),
     "glue/qqp": _Source("glue/qqp", ("question1", "question2"), "validation"),
+    "glue/sst2": _Source("glue/sst2", ("sentence",), "validation"),
+    "glue/cola": _Source("glue/cola", ("sentence",), "validation"),
+    "glue/mrpc": _Source("glue/mrpc", ("sentence1", "sentence2"), "validation"),
+    "glue/qnli": _Source("glue/qnli", ("question", "sentence"), "validation"),
+    "glue/rte": _Source("glue/rte", ("sentence1", "sentence2"), "validation"),
     "imdb_reviews": _Source("imdb_reviews/plain_text", ("text",)),
     "ag_news_subset": _Source("ag_news_subset", ("title", "description")),
 }

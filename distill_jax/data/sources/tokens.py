@@ -15,13 +15,18 @@ from distill_jax.data.dataset import Split, Vocabulary
 from distill_jax.data.sources.source import Raw
 from distill_jax.errors import InputError, one_line
 from distill_jax.extras import needed
+from distill_jax.files import read_json
 from distill_jax.paths import local
 from distill_jax.setting import DataSetting
 
-_CONTENT = "a folder with RoBERTa's vocab.json and merges.txt, or with a tokenizer.json"
+_CONTENT = (
+    "a folder with a tokenizer.json, with RoBERTa's vocab.json and merges.txt, or with BERT's vocab.txt and a "
+    "tokenizer_config.json that says do_lower_case"
+)
 _PADDING = ("<pad>", "[PAD]")  # where the files do not say
 _BATCH = 1000
 _MIN_LENGTH = 8  # tokens of a pair of one token each: <s> a </s></s> b </s>, and some to spare
+_SETTINGS = "tokenizer_config.json"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,9 +56,10 @@ def tokenised(
 ) -> Raw:
     """A data set of texts as tokens, from the cache or else by tokenising them.
 
-    With RoBERTa's tokenizer a text is <s> a </s>, a pair <s> a </s></s> b </s>; padded on the right to the
-    length. Names of special tokens within a text are text as any other. A cached entry belongs to the source's files,
-    all that the tokenizer does, the length and the truncation.
+    With RoBERTa's tokenizer a text is <s> a </s>, a pair <s> a </s></s> b </s>; with BERT's [CLS] a [SEP] and
+    [CLS] a [SEP] b [SEP]; padded on the right to the length. Which text of a pair a token is of is not kept: it is
+    seen by `Vocabulary.separator`. Names of special tokens within a text are text as any other. A cached entry belongs
+    to the source's files, all that the tokenizer does, the length and the truncation.
 
     Args:
       setting: names the tokenizer, the length and the truncation.
@@ -103,27 +109,23 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
       dataset: for which it is, for the message.
 
     Raises:
-      InputError: it is not given, cannot be read, has no token for padding alone, or puts none in front of a text,
-        which is what a classifier reads.
+      InputError: it is not given, cannot be read, has no token for padding alone, puts none in front of a text,
+        which is what a classifier reads, or has types of tokens that no separator tells.
     """
     if folder is None:
         raise InputError("data.tokenizer", None, f"must be given for `data.dataset` {dataset}: {_CONTENT}")
     folder = local("data.tokenizer", folder)
-    has_tokenizer_json = (folder / "tokenizer.json").is_file()
-    # transformers would make an empty one of a folder without these.
-    if not has_tokenizer_json and not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
-        raise InputError("data.tokenizer", folder, f"must be {_CONTENT}")
+    class_name = _class_name(folder)
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch, which nothing needs
     transformers = needed("transformers", "text", "data.tokenizer", folder)  # seconds, and no data but texts need it
-    # RobertaTokenizer would take a tokenizer.json's tokens, and not what that says of letters, spaces and pairs.
-    kind = transformers.PreTrainedTokenizerFast if has_tokenizer_json else transformers.RobertaTokenizer
     try:
-        tokenizer = kind.from_pretrained(folder, local_files_only=True)
+        tokenizer = getattr(transformers, class_name).from_pretrained(folder, local_files_only=True)
         names = tokenizer.get_vocab()
         with_special, without_special = (
             tokenizer("a", add_special_tokens=added)["input_ids"] for added in (True, False)
         )
-        pair = tokenizer("a", "a")["input_ids"]
+        encoded = tokenizer("a", "a", return_token_type_ids=True)
+        pair, types = encoded["input_ids"], encoded["token_type_ids"]
     except Exception as error:  # of many types, as the damage has it
         raise InputError("data.tokenizer", folder, f"cannot be read: {one_line(error)}; must be {_CONTENT}") from error
     if tokenizer.pad_token is None:
@@ -151,7 +153,55 @@ def load_tokenizer(folder: Path | None, dataset: str) -> tuple[Any, Vocabulary]:
                 f"pads with {tokenizer.pad_token}, which it also puts into a {input_name}; must have a token for "
                 "padding alone, which the network leaves out",
             )
-    return tokenizer, Vocabulary(max(names.values()) + 1, tokenizer.pad_token_id)
+    separator = _separator(folder, pair, types)
+    return tokenizer, Vocabulary(max(names.values()) + 1, tokenizer.pad_token_id, separator)
+
+
+def _class_name(folder: Path) -> str:
+    """The class of transformers' that reads a tokenizer's files.
+
+    Raises:
+      InputError: there are none, of which transformers would make an empty one, or they do not say all.
+    """
+
+    def has(*names: str) -> bool:
+        return all((folder / name).is_file() for name in names)
+
+    # RobertaTokenizer would take a tokenizer.json's tokens, and not what that says of letters, spaces and pairs.
+    if has("tokenizer.json"):
+        return "PreTrainedTokenizerFast"
+    if has("vocab.json", "merges.txt"):
+        return "RobertaTokenizer"
+    if has("vocab.txt", _SETTINGS):
+        remedy = f"must be {_CONTENT}"
+        lower_cases = read_json(folder / _SETTINGS, dict[str, Any], remedy).get("do_lower_case")
+        if isinstance(lower_cases, bool):
+            return "BertTokenizer"
+    raise InputError("data.tokenizer", folder, f"must be {_CONTENT}")
+
+
+def _separator(folder: Path, pair: list[int], types: list[int]) -> int | None:
+    """The token by which it is told which text of a pair a token is of; None where the tokenizer does not tell.
+
+    Args:
+      folder: of the tokenizer.
+      pair, types: the tokens of a pair of texts of one token each, and the type of each token.
+
+    Raises:
+      InputError: the types are others than 0 up to the first place of a token and 1 after it.
+    """
+    if not any(types):
+        return None
+    first = types.index(1) if 1 in types else 0
+    separator = pair[first - 1]
+    if first == 0 or types != [0] * first + [1] * (len(pair) - first) or separator in pair[: first - 1]:
+        raise InputError(
+            "data.tokenizer",
+            folder,
+            f"gives the tokens of a pair the types {types}; must be 0 up to a token after the first text, and 1 after "
+            "that, as BERT's gives them",
+        )
+    return separator
 
 
 def save_tokenizer(setting: DataSetting, folder: Path) -> None:
