@@ -65,8 +65,9 @@ def rounded_kernels(variables: Any) -> Any:
 
     def rounded(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
         names = [getattr(part, "key", None) for part in path]
-        # Logits' kernels are used in float32.
-        is_layer_kernel = len(names) > 2 and names[-1] == "kernel" and "head" not in names
+        # Those of a head, of one layer or of two, are used in float32.
+        of_head = any(str(name).startswith("head") for name in names)
+        is_layer_kernel = len(names) > 2 and names[-1] == "kernel" and not of_head
         return leaf.astype(jnp.bfloat16) if is_layer_kernel else leaf
 
     return jax.tree_util.tree_map_with_path(rounded, variables)

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from distill_jax.models import count_parameters
 from distill_jax.models.attention import attend
-from distill_jax.models.evaluation import in_float32
+from distill_jax.models.evaluation import evaluation, in_float32, rounded_kernels
 from distill_jax.models.roberta import SIZES, Roberta, RobertaConfig, gelu
 from experiments.text_parity import make_batch
 
@@ -196,3 +196,9 @@ def test_cudnn_is_asked_for_where_it_can_be(variables):
             raise
         pytest.skip("needs cuDNN, of JAX's extra cuda")
     assert program.count("fmhaSoftmax") == CONFIG.layers - 1
+
+
+def test_kernels_rounded_before_a_bfloat16_teacher_teaches_change_nothing(variables):
+    """Its head has two layers, both of which are used in float32."""
+    said = jax.jit(evaluation(Roberta(3, CONFIG, dtype=jnp.bfloat16), "cpu", "bfloat16"))
+    np.testing.assert_array_equal(said(variables, TOKENS), said(rounded_kernels(variables), TOKENS))
