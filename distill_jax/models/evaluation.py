@@ -15,6 +15,9 @@ from distill_jax.models.roberta import Roberta
 
 def in_float32(model: nn.Module) -> nn.Module:
     """The same network on the same variables with all of it computed in float32; one without `dtype` is so already."""
+    nnx_arguments = getattr(model, "kwargs", None)  # of a network of NNX, as `own.build_own` has it
+    if nnx_arguments is not None:
+        return model.clone(kwargs={**nnx_arguments, "dtype": jnp.float32}) if "dtype" in nnx_arguments else model
     if not hasattr(model, "dtype"):
         return model
     if isinstance(model, Roberta):

@@ -81,7 +81,10 @@ def build_own(
     factory = imported(name, field)
     if not callable(factory):
         raise InputError(field, name, f"is a {type(factory).__name__}; must be a class of a Flax module, or a function")
-    parameters = inspect.signature(factory).parameters
+    is_nnx = inspect.isclass(factory) and issubclass(factory, nnx.Module)
+    # What makes objects of NNX's classes takes any arguments.
+    parameters = dict(inspect.signature(factory.__init__ if is_nnx else factory).parameters)
+    parameters.pop("self", None)
     any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     if unknown := [key for key in settings if key not in parameters and not any_name]:
         accepted = ", ".join(key for key in parameters if key not in ("num_classes", "dtype", "parent", "name", "rngs"))
@@ -96,8 +99,9 @@ def build_own(
             raise InputError("train.norm_examples", norm_examples, f"must be left out, since {name} has no such field")
         arguments["norm_examples"] = norm_examples
     try:
-        if inspect.isclass(factory) and issubclass(factory, nnx.Module):
-            model: Any = bridge.ToLinen(factory, kwargs=arguments)
+        if is_nnx:
+            nnx_class: Any = factory
+            model: Any = bridge.ToLinen(nnx_class, kwargs=arguments)
         else:
             model = factory(**arguments)
     except TypeError as error:

@@ -14,6 +14,7 @@ from distill_jax.data.dataset import Vocabulary
 from distill_jax.errors import InputError
 from distill_jax.machine.placement import on_host
 from distill_jax.models import build_model, kind
+from distill_jax.models.evaluation import evaluation
 from distill_jax.setting import ModelSetting
 from distill_jax.training.population import Member
 from distill_jax.training.run_digest import run_digest
@@ -40,8 +41,8 @@ class Twin(nn.Module):  # of the library's MLP with 16 units
 class Normed(nnx.Module):
     kind = "dense"
 
-    def __init__(self, num_classes, rngs, width=8):
-        self.first = nnx.Linear(8 * 8 * 3, width, rngs=rngs)
+    def __init__(self, num_classes, rngs, width=8, dtype=jnp.float32):
+        self.first = nnx.Linear(8 * 8 * 3, width, rngs=rngs, dtype=dtype)
         self.norm = nnx.BatchNorm(width, rngs=rngs)
         self.last = nnx.Linear(width, num_classes, rngs=rngs)
 
@@ -113,6 +114,19 @@ def test_one_of_nnx_learns_and_keeps_its_statistics(own, tmp_path):
     after, losses = advance(trainer, members, jax.tree.map(on_host, taught.variables), steps=20)
     assert losses[:, -4:].mean() < losses[:, :4].mean()
     assert np.all(on_host(after.collections["batch_stats"]["norm"]["mean"]) != 0)
+
+
+def test_one_of_nnx_has_the_fields_that_it_names(own):
+    named = ModelSetting(name=f"{own}:Normed", settings={"width": 12})
+    model = build_model(named, 3, (8, 8, 3), precision="bfloat16")
+    variables = model.init(jax.random.key(0), jnp.ones((2, 8, 8, 3), jnp.bfloat16), train=False)
+    single = build_model(named, 3, (8, 8, 3))
+    x = jnp.linspace(0, 1, 2 * 192).reshape(2, 8, 8, 3)
+    rounded, exact = (network.apply(variables, x, train=False) for network in (model, single))
+    assert 0 < np.abs(rounded - exact).max() < 0.05
+    np.testing.assert_array_equal(evaluation(model, "cpu")(variables, x), exact)
+    with pytest.raises(InputError, match=r"settings widht: is none of .*Normed; there are width$"):
+        build_model(dataclasses.replace(named, settings={"widht": 12}), 3, (8, 8, 3), role="student")
 
 
 def test_texts_are_whole_numbers_to_it(own):
