@@ -108,15 +108,20 @@ class ModelSetting:
     name: str = "mlp"
     """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for 64x64;
     mobilenet-v2; mlp; linear; random-features; channel is linear, with inputs of its own for every class; roberta is
-    for texts, and these are for it. Or a Flax module of your own, as module:Class (see docs/extending.md)."""
+    for texts, and these are for it. resnet18-v1, resnet34-v1 and resnet50-v1 are torchvision's, resnet-cifar-v1 is
+    pytorch-cifar-models' (see docs/your-teacher.md). Or a Flax module of your own, as module:Class (see
+    docs/extending.md)."""
     settings: Values = dataclasses.field(default_factory=dict, metadata=LATER)
     """Settings of a network of your own: NAME=VALUE."""
     depth: int = 56
-    """resnet-cifar: layers; 6n+2 with basic blocks, 9n+2 with others."""
+    """resnet-cifar, resnet-cifar-v1: layers; 6n+2 with basic blocks, 9n+2 with others."""
     block: Literal["basic", "bottleneck", "keras"] = "basic"
     """resnet-cifar: residual block; keras is the wider bottleneck of Keras' CIFAR example, version 2."""
     width: int = 16
-    """resnet-cifar: channels of the first stage."""
+    """resnet-cifar, resnet-cifar-v1: channels of the first stage."""
+    stem: Literal["imagenet", "small"] = dataclasses.field(default="imagenet", metadata=LATER)
+    """resnet18-v1, resnet34-v1, resnet50-v1: 'imagenet' is a 7x7 convolution and a maximum, each of stride 2, for
+    pictures of 224 pixels; 'small' a 3x3 convolution of stride 1, for 32 to 64."""
     multiplier: float = 1.0
     """mobilenet-v2: width multiplier."""
     strides: Literal["imagenet", "cifar"] = "imagenet"
@@ -133,6 +138,10 @@ NETWORKS: dict[str, tuple[str, ...]] = {
     "resnet-cifar": ("depth", "block", "width"),
     "resnet18": (),
     "resnet50": (),
+    "resnet-cifar-v1": ("depth", "width"),
+    "resnet18-v1": ("stem",),
+    "resnet34-v1": ("stem",),
+    "resnet50-v1": ("stem",),
     "mobilenet-v2": ("multiplier", "strides"),
     "mlp": ("hidden",),
     "linear": (),
@@ -155,6 +164,14 @@ class GivenTeacherSetting:
     """In place of a network that is trained: a file of numpy.savez with train and test, logits [N, K] in the data's
     order (or with train_id and test_id); a folder of dumps, as DIR/dumps/teacher of another study, whose seeds are
     this one's; or module:function of your own, from inputs [B, ...] to logits [B, K]. Of several, their mean."""
+    weights: Path | None = None
+    """The weights of resnet18-v1, resnet34-v1, resnet50-v1 or resnet-cifar-v1, which are not trained: a state_dict of
+    PyTorch's as safetensors.torch.save_file has it. The teacher sees the very images that students see."""
+    mean: tuple[float, ...] = ()
+    """weights: mean, of channels in [0, 1], by which their inputs were normalised [default: ImageNet's for
+    torchvision's networks, for resnet-cifar-v1 CIFAR-10's, or with 100 classes CIFAR-100's]."""
+    std: tuple[float, ...] = ()
+    """weights: standard deviation likewise."""
 
 
 @dataclasses.dataclass(frozen=True)

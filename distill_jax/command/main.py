@@ -101,6 +101,9 @@ def _idle(setting: Setting) -> Iterator[tuple[str, str]]:
     if setting.given.logits:
         for field in dataclasses.fields(ModelSetting):
             yield f"--teacher.{field.name}", "--teacher.logits gives what the teacher says"
+    if setting.given.weights is None:
+        for option in ("--teacher.mean", "--teacher.std"):
+            yield option, "--teacher.weights names no weights that were trained with it"
     optimizer = setting.optimizer
     if optimizer.optimizer != "sgd" and not is_own(optimizer.optimizer):
         yield "--momentum", f"--optimizer {optimizer.optimizer} has none of that kind"

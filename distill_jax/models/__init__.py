@@ -15,6 +15,7 @@ from flax import linen as nn
 from distill_jax import limits
 from distill_jax.data.dataset import Dataset, Vocabulary
 from distill_jax.errors import InputError
+from distill_jax.models import resnet_v1
 from distill_jax.models.channel import Channel
 from distill_jax.models.mlp import MLP, Linear, RandomFeatures
 from distill_jax.models.mobilenet import MobileNetV2
@@ -25,7 +26,7 @@ from distill_jax.own_code import is_own
 from distill_jax.setting import NETWORKS, ModelSetting
 
 _WIDEST = 64.0  # a MobileNet-v2 whose last layer has 81,920 channels
-CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
+CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2", "resnet-cifar-v1", *resnet_v1.SIZES)
 
 
 def kind(name: str) -> Literal["convolutional", "text", "dense"]:
@@ -49,7 +50,10 @@ def first_positions(setting: ModelSetting, input_shape: tuple[int, ...]) -> int:
     """
     if kind(setting.name) != "convolutional" or len(input_shape) != 3:
         return 0
-    stride = 2 if setting.name == "mobilenet-v2" and setting.strides == "imagenet" else 1
+    reduced = (setting.name == "mobilenet-v2" and setting.strides == "imagenet") or (
+        setting.name in resnet_v1.SIZES and setting.stem == "imagenet"
+    )
+    stride = 2 if reduced else 1
     return math.prod(-(-side // stride) for side in input_shape[:2])
 
 
@@ -118,6 +122,11 @@ def build_model(
             return ResNet18(num_classes, dtype=dtype, norm_examples=norm_examples)
         case "resnet50":
             return ResNet50(num_classes, dtype=dtype, norm_examples=norm_examples)
+        case "resnet-cifar-v1":
+            sizes = setting.depth, setting.width, num_classes
+            return resnet_v1.of_cifar(*sizes, dtype=dtype, norm_examples=norm_examples, role=role)
+        case "resnet18-v1" | "resnet34-v1" | "resnet50-v1":
+            return resnet_v1.named(name, num_classes, setting.stem, dtype, norm_examples)
         case "mobilenet-v2":
             return MobileNetV2(num_classes, setting.multiplier, setting.strides, dtype, norm_examples)
         case "mlp":
