@@ -65,46 +65,59 @@ def torch_network(case: Case) -> Any:
         import torchvision
 
         return getattr(torchvision.models, case.torchvision)(weights=None, num_classes=CLASSES)
-    return network_for_cifar(case.model.depth, case.model.width)
+    return written(((case.model.depth - 2) // 6,) * 3, case.model.width, CLASSES)
 
 
-def network_for_cifar(depth: int, width: int, classes: int = CLASSES) -> Any:
-    """A ResNet-v1 for images of 32 pixels in PyTorch, its modules named as pytorch-cifar-models names them."""
+def written(sizes: Sequence[int], width: int, classes: int, bottleneck: bool = False, stem: str = "small") -> Any:
+    """A ResNet-v1 in PyTorch with stages of `sizes` units, its modules named as torchvision names them.
+
+    With the small stem and three stages it is what pytorch-cifar-models has.
+    """
     import torch
     from torch import nn
     from torch.nn import functional as F
 
+    def conv(channels: int, features: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+        return nn.Conv2d(channels, features, kernel, stride, kernel // 2, bias=False)
+
     class Unit(nn.Module):
-        def __init__(self, channels: int, features: int, stride: int):
+        def __init__(self, channels: int, within: int, stride: int):
             super().__init__()
-            self.conv1 = nn.Conv2d(channels, features, 3, stride, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(features)
-            self.conv2 = nn.Conv2d(features, features, 3, 1, 1, bias=False)
-            self.bn2 = nn.BatchNorm2d(features)
-            shortcut = [nn.Conv2d(channels, features, 1, stride, bias=False), nn.BatchNorm2d(features)]
-            self.downsample = nn.Sequential(*shortcut) if stride != 1 or channels != features else None
+            features = 4 * within if bottleneck else within
+            plan = [(1, 1), (3, stride), (1, 1)] if bottleneck else [(3, stride), (3, 1)]
+            self.layers = len(plan)
+            for number, (kernel, step) in enumerate(plan, 1):
+                out, inputs = features if number == len(plan) else within, channels if number == 1 else within
+                self.add_module(f"conv{number}", conv(inputs, out, kernel, step))
+                self.add_module(f"bn{number}", nn.BatchNorm2d(out))
+            shortcut = nn.Sequential(conv(channels, features, 1, stride), nn.BatchNorm2d(features))
+            self.downsample = shortcut if stride != 1 or channels != features else None
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+            y = x
+            for number in range(1, self.layers + 1):
+                y = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(y))
+                y = F.relu(y) if number < self.layers else y
             return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
     class Network(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv1, self.bn1 = nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
-            channels = width
-            for stage in range(3):
+            self.conv1 = conv(3, width, 7, 2) if stem == "imagenet" else conv(3, width, 3)
+            self.bn1, channels = nn.BatchNorm2d(width), width
+            for stage, size in enumerate(sizes):
                 units = []
-                for unit in range((depth - 2) // 6):
+                for unit in range(size):
                     units.append(Unit(channels, width << stage, 2 if stage and not unit else 1))
-                    channels = width << stage
+                    channels = (width << stage) * (4 if bottleneck else 1)
                 self.add_module(f"layer{stage + 1}", nn.Sequential(*units))
             self.fc = nn.Linear(channels, classes)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = F.relu(self.bn1(self.conv1(x)))
-            for stage in (self.layer1, self.layer2, self.layer3):
-                x = stage(x)
+            x = F.max_pool2d(x, 3, 2, 1) if stem == "imagenet" else x
+            for stage in range(len(sizes)):
+                x = getattr(self, f"layer{stage + 1}")(x)
             return self.fc(x.mean((2, 3)))
 
     return Network()
@@ -194,7 +207,7 @@ def compare(case: Case, images: int, seed: int = 0) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "theirs.safetensors"
         save_file(network.state_dict(), path)
-        variables = torch_weights.read(path, model, channels=3, field="weights")
+        variables = torch_weights.read(path, model, CLASSES, x.shape[-1], "weights")
     found = differences(our_results(model, variables, x, label), torch_results(network, x, label))
     return {
         "pixels": case.side,

@@ -1,6 +1,9 @@
 """The main job: train a teacher and its students, dump their probabilities, and report how they deviate.
 
     python -m distill_jax [PRESET | --setting FILE] [--field value ...]
+    python -m distill_jax ids DATASET --to FILE [--field value ...]
+
+`ids` and what else is in `VERBS` are commands of their own, each with its --help.
 
 --list shows the presets, --version which code this is, --help every field; FILE is the study.json that a study keeps in
 its folder. The same command resumes what was interrupted and returns at once what is finished.
@@ -9,6 +12,7 @@ its folder. The same command resumes what was interrupted and returns at once wh
 import contextlib
 import dataclasses
 import difflib
+import importlib
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 
@@ -26,6 +30,10 @@ from distill_jax.presets import PRESETS, preset_for
 from distill_jax.setting import NETWORKS, ModelSetting, Setting
 
 PROG = "python -m distill_jax"
+# Commands beside the main job, by their first word: the module whose `main` does each, and what it is for.
+VERBS = {
+    "ids": ("distill_jax.command.ids", "write which example is which, for logits of a teacher of your own"),
+}
 
 
 def setting_from(arguments: Sequence[str]) -> Setting:
@@ -143,6 +151,12 @@ def print_presets(console: Console) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
+    if arguments and arguments[0] in VERBS:
+        importlib.import_module(VERBS[arguments[0]][0]).main(arguments[1:])
+        return
+    if "--help" in arguments or "-h" in arguments:
+        for verb, (_, purpose) in VERBS.items():
+            print(f"{PROG} {verb} --help: {purpose}")
     if "--version" in arguments:
         print(version())
         return

@@ -13,11 +13,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from distill_jax.errors import InputError, one_line, require
 from distill_jax.extras import needed
-from distill_jax.models.resnet_v1 import SIZES, ResNetV1
+from distill_jax.models.resnet_v1 import SIZES
 from distill_jax.setting import GivenTeacherSetting
 
 NETWORKS = (*SIZES, "resnet-cifar-v1")  # whose weights are read
@@ -114,12 +115,13 @@ def digest(path: Path, field: str) -> str:
         raise InputError(field, path, f"cannot be read ({one_line(error)}); must be a file of safetensors") from error
 
 
-def read(path: Path, model: ResNetV1, channels: int, field: str) -> dict[str, Any]:
+def read(path: Path, model: nn.Module, num_classes: int, channels: int, field: str) -> dict[str, Any]:
     """The variables of a network, float32 host arrays, from a file of safetensors: every one, and of all that it has.
 
     Args:
       path: of the file.
-      model: the network.
+      model: the network, a `resnet_v1.ResNetV1`.
+      num_classes: of its logits.
       channels: of its images.
       field: of a setting that names the file, for messages.
 
@@ -131,12 +133,13 @@ def read(path: Path, model: ResNetV1, channels: int, field: str) -> dict[str, An
     safetensors = needed("safetensors", "weights", field, path)
     x = jnp.zeros((1, 32, 32, channels))
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), x, train=False))
-    expected = {tensor_name(p): (p, leaf.shape) for p, leaf in flatten_dict(dict(shapes)).items()}
+    flat: dict[tuple[str, ...], Any] = dict(flatten_dict(dict(shapes)))
+    expected = {tensor_name(variable): (variable, leaf.shape) for variable, leaf in flat.items()}
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             names = _ours(list(file.keys()), path, field)
             there = {name: tuple(file.get_slice(saved).get_shape()) for name, saved in names.items()}
-            _check_tensors(there, expected, model.num_classes, path, field)
+            _check_tensors(there, expected, num_classes, path, field)
             found = {}
             for name, (variable, _) in expected.items():
                 tensor = np.asarray(file.get_tensor(names[name]), np.float32)

@@ -54,10 +54,9 @@ def teacher_of_weights(setting: Setting, dataset: Dataset) -> TeacherOfWeights:
     network_setting = setting.teacher
     path = local(_FIELD, str(setting.given.weights))
     network = build_for(dataset, network_setting, setting.train.precision, "teacher")
-    variables = torch_weights.read(path, network, dataset.input_shape[-1], _FIELD)
-    shown = torch_weights.normalisation(
-        setting.given, network_setting.name, dataset.num_classes, dataset.input_shape[-1]
-    )
+    sizes = dataset.num_classes, dataset.input_shape[-1]  # channels
+    shown = torch_weights.normalisation(setting.given, network_setting.name, *sizes)
+    variables = torch_weights.read(path, network, *sizes, _FIELD)
     identity = {
         "name": "given weights",
         "network": network_setting.name,
