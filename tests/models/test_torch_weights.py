@@ -11,7 +11,7 @@ import pytest
 from distill_jax.errors import InputError
 from distill_jax.models import torch_weights
 from distill_jax.setting import GivenTeacherSetting
-from experiments.image_parity import differences, our_results
+from experiments.image_parity import CASES, compare, differences, our_results
 from tests.models.make_resnet_v1_fixture import CLASSES, FOLDER, NETWORKS
 
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -38,6 +38,19 @@ def test_logits_and_gradients_are_pytorch_s(name):
     found = differences(our_results(model, read(FOLDER / f"{name}.safetensors", model), x, label), theirs)
     assert found["logit_difference"] < 2e-6 * found["logit"]
     assert found["gradient_difference"] < 2e-6 * found["gradient"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if case.torchvision is None else pytest.param(name, marks=pytest.mark.slow) for name, case in CASES.items()],
+)
+def test_the_networks_of_others_themselves_say_the_same(name):
+    pytest.importorskip("torch", reason="the networks of others need PyTorch")
+    if CASES[name].torchvision is not None:
+        pytest.importorskip("torchvision")
+    found = compare(CASES[name], images=4)
+    assert found["logit_relative"] < 1e-5
+    assert found["gradient_relative"] < 1e-5
 
 
 def test_other_names_for_the_same_tensors_are_understood(tmp_path):
