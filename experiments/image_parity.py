@@ -11,7 +11,7 @@ ReLU in either. Needs PyTorch and torchvision (the extra `bench`).
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
-from rich.table import Table
 
 from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.models import build_model, torch_weights
 from distill_jax.setting import ModelSetting
+from experiments.markdown_table import markdown_table
 
 PROG = "python -m experiments.image_parity"
 CLASSES = 10
@@ -217,6 +217,17 @@ def compare(case: Case, images: int, seed: int = 0) -> dict[str, float]:
     }
 
 
+def lines(results: Mapping[str, Any]) -> str:
+    """The table of a result file."""
+    head = ["network", "pixels", "largest logit", "difference, of it", "largest gradient", "difference, of it"]
+    columns = ("logit", "logit_relative", "gradient", "gradient_relative")
+    cells = [
+        [name, str(row["pixels"]), *(f"{row[column]:.2g}" for column in columns)]
+        for name, row in results["rows"].items()
+    ]
+    return markdown_table(head, cells)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     setting = command_line.parse(Setting(), PROG, arguments)
@@ -233,15 +244,8 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(PROG, None, fault) from error
     from distill_jax.machine.environment import environment
 
-    rows = {}
-    table = Table("network", "pixels", "largest logit", "difference, of it", box=None)
-    table.add_column("largest gradient")
-    table.add_column("difference, of it")
-    for name, case in CASES.items():
-        row = rows[name] = compare(case, setting.images, setting.seed)
-        columns = ("logit", "logit_relative", "gradient", "gradient_relative")
-        table.add_row(name, str(case.side), *(f"{row[column]:.2g}" for column in columns))
-    command_line.console(120).print(table)
+    rows = {name: compare(case, setting.images, setting.seed) for name, case in CASES.items()}
+    print(lines({"rows": rows}), end="")
     if setting.json is not None:
         run_environment = environment(f"{PROG} {' '.join(arguments)}".strip())
         run_environment["versions"] |= {"torch": torch.__version__, "torchvision": torchvision.__version__}
