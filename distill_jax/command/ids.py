@@ -8,7 +8,6 @@ DATASET is as of --dataset, or a preset, whose data are meant; --help shows ever
 import csv
 import dataclasses
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +19,7 @@ from distill_jax import data
 from distill_jax.command import command_line
 from distill_jax.data.dataset import Dataset
 from distill_jax.errors import InputError, require
-from distill_jax.files import partial, write_text
+from distill_jax.files import write_bytes, write_text
 from distill_jax.presets import PRESETS
 from distill_jax.setting import DataSetting
 
@@ -101,10 +100,9 @@ def write(path: Path, by_split: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         write_text(path, text.getvalue())
         return
     arrays: dict[str, Any] = {f"{split}_{name}": c for split in by_split for name, c in by_split[split].items()}
-    partial_path = partial(path)
-    with partial_path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    os.replace(partial_path, path)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_bytes(path, content.getvalue())
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -92,7 +92,7 @@ def tensor_name(path: tuple[str, ...]) -> str:
 
 
 def as_tensor(leaf: str, value: np.ndarray) -> np.ndarray:
-    """A variable of ours, by its path's last name, with its axes in PyTorch's order; or the other way round.
+    """A variable of ours, by its path's last name, with its axes in PyTorch's order.
 
     >>> as_tensor("kernel", np.zeros((3, 3, 16, 32))).shape
     (32, 16, 3, 3)
@@ -202,13 +202,9 @@ def _check_tensors(
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise InputError(field, path, f"{which} {names[0]}{more}; must be of the network that is named beside it")
-    classes = there["fc.weight"][0]
-    require(
-        classes == num_classes,
-        field,
-        path,
-        f"of {num_classes} classes, as the data, and has {classes}; train its last layer on these data, or give logits",
-    )
+    last = there["fc.weight"]
+    right = f"of {num_classes} classes, as the data, and not of the shape {last}; train its last layer, or give logits"
+    require(last[:1] == (num_classes,), field, path, right)
     for name, (variable, shape) in expected.items():
         wanted = as_tensor(variable[-1], np.broadcast_to(np.float32(0), shape)).shape
         if there[name] != wanted:

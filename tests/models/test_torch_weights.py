@@ -72,6 +72,10 @@ def test_every_tensor_must_be_of_the_network_and_fit(tmp_path):
         ({"conv1.bias": value}, r"has besides conv1\.bias; must be of the network"),
         ({"module.bn1.bias": value}, r"has both bn1\.bias and module\.bn1\.bias; must have one"),
         ({"conv1.weight": weights["conv1.weight"][:, :1].copy()}, r"conv1\.weight has the shape \(3, 1, 3, 3\); must"),
+        (
+            {"fc.weight": np.array(1, np.float32)},
+            r"must be of 5 classes, as the data, and not of the shape \(\)",
+        ),
         ({"bn1.weight": np.full(3, np.nan, np.float32)}, r"bn1\.weight must be finite"),
         ({"bn1.running_var": -value}, r"bn1\.running_var must be finite, and a variance not negative"),
     ]
@@ -79,7 +83,9 @@ def test_every_tensor_must_be_of_the_network_and_fit(tmp_path):
         remove = change.pop("remove", ())
         with pytest.raises(InputError, match=message):
             read(changed(path, remove, **change))
-    with pytest.raises(InputError, match="must be of 7 classes, as the data, and has 5; train its last layer"):
+    with pytest.raises(
+        InputError, match=r"must be of 7 classes, as the data, and not of the shape \(5, 12\); train its last layer"
+    ):
         read(WHOLE, MODEL.clone(num_classes=7), classes=7)
     with pytest.raises(InputError, match=r"conv1\.weight has the shape \(3, 3, 3, 3\); must be \(3, 1, 3, 3\)"):
         read(WHOLE, channels=1)

@@ -154,5 +154,5 @@ def test_what_goes_with_no_given_weights_is_named(tmp_path, weights):
         validate(dataclasses.replace(small, given=GivenTeacherSetting(std=(0.5,))))
     with pytest.raises(InputError, match=r"--teacher.mean: must be left out, since --teacher.weights names no"):
         here(["digits", "--teacher.mean", "0.5"])
-    with pytest.raises(InputError, match="must be of 4 classes, as the data, and has 5"):
+    with pytest.raises(InputError, match=r"must be of 4 classes, as the data, and not of the shape \(5, 16\)"):
         teacher_of_weights(small, dataset(classes=4))
