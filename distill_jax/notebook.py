@@ -138,13 +138,13 @@ def run(
     from rich.console import Console
 
     from distill_jax.machine import program_cache
-    from distill_jax.setting import GivenTeacherSetting
     from distill_jax.study.run_study import run_study
 
     chosen = setting if setting is not None else "digits" if dataset is None else "own-data"
     full_setting, teacher_argument = _changed(_setting(chosen), fields), teacher
     if isinstance(teacher, str):
-        full_setting, teacher = dataclasses.replace(full_setting, given=GivenTeacherSetting((teacher,))), None
+        given = dataclasses.replace(full_setting.given, logits=(teacher,))
+        full_setting, teacher = dataclasses.replace(full_setting, given=given), None
     program_cache.keep_programs(full_setting.data.cache_dir)
     console = Console(quiet=quiet, markup=False, emoji=False)
     run_study(

@@ -112,19 +112,20 @@ class ModelSetting:
     """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for larger ones;
     mobilenet-v2; mlp; linear; random-features; channel is linear, with inputs of its own for every class; roberta, bert
     and distilbert are for texts, and texts for them. The three have the same options, named after roberta; where they
-    are pretrained, roberta stands for whichever the folder holds. Or a Flax module of your own, as module:Class (see
+    are pretrained, roberta stands for whichever the folder holds. resnet18-v1, resnet34-v1 and resnet50-v1 are
+    torchvision's, resnet-cifar-v1 is pytorch-cifar-models'. Or a Flax module of your own, as module:Class (see
     docs/extending.md)."""
     settings: Values = dataclasses.field(default_factory=dict, metadata=LATER)
     """Settings of a network of your own: NAME=VALUE."""
     depth: int = 56
-    """resnet-cifar: layers; 6n+2 with basic blocks, 9n+2 with others."""
+    """resnet-cifar, resnet-cifar-v1: layers; 6n+2 with basic blocks, 9n+2 with others."""
     block: Literal["basic", "bottleneck", "keras"] = "basic"
     """resnet-cifar: residual block; keras is the wider bottleneck of Keras' CIFAR example, version 2."""
     width: int = 16
-    """resnet-cifar: channels of the first stage."""
-    stem: Literal["small", "imagenet"] = dataclasses.field(default="small", metadata=LATER)
-    """resnet18, resnet50: 'small' is a 3x3 convolution of stride 1, for 64x64; 'imagenet' is a 7x7 one of stride 2 and
-    a maximum of stride 2, for 224x224."""
+    """resnet-cifar, resnet-cifar-v1: channels of the first stage."""
+    stem: Literal["small", "imagenet"] | None = dataclasses.field(default=None, metadata=LATER)
+    """resnets of 18, 34 or 50 layers: 'small' is a 3x3 convolution of stride 1, for 32 to 64 pixels; 'imagenet' a 7x7
+    one and a maximum, each of stride 2, for 224 [default: imagenet of those named v1, small of the others]."""
     multiplier: float = 1.0
     """mobilenet-v2: width multiplier."""
     strides: Literal["imagenet", "cifar"] = "imagenet"
@@ -141,6 +142,10 @@ NETWORKS: dict[str, tuple[str, ...]] = {
     "resnet-cifar": ("depth", "block", "width"),
     "resnet18": ("stem",),
     "resnet50": ("stem",),
+    "resnet-cifar-v1": ("depth", "width"),
+    "resnet18-v1": ("stem",),
+    "resnet34-v1": ("stem",),
+    "resnet50-v1": ("stem",),
     "mobilenet-v2": ("multiplier", "strides"),
     "mlp": ("hidden",),
     "linear": (),
@@ -166,6 +171,14 @@ class GivenTeacherSetting:
     """In place of a network that is trained: a file of numpy.savez with train and test, logits [N, K] in the data's
     order (or with train_id and test_id); a folder of dumps, as DIR/dumps/teacher of another study, whose seeds are
     this one's; or module:function of your own, from inputs [B, ...] to logits [B, K]. Of several, their mean."""
+    weights: Path | None = None
+    """The weights of resnet18-v1, resnet34-v1, resnet50-v1 or resnet-cifar-v1, which are not trained: a state_dict of
+    PyTorch's as safetensors.torch.save_file has it. The teacher sees the very images that students see."""
+    mean: tuple[float, ...] = ()
+    """weights: mean, of channels in [0, 1], by which their inputs were normalised [default: ImageNet's for
+    torchvision's networks, for resnet-cifar-v1 CIFAR-10's, or with 100 classes CIFAR-100's]."""
+    std: tuple[float, ...] = ()
+    """weights: standard deviation likewise."""
 
 
 @dataclasses.dataclass(frozen=True)

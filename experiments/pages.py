@@ -1,4 +1,4 @@
-"""Fills the tables of the pages that quote results, from their files: README.md, benchmarks, and beside the results.
+"""Fills the tables of the pages that quote results, from their files: README.md, of docs/, and beside the results.
 
 python -m experiments.pages
 
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.files import write_result
-from experiments import study_tables
+from experiments import image_parity, study_tables
 from experiments.channel import reading_table
 from experiments.channel import summary as channel_summary
 from experiments.channel import sweep as channel_sweep
@@ -30,7 +30,7 @@ from experiments.throughput import table as throughput_table
 PROG = "python -m experiments.pages"
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", RESULTS / "README.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "your-teacher.md", RESULTS / "README.md")
 _BLOCK = re.compile(r"(<!-- ([a-z ]+): ([^\n]*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -115,6 +115,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "channel map": _from_file(channel_sweep.lines),
     "count of maps": _maps,
     "eigenspace": _from_file(eigenspace_summary.lines),
+    "image parity": _from_file(image_parity.lines),
     "bridge": _from_file(bridge_summary.lines),
     "throughput": _throughput,
     "compiled": lambda files: compiled_table.markdown([ROOT / file for file in files.split()]),

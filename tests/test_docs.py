@@ -1,14 +1,17 @@
-"""Every example of docs/extending.md as it stands there: the file is saved, its command given."""
+"""Every example of docs/extending.md and docs/your-teacher.md as it stands there: saved, and its commands given."""
 
 import contextlib
 import json
 import re
 import runpy
 import shlex
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command import undrawn
+from PIL import Image
 
 from distill_jax.command import main as command_main
 
@@ -16,6 +19,9 @@ ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"```python\n# (?P<name>\w+\.py)\n(?P<code>.*?)```\s*```bash\n(?P<command>.*?)\n```", re.S)
 PAGE = (ROOT / "docs" / "extending.md").read_text("utf-8")
 EXAMPLES = [(m["name"], m["code"], m["command"]) for m in BLOCK.finditer(PAGE)]
+TEACHERS = (ROOT / "docs" / "your-teacher.md").read_text("utf-8")
+SCRIPTS = [(m["name"], m["code"], m["command"].splitlines()) for m in BLOCK.finditer(TEACHERS)]
+NEEDED = {"folder_logits.py": ("torch", "timm"), "save_weights.py": ("torchvision", "safetensors")}
 
 SHORTER = {"a-loss-of-your-own": {"seeds=8": "seeds=2", "range(8)": "range(2)", "epochs=40": "epochs=4"}}  # in tests
 
@@ -41,6 +47,38 @@ def test_an_example_works(tmp_path, monkeypatch, capsys, name, code, command):
     expected = {"distill-jax": "report: ", "entropy.py": "more than the control's", "margins.py": ""}
     assert expected[name if words == [name] else program] in capsys.readouterr().out
     assert name != "margins.py" or (tmp_path / "margins.png").stat().st_size > 5000
+
+
+def test_every_script_of_a_teacher_is_an_example():
+    assert [name for name, *_ in SCRIPTS] == ["folder_logits.py", "forest.py", "save_weights.py"]
+    assert TEACHERS.count("```python") == TEACHERS.count("```bash") == len(SCRIPTS)
+
+
+@pytest.mark.parametrize(("name", "code", "commands"), SCRIPTS, ids=[name for name, *_ in SCRIPTS])
+def test_a_teacher_becomes_a_study(tmp_path, monkeypatch, capsys, name, code, commands):
+    for module in NEEDED.get(name, ()):
+        pytest.importorskip(module)
+    (tmp_path / name).write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    rng = np.random.default_rng(0)
+    for kind in ("2", "10", "grey owl", "hen"):
+        (tmp_path / "pictures" / kind).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(0, 256, (40, 36, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / kind / f"{number}.png")
+    with undrawn():
+        for line in commands:
+            program, *words = shlex.split(line)
+            if program == "distill-jax":
+                command_main.main(words)
+            else:
+                assert (program, words[0]) == ("python", name)
+                monkeypatch.setattr(sys, "argv", words)
+                runpy.run_path(name, run_name="__main__")
+    said = capsys.readouterr().out
+    assert said.count("report: ") == sum(line.startswith("distill-jax -") or " digits --t" in line for line in commands)
+    assert "right on train" in said
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.ipynb")), ids=lambda path: path.stem)

@@ -27,7 +27,7 @@ WITH_EXAMPLES = [
     *(f"distill_jax.{name}" for name in ("randomness", "setting", "students", "machine.placement")),
     *(f"distill_jax.data.{name}" for name in ("arrays", "augment", "dataset", "noise", "sources.labels", "subset")),
     *(f"distill_jax.models{name}" for name in ("", ".attention", ".channel", ".layers", ".mlp", ".mobilenet")),
-    *(f"distill_jax.models.{name}" for name in ("normalisation", "outputs", "resnet", "roberta")),
+    *(f"distill_jax.models.{name}" for name in ("normalisation", "outputs", "resnet", "resnet_v1", "roberta")),
     *(f"distill_jax.training.{name}" for name in ("buckets", "inputs", "losses", "objective", "optimizer")),
     *(f"distill_jax.training.{name}" for name in ("outcomes", "packing", "population", "schedule", "step")),
 ]

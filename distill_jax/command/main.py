@@ -1,10 +1,12 @@
 """The main job: train a teacher and its students, dump their probabilities, and report how they deviate.
 
     python -m distill_jax [PRESET | --setting FILE] [--field value ...]
+    python -m distill_jax ids DATASET --to FILE [--field value ...]
+    python -m distill_jax export WORKDIR --to DIR [--model MODEL --seed N --format FORMAT]
 
-or another command of this program, see `VERBS`. --list shows the presets, --version which code this is, --help every
-field; FILE is the study.json that a study keeps in its folder. The same command resumes what was interrupted and
-returns at once what is finished.
+`ids` and `export` are commands of their own, see `VERBS`, each with its --help. --list shows the presets, --version
+which code this is, --help every field; FILE is the study.json that a study keeps in its folder. The same command
+resumes what was interrupted and returns at once what is finished.
 """
 
 import contextlib
@@ -28,7 +30,11 @@ from distill_jax.presets import PRESETS, preset_for
 from distill_jax.setting import NETWORKS, ModelSetting, Setting
 
 PROG = "python -m distill_jax"
-VERBS = {"export": "distill_jax.command.export"}  # other commands by their first word, and the modules that run them
+# Commands beside the main job, by their first word: the module whose `main` does each, and what it is for.
+VERBS = {
+    "ids": ("distill_jax.command.ids", "write which example is which, for logits of a teacher of your own"),
+    "export": ("distill_jax.command.export", "write a trained network as a file that others load"),
+}
 
 
 def setting_from(arguments: Sequence[str]) -> Setting:
@@ -104,6 +110,9 @@ def _idle(setting: Setting) -> Iterator[tuple[str, str]]:
     if setting.given.logits:
         for field in dataclasses.fields(ModelSetting):
             yield f"--teacher.{field.name}", "--teacher.logits gives what the teacher says"
+    if setting.given.weights is None:
+        for option in ("--teacher.mean", "--teacher.std"):
+            yield option, "--teacher.weights names no weights that were trained with it"
     optimizer = setting.optimizer
     if optimizer.optimizer != "sgd" and not is_own(optimizer.optimizer):
         yield "--momentum", f"--optimizer {optimizer.optimizer} has none of that kind"
@@ -144,8 +153,11 @@ def print_presets(console: Console) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     if arguments and arguments[0] in VERBS:
-        importlib.import_module(VERBS[arguments[0]]).main(arguments[1:])
+        importlib.import_module(VERBS[arguments[0]][0]).main(arguments[1:])
         return
+    if "--help" in arguments or "-h" in arguments:
+        for verb, (_, purpose) in VERBS.items():
+            print(f"{PROG} {verb} --help: {purpose}")
     if "--version" in arguments:
         print(version())
         return

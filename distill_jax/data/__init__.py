@@ -119,6 +119,18 @@ def is_of_pictures(dataset: str) -> bool:
     return _reader(dataset) in (image_folder.read, image_tables.read, imagenet.read, hub.read)
 
 
+def picture_paths(setting: DataSetting) -> dict[str, dict[int, str]] | None:
+    """Of pictures in files of their own, each split's paths by id, relative to the folder; None of other data.
+
+    Raises:
+      InputError: as the source's `read`.
+    """
+    reader = _source(setting)
+    if reader is image_folder.read:
+        return image_folder.paths(setting)
+    return tiny_imagenet.paths(setting) if reader is tiny_imagenet.read else None
+
+
 def needs_folder(dataset: str) -> bool:
     """Whether `data.dataset`, as named, lies in the folder of `data.data_dir`, or cannot be loaded at all."""
     return dataset != "digits" if dataset in _SOURCES else kind(dataset) == "unknown"

@@ -15,6 +15,7 @@ from flax import linen as nn
 from distill_jax import limits
 from distill_jax.data.dataset import Dataset, Vocabulary
 from distill_jax.errors import InputError
+from distill_jax.models import resnet_v1
 from distill_jax.models.channel import Channel
 from distill_jax.models.mlp import MLP, Linear, RandomFeatures
 from distill_jax.models.mobilenet import MobileNetV2
@@ -25,7 +26,7 @@ from distill_jax.own_code import is_own
 from distill_jax.setting import NETWORKS, TEXT_NETWORKS, ModelSetting
 
 _WIDEST = 64.0  # a MobileNet-v2 whose last layer has 81,920 channels
-CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2")
+CONVOLUTIONAL = ("resnet-cifar", "resnet18", "resnet50", "mobilenet-v2", "resnet-cifar-v1", *resnet_v1.SIZES)
 
 
 def kind(name: str) -> Literal["convolutional", "text", "dense"]:
@@ -41,6 +42,15 @@ def kind(name: str) -> Literal["convolutional", "text", "dense"]:
     return "convolutional" if name in CONVOLUTIONAL else "dense"
 
 
+def stem(setting: ModelSetting) -> Literal["small", "imagenet"]:
+    """How a residual network begins, as it is asked for, or by default as those who published it have it.
+
+    >>> [stem(ModelSetting(name)) for name in ("resnet50", "resnet50-v1")]
+    ['small', 'imagenet']
+    """
+    return setting.stem or ("imagenet" if setting.name in resnet_v1.SIZES else "small")
+
+
 def first_positions(setting: ModelSetting, input_shape: tuple[int, ...]) -> int:
     """Positions of an image at which a network's first convolutions work; 0 of one that has none.
 
@@ -49,8 +59,8 @@ def first_positions(setting: ModelSetting, input_shape: tuple[int, ...]) -> int:
     """
     if kind(setting.name) != "convolutional" or len(input_shape) != 3:
         return 0
-    stems = {"mobilenet-v2": setting.strides, "resnet18": setting.stem, "resnet50": setting.stem}
-    stride = 2 if stems.get(setting.name) == "imagenet" else 1
+    reduced = setting.strides if setting.name == "mobilenet-v2" else stem(setting)
+    stride = 2 if reduced == "imagenet" else 1
     return math.prod(-(-side // stride) for side in input_shape[:2])
 
 
@@ -116,9 +126,14 @@ def build_model(
             shape = setting.depth, setting.block, setting.width
             return ResNetCIFAR(*shape, num_classes, dtype=dtype, norm_examples=norm_examples, role=role)
         case "resnet18":
-            return ResNet18(num_classes, setting.stem, dtype=dtype, norm_examples=norm_examples)
+            return ResNet18(num_classes, stem(setting), dtype=dtype, norm_examples=norm_examples)
         case "resnet50":
-            return ResNet50(num_classes, setting.stem, dtype=dtype, norm_examples=norm_examples)
+            return ResNet50(num_classes, stem(setting), dtype=dtype, norm_examples=norm_examples)
+        case "resnet-cifar-v1":
+            sizes = setting.depth, setting.width, num_classes
+            return resnet_v1.of_cifar(*sizes, dtype=dtype, norm_examples=norm_examples, role=role)
+        case "resnet18-v1" | "resnet34-v1" | "resnet50-v1":
+            return resnet_v1.named(name, num_classes, stem(setting), dtype, norm_examples)
         case "mobilenet-v2":
             return MobileNetV2(num_classes, setting.multiplier, setting.strides, dtype, norm_examples)
         case "mlp":

@@ -5,6 +5,7 @@ import math
 from distill_jax import limits
 from distill_jax.errors import InputError, require
 from distill_jax.fields import check_finite
+from distill_jax.models import torch_weights
 from distill_jax.setting import ObjectiveSetting, OptimizerSetting, RunSetting, Setting, TrainSetting
 from distill_jax.students import CONTROL, KD, table
 from distill_jax.training.losses import OPTIONS, loss
@@ -74,6 +75,7 @@ def _check_train(train: TrainSetting) -> None:
 
 def _check_teacher(setting: Setting) -> None:
     """Checks where students have their teacher's outputs from."""
+    _check_weights(setting)
     objective, train, run = setting.objective, setting.train, setting.run
     given_logits = " ".join(setting.given.logits)
     require(
@@ -111,6 +113,25 @@ def _check_teacher(setting: Setting) -> None:
         "objective.teacher_precision",
         objective.teacher_precision,
         f"float32, since `train.precision` is {train.precision}",
+    )
+
+
+def _check_weights(setting: Setting) -> None:
+    """Checks what is said of weights that are given."""
+    given = setting.given
+    if given.weights is None:
+        for name in ("mean", "std"):
+            values = " ".join(map(str, getattr(given, name)))
+            require(
+                not values, f"given.{name}", values, "left out, since it is for `given.weights`, and there are none"
+            )
+        return
+    require(not given.logits, "given.weights", given.weights, "left out, or `given.logits`: a teacher has one of them")
+    require(
+        setting.teacher.name in torch_weights.NETWORKS,
+        "given.weights",
+        given.weights,
+        f"of a `teacher.name` of {', '.join(torch_weights.NETWORKS)}, and not {setting.teacher.name}",
     )
 
 

@@ -43,25 +43,31 @@ class GivenTeacher:
       of_seed: from a seed to its teacher's logits of the data set's examples.
       digest: from a seed to a digest of these, which names it wherever they lie.
       one: whether it is the same for all seeds.
+      identity: JSON values that name it, of the first seed, in a study's identity.
     """
 
     named: tuple[str, ...]
     of_seed: Callable[[int], Logits]
     digest: Callable[[int], str]
     one: bool
+    identity: Mapping[str, Any]
 
     def description(self, dataset: Dataset, augment: str) -> Iterator[str]:
-        """Lines on how good it is, by which one sees whether it is of these data, and on what is augmented."""
-        accuracies = {s: np.mean(self.of_seed(0)[s].argmax(1) == getattr(dataset, s).true_label) for s in SPLITS}
-        text = ", ".join(f"{accuracy:.1%} right on {split}" for split, accuracy in accuracies.items())
-        yield f"teacher: logits of {', '.join(self.named)}, {text}"
-        if accuracies["test"] <= _CHANCE / dataset.num_classes:
-            yield "warning: the teacher is no better than chance; are its rows in the order of the data?"
+        """Lines on how good it is, and on what is augmented."""
+        yield from self.judged(dataset, "are its rows in the order of the data?")
         if augment != "none":
             yield (
                 f"teacher: its logits are of images as they are, and stay so where the augmentation {augment} changes "
                 "what students see; for logits of the very images train the teacher here, or augment by none"
             )
+
+    def judged(self, dataset: Dataset, doubt: str) -> Iterator[str]:
+        """Lines on how good it is, by which one sees whether it is of these data, with a doubt where it is not."""
+        accuracies = {s: np.mean(self.of_seed(0)[s].argmax(1) == getattr(dataset, s).true_label) for s in SPLITS}
+        text = ", ".join(f"{accuracy:.1%} right on {split}" for split, accuracy in accuracies.items())
+        yield f"teacher: logits of {', '.join(self.named)}, {text}"
+        if accuracies["test"] <= _CHANCE / dataset.num_classes:
+            yield f"warning: the teacher is no better than chance; {doubt}"
 
 
 def given_teacher(sources: Sequence[Source], dataset: Dataset) -> GivenTeacher:
@@ -98,7 +104,8 @@ def given_teacher(sources: Sequence[Source], dataset: Dataset) -> GivenTeacher:
         return mean(0 if one_for_all else seed)
 
     names = tuple(s if isinstance(s, str) else getattr(s, "__name__", "arrays") for s in sources)
-    return GivenTeacher(names, logits_of_seed, digest, one_for_all)
+    identity = {"name": "given logits", "logits": digest(0)}
+    return GivenTeacher(names, logits_of_seed, digest, one_for_all, identity)
 
 
 def _source(source: Source, dataset: Dataset) -> tuple[Callable[[int], Logits], bool]:
@@ -212,13 +219,17 @@ def _rows(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray | None:
     return rows if len(np.unique(ids)) == len(ids) and np.array_equal(ids[rows], wanted) else None
 
 
-def write(teacher: GivenTeacher, dataset: Dataset, workdir: Path, step: int, digests: Mapping[int, str]) -> None:
+def write(teacher: GivenTeacher, dataset: Dataset, workdir: Path, step: int, digests: Mapping[int, str]) -> bool:
     """Writes the teacher's dumps that are not there, from which a study goes on as from a trained one's.
 
     Args:
       step: the last of the study, whose dumps they are.
       digests: of each seed, what makes its teacher what it is.
+
+    Returns:
+      Whether any was not there.
     """
+    any_written = False
     for seed, split in itertools.product(digests, SPLITS):
         path = dump_path(workdir, TEACHER, seed, step, split)
         if bool(processes.from_first([path.exists()])[0]):
@@ -229,6 +240,8 @@ def write(teacher: GivenTeacher, dataset: Dataset, workdir: Path, step: int, dig
         attributes |= {"num_classes": dataset.num_classes, "setting": digests[seed]}
         label = dataset.label(split, seed)
         write_dumps([(path, logits[rows], attributes)], label, examples.true_label, examples.id, rows.start)
+        any_written = True
+    return any_written
 
 
 def shuffled(logits: np.ndarray, label: np.ndarray, seed: int, how: str) -> np.ndarray:

@@ -28,11 +28,12 @@ from distill_jax.models import build_for, huggingface, kind, pretrained
 from distill_jax.models.roberta import Roberta
 from distill_jax.own_code import code
 from distill_jax.paths import resolved
-from distill_jax.setting import GivenTeacherSetting, Setting
+from distill_jax.setting import Setting
 from distill_jax.students import MODELS, TEACHER
 from distill_jax.study import sweep, workdir
 from distill_jax.study.checks import validate, validate_on_data
-from distill_jax.study.given_teacher import Source, given_teacher, write
+from distill_jax.study.given_teacher import GivenTeacher, Source, given_teacher, write
+from distill_jax.study.given_weights import TeacherOfWeights, teacher_of_weights
 from distill_jax.study.teachers import Teachers
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training import outcomes, streaming
@@ -72,7 +73,8 @@ class Study:
             setting = dataclasses.replace(setting, data=dataclasses.replace(setting.data, dataset="arrays"))
         sources: list[Source] = [*setting.given.logits, *([] if teacher is None else [teacher])]
         if teacher is not None:
-            setting = dataclasses.replace(setting, given=GivenTeacherSetting((*setting.given.logits, "arrays")))
+            given = dataclasses.replace(setting.given, logits=(*setting.given.logits, "arrays"))
+            setting = dataclasses.replace(setting, given=given)
         self.setting, self._console, self._arrays, self._sources = resolved(setting), console, arrays, sources
         processes.require_same(_of_all_processes(self.setting))
         processes.together(self._prepare)
@@ -83,7 +85,7 @@ class Study:
         self.switch_step = switch_step(self.setting.objective, self.schedule.total_steps)
         self.identity = identity(self.setting) | {"fingerprint": self.dataset.fingerprint}
         if self._given is not None:
-            self.identity["teacher"] = {"name": "given logits", "logits": self._given.digest(0)}
+            self.identity["teacher"] = dict(self._given.identity)
         processes.by_first(self._claim)
         if not processes.everywhere(lambda: workdir.holds(self.setting.run.workdir, self.identity)):
             raise InputError(
@@ -108,13 +110,16 @@ class Study:
         validate_on_data(setting, examples, len(self.dataset.test.label), self.schedule.total_steps)
         sweep.check(setting, examples, len(self.dataset.test.label), self.schedule.total_steps)
         self._networks = {}
-        self._given = given_teacher(self._sources, self.dataset) if self._sources else None
+        self._given = self._given_teacher()
         for role in ("student",) if self._given else ("teacher", "student"):
             network = getattr(setting, role)
             self._networks[role] = build_for(self.dataset, network, setting.train.precision, f"--{role}")
             pretrained.read(network, self._networks[role], f"--{role}")
         # Trainers find the layers again; here one that is not there is refused before anything is trained.
-        feature_layers(setting, Objective.of_study(setting), self._networks, inputs_of(self.dataset))
+        networks = dict(self._networks)
+        if isinstance(self._given, TeacherOfWeights):
+            networks["teacher"] = self._given.network
+        feature_layers(setting, Objective.of_study(setting), networks, inputs_of(self.dataset))
         if self._given is not None:
             for line in self._given.description(self.dataset, setting.data.augment):
                 say(console, line)
@@ -138,6 +143,12 @@ class Study:
                     "all-outcomes",
                     f"needs {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}; must be in-step",
                 )
+
+    def _given_teacher(self) -> GivenTeacher | None:
+        """The teacher that is there already; None where teachers are trained."""
+        if self.setting.given.weights is not None:
+            return teacher_of_weights(self.setting, self.dataset)
+        return given_teacher(self._sources, self.dataset) if self._sources else None
 
     def _claim(self) -> None:
         """Makes the work directory this study's, or sees that it and the dumps in it are."""
@@ -170,13 +181,20 @@ class Study:
             if processes.is_first():
                 self._describe()
             if self._given is not None:
-                digests = {m.seed: self._digest(m) for m in self._members(TEACHER)}
-                write(self._given, self.dataset, self.setting.run.workdir, self.schedule.total_steps, digests)
+                self._write_given(self._given)
             for role in self._networks:
                 self._train(role)
 
+    def _write_given(self, teacher: GivenTeacher) -> None:
+        """Writes a given teacher's dumps that are not there."""
+        digests = {m.seed: self._digest(m) for m in self._members(TEACHER)}
+        written = write(teacher, self.dataset, self.setting.run.workdir, self.schedule.total_steps, digests)
+        if written and isinstance(teacher, TeacherOfWeights) and processes.is_first():
+            for line in teacher.judged(self.dataset, "do its classes have the numbers of the data's?"):
+                say(self._console, line)
+
     def _digest(self, member: Member) -> str:
-        """A digest of everything that determines a member: `run_digest`, with the given teacher's logits."""
+        """A digest of everything that determines a member: `run_digest`, with the given teacher's name."""
         teacher_digest = None if self._given is None else self._given.digest(member.seed)
         return run_digest(
             member.applied(self.setting), member.model, member.seed, self.dataset.fingerprint, teacher_digest
@@ -271,7 +289,8 @@ class Study:
         teachers = None
         if role == "student":
             arguments = self.setting, self.dataset, self.schedule.total_steps, self._finished(), self._console
-            teachers = Teachers(*arguments).given([m.seed for portion in portions for m in portion])
+            variables = self._given.variables if isinstance(self._given, TeacherOfWeights) else None
+            teachers = Teachers(*arguments, variables).given([m.seed for portion in portions for m in portion])
         trainers: dict[tuple[int, int], Trainer] = {}
         done = 0
         while portions:

@@ -24,7 +24,7 @@ from distill_jax.study.workdir import RunFolder
 from distill_jax.training import outcomes
 from distill_jax.training.population import Member, shape
 from distill_jax.training.progress import say
-from distill_jax.training.teacher_source import teacher_source
+from distill_jax.training.teacher_source import teacher_mean_std, teacher_source
 from distill_jax.training.trainer import Trainer
 
 
@@ -37,6 +37,7 @@ class Teachers:
       last: its last step, of which dumps and checkpoints are read.
       finished: the folder of each teacher that was trained.
       console: for what a person should see.
+      given_variables: of a teacher that was not, the same for all seeds; None where there are none.
     """
 
     setting: Setting
@@ -44,6 +45,7 @@ class Teachers:
     last: int
     finished: Mapping[Member, RunFolder]
     console: Console
+    given_variables: Any = None
 
     def given(self, seeds: Sequence[int]) -> Callable[[int], Any]:
         """The teachers' variables or logits for the students of these seeds, by seed, see `teacher_source`."""
@@ -53,6 +55,9 @@ class Teachers:
         variables = self._variables(seeds)
         if source == "variables":
             return variables.__getitem__
+        if self.given_variables is not None:
+            outcomes_of_all = functools.cache(functools.partial(self._outcomes, 0, self.given_variables))
+            return lambda _: outcomes_of_all()
         # The last alone is kept, for students of a seed that are trained in portions.
         return functools.lru_cache(maxsize=1)(lambda seed: self._outcomes(seed, variables[seed]))
 
@@ -67,7 +72,9 @@ class Teachers:
         network = build_for(self.dataset, self.setting.teacher, self.setting.train.precision, "teacher")
         batch = backend.defaults(kind(self.setting.teacher.name)).evaluation_batch
         teacher = evaluation(network, jax.default_backend())
-        logits = outcomes.table(teacher, variables, self.dataset, self.setting.data.augment, batch)
+        mean, std = teacher_mean_std(self.setting, self.dataset)
+        seen = dataclasses.replace(self.dataset, mean=mean, std=std)
+        logits = outcomes.table(teacher, variables, seen, self.setting.data.augment, batch)
         if processes.is_first():
             images = len(self.dataset.train.label)
             say(
@@ -78,7 +85,9 @@ class Teachers:
         return logits
 
     def _variables(self, seeds: Sequence[int]) -> dict[int, Any]:
-        """The trained teachers' variables by seed, host arrays."""
+        """The teachers' variables by seed, host arrays."""
+        if self.given_variables is not None:
+            return dict.fromkeys(seeds, self.given_variables)
         variables, trainers = {}, {}
         for population in dict.fromkeys(self.finished[Member(TEACHER, seed)] for seed in seeds):
             extent = shape(population.members)

@@ -45,7 +45,7 @@ from distill_jax.training.predict import Predictor
 from distill_jax.training.schedule import Schedule
 from distill_jax.training.step import StepBlock, TrainState, make_epoch_order, make_frozen_features, make_init
 from distill_jax.training.streaming import batches_like, is_streamed, steps_that_fit
-from distill_jax.training.teacher_source import teacher_source
+from distill_jax.training.teacher_source import teacher_mean_std, teacher_source
 
 _FROZEN_FEATURES_SHARE = 0.25  # of a device's memory, for the frozen features of the training set
 
@@ -278,6 +278,7 @@ class Programs:
             in_turn=self._students_in_turn and members_unshared,
             sharing=self._sharing if whole_models else 1,
             teacher=(self.teach if teacher_source(self.setting) == "variables" else "cached") if with_teacher else None,
+            teacher_mean_std=teacher_mean_std(self.setting, self.dataset),
             buckets=self.buckets.get("train"),
             packed=self.packed,
         )

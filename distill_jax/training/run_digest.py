@@ -17,7 +17,7 @@ def run_digest(setting: Setting, model: str, seed: int, data_fingerprint: str, g
     Args:
       setting: with the changes of a student of a sweep.
       model: 'teacher' or a student of `students.table`.
-      given: digest of the logits of a teacher that is not trained here.
+      given: digest of the logits or weights of a teacher that is not trained here.
     """
     fields = identity(setting) | {"model": model, "seed": seed, "fingerprint": data_fingerprint}
     if given is not None:

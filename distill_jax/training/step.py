@@ -194,6 +194,7 @@ class StepBlock:
         seed: each evaluates the teacher on a part of the batch, and all are given all of it.
       teacher: evaluated on the very batch the students see, a function of `evaluation.teaching`; 'cached' where its
         logits are given instead, or those of all outcomes; None where no loss that needs a teacher has a weight.
+      teacher_mean_std: by which its inputs are normalised; None where by `mean` and `std`.
       layers: of the students' features by name, where a loss compares them.
       buckets: of texts, whose batches are cut to their lengths; the order must be of the same buckets.
       packed: which arrays of the state are one within a call, see `packing`.
@@ -217,6 +218,7 @@ class StepBlock:
     in_turn: bool = False
     sharing: int = 1
     teacher: Callable[[Any, jax.Array], Outputs] | Literal["cached"] | None = None
+    teacher_mean_std: tuple[ArrayLike | None, ArrayLike | None] | None = None
     layers: Mapping[str, str] | None = None
     buckets: Buckets | None = None
     packed: PackingKind = "none"
@@ -313,7 +315,8 @@ class StepBlock:
         if self.sharing > 1:
             size = self.batch_size // self.sharing
             part = jax.lax.dynamic_slice_in_dim(augmented, jax.lax.axis_index(STUDENT) * size, size)
-        exact = self._on_devices(normalise(part, self.mean, self.std, jnp.float32))
+        mean, std = self.teacher_mean_std or (self.mean, self.std)
+        exact = self._on_devices(normalise(part, mean, std, jnp.float32))
         teacher_outputs = self._cut(functools.partial(self.teacher, per_seed.teacher_inputs), exact, bucket)
         return teacher_outputs if self.sharing == 1 else jax.lax.all_gather(teacher_outputs, STUDENT, tiled=True)
 

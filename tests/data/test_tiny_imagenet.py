@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distill_jax.data import load_dataset
+from distill_jax.data import load_dataset, picture_paths
 from distill_jax.errors import InputError
 from distill_jax.setting import DataSetting
 
@@ -50,6 +50,17 @@ def test_order_labels_and_ids(small, tmp_path):
         grey = dataset.train.x[1::3]
         np.testing.assert_array_equal(grey[..., 0], grey[..., 2])
         np.testing.assert_allclose(dataset.test.x[..., 0].mean(axis=(1, 2)), [20, 50, 110], atol=3)
+
+
+def test_the_path_of_every_image_is_that_of_its_pixels(small, tmp_path):
+    dataset = load(small, tmp_path / "cache")
+    paths = picture_paths(DataSetting(dataset="tiny-imagenet", data_dir=small))
+    for split in ("train", "test"):
+        examples = getattr(dataset, split)
+        assert paths[split].keys() == set(examples.id.tolist())
+        for number, x in zip(examples.id.tolist(), examples.x, strict=True):
+            with Image.open(small / paths[split][number]) as image:
+                np.testing.assert_array_equal(x, np.asarray(image.convert("RGB")))
 
 
 def test_classes_without_wnids(small, tmp_path):

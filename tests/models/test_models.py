@@ -24,11 +24,13 @@ from distill_jax.models.evaluation import evaluation, rounded_kernels
 from distill_jax.models.layers import conv
 from distill_jax.models.mobilenet import divisible_by_8
 from distill_jax.models.resnet import ResidualUnit
+from distill_jax.models.resnet_v1 import named, of_cifar
 from distill_jax.setting import ModelSetting
 from experiments.throughput.flops import flops_by_precision
 
 SMALL = {
     "resnet-basic": (ResNetCIFAR(8, "basic", 4, 10), (8, 8, 3)),
+    "resnet-v1": (of_cifar(8, 4, 10), (8, 8, 3)),
     "resnet-bottleneck": (ResNetCIFAR(11, "bottleneck", 4, 10), (8, 8, 3)),
     "mobilenet-v2": (MobileNetV2(10, 0.25, "cifar"), (8, 8, 3)),
     "mlp": (MLP(10, (16, 12)), (5, 4, 1)),
@@ -143,6 +145,18 @@ def test_resnet_imagenet_parameters_are_the_published_ones(network, version_1, p
     assert count_parameters(params) - count_parameters(small) == (49 - 9) * 3 * 64
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("resnet18-v1", 11_689_512), ("resnet34-v1", 21_797_672), ("resnet50-v1", 25_557_032)]
+)
+def test_version_1_has_the_parameters_that_torchvision_has(name, expected):
+    assert count_parameters(shapes(named(name, 1000), (64, 64, 3))["params"]) == expected
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(20, 0.27), (32, 0.47), (44, 0.66), (56, 0.86)])
+def test_version_1_for_cifar_has_the_parameters_that_pytorch_cifar_models_has(depth, expected):
+    assert round(count_parameters(shapes(of_cifar(depth, 16, 10))["params"]) / 1e6, 2) == expected
+
+
 @pytest.mark.parametrize("strides", ["imagenet", "cifar"])
 def test_mobilenet_parameters_are_the_published_ones(strides):
     assert count_parameters(shapes(MobileNetV2(1000, strides=strides))["params"]) == 3_504_872
@@ -168,6 +182,9 @@ def test_mobilenet_channels_are_rounded_as_published():
         (ResNet18(10), 64, "final_norm", 8),
         (ResNet50(10, "imagenet"), 64, "final_norm", 2),
         (ResNet50(10, "imagenet"), 224, "final_norm", 7),
+        (named("resnet18-v1", 10), 224, "stage4_unit2", 7),
+        (named("resnet18-v1", 10, "small"), 32, "stage4_unit2", 4),
+        (of_cifar(8, 16, 10), 32, "stage3_unit1", 8),
     ],
 )
 def test_positions_at_the_end(model, size, layer, expected):
@@ -238,6 +255,7 @@ def test_first_positions_are_those_of_the_first_convolution(name):
     model, shape = SMALL[name]
     setting = {
         "resnet-basic": ModelSetting("resnet-cifar", depth=8),
+        "resnet-v1": ModelSetting("resnet-cifar-v1", depth=8),
         "resnet-bottleneck": ModelSetting("resnet-cifar", depth=11, block="bottleneck"),
         "mobilenet-v2": ModelSetting("mobilenet-v2", strides="cifar"),
     }.get(name, ModelSetting(name))
@@ -248,6 +266,8 @@ def test_first_positions_are_those_of_the_first_convolution(name):
 
 def test_first_positions_of_a_stem_of_stride_2():
     assert first_positions(ModelSetting("mobilenet-v2"), (33, 32, 3)) == 17 * 16
+    assert first_positions(ModelSetting("resnet18-v1"), (33, 32, 3)) == 17 * 16
+    assert first_positions(ModelSetting("resnet18-v1", stem="small"), (33, 32, 3)) == 33 * 32
 
 
 @pytest.mark.parametrize("around", ["default", "highest"])

@@ -13,7 +13,7 @@ from distill_jax.data.sources.text_files import _parquet
 from distill_jax.data.sources.tfds_images import open_source
 from distill_jax.data.sources.tokens import load_tokenizer
 from distill_jax.errors import InputError
-from distill_jax.models import huggingface
+from distill_jax.models import huggingface, torch_weights
 from distill_jax.setting import DataSetting
 from distill_jax.training import streaming
 from distill_jax.training.progress import require_tensorboard
@@ -28,6 +28,11 @@ from distill_jax.training.progress import require_tensorboard
             "safetensors",
             "text",
             lambda folder: huggingface.read_params(folder, None, 2, "student.roberta.pretrained"),
+        ),
+        (
+            "safetensors",
+            "weights",
+            lambda folder: torch_weights.read(folder / "tokenizer.json", None, 2, 3, "given.weights"),
         ),
         ("tensorflow_datasets", "tfds", lambda folder: open_source("mnist", folder, "3.0.1")),
         ("tensorboardX", "tensorboard", lambda _: require_tensorboard()),

@@ -44,6 +44,19 @@ def read(setting: DataSetting) -> Raw:
     return dataclasses.replace(raw, notes=raw.notes + not_read(f"folders of {folder.name}/", unread))
 
 
+def paths(setting: DataSetting) -> dict[str, dict[int, str]]:
+    """Of both splits the pictures' paths in the folder by their ids.
+
+    Raises:
+      InputError: as `read`, of folders and pictures that are absent.
+    """
+    folder = local("data.dataset", setting.dataset)
+    parts, _ = _parts(setting.dataset, folder)
+    found = {split: _of_split(setting.dataset, folder, part) for split, part in parts.items()}
+    by_id = {split: {i: picture.name for i, picture in enumerate(of_split)} for split, of_split in found.items()}
+    return {"test": by_id["train"]} | by_id  # where some are held out, both have the folder's numbers
+
+
 def _called(parts: dict[str, Path], split: str) -> str:
     """The name of a split in a message."""
     return f"{parts[split].name}/" if split in parts else f"the {split} split"

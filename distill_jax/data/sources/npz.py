@@ -27,7 +27,7 @@ _OTHER_NAMES = (
     ("images_train", "labels_train", "images_test", "labels_test"),
 )
 _CHANNELS = (1, 2, 3, 4)  # an image may have
-_UNIT_MAX = 1.5  # between the greatest value of images in [0, 1], of which some go a little beyond, and in [0, 255]
+UNIT_MAX = 1.5  # between the greatest value of images in [0, 1], of which some go a little beyond, and in [0, 255]
 
 
 def read(setting: DataSetting) -> Raw:
@@ -86,7 +86,7 @@ def _raw(dataset: str, arrays: dict[str, np.ndarray], notes: tuple[str, ...]) ->
             dataset,
             f"x_train holds {train.dtype} {train.shape[1:]} and x_test {test.dtype} {test.shape[1:]}; must be the same",
         )
-    if train.ndim > 2 and (train.max() <= _UNIT_MAX) != (test.max() <= _UNIT_MAX):
+    if train.ndim > 2 and (train.max() <= UNIT_MAX) != (test.max() <= UNIT_MAX):
         raise InputError(
             "data.dataset",
             dataset,

@@ -65,6 +65,18 @@ def read(setting: DataSetting) -> Raw:
     return Raw(*splits, num_classes=len(classes), notes=notes)
 
 
+def paths(setting: DataSetting) -> dict[str, dict[int, str]]:
+    """Of both splits the images' paths in the folder by their ids; to be asked for what `read` has read.
+
+    Raises:
+      InputError: as `read`.
+    """
+    folder = data_folder(setting, _CONTENT)
+    classes = _classes(folder)
+    items = {"train": _train_items(folder, classes), "test": _test_items(folder, classes)[0]}
+    return {split: {i: str(path.relative_to(folder)) for path, _, i in of_split} for split, of_split in items.items()}
+
+
 def _classes(folder: Path) -> list[str]:
     listed = folder / "wnids.txt"
     if listed.is_file():
