@@ -308,6 +308,10 @@ class RunSetting:
     """Checkpoints kept of each training."""
     tensorboard: bool = False
     """Write scalars for TensorBoard too (extra: tensorboard)."""
+    trackers: tuple[str, ...] = ()
+    """Who is told of the scalars: tensorboard, wandb, mlflow (extras of the same names), or module:Class of your
+    own, a training.trackers.Tracker. wandb is offline with WANDB_MODE=offline; mlflow writes into the work folder
+    unless MLFLOW_TRACKING_URI says otherwise."""
     distributed: bool = False
     """Join other processes with jax.distributed. On a TPU slice or under SLURM the three fields below are found
     by themselves."""

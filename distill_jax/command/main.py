@@ -158,11 +158,8 @@ def _run(setting: Setting, arguments: Sequence[str]) -> None:
     """Runs the study, once this process has joined the others."""
     from distill_jax.machine import backend, program_cache
     from distill_jax.study.run_study import run_study
-    from distill_jax.training.progress import require_tensorboard
 
     run = setting.run
-    if run.tensorboard:
-        require_tensorboard()
     if not run.distributed:  # where processes must have as many devices as each other
         backend.use_cores(setting.train.batch_size)
     program_cache.keep_programs(setting.data.cache_dir)

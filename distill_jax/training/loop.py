@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 import time
 from collections.abc import Sequence
@@ -18,9 +19,10 @@ from distill_jax.machine.checkpoint import Checkpoints
 from distill_jax.machine.interruption import Interrupted, Interruption
 from distill_jax.training.meter import Meter
 from distill_jax.training.population import Member
-from distill_jax.training.progress import Bar, Scalars
+from distill_jax.training.progress import Bar, Scalars, say
 from distill_jax.training.schedule import dispatches
 from distill_jax.training.step import TrainState
+from distill_jax.training.trackers import Trackers
 from distill_jax.training.trainer import Timing, Trainer
 
 
@@ -131,8 +133,15 @@ def train(
             bar = open_files.enter_context(contextlib.closing(Bar(console, name, schedule.total_steps, first)))
             scalars = None
             if processes.is_first():
-                board = run.workdir / "tensorboard" if run.tensorboard else None
-                scalars = Scalars(folder / "scalars.jsonl", members, first, board)
+                told = Trackers(
+                    trainer.setting,
+                    members,
+                    folder,
+                    first_step=first,
+                    total_steps=schedule.total_steps,
+                    say=functools.partial(say, console),
+                )
+                scalars = Scalars(folder / "scalars.jsonl", members, first, told)
                 open_files.enter_context(contextlib.closing(scalars))
             meter = Meter(trainer, runner, members, scalars, bar, timing=timing, first=first)
             next_checkpoint, end = None, first

@@ -1,4 +1,4 @@
-"""Progress of a run: a line for people, JSON lines and TensorBoard scalars for programs."""
+"""Progress of a run: a line for people, JSON lines and trackers for programs."""
 
 import json
 import time
@@ -20,36 +20,43 @@ from rich.progress import (
 from rich.text import Text
 
 from distill_jax.errors import printable
-from distill_jax.extras import needed
 from distill_jax.files import write_text
 from distill_jax.machine import processes
 from distill_jax.training.population import Member
+from distill_jax.training.trackers import Trackers
 
 _LINE_SECONDS = 10.0  # between progress lines where there is no terminal to draw a bar on
 
 
 class Scalars:
-    """Training curves of one population, a JSON line for each member and moment; TensorBoard too when asked.
+    """Training curves of one population, a JSON line for each member and moment; trackers are told of them too.
 
     A resumed run drops the lines after its checkpoint and writes them anew.
     """
 
-    def __init__(self, path: Path, members: Sequence[Member], first_step: int, tensorboard: Path | None):
-        self._members = members
+    def __init__(self, path: Path, members: Sequence[Member], first_step: int, trackers: Trackers | None = None):
+        self._members, self._trackers = members, trackers
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = []
+        rows = []
         if path.exists():
             for line in path.read_text().splitlines():
                 try:
-                    if json.loads(line)["step"] <= first_step:
-                        lines.append(line + "\n")
+                    row = json.loads(line)
+                    if row["step"] <= first_step:
+                        rows.append(row)
                 except (ValueError, KeyError):
                     break  # the line that was being written when the process was killed
-        write_text(path, "".join(lines))
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
         self._file = path.open("a")
-        self._boards = []
-        if tensorboard is not None:
-            self._boards = [_board(tensorboard / m.name / f"seed-{m.seed}", first_step) for m in members]
+        if trackers is not None:
+            self._tell_again(trackers, rows)
+
+    def _tell_again(self, trackers: Trackers, rows: Sequence[dict[str, Any]]) -> None:
+        """Offers trackers what is known from before, of which each takes what it has not."""
+        index = {(member.name, member.seed): i for i, member in enumerate(self._members)}
+        for row in rows:
+            values = {name: value for name, value in row.items() if name not in ("model", "seed", "step")}
+            trackers.write(index[row["model"], row["seed"]], row["step"], values)
 
     def write(
         self, step: int, shared: dict[str, float], per_member: Mapping[str, Sequence[float] | np.ndarray]
@@ -59,28 +66,15 @@ class Scalars:
             values = {name: float(v[i]) for name, v in per_member.items()} | shared
             row = {"model": member.name, "seed": member.seed, "step": step} | values
             self._file.write(json.dumps(row) + "\n")
-            for name, value in values.items() if self._boards else ():
-                self._boards[i].add_scalar(name, value, step)
+            if self._trackers is not None:
+                self._trackers.write(i, step, values)
         self._file.flush()
 
     def close(self) -> None:
         """Flushes everything."""
         self._file.close()
-        for board in self._boards:
-            board.close()
-
-
-def require_tensorboard() -> Any:
-    """The TensorBoard writer class.
-
-    Raises:
-      InputError: the extra is not installed.
-    """
-    return needed("tensorboardX", "tensorboard", "run.tensorboard", True).SummaryWriter
-
-
-def _board(folder: Path, first_step: int) -> Any:
-    return require_tensorboard()(str(folder), purge_step=first_step + 1)
+        if self._trackers is not None:
+            self._trackers.close()
 
 
 def say(console: Console, line: str) -> None:

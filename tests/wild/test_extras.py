@@ -13,7 +13,8 @@ from distill_jax.data.sources.tfds_images import open_source
 from distill_jax.data.sources.tokens import load_tokenizer
 from distill_jax.errors import InputError
 from distill_jax.models import huggingface
-from distill_jax.training.progress import require_tensorboard
+from distill_jax.setting import RunSetting
+from distill_jax.training import trackers
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,10 @@ from distill_jax.training.progress import require_tensorboard
             lambda folder: huggingface.read_params(folder, None, 2, "student.roberta.pretrained"),
         ),
         ("tensorflow_datasets", "tfds", lambda folder: open_source("mnist", folder, "3.0.1")),
-        ("tensorboardX", "tensorboard", lambda _: require_tensorboard()),
+        ("tensorboardX", "tensorboard", lambda _: trackers.check(RunSetting(tensorboard=True))),
+        ("tensorboardX", "tensorboard", lambda _: trackers.check(RunSetting(trackers=("tensorboard",)))),
+        ("wandb", "wandb", lambda _: trackers.check(RunSetting(trackers=("wandb",)))),
+        ("mlflow", "mlflow", lambda _: trackers.check(RunSetting(trackers=("mlflow",)))),
     ],
 )
 def test_a_package_that_is_absent_is_named_with_its_extra(tmp_path, monkeypatch, module, extra, call):
@@ -43,7 +47,16 @@ def test_a_package_that_is_absent_is_named_with_its_extra(tmp_path, monkeypatch,
 
 
 def test_images_and_features_need_no_extra(tmp_path):
-    absent = ("transformers", "pyarrow", "safetensors", "tensorflow_datasets", "array_record", "tensorboardX")
+    absent = (
+        "transformers",
+        "pyarrow",
+        "safetensors",
+        "tensorflow_datasets",
+        "array_record",
+        "tensorboardX",
+        "wandb",
+        "mlflow",
+    )
     code = f"""
 import sys
 for name in {absent!r}:
