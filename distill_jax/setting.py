@@ -312,6 +312,9 @@ class RunSetting:
     """Who is told of the scalars: tensorboard, wandb, mlflow (extras of the same names), or module:Class of your
     own, a training.trackers.Tracker. wandb is offline with WANDB_MODE=offline; mlflow writes into the work folder
     unless MLFLOW_TRACKING_URI says otherwise."""
+    profile: bool = False
+    """Trace a few steps in the middle of the first training that is left, once compiled, into profile/ of the work
+    folder; a line says how to look at it."""
     distributed: bool = False
     """Join other processes with jax.distributed. On a TPU slice or under SLURM the three fields below are found
     by themselves."""

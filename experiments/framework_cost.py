@@ -35,6 +35,7 @@ from distill_jax.paths import local
 from distill_jax.setting import Setting
 from distill_jax.training.loop import train
 from distill_jax.training.population import Member
+from distill_jax.training.profiling import Profile
 from distill_jax.training.step import TrainState
 from distill_jax.training.trainer import Timing, Trainer
 
@@ -85,7 +86,16 @@ def measure(trainer: Trainer, member: Member, teacher: Any, rounds: int) -> dict
         with tempfile.TemporaryDirectory() as folder:
             run = dataclasses.replace(setting.run, workdir=Path(folder))
             trainer.setting = dataclasses.replace(setting, run=run)
-            timing: Timing = train(trainer, [member], teacher, Path(folder) / "run", member.model, Console(quiet=True))
+            timing: Timing = train(
+                trainer,
+                [member],
+                teacher,
+                folder=Path(folder) / "run",
+                digests=["framework cost"],
+                name=member.model,
+                console=Console(quiet=True),
+                profile=Profile(None, print),
+            )
         trainer.setting = setting
         if round_number:
             pairs.append((timing.training / schedule.total_steps, bare))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,7 @@ from distill_jax.training import outcomes
 from distill_jax.training.loop import train
 from distill_jax.training.objective import Objective, switch_step
 from distill_jax.training.population import Member, seeds, shape, split
+from distill_jax.training.profiling import Profile
 from distill_jax.training.programs import check_batch, feature_layers, inputs_of, mesh_of
 from distill_jax.training.progress import say
 from distill_jax.training.run_digest import run_digest
@@ -164,11 +166,24 @@ class Study:
         with lock or contextlib.nullcontext(), jax.default_matmul_precision(precision):
             if processes.is_first():
                 self._describe()
+            profile = self._profile()
             if self._given is not None:
                 digests = {m.seed: self._digest(m) for m in self._members(TEACHER)}
                 write(self._given, self.dataset, self.setting.run.workdir, self.schedule.total_steps, digests)
             for role in self._networks:
-                self._train(role)
+                self._train(role, profile)
+            profile.end()
+
+    def _profile(self) -> Profile:
+        """What traces some steps of the first training, if that is asked for."""
+        run = self.setting.run
+        members = [m for role in self._networks for m in self._members(role)]
+        if run.profile and bool(processes.from_first(self._finished().keys() >= set(members))):
+            raise InputError(
+                "run.profile", True, f"must be left out, since nothing is left to train in `run.workdir` {run.workdir}"
+            )
+        folder = run.workdir / "profile" if run.profile and processes.is_first() else None
+        return Profile(folder, functools.partial(say, self._console))
 
     def _digest(self, member: Member) -> str:
         """A digest of everything that determines a member: `run_digest`, with the given teacher's logits."""
@@ -253,7 +268,7 @@ class Study:
         placed = sorted((number, rank, i) for i, (number, rank) in enumerate(positions.tolist()) if number >= 0)
         return [[members[i] for *_, i in group] for _, group in itertools.groupby(placed, lambda p: p[0])]
 
-    def _train(self, role: str) -> None:
+    def _train(self, role: str, profile: Profile) -> None:
         portions, size_limit = self._portions(role), self._population_limit(role)
         remaining, total = sum(map(len, portions)), len(self._members(role))
         if remaining > size_limit > 1:
@@ -297,6 +312,7 @@ class Study:
                 digests=[self._digest(member) for member in portion],
                 name=name,
                 console=self._console,
+                profile=profile,
             )
             if processes.is_first():
                 self._finish(population, name, timing, len(portion))

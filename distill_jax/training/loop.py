@@ -19,6 +19,7 @@ from distill_jax.machine.checkpoint import Checkpoints
 from distill_jax.machine.interruption import Interrupted, Interruption
 from distill_jax.training.meter import Meter
 from distill_jax.training.population import Member
+from distill_jax.training.profiling import Profile
 from distill_jax.training.progress import Bar, Scalars, say
 from distill_jax.training.schedule import dispatches
 from distill_jax.training.step import TrainState
@@ -102,6 +103,7 @@ def train(
     digests: Sequence[str],
     name: str,
     console: Console,
+    profile: Profile,
 ) -> Timing:
     """Trains a population to its end and dumps its snapshots; resumes a training begun in `folder`.
 
@@ -113,6 +115,7 @@ def train(
       digests: of each member's run; see `run_digest`.
       name: what to call it while it works.
       console: for progress.
+      profile: traces some of its steps.
 
     Returns:
       The time it took. The last checkpoint has the trained models.
@@ -144,11 +147,15 @@ def train(
                 scalars = Scalars(folder / "scalars.jsonl", members, first, told)
                 open_files.enter_context(contextlib.closing(scalars))
             meter = Meter(trainer, runner, members, scalars, bar, timing=timing, first=first)
+            profile.choose(dispatches(first, schedule, trainer.steps_per_dispatch), schedule.total_steps)
+            open_files.enter_context(contextlib.closing(profile))
             next_checkpoint, end = None, first
             for start, steps in dispatches(first, schedule, trainer.steps_per_dispatch):
+                profile.before(start, state)
                 state, metrics = runner(state, start, steps)
                 meter.add(start, metrics)
                 end = start + steps
+                profile.after(end, state)
                 stop = interruption.requested()
                 last = end == schedule.total_steps
                 if next_checkpoint is None and start > first:
