@@ -326,7 +326,7 @@ class RunSetting:
     """distributed: number of this process, from 0."""
 
 
-_Flat = tyro.conf.arg(name="")  # the group's fields stand on the command line without its name
+_Flat = tyro.conf.OmitArgPrefixes  # the group's fields stand on the command line without its name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,10 +13,11 @@ import numpy as np
 from rich.console import Console
 
 from distill_jax.dumps import DumpWriter, dump_path
+from distill_jax.errors import Interrupted
 from distill_jax.identity import digest
 from distill_jax.machine import processes
 from distill_jax.machine.checkpoint import Checkpoints
-from distill_jax.machine.interruption import Interrupted, Interruption
+from distill_jax.machine.interruption import Interruption
 from distill_jax.training.meter import Meter
 from distill_jax.training.population import Member
 from distill_jax.training.profiling import Profile
