@@ -36,6 +36,7 @@ from distill_jax.setting import Setting
 from distill_jax.training.loop import train
 from distill_jax.training.population import Member
 from distill_jax.training.profiling import Profile
+from distill_jax.training.progress import StudyProgress
 from distill_jax.training.step import TrainState
 from distill_jax.training.trainer import Timing, Trainer
 
@@ -93,7 +94,7 @@ def measure(trainer: Trainer, member: Member, teacher: Any, rounds: int) -> dict
                 folder=Path(folder) / "run",
                 digests=["framework cost"],
                 name=member.model,
-                console=Console(quiet=True),
+                progress=StudyProgress(Console(quiet=True)),
                 profile=Profile(None, print),
             )
         trainer.setting = setting

@@ -41,7 +41,7 @@ from distill_jax.training.objective import Objective, switch_step
 from distill_jax.training.population import Member, seeds, shape, split
 from distill_jax.training.profiling import Profile
 from distill_jax.training.programs import check_batch, feature_layers, inputs_of, mesh_of
-from distill_jax.training.progress import say
+from distill_jax.training.progress import StudyProgress, say
 from distill_jax.training.run_digest import run_digest
 from distill_jax.training.schedule import Schedule
 from distill_jax.training.teacher_source import teacher_source
@@ -101,7 +101,8 @@ class Study:
         backend.check_options()
         if (warning := compiler_faults.warning()) is not None:
             say(console, f"warning: {warning}")
-        self.dataset = load_dataset(setting.data, self._arrays)
+        with console.status("reading the data"):  # shown on a terminal alone
+            self.dataset = load_dataset(setting.data, self._arrays)
         for note in self.dataset.notes:
             say(console, f"data: {note}")
         examples = len(self.dataset.train.label)
@@ -170,8 +171,11 @@ class Study:
             if self._given is not None:
                 digests = {m.seed: self._digest(m) for m in self._members(TEACHER)}
                 write(self._given, self.dataset, self.setting.run.workdir, self.schedule.total_steps, digests)
-            for role in self._networks:
-                self._train(role, profile)
+            with StudyProgress(self._console) as progress:
+                for role in self._networks:
+                    progress.plan(role, map(len, self._portions(role)))
+                for role in self._networks:
+                    self._train(role, progress, profile)
             profile.end()
 
     def _profile(self) -> Profile:
@@ -268,7 +272,7 @@ class Study:
         placed = sorted((number, rank, i) for i, (number, rank) in enumerate(positions.tolist()) if number >= 0)
         return [[members[i] for *_, i in group] for _, group in itertools.groupby(placed, lambda p: p[0])]
 
-    def _train(self, role: str, profile: Profile) -> None:
+    def _train(self, role: str, progress: StudyProgress, profile: Profile) -> None:
         portions, size_limit = self._portions(role), self._population_limit(role)
         remaining, total = sum(map(len, portions)), len(self._members(role))
         if remaining > size_limit > 1:
@@ -283,6 +287,7 @@ class Study:
         trainers: dict[tuple[int, int], Trainer] = {}
         done = 0
         while portions:
+            progress.plan(role, map(len, portions))
             portion = portions.pop(0)
             extent = shape(portion)
             if extent not in trainers:
@@ -311,7 +316,7 @@ class Study:
                 folder=population.folder,
                 digests=[self._digest(member) for member in portion],
                 name=name,
-                console=self._console,
+                progress=progress,
                 profile=profile,
             )
             if processes.is_first():

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import pytest
 from command import SMALL, here, results, write_npz
@@ -36,6 +37,7 @@ def watched(tmp_path_factory):
     arguments += ["--workdir", folder / "watched", "--trackers", "own_lines:Lines", "tensorboard", "--profile", "True"]
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(folder)
+        patched.setattr("distill_jax.training.progress._LINE_SECONDS", 0.0)
         said = here(arguments)
     return arguments, folder / "alone", folder / "watched", said
 
@@ -54,6 +56,13 @@ def test_trackers_are_told_what_the_json_lines_say(watched):
         assert lines == [{name: row[name] for name in row if name not in ("model", "seed")} for row in of_model]
         assert len(lines) == 4
     assert len(list(told.glob("tensorboard/*/seed-0/events*"))) == 3
+
+
+def test_losses_are_said_for_each_kind_of_student(watched):
+    *_, said = watched
+    lines = [line for line in said.splitlines() if ": step " in line]
+    assert re.search(r"teacher, seed 0: step .*, loss \d\.\d{3}; accuracy .* population 1 of 2, ETA of all", lines[0])
+    assert re.search(r"2 students, seed 0: step .*, loss one_hot \d\.\d{3}, kd \d+\.\d{3}; accuracy", lines[-1])
 
 
 def test_a_trace_is_there_and_named(watched):
