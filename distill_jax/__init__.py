@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from distill_jax import dumps
     from distill_jax.data import load_dataset
     from distill_jax.dumps import Dump, read_dump, save_dump
+    from distill_jax.export.loading import load_exported
     from distill_jax.measures import deviations, statistics
     from distill_jax.measures.interval import Interval
     from distill_jax.models.outputs import Outputs
@@ -52,6 +53,7 @@ _NAMES = {
     **dict.fromkeys(("compare", "open_study", "run"), "notebook"),
     **{"Kind": "students", "Loss": "training.losses", "Outputs": "models.outputs", "Setting": "setting"},
     **{"Interval": "measures.interval", "load_dataset": "data", "scatter": "report.plots"},
+    "load_exported": "export.loading",
 }
 __all__ = [
     "Dump",
@@ -64,6 +66,7 @@ __all__ = [
     "deviations",
     "dumps",
     "load_dataset",
+    "load_exported",
     "open_study",
     "plots",
     "read_dump",

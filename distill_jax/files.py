@@ -163,7 +163,7 @@ def read_json(path: Path, kind: Any, remedy: str) -> Any:
     """
     try:
         value = json.loads(path.read_text("utf-8"))
-        if not _is_of_kind(value, kind):
+        if not is_of_kind(value, kind):
             raise ValueError("holds something else than it should")
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else one_line(error)
@@ -171,18 +171,23 @@ def read_json(path: Path, kind: Any, remedy: str) -> Any:
     return value
 
 
-def _is_of_kind(value: Any, kind: Any) -> bool:
+def is_of_kind(value: Any, kind: Any) -> bool:
+    """Whether a JSON value is of a kind, as `read_json` takes it.
+
+    >>> is_of_kind([1, 2.5], list[float]), is_of_kind({"a": True}, dict[str, int] | None)
+    (True, False)
+    """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return True
     if origin in (typing.Union, types.UnionType):
-        return any(_is_of_kind(value, alternative) for alternative in arguments)
+        return any(is_of_kind(value, alternative) for alternative in arguments)
     if origin is list:
-        return isinstance(value, list) and all(_is_of_kind(item, arguments[0]) for item in value)
+        return isinstance(value, list) and all(is_of_kind(item, arguments[0]) for item in value)
     if origin is dict:
-        return isinstance(value, dict) and all(_is_of_kind(item, arguments[1]) for item in value.values())
+        return isinstance(value, dict) and all(is_of_kind(item, arguments[1]) for item in value.values())
     if origin is tuple:
-        return isinstance(value, list) and len(value) == len(arguments) and all(map(_is_of_kind, value, arguments))
+        return isinstance(value, list) and len(value) == len(arguments) and all(map(is_of_kind, value, arguments))
     if kind is None or kind is types.NoneType:
         return value is None
     number = {int: int, float: (int, float)}.get(kind)

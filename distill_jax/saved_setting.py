@@ -33,26 +33,30 @@ def load(path: Path) -> Setting:
         raise InputError(
             "setting", path, f"cannot be read ({reason}); must be a study.json of a study's folder"
         ) from error
-    return _group(Setting(), value, path, "")
+    return group(Setting(), value, path)
 
 
-def _group(default: Any, value: Any, path: Path, within: str) -> Any:
-    """A dataclass like `default` with the fields of a JSON object."""
-    group = f"`{within}`" if within else "all of it"
+def group(default: Any, value: Any, path: Path, within: str = "") -> Any:
+    """A dataclass like `default` with the fields of a JSON object; `within` names the object in its file.
+
+    Raises:
+      InputError: as `load`.
+    """
+    place = f"`{within}`" if within else "all of it"
     if not isinstance(value, dict):
-        raise InputError("setting", path, f"{group} is {_quoted(value)}; must be an object of fields")
+        raise InputError("setting", path, f"{place} is {_quoted(value)}; must be an object of fields")
     fields = {field.name: getattr(default, field.name) for field in dataclasses.fields(default)}
     hints = typing.get_type_hints(type(default))
     for name in value:
         if name not in fields:
             near = difflib.get_close_matches(name, fields, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(fields)}"
-            raise InputError("setting", path, f"{name} of {group} is not known{hint}")
+            raise InputError("setting", path, f"{name} of {place} is not known{hint}")
     changes = {}
     for name, item in value.items():
         field, default_value = f"{within}.{name}".lstrip("."), fields[name]
         if dataclasses.is_dataclass(default_value):
-            changes[name] = _group(default_value, item, path, field)
+            changes[name] = group(default_value, item, path, field)
         else:
             try:
                 changes[name] = _value(item, hints[name])

@@ -24,14 +24,14 @@ class DataSetting:
     """
 
     dataset: str = "digits"
-    """digits | mnist | fashion-mnist | cifar10 | cifar100 | tiny-imagenet | glue/mnli | glue/qqp | imdb_reviews |
-    ag_news_subset | path of your own .npz (x_train, y_train, x_test, y_test) | your own folder of pictures,
-    train/CLASS/*.jpg and val/CLASS/*.jpg | CIFAR's own .tar.gz or its folder, python or binary | your own folder of
-    texts, with train and test as .csv, .jsonl or .parquet (columns text, label and, for pairs, text_pair) |
+    """digits | mnist | fashion-mnist | cifar10 | cifar100 | tiny-imagenet | imagenet | glue/mnli | glue/qqp |
+    imdb_reviews | ag_news_subset | path of your own .npz (x_train, y_train, x_test, y_test) | your own folder of
+    pictures, train/CLASS/*.jpg and val/CLASS/*.jpg | CIFAR's own .tar.gz or its folder, python or binary | your own
+    folder of texts, with train and test as .csv, .jsonl or .parquet (columns text, label and, for pairs, text_pair) |
     module:function of your own, which gives the four arrays as a dictionary."""
     data_dir: Path | None = dataclasses.field(default=None, metadata=NEVER)
     """Folder that holds the prepared data: a TFDS data_dir (mnist, cifar10, cifar100, texts), the folder of
-    Tiny-ImageNet or that of Fashion-MNIST's idx files. Not needed for digits and your own data."""
+    Tiny-ImageNet, of ImageNet or that of Fashion-MNIST's idx files. Not needed for digits and your own data."""
     cache_dir: Path | None = dataclasses.field(default=None, metadata=NEVER)
     """Folder for decoded arrays and compiled programs [default: ~/.cache/distill-jax]."""
     label: str = "label"
@@ -106,7 +106,7 @@ class ModelSetting:
     """
 
     name: str = "mlp"
-    """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for 64x64;
+    """resnet-cifar is ResNet-v2 of any depth for small images; resnet18 and resnet50 are ResNet-v2 for larger ones;
     mobilenet-v2; mlp; linear; random-features; channel is linear, with inputs of its own for every class; roberta is
     for texts, and these are for it. Or a Flax module of your own, as module:Class (see docs/extending.md)."""
     settings: Values = dataclasses.field(default_factory=dict, metadata=LATER)
@@ -117,6 +117,9 @@ class ModelSetting:
     """resnet-cifar: residual block; keras is the wider bottleneck of Keras' CIFAR example, version 2."""
     width: int = 16
     """resnet-cifar: channels of the first stage."""
+    stem: Literal["small", "imagenet"] = dataclasses.field(default="small", metadata=LATER)
+    """resnet18, resnet50: 'small' is a 3x3 convolution of stride 1, for 64x64; 'imagenet' is a 7x7 one of stride 2 and
+    a maximum of stride 2, for 224x224."""
     multiplier: float = 1.0
     """mobilenet-v2: width multiplier."""
     strides: Literal["imagenet", "cifar"] = "imagenet"
@@ -131,8 +134,8 @@ class ModelSetting:
 # The fields of each network.
 NETWORKS: dict[str, tuple[str, ...]] = {
     "resnet-cifar": ("depth", "block", "width"),
-    "resnet18": (),
-    "resnet50": (),
+    "resnet18": ("stem",),
+    "resnet50": ("stem",),
     "mobilenet-v2": ("multiplier", "strides"),
     "mlp": ("hidden",),
     "linear": (),
@@ -302,6 +305,9 @@ class RunSetting:
     memory_gib: float | None = None
     """Memory of one device that a program may take, in GiB; larger populations are split [default: what the
     device reports]."""
+    streaming: Literal["auto", "always", "never"] = "auto"
+    """Whether inputs stay on the host, from which each step's batch is read ahead (extra: stream), in place of lying on
+    every device: 'auto' where they would take more than a quarter of a device's memory."""
     checkpoint_seconds: float = 60.0
     """Least time between two checkpoints, in seconds; 0 writes one after every dispatch."""
     keep_checkpoints: int = 2

@@ -2,14 +2,15 @@
 
     python -m distill_jax [PRESET | --setting FILE] [--field value ...]
 
---list shows the presets (--list --json for programs), --version which code this is, --help every field; FILE is the
-study.json that a study keeps in its folder. The same command resumes what was interrupted and returns at once what is
-finished.
+or another command of this program, see `VERBS`. --list shows the presets (--list --json for programs), --version which
+code this is, --help every field; FILE is the study.json that a study keeps in its folder. The same command resumes what
+was interrupted and returns at once what is finished.
 """
 
 import contextlib
 import dataclasses
 import difflib
+import importlib
 import json
 import shutil
 import textwrap
@@ -29,6 +30,7 @@ from distill_jax.presets import PRESETS, preset_for
 from distill_jax.setting import NETWORKS, ModelSetting, Setting
 
 PROG = "python -m distill_jax"
+VERBS = {"export": "distill_jax.command.export"}  # other commands by their first word, and the modules that run them
 
 
 def setting_from(arguments: Sequence[str]) -> Setting:
@@ -57,7 +59,7 @@ def _named_setting(arguments: Sequence[str]) -> tuple[str, Setting]:
     elif _names_data(rest):
         name = preset_for(command_line.parse(PRESETS["own-data"].setting, f"{PROG} own-data", rest))
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, 1)
+        near = difflib.get_close_matches(name, [*PRESETS, *VERBS], 1)
         raise InputError(
             "preset",
             repr(name),
@@ -173,6 +175,9 @@ def _listed(arguments: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
+    if arguments and arguments[0] in VERBS:
+        importlib.import_module(VERBS[arguments[0]]).main(arguments[1:])
+        return
     if "--version" in arguments:
         print(version())
         return

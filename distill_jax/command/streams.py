@@ -1,6 +1,7 @@
 """Standard streams as a command may find them: closed, a pipe nobody reads, without some letters."""
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -53,6 +54,17 @@ def prepare() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
         setattr(sys, name, _Enduring(stream))
+    _print_log()
+
+
+def _print_log() -> None:
+    """Makes the library's log part of what a command prints: what it is at, and on standard error its warnings."""
+    log = logging.getLogger("distill_jax")
+    log.setLevel(logging.INFO)
+    for stream, chosen in ((sys.stdout, range(logging.WARNING)), (sys.stderr, range(logging.WARNING, 100))):
+        handler = logging.StreamHandler(stream)
+        handler.addFilter(lambda record, chosen=chosen: record.levelno in chosen)
+        log.addHandler(handler)
 
 
 def quiet_when_interrupted() -> None:

@@ -16,9 +16,11 @@ from distill_jax.data.noise import corrupt_labels
 from distill_jax.data.sources import (
     cifar_files,
     digits,
+    hub,
     idx,
     image_folder,
     image_tables,
+    imagenet,
     npz,
     text_files,
     tfds_images,
@@ -38,6 +40,7 @@ _SOURCES: dict[str, Callable[[DataSetting], Raw]] = {
     "digits": digits.read,
     "fashion-mnist": idx.read,
     "tiny-imagenet": tiny_imagenet.read,
+    "imagenet": imagenet.read,
     **dict.fromkeys(tfds_images.NAMES, tfds_images.read),
     **dict.fromkeys(tfds_text.NAMES, tfds_text.read),
 }
@@ -113,7 +116,7 @@ def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
 
 def is_of_pictures(dataset: str) -> bool:
     """Whether `data.dataset`, as named, is a folder of pictures."""
-    return _reader(dataset) in (image_folder.read, image_tables.read)
+    return _reader(dataset) in (image_folder.read, image_tables.read, imagenet.read, hub.read)
 
 
 def needs_folder(dataset: str) -> bool:
@@ -137,6 +140,8 @@ def _check(setting: DataSetting) -> None:
 
 def _reader(dataset: str) -> Callable[[DataSetting], Raw] | None:
     """The function that reads a data set, by its name or by what is at its path; None where there is none."""
+    if dataset.startswith(hub.PREFIX):
+        return hub.read
     if is_own(dataset):
         return npz.of_function
     if dataset in _SOURCES:

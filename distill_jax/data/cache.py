@@ -6,9 +6,12 @@ build the same entry at once, and any may be killed. Entries are never changed, 
 """
 
 import contextlib
+import functools
 import hashlib
+import io
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -16,6 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,10 +35,11 @@ _NAME_LENGTH = 60  # characters of an entry's name that tell a person what it is
 _LOG = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
+Empty = Callable[[str, tuple[int, ...], Any], np.ndarray]
 
 
 def cached(
-    cache_dir: Path | None, name: str, location: Path, files: Iterable[Path], build: Callable[[], Arrays]
+    cache_dir: Path | None, name: str, location: Path, files: Iterable[Path], build: Callable[[Empty], Arrays]
 ) -> Arrays:
     """Arrays by name, read-only and memory-mapped; built where the cache has none that fit the files.
 
@@ -43,7 +48,8 @@ def cached(
       name: source and version.
       location: folder the files lie in.
       files: what the arrays are made from; their paths and `_stamp`s are part of the key.
-      build: decodes the files.
+      build: decodes the files. It is given a function (name, shape, dtype) -> an array of the entry, to be filled,
+        which lies in its file and may be larger than the memory.
 
     Raises:
       InputError: the cache's folder cannot be made or written, or a file cannot be read.
@@ -70,7 +76,7 @@ def cached(
             "data.cache_dir", folder, f"cannot be written: {one_line(error)}; name a folder that can"
         ) from error
     try:
-        built = build()
+        built = build(functools.partial(_empty, partial))
         try:
             return _publish(built, partial, entry)
         except OSError as error:
@@ -88,11 +94,23 @@ def _stamp(file: Path) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
+def _empty(folder: Path, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    size, free = math.prod(shape) * np.dtype(dtype).itemsize, shutil.disk_usage(folder).free
+    if size > free:
+        fault = f"has {free / 2**30:.3g} GiB free, and decoded data need {size / 2**30:.3g}; must be a folder with more"
+        raise InputError("data.cache_dir", folder.parent, fault)
+    return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
+
+
 def _write(folder: Path, arrays: Arrays) -> None:
     manifest = {}
     for name, array in arrays.items():
         path = folder / f"{name}.npy"
-        np.save(path, array, allow_pickle=False)
+        if isinstance(array, np.memmap) and path.exists():  # it is there, by `_empty`
+            array.flush()
+            _cut(path, array)
+        else:
+            np.save(path, array, allow_pickle=False)
         manifest[name] = {
             "shape": list(array.shape),
             "dtype": array.dtype.str,
@@ -103,6 +121,15 @@ def _write(folder: Path, arrays: Arrays) -> None:
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     sync(folder / _MANIFEST)
     sync(folder)
+
+
+def _cut(path: Path, array: np.ndarray) -> None:
+    """Cuts a file to this array, which is the first rows of that in it."""
+    header = io.BytesIO()  # as long for any number of rows
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    with path.open("r+b") as file:
+        file.write(header.getvalue())
+        file.truncate(len(header.getvalue()) + array.nbytes)
 
 
 def _open(folder: Path) -> Arrays | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from distill_jax.data.arrays import chunks
+from distill_jax.limits import check_fits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,13 @@ class Split:
     id: np.ndarray
 
     def take(self, index: np.ndarray) -> "Split":
-        """The examples at these positions, int [n], in this order."""
+        """The examples at these positions, int [n], in this order, in memory.
+
+        Raises:
+          InputError: they do not fit there, as those of a set on disk may not.
+        """
+        size = len(index) * self.x[:1].nbytes
+        check_fits("data.train_examples", None, f"{len(index):,} examples that are a part of the data", size)
         return Split(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
 
 

@@ -171,25 +171,33 @@ class Checkpoints:
             )
             raise ValueError(f"{changed[0]} is not as it was written")
 
+    def _on_host(self, step: int) -> Any:
+        """What a checkpoint says of its state: shapes and dtypes, to be read into the host's memory."""
+        metadata: Any = ocp.StandardCheckpointHandler().metadata(_Folder(self._folder) / str(step) / "state")
+        host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), metadata.tree)
+
     def delete_after(self, step: int) -> None:
         """Deletes the checkpoints later than `step`, also such as were not sealed."""
         for later in [s for s in self._manager.all_steps() if s > step]:
             self._seal(later).unlink(missing_ok=True)
             self._manager.delete(later)
 
-    def restore(self, step: int, like: Any) -> Restored:
+    def restore(self, step: int, like: Any = None) -> Restored:
         """Reads the checkpoint of `step`.
 
         Args:
-          like: the state's pytree of `jax.ShapeDtypeStruct`s with shardings.
+          like: the state's pytree of `jax.ShapeDtypeStruct`s with shardings; None for nested dictionaries and lists of
+            arrays of the host, as the checkpoint itself says.
 
         Raises:
           InputError: the checkpoint cannot be read.
         """
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore())
         try:
             if self._sealed:
                 self._check(step)
+            like = self._on_host(step) if like is None else like
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore())
             items = self._manager.restore(step, args=args)
             jax.block_until_ready(items["state"])
         except Exception as error:  # Orbax and TensorStore raise whatever the damaged file led them to

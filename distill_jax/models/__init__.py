@@ -49,7 +49,8 @@ def first_positions(setting: ModelSetting, input_shape: tuple[int, ...]) -> int:
     """
     if kind(setting.name) != "convolutional" or len(input_shape) != 3:
         return 0
-    stride = 2 if setting.name == "mobilenet-v2" and setting.strides == "imagenet" else 1
+    stems = {"mobilenet-v2": setting.strides, "resnet18": setting.stem, "resnet50": setting.stem}
+    stride = 2 if stems.get(setting.name) == "imagenet" else 1
     return math.prod(-(-side // stride) for side in input_shape[:2])
 
 
@@ -115,9 +116,9 @@ def build_model(
             shape = setting.depth, setting.block, setting.width
             return ResNetCIFAR(*shape, num_classes, dtype=dtype, norm_examples=norm_examples, role=role)
         case "resnet18":
-            return ResNet18(num_classes, dtype=dtype, norm_examples=norm_examples)
+            return ResNet18(num_classes, setting.stem, dtype=dtype, norm_examples=norm_examples)
         case "resnet50":
-            return ResNet50(num_classes, dtype=dtype, norm_examples=norm_examples)
+            return ResNet50(num_classes, setting.stem, dtype=dtype, norm_examples=norm_examples)
         case "mobilenet-v2":
             return MobileNetV2(num_classes, setting.multiplier, setting.strides, dtype, norm_examples)
         case "mlp":

@@ -19,6 +19,7 @@ from distill_jax.data import load_dataset
 from distill_jax.data.sources.tokens import save_tokenizer
 from distill_jax.dumps import dump_attributes, dump_path
 from distill_jax.errors import InputError
+from distill_jax.export import inputs
 from distill_jax.fields import leaves
 from distill_jax.files import write_text
 from distill_jax.identity import identity
@@ -35,7 +36,7 @@ from distill_jax.study.checks import validate, validate_on_data
 from distill_jax.study.given_teacher import Source, given_teacher, write
 from distill_jax.study.teachers import Teachers
 from distill_jax.study.workdir import RunFolder
-from distill_jax.training import outcomes
+from distill_jax.training import outcomes, streaming
 from distill_jax.training.loop import train
 from distill_jax.training.objective import Objective, switch_step
 from distill_jax.training.population import Member, seeds, shape, split
@@ -127,8 +128,12 @@ class Study:
                 norm_examples,
                 "must be left out, since neither network has batch normalisation: " + ", ".join(names),
             )
+        limit = backend.memory_limit(setting.run.memory_gib)
+        if streaming.is_streamed(setting.run.streaming, self.dataset, limit):
+            streaming.require(setting.run.streaming)
+            size = (self.dataset.train.x.nbytes + self.dataset.test.x.nbytes) / 2**30
+            say(console, f"data: {size:.2g} GiB stay on the host, from which batches are read ahead")
         if teacher_source(setting) == "outcomes":
-            limit = backend.memory_limit(setting.run.memory_gib)
             need = outcomes.table_bytes(self.dataset, setting.data.augment, jax.default_backend())
             if need > limit:
                 raise InputError(
@@ -197,9 +202,11 @@ class Study:
         )
 
     def _describe(self) -> None:
-        """Writes the setting, what classes are called, and what `experiments.export` needs to know of RoBERTas."""
+        """Writes the setting, what classes are called, and what is to be known of networks that are taken away."""
         folder, names = self.setting.run.workdir, self.dataset.names
         saved_setting.save(self.setting, folder / workdir.SAVED)
+        own = {role: code([getattr(self.setting, role).name]) for role in self._networks}
+        inputs.Inputs.of(self.dataset).save(workdir.inputs_file(folder), own)
         if names is not None:
             write_text(workdir.classes_file(folder), json.dumps(names, indent=1, ensure_ascii=False) + "\n")
         for role, model in self._networks.items():

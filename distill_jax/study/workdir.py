@@ -104,6 +104,11 @@ def network_folder(workdir: Path, role: str) -> Path:
     return workdir / "networks" / role
 
 
+def inputs_file(workdir: Path) -> Path:
+    """Where it is said what the networks are given and what they say, see `export.inputs`."""
+    return workdir / "networks" / "inputs.json"
+
+
 def tokenizer_folder(workdir: Path) -> Path:
     """Where the tokenizer of a study of texts is kept, as transformers saves it."""
     return workdir / "networks" / "tokenizer"

@@ -40,13 +40,14 @@ class PerSeed:
 
     >>> label, order = np.zeros((3, 50), int), np.zeros((3, 1, 50), int)
     >>> jax.tree.map(len, PerSeed({}, label, order, role=np.ones(3, int), seed=np.arange(3)))
-    PerSeed(teacher_inputs={}, label=3, order=3, role=3, seed=3)
+    PerSeed(teacher_inputs={}, label=3, order=3, role=3, seed=3, batches={})
 
     Attributes:
       teacher_inputs: the teacher's variables; its logits float32 [S, N, K or more]; those of all outcomes,
         [S, N outcomes, K or more]; {} where no student is distilled.
       label: int32 [S, N].
       order: int32 [S, E, N], the permutations of the epochs from that of the first step on.
+      batches: the steps' training inputs, raw and flat, [S, steps, B, values], where they are streamed; else {}.
       role, seed: int32 [S]; with them random numbers are drawn, see `population.Member`.
     """
 
@@ -55,6 +56,7 @@ class PerSeed:
     order: Any
     role: Any
     seed: Any
+    batches: Any = flax.struct.field(default_factory=dict)
 
 
 @flax.struct.dataclass
@@ -65,7 +67,7 @@ class Shared:
     Shared(x=(50, 8, 8, 1), first_step=())
 
     Attributes:
-      x: the training inputs, raw, [N, ...] or flat [N, values].
+      x: the training inputs, raw, [N, ...] or flat [N, values]; {} where they are streamed.
       first_step: int32 scalar, the step that a dispatch begins with.
     """
 

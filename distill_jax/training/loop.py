@@ -133,6 +133,7 @@ def train(
         timing = snapshots.timing
         runner = trainer.runner(members, teachers, timing)
         with contextlib.ExitStack() as open_files:
+            open_files.enter_context(contextlib.closing(runner))
             bar = progress.begin(name, members, schedule.total_steps, first)
             open_files.enter_context(contextlib.closing(bar))
             scalars = _scalars(trainer, members, folder, first, progress)

@@ -16,6 +16,7 @@ from distill_jax.dumps import SHARD_EXAMPLES
 from distill_jax.machine.placement import BATCH, MEMBER, on_host, place, whole_models_per_device
 from distill_jax.training.buckets import Buckets
 from distill_jax.training.population import over_mesh
+from distill_jax.training.streaming import rows_on_devices
 
 
 def process_rows(examples: int, process: int, processes: int) -> slice:
@@ -55,16 +56,21 @@ class Predictor:
         across = mesh.shape[BATCH]
         self._mesh, self._batch = mesh, -(-batch // across) * across
 
-        def forward(length: int | None, variables: Any, x: jax.Array, chosen: jax.Array) -> jax.Array:
-            raw = x[chosen].reshape(-1, *input_shape) if length is None else x[chosen, :length]
+        def forward(
+            length: int | None, gathers: bool, variables: Any, x: jax.Array, chosen: jax.Array | None
+        ) -> jax.Array:
+            if gathers:
+                raw = x[chosen].reshape(-1, *input_shape) if length is None else x[chosen, :length]
+            else:
+                raw = x.reshape(-1, *input_shape) if length is None else x[:, :length]
             inputs = normalise(raw, mean, std, jnp.float32)
             if not whole_models_per_device(mesh):
                 inputs = jax.lax.with_sharding_constraint(inputs, NamedSharding(mesh, PartitionSpec(BATCH)))
             return evaluate(variables, inputs)
 
         @functools.cache
-        def compiled(length: int | None) -> Any:
-            mapped = over_mesh(functools.partial(forward, length), (0, None, None), members, mesh)
+        def compiled(length: int | None, gathers: bool = True) -> Any:
+            mapped = over_mesh(functools.partial(forward, length, gathers), (0, None, None), members, mesh)
             return jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
 
         self.compiled = compiled
@@ -75,13 +81,13 @@ class Predictor:
         return min(self._batch, -(-examples // across) * across)
 
     def __call__(
-        self, variables: Any, x: Shaped[jax.Array, "N ..."], buckets: Buckets | None = None
+        self, variables: Any, x: Shaped[jax.Array | np.ndarray, "N ..."], buckets: Buckets | None = None
     ) -> tuple[Float32[np.ndarray, "P n K"], int]:
         """Logits of this process's rows.
 
         Args:
           variables: the models', with a leading member axis.
-          x: raw inputs on every device, flat [N, values].
+          x: raw inputs on every device, flat [N, values]; or on the host, from which each call's are taken.
           buckets: of texts, the lengths they are cut to.
 
         Returns:
@@ -104,8 +110,11 @@ class Predictor:
                 [np.pad(o, (0, local - len(o)), constant_values=len(x) - 1) for o in rows_by_process]
             )
             length = None if buckets is None else buckets.lengths[buckets.bucket[chosen].max()]
-            placed = place(self._mesh, chosen.astype(np.int32), BATCH)
-            logits = self.compiled(length)(variables, x, placed)
+            if isinstance(x, np.ndarray):
+                batch = rows_on_devices(x, chosen, self._mesh)
+                logits = self.compiled(length, gathers=False)(variables, batch, None)
+            else:
+                logits = self.compiled(length)(variables, x, place(self._mesh, chosen.astype(np.int32), BATCH))
             logits.copy_to_host_async()
             if under_way is not None:  # fetched while the devices are at the next
                 parts.append(on_host(under_way))

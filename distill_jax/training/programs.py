@@ -44,6 +44,7 @@ from distill_jax.training.population import over_members, over_mesh
 from distill_jax.training.predict import Predictor
 from distill_jax.training.schedule import Schedule
 from distill_jax.training.step import StepBlock, TrainState, make_epoch_order, make_frozen_features, make_init
+from distill_jax.training.streaming import batches_like, is_streamed, steps_that_fit
 from distill_jax.training.teacher_source import teacher_source
 
 _FROZEN_FEATURES_SHARE = 0.25  # of a device's memory, for the frozen features of the training set
@@ -122,8 +123,13 @@ class Programs:
         devices_by_teacher = self.mesh.shape[STUDENT]
         evenly_divided = setting.train.batch_size % devices_by_teacher == 0
         self._sharing = devices_by_teacher if machine_defaults.teacher_is_shared and evenly_divided else 1
-        self.steps_per_dispatch = setting.run.steps_per_dispatch or machine_defaults.steps_per_dispatch
         self._memory = backend.memory_limit(setting.run.memory_gib) if target is None else target.memory
+        self.steps_per_dispatch = setting.run.steps_per_dispatch or machine_defaults.steps_per_dispatch
+        self.streamed = is_streamed(setting.run.streaming, dataset, self._memory)
+        if self.streamed:
+            over = self.mesh.shape[SEED] * self.mesh.shape[BATCH]
+            step_bytes = dataset.train.x[:1].nbytes * self.seeds * setting.train.batch_size / over
+            self.steps_per_dispatch = min(self.steps_per_dispatch, steps_that_fit(step_bytes, self._memory))
         self.rule = make_rule(setting.optimizer)
         self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
         check_batch(setting.train.batch_size, self.mesh)
@@ -183,7 +189,7 @@ class Programs:
 
     def _make_frozen_features(self) -> Any:
         """The jitted (variables, x) -> [P, N, ...] of `frozen_features`; None where it is computed in every step."""
-        if not hasattr(self.model, "frozen_features") or self.setting.data.augment != "none":
+        if not hasattr(self.model, "frozen_features") or self.setting.data.augment != "none" or self.streamed:
             return None
         data = self.dataset
         input_options = {"mean": data.mean, "std": data.std, "input_shape": data.input_shape}
@@ -237,9 +243,14 @@ class Programs:
                 order=self._like(order.shape, order.dtype, SEED),
                 role=seed_numbers,
                 seed=seed_numbers,
+                batches=self._batches_like(steps) if self.streamed else {},
             ),
-            Shared(self.inputs_like("train"), number),
+            Shared({} if self.streamed else self.inputs_like("train"), number),
         )
+
+    def _batches_like(self, steps: int) -> jax.ShapeDtypeStruct:
+        batch_size, values = self.setting.train.batch_size, math.prod(self.dataset.input_shape)
+        return batches_like((self.seeds, steps, batch_size, values), self.dataset.train.x.dtype, self.mesh)
 
     def jitted_steps(self, with_teacher: bool, steps: int) -> Any:
         """The jitted block of so many steps, with the teacher in it or not."""
@@ -295,7 +306,11 @@ class Programs:
     def trace_evaluation(self, split: str) -> Any:
         """The evaluation of a batch of a split, of whole length, traced."""
         x = self.inputs_like(split)
-        chosen = self._like((self.predict.batch(x.shape[0]),), jnp.int32, BATCH)
+        rows = self.predict.batch(x.shape[0])
+        if self.streamed:
+            batch = self._like((rows, x.shape[1]), x.dtype, BATCH)
+            return self.predict.compiled(None, gathers=False).trace(self.state_like().variables, batch, None)
+        chosen = self._like((rows,), jnp.int32, BATCH)
         return self.predict.compiled(None).trace(self.state_like().variables, x, chosen)
 
     def _like(self, shape: tuple[int, ...], dtype: Any, *axes: Axes) -> jax.ShapeDtypeStruct:

@@ -187,7 +187,7 @@ class StepBlock:
       objective: the losses.
       steps: how many.
       classes: K, of the teacher's logits that are given; None for all that these have.
-      input_shape: of one example, where x is flat; None where it has that shape.
+      input_shape: of one example, where x is flat or streamed; None where it has that shape.
       students: how many, V.
       in_turn: whether they take a step one after another, see `backend.Defaults`.
       sharing: devices of the mesh's 'student' axis, over which this function is mapped, that have students of the same
@@ -269,12 +269,11 @@ class StepBlock:
         """Inputs that the students share in a step, and their frozen features of the batch where they have some."""
         per_seed, frozen_features = block.of_seed, block.own.frozen_features
         epoch, within = step // self.steps_per_epoch - block.first_epoch, step % self.steps_per_epoch
-        x, row = block.shared.x, per_seed.order[epoch]
+        row = per_seed.order[epoch]
         bucket = None if block.buckets is None else block.buckets[epoch, within]
         with jax.named_scope("batch"):
             chosen = self._on_devices(jax.lax.dynamic_slice(row, (within * self.batch_size,), (self.batch_size,)))
-            shape = x.shape[1:] if self.input_shape is None else self.input_shape
-            raw = x[chosen].reshape(self.batch_size, *shape)
+            raw = self._raw(block, chosen, step)
             label = self._on_devices(per_seed.label[chosen])
         with jax.named_scope("augmentation"):
             key = jax.random.fold_in(model_key(per_seed.role, per_seed.seed, Purpose.AUGMENT), step)
@@ -290,6 +289,15 @@ class StepBlock:
         # The same of all students of a seed.
         dropout = jax.random.fold_in(model_key(per_seed.role, per_seed.seed, Purpose.DROPOUT), step)
         return _Batch(inputs, label, teacher, dropout, bucket), features
+
+    def _raw(self, block: _BlockInputs, chosen: jax.Array, step: jax.Array) -> jax.Array:
+        """The inputs of a step's examples as the data set has them, [B, ...]."""
+        x, batches = block.shared.x, block.of_seed.batches
+        if isinstance(batches, dict):  # they are not streamed
+            shape = x.shape[1:] if self.input_shape is None else self.input_shape
+            return x[chosen].reshape(self.batch_size, *shape)
+        assert self.input_shape is not None
+        return self._on_devices(batches[step - block.shared.first_step]).reshape(self.batch_size, *self.input_shape)
 
     def _teacher_outputs(
         self, per_seed: PerSeed, chosen: jax.Array, outcome: Any, augmented: jax.Array, bucket: jax.Array | None

@@ -21,7 +21,8 @@ from distill_jax.training.optimizer import learning_rates
 from distill_jax.training.population import Member
 from distill_jax.training.programs import Programs, Target, program_memory
 from distill_jax.training.schedule import dispatches
-from distill_jax.training.step import TrainState
+from distill_jax.training.step import TrainState, make_epoch_order
+from distill_jax.training.streaming import Stream
 from distill_jax.training.teacher_source import teacher_source
 
 
@@ -57,7 +58,7 @@ class Trainer(Programs):
         network = setting.teacher if role == "teacher" else setting.student
         self._read_pretrained = functools.partial(pretrained.read, network, self.model, f"--{role}")
         flat = {s: getattr(dataset, s).x.reshape(-1, math.prod(dataset.input_shape)) for s in ("train", "test")}
-        self.inputs = {split: place(self.mesh, x) for split, x in flat.items()}
+        self.inputs = flat if self.streamed else {split: place(self.mesh, x) for split, x in flat.items()}
         self.programs: dict[tuple[bool, int], Any] = {}
         self._compilation = 0.0  # seconds that no runner has been told of yet
 
@@ -77,6 +78,24 @@ class Trainer(Programs):
         {} where it would take too much of the memory, or inputs are augmented: then it is computed in every step.
         """
         return {} if self._frozen_features is None else self._frozen_features(state.variables, self.inputs["train"])
+
+    def stream(self, members: Sequence[Member]) -> Stream:
+        """The batches of these members' seeds, of inputs that are streamed."""
+        batch_size = self.setting.train.batch_size
+        firsts = members[:: self.students]
+        # Asked of one device by threads beside the training: a program of all processes would have to be in its turn.
+        order_one = make_epoch_order(len(self.inputs["train"]), 1, self.buckets.get("train"), batch_size)
+        orders = jax.jit(jax.vmap(order_one, (0, 0, None)))
+        roles, seeds = np.array([m.role for m in firsts], np.int32), np.array([m.seed for m in firsts], np.int32)
+        return Stream(
+            self.inputs["train"],
+            lambda epoch: np.asarray(orders(roles, seeds, np.int32(epoch)))[:, 0],
+            self.mesh,
+            seeds=self.seeds,
+            batch_size=batch_size,
+            steps_per_epoch=self.schedule.steps_per_epoch,
+            total_steps=self.schedule.total_steps,
+        )
 
     def runner(self, members: Sequence[Member], teachers: Any, timing: Timing) -> "Runner":
         """The runner that advances this population.
@@ -137,6 +156,7 @@ class Runner:
         self._per_seed = place(mesh, PerSeed(teacher_inputs, labels, order=None, role=roles, seed=seeds), SEED)
         self._order: tuple[int, Any] = (-1, None)
         self._frozen_features: Any = None
+        self._stream = trainer.stream(members) if trainer.streamed else None
 
     def arguments(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, PerMember, PerSeed, Shared]:
         """The dispatch's arguments; `teacher_inputs` is {} where no loss of any member needs a teacher."""
@@ -150,9 +170,17 @@ class Runner:
         per_seed = dataclasses.replace(self._per_seed, order=self._order[1])
         if not self._needs_teacher(first, steps):
             per_seed = dataclasses.replace(per_seed, teacher_inputs={})
+        x = trainer.inputs["train"]
+        if self._stream is not None:
+            per_seed, x = dataclasses.replace(per_seed, batches=self._stream(first, steps)), {}
         weights, rates, settings = self._per_member
         per_member = PerMember(weights, rates, settings, self._frozen_features)
-        return state, per_member, per_seed, Shared(trainer.inputs["train"], np.int32(first))
+        return state, per_member, per_seed, Shared(x, np.int32(first))
+
+    def close(self) -> None:
+        """Ends what is done ahead."""
+        if self._stream is not None:
+            self._stream.close()
 
     def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:
         """The state `steps` later, and metrics [P, steps], neither of which has been waited for."""

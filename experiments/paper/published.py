@@ -27,10 +27,10 @@ from experiments import json_interval
 from experiments.json_interval import quote
 from experiments.markdown_table import markdown_table
 from experiments.paper.outcome import CONTROL, KD, Outcome
-from experiments.paper.rows import CROSS_PAIRS, TABLE_2, Pair, Row
+from experiments.paper.rows import CROSS_PAIRS, PUBLISHED_PAIRS, TABLE_2, Pair, Row
 from experiments.paper.table2 import missing, percent
 
-SETTINGS: tuple[Pair, ...] = (*TABLE_2, *CROSS_PAIRS)
+SETTINGS: tuple[Pair, ...] = (*TABLE_2, *CROSS_PAIRS, *PUBLISHED_PAIRS)
 SPLITS = {"train": "training", "test": "test"}
 SWITCHES = {"one_hot_to_kd": "late_distillation", "kd_to_one_hot": "late_one_hot"}  # student: id of its finding
 # [kind][split]: settings with a slope above 1, and settings, as reported to us

@@ -170,6 +170,8 @@ _TINY_IMAGENET = Ground(
     late=100_000,
     swept=(0.25, 0.5),
 )
+_IMAGENET = PRESETS["imagenet-resnet50-self"].setting
+_IMAGENET_STEPS = Schedule.of(_IMAGENET, 1_281_167).total_steps
 PAPER = Scale(
     "paper",
     "the paper's data, networks and recipes",
@@ -178,6 +180,13 @@ PAPER = Scale(
         "CIFAR100": _CIFAR100,
         "CIFAR100 noise": _noisy(f"CIFAR-100, {NOISE:.0%} of labels wrong", NOISE),
         "Tiny-ImageNet": _TINY_IMAGENET,
+        "ImageNet": Ground(
+            "ImageNet",
+            _IMAGENET,
+            examples=1_281_167,
+            networks={"ResNet-50": Network("ResNet-50", _IMAGENET.student)},
+            late=_IMAGENET_STEPS // 2,
+        ),
         "MNLI": _fine_tuned("MNLI", "glue/mnli", 392_702, temperature=2.0),
         "IMDB": _fine_tuned("IMDB", "imdb_reviews", 25_000, temperature=16.0),
         "QQP": _fine_tuned("QQP", "glue/qqp", 363_846, temperature=1.0),

@@ -10,7 +10,7 @@ from pathlib import Path
 from distill_jax.setting import Setting, SweepSetting, changed
 from distill_jax.students import MODELS
 from distill_jax.training.schedule import Schedule
-from experiments.paper.rows import CROSS_PAIRS, TABLE_2, Pair
+from experiments.paper.rows import CROSS_PAIRS, PUBLISHED_PAIRS, TABLE_2, Pair
 from experiments.paper.scale import Ground, Scale
 
 LONGER = {"CIFAR100": 50_000 / 21_600, "Tiny-ImageNet": 300_000 / 156_200}  # times as many epochs (C.3)
@@ -75,16 +75,17 @@ class Planned:
         return dataclasses.replace(self, setting=setting)
 
     def located(self, folder: Path, data_dir: Path | None, seeds: int) -> Setting:
-        """The setting with folders and repetitions filled in; `data_dir` has Tiny-ImageNet beside the TFDS folders."""
-        if data_dir is not None and self.setting.data.dataset == "tiny-imagenet":
-            data_dir = data_dir / "tiny-imagenet-200"
+        """The setting with folders and repetitions filled in; `data_dir` has both ImageNets beside TFDS's folders."""
+        own_folder = {"tiny-imagenet": "tiny-imagenet-200", "imagenet": "imagenet"}.get(self.setting.data.dataset)
+        if data_dir is not None and own_folder is not None:
+            data_dir = data_dir / own_folder
         return changed(self.setting, data={"data_dir": data_dir}, run={"workdir": folder / self.name, "seeds": seeds})
 
 
 def studies(scale: Scale) -> dict[str, Planned]:
     """All studies of a scale by name, those of the rows of Table 2 first, without pairs that have no stand-in there."""
     plans = []
-    for row in (*TABLE_2, *CROSS_PAIRS):
+    for row in (*TABLE_2, *CROSS_PAIRS, *PUBLISHED_PAIRS):
         ground = scale.grounds.get(row.dataset)
         if ground is None or not {row.teacher, row.student} <= ground.networks.keys():
             continue

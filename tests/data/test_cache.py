@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from distill_jax.data import progress_log
 from distill_jax.data.cache import cached
 from distill_jax.errors import InputError, RunError
 
@@ -24,7 +25,7 @@ class Counter:
     def __init__(self):
         self.builds = 0
 
-    def __call__(self):
+    def __call__(self, _=None):
         self.builds += 1
         return {"train.x": np.arange(60_000, dtype=np.uint8).reshape(100, 600), "train.label": np.arange(100)}
 
@@ -127,7 +128,7 @@ def test_damaged_entry_is_built_anew_in_its_place(place, damage):
 
 
 def test_failed_build_leaves_nothing(place):
-    def build():
+    def build(_):
         raise InputError("data.data_dir", None, "no good")
 
     with pytest.raises(InputError, match="no good"):
@@ -165,7 +166,7 @@ def test_default_folder(place, monkeypatch):
 def test_entry_that_another_process_made_meanwhile_is_kept(place):
     inner = Counter()
 
-    def build():
+    def build(_):
         load(place, inner)  # the other process, faster
         return Counter()()
 
@@ -194,13 +195,13 @@ from pathlib import Path
 import numpy as np
 from distill_jax.data.cache import cached
 place = Path(sys.argv[1])
-def build():
+def build(_):
     (place / f"ready-{sys.argv[2]}").touch()
     while len(list(place.glob("ready-*"))) < 4:
         time.sleep(0.01)
     return {"x": np.arange(10**6)}
 if sys.argv[2] == "killed":
-    def build():
+    def build(_):
         import os, signal
         save = np.save
         def die(*args, **kwargs):
@@ -221,7 +222,7 @@ def start(place, name):
 def test_processes_that_build_at_once_all_get_the_arrays(place, damaged):
     if damaged:
         files = [place / "source" / "raw"]
-        cached(place / "cache", "some", place / "source", files, lambda: {"x": np.arange(10**6)})
+        cached(place / "cache", "some", place / "source", files, lambda _: {"x": np.arange(10**6)})
         os.truncate(entries(place)[0] / "x.npy", 1000)
     processes = [start(place, str(i)) for i in range(4)]
     for process in processes:
@@ -241,3 +242,40 @@ def test_killed_process_leaves_no_entry(place):
     again = start(place, "3")
     _, errors = again.communicate(timeout=60)
     assert again.returncode == 0, errors.decode()
+
+
+@pytest.mark.parametrize("rows", [100, 7])
+def test_an_array_filled_in_its_file_is_as_one_in_memory(place, rows):
+    """Also where only its first rows are taken."""
+    value = np.random.default_rng(0).integers(0, 256, (100, 5, 3), np.uint8)
+
+    def build(empty):
+        x = empty("x", value.shape, value.dtype)
+        x[:] = value
+        return {"x": x[:rows], "label": np.arange(rows)}
+
+    arrays = load(place, build)
+    (entry,) = entries(place)
+    np.testing.assert_array_equal(arrays["x"], value[:rows])
+    np.testing.assert_array_equal(np.load(entry / "x.npy"), value[:rows])
+    assert (entry / "x.npy").stat().st_size == 128 + rows * 15
+    np.testing.assert_array_equal(load(place, None)["x"], value[:rows])
+
+
+def test_what_the_disk_has_no_room_for_is_said_before_it_is_decoded(place):
+    def build(empty):
+        empty("x", (2**60,), np.uint8)
+        pytest.fail("it was decoded")
+
+    with pytest.raises(InputError, match=r"data.cache_dir .* GiB free, and decoded data need 1.07e\+09"):
+        load(place, build)
+    assert not entries(place)
+
+
+def test_long_work_is_said_with_how_long_it_will_take(monkeypatch, caplog):
+    monkeypatch.setattr(progress_log, "_SECONDS", 0.0)
+    with caplog.at_level("INFO"):
+        assert list(progress_log.logged("abcd", 4, "pictures")) == [*"abcd"]
+    assert [message.rpartition(", ETA ")[0] for message in caplog.messages] == [
+        f"pictures: {n} of 4" for n in (1, 2, 3, 4)
+    ]

@@ -1,4 +1,4 @@
-"""Parquet files with a column of pictures, as the hub has image data sets."""
+"""Tables with a column of pictures: Parquet files as the hub has them, and folders that `datasets` has saved."""
 
 import io
 import json
@@ -26,8 +26,30 @@ def write(folder, name, labels, seed=0, column="image", label="label", named=Tru
     table = pyarrow.table({column: pictures, label: labels, "index": list(range(len(labels)))})
     features = {label: {"names": NAMES, "_type": "ClassLabel"}}
     metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()} if named else None
-    parquet.write_table(table.replace_schema_metadata(metadata), folder / name)
+    table = table.replace_schema_metadata(metadata)
+    if name.endswith(".parquet"):
+        parquet.write_table(table, folder / name)
+    else:
+        with pyarrow.ipc.new_stream(str(folder / name), table.schema) as stream:
+            stream.write_table(table)
     return x
+
+
+def save(folder, splits):
+    """A folder as `save_to_disk` makes it, each split of two files; their pictures."""
+    folder.mkdir()
+    (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(splits)}))
+    pictures = {}
+    for seed, (split, labels) in enumerate(splits.items()):
+        names = [f"data-{part:05d}-of-00002.arrow" for part in (0, 1)]
+        half = len(labels) // 2
+        parts = [
+            write(folder / split, name, of_part, 2 * seed + part)
+            for part, (name, of_part) in enumerate(zip(names, (labels[:half], labels[half:]), strict=True))
+        ]
+        (folder / split / "state.json").write_text(json.dumps({"_data_files": [{"filename": name} for name in names]}))
+        pictures[split] = np.concatenate(parts)
+    return pictures
 
 
 @pytest.mark.parametrize("place", ["", "data"])
@@ -44,6 +66,48 @@ def test_a_folder_of_the_hub(tmp_path, load, place, test, plain):
     assert data.names == tuple(NAMES)
     np.testing.assert_array_equal(data.test.x, held_out)
     np.testing.assert_array_equal(load(tmp_path / "own").train.x, data.train.x)
+
+
+def test_a_folder_that_datasets_has_saved(tmp_path, load, fails):
+    pictures = save(tmp_path / "own", {"train": [0, 1, 2, 0, 1], "validation": [2, 1], "unsupervised": [0, 1]})
+    data = load(tmp_path / "own")
+    np.testing.assert_array_equal(data.train.x, pictures["train"])
+    np.testing.assert_array_equal(data.test.x, pictures["validation"])
+    assert data.train.label.tolist() == [0, 1, 2, 0, 1]
+    assert data.names == tuple(NAMES)
+    assert "splits that are not read: unsupervised" in data.notes
+    for path in (tmp_path / "own" / "train").glob("*.arrow"):
+        path.write_bytes(path.read_bytes()[:100])
+    fails(f"data.dataset {tmp_path / 'own'}: cannot be read: ", dataset=str(tmp_path / "own"))
+    (tmp_path / "own" / "train" / "state.json").unlink()
+    fails(f"data.dataset {tmp_path / 'own'}: cannot be read: ", "save it again", dataset=str(tmp_path / "own"))
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_what_datasets_itself_makes(tmp_path, load, monkeypatch, saved):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hub"))
+    x = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=NAMES)})
+    columns = {"image": [{"bytes": png(pixels), "path": None} for pixels in x], "label": [0, 1, 2, 2, 1, 0]}
+    whole = datasets.Dataset.from_dict(columns, features=features)
+    parts = {"train": whole.select([5, 0, 1, 2]), "test": whole.select([3, 4])}
+    if saved:
+        datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "own"))
+        data = load(tmp_path / "own")
+    else:
+        (tmp_path / "own").mkdir()
+        for split, part in parts.items():
+            part.to_parquet(str(tmp_path / "own" / f"{split}.parquet"))
+        data = load(f"hf:{tmp_path / 'own'}")
+    np.testing.assert_array_equal(data.train.x, x[[5, 0, 1, 2]])
+    assert data.test.label.tolist() == [2, 1]
+    assert data.names == tuple(NAMES)
+
+
+def test_a_name_that_the_hub_has_not(fails):
+    pytest.importorskip("datasets")
+    fails("data.dataset hf:nobody/nothing: cannot be loaded: ", "must be hf:NAME", dataset="hf:nobody/nothing")
 
 
 def test_other_columns_and_labels_without_names(tmp_path, load, fails):
@@ -70,7 +134,7 @@ def test_a_part_that_is_absent_is_said(tmp_path, fails):
 
 def test_what_cannot_be_right(tmp_path, load, fails):
     write(tmp_path / "own", "test.parquet", [0, 1])
-    fails(f"data.dataset {tmp_path / 'own'}: has no train*.parquet", dataset=str(tmp_path / "own"))
+    fails(f"data.dataset {tmp_path / 'own'}: has no split train, but test", dataset=str(tmp_path / "own"))
     write(tmp_path / "own", "train.parquet", [0, 1, None, 1])
     fails(f"data.dataset {tmp_path / 'own' / 'train.parquet'}: row 2 has no label", dataset=str(tmp_path / "own"))
     write(tmp_path / "own", "train.parquet", [0, 1, 0, 1])

@@ -23,7 +23,7 @@ from experiments.paper import cost, document, make, published, table2
 from experiments.paper.__main__ import main
 from experiments.paper.figures import FIGURES
 from experiments.paper.outcome import CONTROL, KD, finished
-from experiments.paper.rows import CROSS_PAIRS, IMAGE_ROWS, TABLE_2
+from experiments.paper.rows import CROSS_PAIRS, IMAGE_ROWS, PUBLISHED_PAIRS, TABLE_2
 from experiments.paper.scale import PAPER, SCALES, Ground, Network, Scale
 from experiments.paper.setting import Setting, parts
 from experiments.paper.studies import studies
@@ -37,7 +37,9 @@ def tiny() -> Scale:
     mlp = Network("MLP", ModelSetting(name="mlp", hidden=(8,)))
     recipe = {"epochs": 8, "batch_size": 24, "precision": "float32"}
     base = changed(PRESETS["digits"].setting, data={"train_examples": 96}, train=recipe, objective={"switch_window": 2})
-    networks = dict.fromkeys({n for row in (*TABLE_2, *CROSS_PAIRS) for n in (row.teacher, row.student)}, mlp)
+    networks = dict.fromkeys(
+        {n for row in (*TABLE_2, *CROSS_PAIRS, *PUBLISHED_PAIRS) for n in (row.teacher, row.student)}, mlp
+    )
     grounds = {}
     for name, of in PAPER.grounds.items():
         noisy = changed(base, data={"label_noise": of.base.data.label_noise})
@@ -107,7 +109,7 @@ def test_the_rows_are_those_of_table_2():
 
 def test_recipes_and_steps_are_the_papers():
     plans = studies(PAPER)
-    assert len(plans) == 22 + len(CROSS_PAIRS) + 4 + len(PAPER.readings)
+    assert len(plans) == 22 + len(CROSS_PAIRS) + len(PUBLISHED_PAIRS) + 4 + len(PAPER.readings)
     for row in IMAGE_ROWS:
         plan = plans[row.name]
         train, optimizer, objective = plan.setting.train, plan.setting.optimizer, plan.setting.objective
@@ -211,7 +213,8 @@ def test_pretrained_weights_name_a_study_by_their_content(tmp_path):
 def test_the_small_scale_has_the_papers_moments_as_shares_of_training():
     paper, small = (studies(SCALES[name]) for name in ("paper", "small"))
     assert [name for name in paper if name in small] == list(small)
-    readings = {reading.name for reading in PAPER.readings}  # which are of the paper's own scale alone
+    # Which are of the paper's own scale alone.
+    readings = {reading.name for reading in (*PAPER.readings, *PUBLISHED_PAIRS)}
     assert [name for name, plan in paper.items() if not plan.row.is_text and name not in readings] == [
         name for name, plan in small.items() if not plan.row.is_text
     ]
@@ -380,7 +383,7 @@ def test_the_published_claims_are_asked_of_every_setting(made):
     names = ["cifar10-resnet56-resnet56", "cifar100-noise-resnet56-resnet20", "imdb-robertabase-robertasmall"]
     there = {name: finished(plans[name], workdir / "small", SEEDS) for name in names}
     table = published.rows(there, {"mnli-robertasmall-robertasmall": {"command": "do it"}}, "small")
-    assert [row["study"] for row in table] == [pair.name for pair in (*TABLE_2, *CROSS_PAIRS)]
+    assert [row["study"] for row in table] == [pair.name for pair in (*TABLE_2, *CROSS_PAIRS, *PUBLISHED_PAIRS)]
     by_name = {row["study"]: row for row in table}
     assert by_name["mnli-robertasmall-robertasmall"]["command"] == "do it"
     assert {row["study"] for row in table if row["status"] == "finished"} == set(names)
@@ -483,7 +486,9 @@ def test_all_studies_there_nothing_is_trained_and_all_is_made(made, at_tiny_scal
     assert len(rows) == 22
     assert sum(row["ours"] is not None for row in rows) == 22
     results_of = results["published"]
-    assert [row["status"] for row in results_of["rows"]] == ["finished"] * (len(TABLE_2) + len(CROSS_PAIRS))
+    assert [row["status"] for row in results_of["rows"]] == ["finished"] * (
+        len(TABLE_2) + len(CROSS_PAIRS) + len(PUBLISHED_PAIRS)
+    )
     numbers = results["figures"]["interpolation"]["numbers"]
     assert results_of["rank_correlations"] == numbers["rank_correlations"]
     page = (out / "results.md").read_text()
@@ -493,7 +498,7 @@ def test_all_studies_there_nothing_is_trained_and_all_is_made(made, at_tiny_scal
     main(["--markdown", str(out / "results.json")])
     said = capsys.readouterr().out
     # A head and a rule each, the rows of Table 2, and these again with the other settings of the published claims
-    assert said.count("\n| ") == 24 + 2 + len(TABLE_2) + len(CROSS_PAIRS)
+    assert said.count("\n| ") == 24 + 2 + len(TABLE_2) + len(CROSS_PAIRS) + len(PUBLISHED_PAIRS)
     assert results["figures"]["detection"]["caption"] in said
     assert published.sentences(results_of["rows"]) in said
     main(["published", *arguments[1:], "--json", str(tmp_path / "published.json")])

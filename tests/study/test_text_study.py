@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import itertools
 import json
-import shutil
 
 import jax
 import numpy as np
@@ -14,6 +13,7 @@ from small_study import advance
 from small_text_study import LENGTH, TINY, VOCABULARY, dataset, setting
 from tiny_tokenizer import SIZE, write_tokenizer
 
+import distill_jax
 from distill_jax.command.main import main, setting_from
 from distill_jax.data import load_dataset
 from distill_jax.data.dataset import Vocabulary
@@ -26,7 +26,6 @@ from distill_jax.setting import (
     ModelSetting,
     RobertaSetting,
 )
-from distill_jax.study.workdir import RunFolder
 from distill_jax.training.population import Member
 from distill_jax.training.trainer import Trainer
 from experiments import export
@@ -247,32 +246,27 @@ def test_what_cannot_be_exported_is_refused(studied, tmp_path, monkeypatch):
         refused(export.main, arguments, [part], tmp_path)
 
 
-def test_students_that_have_parameters_of_a_loss_beside_them_are_not_exported(studied, tmp_path):
-    shutil.copytree(studied, tmp_path / "work", ignore=shutil.ignore_patterns("dumps", "checkpoints"))
-    saved = tmp_path / "work" / "study.json"
-    said = json.loads(saved.read_text())
-    saved.write_text(json.dumps(said | {"students": [*said["students"], "fitnets"]}))
-    with pytest.raises(InputError, match="--model kd: was trained beside parameters of a loss"):
-        export.main([str(tmp_path / "work"), "--to", str(tmp_path / "out")])
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize("form", ["safetensors", "stablehlo", "onnx"])
+def test_other_formats_have_them_too(studied, own, tmp_path, form):
+    if form == "onnx":
+        pytest.importorskip("jax2onnx", reason="the extra onnx is not among the tests'")
+    export.main([str(studied), "--to", str(tmp_path / "out"), "--format", form])
+    tokens = load_dataset(setting_from(own).data).train.x
+    if form == "safetensors":
+        loaded = distill_jax.load_exported(tmp_path / "out")
+        assert loaded.names == WORDS
+        logits = loaded(tokens)
+    elif form == "stablehlo":
+        program = jax.export.deserialize(bytearray((tmp_path / "out" / "model.stablehlo").read_bytes()))
+        logits = program.call(tokens.astype(np.int32))
+    else:
+        import onnxruntime
 
-
-@pytest.mark.parametrize(
-    ("network", "part"),
-    [
-        ("mlp", "--model kd: is of the network mlp; must be of a roberta"),
-        ("roberta", "does not say of which sizes its RoBERTas are; run the study's command again"),
-    ],
-)
-def test_studies_that_have_nothing_to_export_are_refused(studied, tmp_path, network, part):
-    said = json.loads((studied / "setting.json").read_text())
-    said["student"]["name"] = network
-    population = RunFolder.of(tmp_path / "other", [Member("kd", 0)])
-    population.begin(None)
-    population.finish({})
-    (tmp_path / "other" / "setting.json").write_text(json.dumps(said))
-    (tmp_path / "cwd").mkdir()
-    refused(export.main, [str(tmp_path / "other"), "--to", str(tmp_path / "cwd" / "out")], [part], tmp_path / "cwd")
+        session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+        logits = session.run(None, {"inputs": tokens.astype(np.int32)})[0]
+    expected = last_dump(studied, "kd").logits
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
+    assert (tmp_path / "out" / "tokenizer" / "tokenizer.json").is_file()
 
 
 def test_the_command_refuses_labels_outside_a_pretrained_head(own, tmp_path):

@@ -239,7 +239,7 @@ def test_a_source_of_equal_size_and_time_is_another_source(tmp_path, how):
     source.write_text("1")
 
     def load():
-        return cached(tmp_path / "cache", "own", tmp_path, [source], lambda: {"label": np.array(source.read_text())})
+        return cached(tmp_path / "cache", "own", tmp_path, [source], lambda _: {"label": np.array(source.read_text())})
 
     assert load()["label"] == "1"
     before = source.stat()
@@ -259,7 +259,7 @@ def test_a_changed_number_in_the_cache_is_made_again_and_said(tmp_path, caplog):
     source.write_text("1")
     built = []
 
-    def build():
+    def build(_):
         built.append(1)
         return {"label": np.arange(1000), "x": np.zeros((10, 10))}
 

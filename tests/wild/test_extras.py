@@ -8,13 +8,14 @@ import pytest
 from command import ROOT
 
 from distill_jax.command.spelling import spelt
+from distill_jax.data.sources import hub
 from distill_jax.data.sources.text_files import _parquet
 from distill_jax.data.sources.tfds_images import open_source
 from distill_jax.data.sources.tokens import load_tokenizer
 from distill_jax.errors import InputError
 from distill_jax.models import huggingface
-from distill_jax.setting import RunSetting
-from distill_jax.training import trackers
+from distill_jax.setting import DataSetting, RunSetting
+from distill_jax.training import streaming, trackers
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,8 @@ from distill_jax.training import trackers
             lambda folder: huggingface.read_params(folder, None, 2, "student.roberta.pretrained"),
         ),
         ("tensorflow_datasets", "tfds", lambda folder: open_source("mnist", folder, "3.0.1")),
+        ("datasets", "hub", lambda _: hub.read(DataSetting(dataset="hf:any"))),
+        ("grain", "stream", lambda _: streaming.require("always")),
         ("tensorboardX", "tensorboard", lambda _: trackers.check(RunSetting(tensorboard=True))),
         ("tensorboardX", "tensorboard", lambda _: trackers.check(RunSetting(trackers=("tensorboard",)))),
         ("wandb", "wandb", lambda _: trackers.check(RunSetting(trackers=("wandb",)))),
@@ -54,6 +57,8 @@ def test_images_and_features_need_no_extra(tmp_path):
         "tensorflow_datasets",
         "array_record",
         "tensorboardX",
+        "grain",
+        "datasets",
         "wandb",
         "mlflow",
     )

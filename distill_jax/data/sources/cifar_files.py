@@ -94,7 +94,7 @@ def read(setting: DataSetting) -> Raw:
     """
     path = local("data.dataset", setting.dataset)
     files = [path] if path.is_file() else [path / name for name in sorted(_FILES) if (path / name).is_file()]
-    arrays = cached(setting.cache_dir, "cifar-files", path, files, lambda: _decode(path))
+    arrays = cached(setting.cache_dir, "cifar-files", path, files, lambda _: _decode(path))
     check_label(setting, [label for label in ("label", "coarse_label") if f"train.{label}" in arrays])
     splits = []
     for split in ("train", "test"):

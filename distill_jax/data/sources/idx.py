@@ -46,7 +46,7 @@ def read(setting: DataSetting) -> Raw:
         )
     existing = {key: path for key, path in paths.items() if path is not None}
     arrays = cached(
-        setting.cache_dir, f"{setting.dataset}-idx", folder, existing.values(), lambda: _decode(folder, existing)
+        setting.cache_dir, f"{setting.dataset}-idx", folder, existing.values(), lambda _: _decode(folder, existing)
     )
     return Raw(*(_split(arrays, name) for name in ("train", "test")), num_classes=_NUM_CLASSES)
 

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from distill_jax.data.cache import Arrays, cached
+from distill_jax.data.cache import Arrays, Empty, cached
 from distill_jax.data.dataset import Split
+from distill_jax.data.progress_log import logged
 from distill_jax.data.sources import labels, photographs
 from distill_jax.data.sources.photographs import Header
 from distill_jax.data.sources.pictures import bombs_refused
@@ -73,7 +74,7 @@ def read(
         f"{location.resolve().name}-{setting.image_size}-{'skip' if setting.skip_broken else 'all'}",
         location,
         files,
-        lambda: decode(setting, pictures),
+        lambda empty: decode(setting, pictures, empty),
     )
     ids = {split: np.asarray(arrays[f"{split}.row"], np.int64) for split in pictures}
     x = {split: arrays[f"{split}.x"] for split in pictures}
@@ -84,6 +85,7 @@ def read(
     else:
         words = np.array(class_names["train"])
         chosen = stratified(np.unique(words, return_inverse=True)[1], len(words) // _HELD_OUT, setting.noise_seed)
+        check_fits("data.dataset", setting.dataset, "pictures that are split here", x["train"].nbytes)
         rows = {"test": chosen, "train": np.setdiff1d(np.arange(len(words)), chosen)}
         x = {split: x["train"][of_split] for split, of_split in rows.items()}
         ids = {split: ids["train"][of_split] for split, of_split in rows.items()}
@@ -95,8 +97,13 @@ def read(
     return Raw(*splits, num_classes=int(numbers[0].max()) + 1, names=known, notes=tuple(lines))
 
 
-def decode(setting: DataSetting, pictures: dict[str, list[Picture]]) -> Arrays:
+def decode(setting: DataSetting, pictures: dict[str, list[Picture]], empty: Empty) -> Arrays:
     """The pictures of each split as arrays, to be cached.
+
+    Args:
+      setting: with `image_size` and `skip_broken`.
+      pictures: of each split.
+      empty: gives arrays that may be larger than the memory, see `cache.cached`.
 
     Returns:
       'SPLIT.x', uint8 [N, H, W, C], of one channel if all pictures are grey; 'SPLIT.row', int64 [N], which of its
@@ -105,7 +112,9 @@ def decode(setting: DataSetting, pictures: dict[str, list[Picture]]) -> Arrays:
     Raises:
       InputError: one is broken (unless `skip_broken`), or sizes differ and there is no `image_size`.
     """
-    headers = {split: _in_turn(_header, of_split) for split, of_split in pictures.items()}
+    headers = {
+        split: _in_turn(_header, of_split, f"headers of {split} pictures") for split, of_split in pictures.items()
+    }
     every = [pair for split in pictures for pair in zip(pictures[split], headers[split], strict=True)]
     _refuse_broken(setting, [(picture, error) for picture, error in every if not isinstance(error, Header)])
     readable = [(picture, header) for picture, header in every if isinstance(header, Header)]
@@ -114,19 +123,19 @@ def decode(setting: DataSetting, pictures: dict[str, list[Picture]]) -> Arrays:
     height, width = _size(setting, readable)
     good = [header for _, header in readable]
     channels = 1 if all(header.grey for header in good) else 3
-    check_fits("data.dataset", setting.dataset, f"{len(good):,} pictures", len(good) * height * width * channels)
     arrays: Arrays = {}
     for split, of_split in pictures.items():
         rows = [row for row, header in enumerate(headers[split]) if isinstance(header, Header)]
-        x = np.empty((len(rows), height, width, channels), np.uint8)
+        x = empty(f"{split}.x", (len(rows), height, width, channels), np.uint8)
 
         def put(at: int, x: np.ndarray = x, rows: list[int] = rows, of_split: list[Picture] = of_split) -> None:
             x[at] = photographs.pixels(of_split[rows[at]].content(), channels, setting.image_size)
 
-        errors = {at: error for at, error in enumerate(_in_turn(put, range(len(rows)))) if error is not None}
+        results = _in_turn(put, range(len(rows)), f"{split} pictures")
+        errors = {at: error for at, error in enumerate(results) if error is not None}
         _refuse_broken(setting, [(of_split[rows[at]], error) for at, error in errors.items()])
         whole = [at for at in range(len(rows)) if at not in errors]
-        arrays |= {f"{split}.x": x[whole] if errors else x, f"{split}.row": np.array(rows, np.int64)[whole]}
+        arrays |= {f"{split}.x": _moved_up(x, whole) if errors else x, f"{split}.row": np.array(rows, np.int64)[whole]}
     enlarged = sum(min(header.width, header.height) < (setting.image_size or 0) for header in good)
     kinds = [sum(header.deep for header in good), sum(header.transparent for header in good), enlarged]
     return arrays | {"kinds": np.array(kinds, np.int64)}
@@ -148,7 +157,14 @@ def _header(picture: Picture) -> Header:
     return photographs.header(picture.content())
 
 
-def _in_turn(function: Callable[[_T], _R], items: Sequence[_T]) -> list[_R | ValueError | OSError]:
+def _moved_up(x: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    """The first rows of x, which these ascending ones have been moved to; no second array as large is needed."""
+    for to, row in enumerate(rows):
+        x[to] = x[row]
+    return x[: len(rows)]
+
+
+def _in_turn(function: Callable[[_T], _R], items: Sequence[_T], called: str) -> list[_R | ValueError | OSError]:
     """A function's result for each item, or its error; by all cores, since Pillow decodes beside Python."""
 
     def tried(item: _T) -> _R | ValueError | OSError:
@@ -158,7 +174,7 @@ def _in_turn(function: Callable[[_T], _R], items: Sequence[_T]) -> list[_R | Val
             return error
 
     with bombs_refused(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(tried, items))
+        return list(logged(pool.map(tried, items), len(items), called))
 
 
 def _refuse_broken(setting: DataSetting, broken: Sequence[tuple[Picture, Exception]]) -> None:

@@ -54,7 +54,7 @@ def read(setting: DataSetting) -> Raw:
         f"{name}-{version}",
         prepared,
         [path for path in prepared.iterdir() if path.is_file()],
-        lambda: _decode(name, folder, source, [*labels]),
+        lambda _: _decode(name, folder, source, [*labels]),
     )
     splits = []
     for split in ("train", "test"):

@@ -51,7 +51,7 @@ def read(setting: DataSetting) -> Raw:
         "tiny-imagenet",
         folder,
         files,
-        lambda: _decode(folder, train, "train") | _decode(folder, test, "test"),
+        lambda _: _decode(folder, train, "train") | _decode(folder, test, "test"),
     )
     splits = []
     for name in ("train", "test"):

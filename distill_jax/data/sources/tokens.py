@@ -81,7 +81,7 @@ def tokenised(
         return arrays
 
     key = f"{name.replace('/', '-')}-{digest}-{setting.length}-{setting.truncation}"
-    arrays = cached(setting.cache_dir, key, location, files, build)
+    arrays = cached(setting.cache_dir, key, location, files, lambda _: build())
     splits, notes = [], []
     for split in ("train", "test"):
         label, cut = arrays[f"{split}.label"], int(arrays[f"{split}.cut"][0])

@@ -10,7 +10,7 @@ from distill_jax.measures.findings import verdict
 from distill_jax.measures.interval import Interval, quote
 from experiments.paper.outcome import Outcome
 
-_SHAPES = "osD^vP*X"  # of data sets
+_SHAPES = "osD^vP*Xh"  # of data sets
 
 
 @dataclasses.dataclass(frozen=True)
