@@ -1,4 +1,4 @@
-"""The two ways a command of this project ends badly, each reported as one line without a traceback."""
+"""The ways in which a command of this project ends early, each reported as one line without a traceback."""
 
 
 class InputError(Exception):
@@ -44,6 +44,14 @@ class RunError(Exception):
     """A run that was well asked for has failed (NaN loss, full disk): exit status 1, earlier work kept."""
 
     exit_status = 1
+
+
+class Interrupted(Exception):
+    """Training stopped as it was asked to, its state saved; the same command goes on from there."""
+
+    def __init__(self, signal_number: int, message: str):
+        super().__init__(message)
+        self.exit_status = 128 + signal_number
 
 
 def printable(text: str) -> str:

@@ -335,6 +335,13 @@ class RunSetting:
     """Checkpoints kept of each training."""
     tensorboard: bool = False
     """Write scalars for TensorBoard too (extra: tensorboard)."""
+    trackers: tuple[str, ...] = ()
+    """Who is told of the scalars: tensorboard, wandb, mlflow (extras of the same names), or module:Class of your
+    own, a training.trackers.Tracker. wandb is offline with WANDB_MODE=offline; mlflow writes into the work folder
+    unless MLFLOW_TRACKING_URI says otherwise."""
+    profile: bool = False
+    """Trace a few steps in the middle of the first training that is left, once compiled, into profile/ of the work
+    folder; a line says how to look at it."""
     distributed: bool = False
     """Join other processes with jax.distributed. On a TPU slice or under SLURM the three fields below are found
     by themselves."""
@@ -346,7 +353,7 @@ class RunSetting:
     """distributed: number of this process, from 0."""
 
 
-_Flat = tyro.conf.arg(name="")  # the group's fields stand on the command line without its name
+_Flat = tyro.conf.OmitArgPrefixes  # the group's fields stand on the command line without its name
 
 
 @dataclasses.dataclass(frozen=True)

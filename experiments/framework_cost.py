@@ -38,6 +38,8 @@ from distill_jax.setting import Setting, changed
 from distill_jax.training import streaming
 from distill_jax.training.loop import train
 from distill_jax.training.population import Member
+from distill_jax.training.profiling import Profile
+from distill_jax.training.progress import StudyProgress
 from distill_jax.training.step import TrainState
 from distill_jax.training.trainer import Timing, Trainer
 
@@ -74,8 +76,8 @@ def trained(trainer: Trainer, member: Member, teacher: Any) -> tuple[Timing, lis
     with tempfile.TemporaryDirectory() as folder:
         trainer.setting = dataclasses.replace(setting, run=dataclasses.replace(setting.run, workdir=Path(folder)))
         run_folder = Path(folder) / "run"
-        console = Console(quiet=True)
-        options = {"folder": run_folder, "digests": ["not kept"], "name": member.model, "console": console}
+        watching = {"progress": StudyProgress(Console(quiet=True)), "profile": Profile(None, print)}
+        options = {"folder": run_folder, "digests": ["not kept"], "name": member.model} | watching
         timing = train(trainer, [member], teacher, **options)
         losses = [json.loads(line)["loss"] for line in (run_folder / "scalars.jsonl").read_text().splitlines()]
     trainer.setting = setting

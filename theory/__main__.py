@@ -1,11 +1,12 @@
-"""Checks every statement that is covered and prints what was found.
+"""Checks every statement that is covered and says in a line, or with --table of each, what was found.
 
-    python -m theory [--json FILE] [--figures DIR]
+    python -m theory [--table] [--json FILE] [--figures DIR]
 
 Exit status: 0 if every verdict is the recorded one, 1 if one is not, 2 for wrong input.
 """
 
 import argparse
+import collections
 import json
 import os
 import platform
@@ -44,21 +45,37 @@ def main(arguments: Sequence[str]) -> int:
         from theory.statements import STATEMENTS
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed; pip install 'distill-jax[theory]'") from None
-    started = time.monotonic()
-    results = [evaluate(statement) for statement in STATEMENTS]
-    seconds = time.monotonic() - started
     console = Console()
     if not console.is_terminal:  # a file or a pipe: wide enough to read
         console.width = 140
-    console.print(table(results))
+    started, results = time.monotonic(), []
+    with console.status("") as status:  # shown on a terminal alone
+        for number, statement in enumerate(STATEMENTS, 1):
+            status.update(f"{number} of {len(STATEMENTS)}: {statement.id}")
+            results.append(evaluate(statement))
+    seconds = time.monotonic() - started
+    if options.table:
+        console.print(table(results))
     differing = [r.statement.id for r in results if not r.as_recorded]
-    message = f"not as recorded: {', '.join(differing)}" if differing else "all as recorded"
-    console.print(f"{len(results)} statements in {seconds:.0f} s; {message}")
+    console.print(in_short(results, seconds) + ("" if options.table else " (each: --table)"), soft_wrap=True)
     try:
         _write(options, summary(results, seconds))
     except OSError as error:
         raise InputError(f"{error.filename} cannot be written: {error.strerror}") from None
     return int(bool(differing))
+
+
+def in_short(results: Sequence[Result], seconds: float) -> str:
+    """What was found, in a line."""
+    counts = collections.Counter(result.as_printed for result in results)
+    corrected = [result.corrected_verdict for result in results if result.corrected_verdict is not None]
+    holding = sum(verdict.holds for verdict in corrected)
+    differing = [result.statement.id for result in results if not result.as_recorded]
+    return (
+        f"{len(results)} statements in {seconds:.0f} s: as printed {counts['holds']} hold, {counts['misprint']} are "
+        f"misprints, {counts['fails']} fail; {holding} of {len(corrected)} corrections hold; "
+        + (f"not as recorded: {', '.join(differing)}" if differing else "all as recorded")
+    )
 
 
 def table(results: Sequence[Result]) -> Table:
@@ -130,6 +147,7 @@ def _path(typed: str) -> Path:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog=PROG, description="Checks the paper's numbered statements.", allow_abbrev=False)
+    parser.add_argument("--table", "-v", action="store_true", help="print a row for each statement")
     parser.add_argument("--json", type=_path, metavar="FILE", help="write what was found to this file")
     parser.add_argument("--figures", type=_path, metavar="DIR", help="write the figures to this folder")
     options = parser.parse_args(arguments)

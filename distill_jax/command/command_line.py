@@ -21,19 +21,27 @@ from rich.console import Console
 
 from distill_jax.command import streams
 from distill_jax.command.spelling import by_option, options, spelt
-from distill_jax.errors import InputError, RunError, printable
+from distill_jax.errors import InputError, Interrupted, RunError, printable
 from distill_jax.fields import check_finite
 from distill_jax.files import REMEDIES, remedy, write_text
-from distill_jax.machine.interruption import Interrupted
 from distill_jax.paths import resolved
 
 _T = TypeVar("_T")
 
 
-def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False) -> _T:
+def parse(
+    default: _T, prog: str, arguments: Sequence[str], *, flags: bool = False, description: str | None = None
+) -> _T:
     """A setting (a nested dataclass) from command-line arguments, over a default; its paths are `paths.local`.
 
     Truth values are written out (--tensorboard True), or with `flags` given by name alone (--quick, --no-peer).
+
+    Args:
+      default: the setting.
+      prog: the command, as its help calls it.
+      arguments: after that.
+      flags: whether truth values are given by name alone.
+      description: of the command in its help [default: what the setting's class says].
 
     Raises:
       InputError: arguments that do not fit.
@@ -50,6 +58,7 @@ def parse(default: _T, prog: str, arguments: Sequence[str], flags: bool = False)
                 type(default),
                 default=default,
                 prog=prog,
+                description=description,
                 args=list(arguments),
                 config=() if flags else (tyro.conf.FlagConversionOff,),
             )

@@ -4,15 +4,18 @@
     python -m distill_jax ids DATASET --to FILE [--field value ...]
     python -m distill_jax export WORKDIR --to DIR [--model MODEL --seed N --format FORMAT]
 
-`ids` and `export` are commands of their own, see `VERBS`, each with its --help. --list shows the presets, --version
-which code this is, --help every field; FILE is the study.json that a study keeps in its folder. The same command
-resumes what was interrupted and returns at once what is finished.
+`ids` and `export` are commands of their own, see `VERBS`, each with its --help. --list shows the presets (--list --json
+for programs), --version which code this is, --help every field; FILE is the study.json that a study keeps in its
+folder. The same command resumes what was interrupted and returns at once what is finished.
 """
 
 import contextlib
 import dataclasses
 import difflib
 import importlib
+import json
+import shutil
+import textwrap
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 
@@ -22,8 +25,7 @@ from rich.table import Table
 from distill_jax import __version__, data, saved_setting
 from distill_jax.command import command_line
 from distill_jax.command.spelling import by_option
-from distill_jax.errors import InputError
-from distill_jax.machine import processes
+from distill_jax.errors import InputError, printable
 from distill_jax.own_code import is_own
 from distill_jax.paths import local
 from distill_jax.presets import PRESETS, preset_for
@@ -45,12 +47,18 @@ def setting_from(arguments: Sequence[str]) -> Setting:
     Raises:
       InputError: an unknown preset or field, or a value of the wrong type.
     """
+    return _named_setting(arguments)[1]
+
+
+def _named_setting(arguments: Sequence[str]) -> tuple[str, Setting]:
+    """`setting_from`, and what it is called: the preset, or the file."""
     rest = list(arguments)
     saved, rest = _saved(rest)
     if saved is not None:
-        setting = command_line.parse(saved, f"{PROG} --setting FILE", rest)
+        path, file_setting = saved
+        setting = command_line.parse(file_setting, f"{PROG} --setting FILE", rest)
         command_line.refuse_idle(_idle(setting), rest)
-        return setting
+        return path, setting
     name = "digits"
     if rest and not rest[0].startswith("-"):
         name = rest.pop(0)
@@ -65,13 +73,25 @@ def setting_from(arguments: Sequence[str]) -> Setting:
         )
     if name.startswith("own-") and not {"--help", "-h"} & {*rest} and not _names_data(rest):
         raise InputError("data.dataset", None, f"must be given for the preset {name}, which is for data of your own")
-    setting = command_line.parse(PRESETS[name].setting, f"{PROG} {name}", rest)
+    setting = command_line.parse(PRESETS[name].setting, f"{PROG} {name}", rest, description=_description(name))
     command_line.refuse_idle(_idle(setting), rest)
-    return setting
+    return name, setting
 
 
-def _saved(words: list[str]) -> tuple[Setting | None, list[str]]:
-    """The setting of --setting FILE, and the other words."""
+def _description(name: str) -> str:
+    """What the help says before the options, whose defaults are those of a preset."""
+    lines = (
+        "One study: a teacher, its students, one of them the control, and how they deviate.",
+        f"Defaults: of the preset {name}, {PRESETS[name].purpose}",
+        f"Presets: {', '.join(PRESETS)}; --list says what each is for and costs",
+    )
+    width = min(shutil.get_terminal_size().columns, 120)
+    # A line that does not begin with a letter is one of its own for tyro.
+    return "\n\n".join(textwrap.fill(line, width, subsequent_indent=" " * 4, break_on_hyphens=False) for line in lines)
+
+
+def _saved(words: list[str]) -> tuple[tuple[str, Setting] | None, list[str]]:
+    """The file of --setting FILE and its setting, and the other words."""
     index = next((i for i, word in enumerate(words) if word.split("=")[0] == "--setting"), None)
     if index is None:
         return None, words
@@ -83,7 +103,7 @@ def _saved(words: list[str]) -> tuple[Setting | None, list[str]]:
     if rest and not rest[0].startswith("-"):
         raise InputError(option, path, f"stands in the place of a preset; must be given without {rest[0]}")
     try:
-        return saved_setting.load(local("setting", path)), rest
+        return (path, saved_setting.load(local("setting", path))), rest
     except InputError as error:
         raise by_option(error, {"setting": option}) from None
 
@@ -150,6 +170,18 @@ def print_presets(console: Console) -> None:
     console.print(table)
 
 
+def _listed(arguments: Sequence[str]) -> None:
+    """Prints the presets, for people or as JSON: of each its name, purpose, cost and setting."""
+    words = [word for word in arguments if word not in ("--list", "--json")]
+    if words:
+        raise InputError("--list", None, f"must be given alone or with --json, and not with {words[0]}")
+    if "--json" in arguments:
+        rows = [{"preset": name, **dataclasses.asdict(preset)} for name, preset in PRESETS.items()]
+        print(json.dumps(rows, indent=1, default=str))
+    else:
+        print_presets(command_line.console())
+
+
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     if arguments and arguments[0] in VERBS:
@@ -162,10 +194,15 @@ def main(arguments: Sequence[str]) -> None:
         print(version())
         return
     if "--list" in arguments:
-        print_presets(command_line.console())
+        _listed(arguments)
         return
-    setting = setting_from(arguments)
+    name, setting = _named_setting(arguments)
     run = setting.run
+    if not run.distributed or run.process_id == 0:
+        at_once = f"distill-jax {__version__}: {name}, work folder {run.workdir}; importing JAX"
+        print(printable(at_once), flush=True)
+    from distill_jax.machine import processes  # only now: from here on seconds may pass without a word
+
     with contextlib.ExitStack() as stack:
         if run.distributed:
             stack.enter_context(processes.connected(run.coordinator, run.processes, run.process_id))
@@ -174,14 +211,10 @@ def main(arguments: Sequence[str]) -> None:
 
 def _run(setting: Setting, arguments: Sequence[str]) -> None:
     """Runs the study, once this process has joined the others."""
-    from distill_jax.machine import backend, program_cache
+    from distill_jax.machine import backend, processes, program_cache
     from distill_jax.study.run_study import run_study
-    from distill_jax.training.progress import require_tensorboard
 
-    run = setting.run
-    if run.tensorboard:
-        require_tensorboard()
-    if not run.distributed:  # where processes must have as many devices as each other
+    if not setting.run.distributed:  # where processes must have as many devices as each other
         backend.use_cores(setting.train.batch_size)
     program_cache.keep_programs(setting.data.cache_dir)
     console = command_line.console(quiet=not processes.is_first())

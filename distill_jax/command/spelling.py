@@ -7,6 +7,8 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import tyro
+
 from distill_jax.errors import InputError
 from distill_jax.setting import Setting
 
@@ -26,7 +28,8 @@ def _field_options(group: Any, prefix: str, within: str) -> Iterator[tuple[str, 
     hints = typing.get_type_hints(type(group), include_extras=True)
     for field in dataclasses.fields(group):
         value, path = getattr(group, field.name), within + field.name
-        names = (getattr(mark, "name", None) for mark in getattr(hints[field.name], "__metadata__", ()))
+        marks = getattr(hints[field.name], "__metadata__", ())
+        names = ("" if mark is tyro.conf.OmitArgPrefixes else getattr(mark, "name", None) for mark in marks)
         option = prefix + next((name for name in names if name is not None), field.name.replace("_", "-"))
         if option != "--":  # a group whose fields have no prefix
             yield path, option

@@ -11,14 +11,6 @@ from jax.experimental import multihost_utils
 _CALLS = itertools.count(1)
 
 
-class Interrupted(Exception):
-    """Training stopped as it was asked to, its state saved; the same command goes on from there."""
-
-    def __init__(self, signal_number: int, message: str):
-        super().__init__(message)
-        self.exit_status = 128 + signal_number
-
-
 class Interruption:
     """Remembers a request to stop while it is entered, in place of the signals' usual effect.
 

@@ -18,8 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
-from distill_jax.errors import RunError
-from distill_jax.machine.interruption import Interrupted
+from distill_jax.errors import Interrupted, RunError
 
 _LOG = logging.getLogger(__name__)
 _MEET_SECONDS = 60  # to connect to the first process

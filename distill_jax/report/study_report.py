@@ -104,7 +104,7 @@ def write_report(read: DumpReader, summary: StudySummary) -> Path:
 
 
 def render(summary: StudySummary, images: dict[str, str]) -> str:
-    """The report as HTML, from a summary and PNG figures in base64, by name."""
+    """The report as HTML, from a summary and PNG figures in base64, by name; those that are not given are left out."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -5,9 +5,11 @@ import math
 from distill_jax import limits
 from distill_jax.errors import InputError, require
 from distill_jax.fields import check_finite
+from distill_jax.machine import processes
 from distill_jax.models import torch_weights
 from distill_jax.setting import ObjectiveSetting, OptimizerSetting, RunSetting, Setting, TrainSetting
 from distill_jax.students import CONTROL, KD, table
+from distill_jax.training import trackers
 from distill_jax.training.losses import OPTIONS, loss
 from distill_jax.training.objective import Objective
 from distill_jax.training.optimizer import make_rule
@@ -151,6 +153,8 @@ def _check_run(run: RunSetting) -> None:
         run.distributed,
         "True where `run.coordinator`, `run.processes` or `run.process_id` is given",
     )
+    if processes.is_first():
+        trackers.check(run)
 
 
 def _check_losses(setting: Setting) -> None:

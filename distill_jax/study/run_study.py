@@ -46,21 +46,22 @@ def run_study(
     if not processes.is_first():
         return None
     run, last = setting.run, study.schedule.total_steps
-    read = DumpReader(run.workdir)
-    swept = None
-    kinds = table(setting.students)
-    if len(study.students) > len(kinds):
-        study_values = sweep.own_values(setting, last)
-        swept = sweep_summary.summarise(read, study.students, study_values, run.seeds, last)
-    summary = summarise(
-        read,
-        setting=study.identity,
-        environment=environment(command) | {"trained_at": study.commits()},
-        timing=study.facts(),
-        seeds=run.seeds,
-        total_steps=last,
-        switch_step=study.switch_step,
-        students={name: kind.label for name, kind in kinds.items()},
-        sweep=swept,
-    )
-    return write_report(read, summary)
+    with console.status("measuring and drawing"):  # shown on a terminal alone
+        read = DumpReader(run.workdir)
+        swept = None
+        kinds = table(setting.students)
+        if len(study.students) > len(kinds):
+            study_values = sweep.own_values(setting, last)
+            swept = sweep_summary.summarise(read, study.students, study_values, run.seeds, last)
+        summary = summarise(
+            read,
+            setting=study.identity,
+            environment=environment(command) | {"trained_at": study.commits()},
+            timing=study.facts(),
+            seeds=run.seeds,
+            total_steps=last,
+            switch_step=study.switch_step,
+            students={name: kind.label for name, kind in kinds.items()},
+            sweep=swept,
+        )
+        return write_report(read, summary)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -40,8 +41,9 @@ from distill_jax.training import outcomes, streaming
 from distill_jax.training.loop import train
 from distill_jax.training.objective import Objective, switch_step
 from distill_jax.training.population import Member, seeds, shape, split
+from distill_jax.training.profiling import Profile
 from distill_jax.training.programs import check_batch, feature_layers, inputs_of, mesh_of
-from distill_jax.training.progress import say
+from distill_jax.training.progress import StudyProgress, say
 from distill_jax.training.run_digest import run_digest
 from distill_jax.training.schedule import Schedule
 from distill_jax.training.teacher_source import teacher_source
@@ -102,7 +104,8 @@ class Study:
         backend.check_options()
         if (warning := compiler_faults.warning()) is not None:
             say(console, f"warning: {warning}")
-        self.dataset = load_dataset(setting.data, self._arrays)
+        with console.status("reading the data"):  # shown on a terminal alone
+            self.dataset = load_dataset(setting.data, self._arrays)
         for note in self.dataset.notes:
             say(console, f"data: {note}")
         examples = len(self.dataset.train.label)
@@ -180,10 +183,26 @@ class Study:
         with lock or contextlib.nullcontext(), jax.default_matmul_precision(precision):
             if processes.is_first():
                 self._describe()
+            profile = self._profile()
             if self._given is not None:
                 self._write_given(self._given)
-            for role in self._networks:
-                self._train(role)
+            with StudyProgress(self._console) as progress:
+                for role in self._networks:
+                    progress.plan(role, map(len, self._portions(role)))
+                for role in self._networks:
+                    self._train(role, progress, profile)
+            profile.end()
+
+    def _profile(self) -> Profile:
+        """What traces some steps of the first training, if that is asked for."""
+        run = self.setting.run
+        members = [m for role in self._networks for m in self._members(role)]
+        if run.profile and bool(processes.from_first(self._finished().keys() >= set(members))):
+            raise InputError(
+                "run.profile", True, f"must be left out, since nothing is left to train in `run.workdir` {run.workdir}"
+            )
+        folder = run.workdir / "profile" if run.profile and processes.is_first() else None
+        return Profile(folder, functools.partial(say, self._console))
 
     def _write_given(self, teacher: GivenTeacher) -> None:
         """Writes a given teacher's dumps that are not there."""
@@ -278,7 +297,7 @@ class Study:
         placed = sorted((number, rank, i) for i, (number, rank) in enumerate(positions.tolist()) if number >= 0)
         return [[members[i] for *_, i in group] for _, group in itertools.groupby(placed, lambda p: p[0])]
 
-    def _train(self, role: str) -> None:
+    def _train(self, role: str, progress: StudyProgress, profile: Profile) -> None:
         portions, size_limit = self._portions(role), self._population_limit(role)
         remaining, total = sum(map(len, portions)), len(self._members(role))
         if remaining > size_limit > 1:
@@ -294,6 +313,7 @@ class Study:
         trainers: dict[tuple[int, int], Trainer] = {}
         done = 0
         while portions:
+            progress.plan(role, map(len, portions))
             portion = portions.pop(0)
             extent = shape(portion)
             if extent not in trainers:
@@ -322,7 +342,8 @@ class Study:
                 folder=population.folder,
                 digests=[self._digest(member) for member in portion],
                 name=name,
-                console=self._console,
+                progress=progress,
+                profile=profile,
             )
             if processes.is_first():
                 self._finish(population, name, timing, len(portion))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 import time
 from collections.abc import Sequence
@@ -9,18 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from distill_jax.dumps import DumpWriter, dump_path
+from distill_jax.errors import Interrupted
 from distill_jax.identity import digest
 from distill_jax.machine import processes
 from distill_jax.machine.checkpoint import Checkpoints
-from distill_jax.machine.interruption import Interrupted, Interruption
+from distill_jax.machine.interruption import Interruption
 from distill_jax.training.meter import Meter
 from distill_jax.training.population import Member
-from distill_jax.training.progress import Bar, Scalars
+from distill_jax.training.profiling import Profile
+from distill_jax.training.progress import Scalars, StudyProgress, say
 from distill_jax.training.schedule import dispatches
 from distill_jax.training.step import TrainState
+from distill_jax.training.trackers import Trackers
 from distill_jax.training.trainer import Timing, Trainer
 
 
@@ -99,7 +102,8 @@ def train(
     folder: Path,
     digests: Sequence[str],
     name: str,
-    console: Console,
+    progress: StudyProgress,
+    profile: Profile,
 ) -> Timing:
     """Trains a population to its end and dumps its snapshots; resumes a training begun in `folder`.
 
@@ -110,7 +114,8 @@ def train(
       folder: of this population, for checkpoints.
       digests: of each member's run; see `run_digest`.
       name: what to call it while it works.
-      console: for progress.
+      progress: of the study.
+      profile: traces some of its steps.
 
     Returns:
       The time it took. The last checkpoint has the trained models.
@@ -129,18 +134,21 @@ def train(
         runner = trainer.runner(members, teachers, timing)
         with contextlib.ExitStack() as open_files:
             open_files.enter_context(contextlib.closing(runner))
-            bar = open_files.enter_context(contextlib.closing(Bar(console, name, schedule.total_steps, first)))
-            scalars = None
-            if processes.is_first():
-                board = run.workdir / "tensorboard" if run.tensorboard else None
-                scalars = Scalars(folder / "scalars.jsonl", members, first, board)
+            bar = progress.begin(name, members, schedule.total_steps, first)
+            open_files.enter_context(contextlib.closing(bar))
+            scalars = _scalars(trainer, members, folder, first, progress)
+            if scalars is not None:
                 open_files.enter_context(contextlib.closing(scalars))
             meter = Meter(trainer, runner, members, scalars, bar, timing=timing, first=first)
+            profile.choose(dispatches(first, schedule, trainer.steps_per_dispatch), schedule.total_steps)
+            open_files.enter_context(contextlib.closing(profile))
             next_checkpoint, end = None, first
             for start, steps in dispatches(first, schedule, trainer.steps_per_dispatch):
+                profile.before(start, state)
                 state, metrics = runner(state, start, steps)
                 meter.add(start, metrics)
                 end = start + steps
+                profile.after(end, state)
                 stop = interruption.requested()
                 last = end == schedule.total_steps
                 if next_checkpoint is None and start > first:
@@ -165,6 +173,17 @@ def train(
                     f"stopped {name} after step {end} of {schedule.total_steps}, saved; the same command goes on",
                 )
     return timing
+
+
+def _scalars(
+    trainer: Trainer, members: Sequence[Member], folder: Path, first: int, progress: StudyProgress
+) -> Scalars | None:
+    """The training's curves, which the first process writes, with all who are told of them."""
+    if not processes.is_first():
+        return None
+    total, tell = trainer.schedule.total_steps, functools.partial(say, progress.console)
+    told = Trackers(trainer.setting, members, folder, first_step=first, total_steps=total, say=tell)
+    return Scalars(folder / "scalars.jsonl", members, first, told)
 
 
 def _beginning(

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 
 from distill_jax.errors import RunError
+from distill_jax.own_code import short_name
+from distill_jax.students import TEACHER
 from distill_jax.training.population import Member
 from distill_jax.training.progress import Bar, Scalars
 from distill_jax.training.trainer import Runner, Timing, Trainer
@@ -99,7 +101,15 @@ class Meter:
                     "distillation_weight": self._runner.distillation_weights[:, step - 1],
                 },
             )
-        text = f"loss {loss.mean():.3f}, accuracy {accuracy.mean():.3f}, {speed:,.0f} examples/s"
-        self._bar.update(step, text)
+        text = f"accuracy {accuracy.mean():.3f}, {speed:,.0f} examples/s"
+        self._bar.update(step, f"loss {self._by_kind(loss)}; {text}")
         self._losses, self._accuracies = [], []
         self._logged_step, self._logged_seconds = step, self._timing.training
+
+    def _by_kind(self, loss: np.ndarray) -> str:
+        """The mean loss of each kind of student, over seeds and what is swept; of a teacher the number alone."""
+        kinds = [short_name(member.model) for member in self._members]
+        if set(kinds) == {TEACHER}:
+            return f"{loss.mean():.3f}"
+        means = {kind: loss[[k == kind for k in kinds]].mean() for kind in dict.fromkeys(kinds)}
+        return ", ".join(f"{kind} {mean:.3f}" for kind, mean in means.items())

@@ -1,17 +1,20 @@
 """What the command says of itself, and how it ends on wrong input: one line, status 2, nothing written."""
 
 import dataclasses
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 from command import ROOT, SMALL, kill_when_there, run, start, start_python, write_npz
 
 import distill_jax
+from distill_jax import __version__, saved_setting
 from distill_jax.command import command_line
 from distill_jax.command import main as distill
 from distill_jax.command.spelling import spelt
@@ -153,6 +156,28 @@ def test_list_and_help(capsys):
     said = capsys.readouterr().out
     for option in ("--dataset", "--teacher.depth", "--temperature", "--decay-epochs", "--snapshots", "--seeds"):
         assert option in said
+    for group in ("data", "teacher", "student", "objective", "sweep", "optimizer", "train", "run"):
+        assert re.search(rf"\W {group} options\b", said)
+    assert all(name in said.split("--students")[0] for name in PRESETS)
+
+
+def test_presets_for_programs_have_their_settings(capsys, tmp_path):
+    distill.main(["--list", "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["preset"] for row in rows] == list(PRESETS)
+    for row in rows:
+        (tmp_path / "study.json").write_text(json.dumps(row["setting"]))
+        assert saved_setting.load(tmp_path / "study.json") == PRESETS[row["preset"]].setting
+    with pytest.raises(InputError, match="must be given alone or with --json, and not with digits"):
+        distill.main(["--list", "digits"])
+
+
+def test_the_first_line_is_there_before_jax_is_imported(tmp_path):
+    code = "import sys; sys.modules['jax'] = None; from distill_jax.command.main import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "digits", "--workdir", str(tmp_path / "work")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == f"distill-jax {__version__}: digits, work folder {tmp_path / 'work'}; importing JAX\n"
+    assert "import of jax halted" in done.stderr
 
 
 def test_the_readme_commands_are_the_ones_that_exist():

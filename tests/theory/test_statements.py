@@ -79,7 +79,7 @@ def finished(tmp_path_factory):
     """The finished process, and the folder with its found.json and its figures."""
     folder = tmp_path_factory.mktemp("theory")
     files = ["--json", folder / "found.json", "--figures", folder / "figures"]
-    command = [sys.executable, "-W", "error", "-m", "theory", *map(str, files)]
+    command = [sys.executable, "-W", "error", "-m", "theory", "--table", *map(str, files)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False), folder
 
 

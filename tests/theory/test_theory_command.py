@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,20 @@ def test_a_verdict_that_is_not_the_recorded_one_ends_with_status_1(quick, monkey
 
 def test_as_recorded_ends_with_status_0(quick, capsys):
     assert command.main([]) == 0
-    assert "2 statements" in capsys.readouterr().out
+    (line,) = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(
+        r"2 statements in \d+ s: as printed 1 hold, 0 are misprints, 1 fail; 1 of 1 corrections hold; all as recorded "
+        r"\(each: --table\)",
+        line,
+    )
+
+
+@pytest.mark.parametrize("option", ["--table", "-v"])
+def test_the_table_is_there_on_demand(quick, capsys, option):
+    assert command.main([option]) == 0
+    out = capsys.readouterr().out
+    assert all(s.id in out for s in quick)
+    assert out.splitlines()[-1].endswith("all as recorded")
 
 
 @pytest.mark.parametrize(

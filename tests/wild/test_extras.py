@@ -14,9 +14,8 @@ from distill_jax.data.sources.tfds_images import open_source
 from distill_jax.data.sources.tokens import load_tokenizer
 from distill_jax.errors import InputError
 from distill_jax.models import huggingface, torch_weights
-from distill_jax.setting import DataSetting
-from distill_jax.training import streaming
-from distill_jax.training.progress import require_tensorboard
+from distill_jax.setting import DataSetting, RunSetting
+from distill_jax.training import streaming, trackers
 
 
 @pytest.mark.parametrize(
@@ -35,9 +34,12 @@ from distill_jax.training.progress import require_tensorboard
             lambda folder: torch_weights.read(folder / "tokenizer.json", None, 2, 3, "given.weights"),
         ),
         ("tensorflow_datasets", "tfds", lambda folder: open_source("mnist", folder, "3.0.1")),
-        ("tensorboardX", "tensorboard", lambda _: require_tensorboard()),
         ("datasets", "hub", lambda _: hub.read(DataSetting(dataset="hf:any"))),
         ("grain", "stream", lambda _: streaming.require("always")),
+        ("tensorboardX", "tensorboard", lambda _: trackers.check(RunSetting(tensorboard=True))),
+        ("tensorboardX", "tensorboard", lambda _: trackers.check(RunSetting(trackers=("tensorboard",)))),
+        ("wandb", "wandb", lambda _: trackers.check(RunSetting(trackers=("wandb",)))),
+        ("mlflow", "mlflow", lambda _: trackers.check(RunSetting(trackers=("mlflow",)))),
     ],
 )
 def test_a_package_that_is_absent_is_named_with_its_extra(tmp_path, monkeypatch, module, extra, call):
@@ -62,6 +64,8 @@ def test_images_and_features_need_no_extra(tmp_path):
         "tensorboardX",
         "grain",
         "datasets",
+        "wandb",
+        "mlflow",
     )
     code = f"""
 import sys

@@ -33,7 +33,7 @@ WRITERS = {
     "bytes": lambda path: write_bytes(path, b"new"),
     "result": lambda path: write_result(path, b"new"),
     "json": lambda path: command_line.write_json(path, "new"),
-    "scalars": lambda path: Scalars(path, [Member("kd", 0)], 0, None).close(),
+    "scalars": lambda path: Scalars(path, [Member("kd", 0)], 0).close(),
 }
 
 
