@@ -19,6 +19,7 @@ _OPTIONS = {  # of JAX, those that would give a setting other numbers, or let it
     "jax_disable_jit": False,
 }
 PackingKind = Literal["none", "small", "all"]  # see `training.packing`
+_EVALUATED_SIDE = 64  # pixels, up to which the numbers of images evaluated at once were chosen
 _MOST_CPU_DEVICES = 8  # measured with 2; more than this would share a batch of 128 into small pieces
 
 
@@ -29,7 +30,7 @@ class Defaults:
     Attributes:
       population: most members in one program.
       steps_per_dispatch: training steps in one call; a request to stop waits for the call under way and the next.
-      evaluation_batch: examples in one evaluation call, over all members and devices.
+      evaluation_batch: examples in one evaluation call, over all members and devices; see `examples_at_once`.
       seeds_in_turn: whether a device trains its seeds one after another within a call, and not all at once.
       in_turn_from: positions of a batch's images in the first layers (`models.first_positions`) from which on a device
         trains seeds, and the students of each within a step, one after another and not mapped.
@@ -47,6 +48,16 @@ class Defaults:
     batch_is_shared: bool = True
     teacher_is_shared: bool = False
     packed: PackingKind = "none"
+
+    def examples_at_once(self, input_shape: tuple[int, ...], members: int = 1) -> int:
+        """Examples of each member in one evaluation call; of images of more than 64x64 pixels as many fewer.
+
+        >>> network = Defaults(population=4, steps_per_dispatch=20, evaluation_batch=4096)
+        >>> [network.examples_at_once((side, side, 3), members=2) for side in (32, 64, 224)]
+        [2048, 2048, 167]
+        """
+        pixels = math.prod(input_shape[:2]) if len(input_shape) == 3 else 0
+        return max(self.evaluation_batch * _EVALUATED_SIDE**2 // (max(pixels, _EVALUATED_SIDE**2) * members), 1)
 
 
 def defaults(kind: Literal["convolutional", "text", "dense"], platform: str | None = None) -> Defaults:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,7 +24,6 @@ from distill_jax.study.given_teacher import SPLITS, GivenTeacher, Logits
 from distill_jax.training.teacher_source import teacher_mean_std
 
 _FIELD = "given.weights"
-_SIDE = 64  # pixels, up to which as many images are evaluated at once as of any; of larger ones fewer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,8 +66,7 @@ def teacher_of_weights(setting: Setting, dataset: Dataset) -> TeacherOfWeights:
         "std": list(shown[1]),
     }
     mean, std = teacher_mean_std(setting, dataset)
-    pixels = max(math.prod(dataset.input_shape[:2]), _SIDE**2)
-    batch = max(backend.defaults(kind(network_setting.name)).evaluation_batch * _SIDE**2 // pixels, 1)
+    batch = backend.defaults(kind(network_setting.name)).examples_at_once(dataset.input_shape)
 
     @functools.cache
     def logits() -> Logits:

@@ -70,7 +70,7 @@ class Teachers:
         """A teacher's logits for all outcomes of augmentation."""
         started = time.monotonic()
         network = build_for(self.dataset, self.setting.teacher, self.setting.train.precision, "teacher")
-        batch = backend.defaults(kind(self.setting.teacher.name)).evaluation_batch
+        batch = backend.defaults(kind(self.setting.teacher.name)).examples_at_once(self.dataset.input_shape)
         teacher = evaluation(network, jax.default_backend())
         mean, std = teacher_mean_std(self.setting, self.dataset)
         seen = dataclasses.replace(self.dataset, mean=mean, std=std)

@@ -149,7 +149,7 @@ class Programs:
             mean=dataset.mean,
             std=dataset.std,
             input_shape=dataset.input_shape,
-            batch=max(machine_defaults.evaluation_batch // self.members, 1),
+            batch=machine_defaults.examples_at_once(dataset.input_shape, self.members),
         )
         self._frozen_features = self._make_frozen_features()
 

@@ -13,8 +13,7 @@ from small_study import QUIET, advance, dataset, setting
 
 from distill_jax.data import augment
 from distill_jax.dumps import dump_path, read_dump
-from distill_jax.errors import InputError
-from distill_jax.errors import Interrupted
+from distill_jax.errors import InputError, Interrupted
 from distill_jax.models import build_for, torch_weights
 from distill_jax.setting import GivenTeacherSetting, ModelSetting
 from distill_jax.study import study as study_module
