@@ -26,6 +26,7 @@ from distill_jax.data.sources import (
     tfds_images,
     tfds_text,
     tiny_imagenet,
+    webdataset,
 )
 from distill_jax.data.sources.labels import shown
 from distill_jax.data.sources.source import Raw
@@ -116,7 +117,7 @@ def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
 
 def is_of_pictures(dataset: str) -> bool:
     """Whether `data.dataset`, as named, is a folder of pictures."""
-    return _reader(dataset) in (image_folder.read, image_tables.read, imagenet.read, hub.read)
+    return _reader(dataset) in (image_folder.read, image_tables.read, imagenet.read, hub.read, webdataset.read)
 
 
 def picture_paths(setting: DataSetting) -> dict[str, dict[int, str]] | None:
@@ -163,6 +164,8 @@ def _reader(dataset: str) -> Callable[[DataSetting], Raw] | None:
         return cifar_files.read
     if path.is_dir() and image_tables.present(path):
         return image_tables.read
+    if path.is_dir() and webdataset.present(path):
+        return webdataset.read
     if path.is_dir() and not text_files.present(path) and image_folder.present(path):
         return image_folder.read
     if path.suffix.lower() == ".npz":
