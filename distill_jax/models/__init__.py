@@ -125,10 +125,9 @@ def build_model(
         case "resnet-cifar":
             shape = setting.depth, setting.block, setting.width
             return ResNetCIFAR(*shape, num_classes, dtype=dtype, norm_examples=norm_examples, role=role)
-        case "resnet18":
-            return ResNet18(num_classes, stem(setting), dtype=dtype, norm_examples=norm_examples)
-        case "resnet50":
-            return ResNet50(num_classes, stem(setting), dtype=dtype, norm_examples=norm_examples)
+        case "resnet18" | "resnet50":
+            network = ResNet18 if name == "resnet18" else ResNet50
+            return network(num_classes, stem(setting), dtype, norm_examples)
         case "resnet-cifar-v1":
             sizes = setting.depth, setting.width, num_classes
             return resnet_v1.of_cifar(*sizes, dtype=dtype, norm_examples=norm_examples, role=role)

@@ -84,11 +84,7 @@ def build_own(
     is_nnx = inspect.isclass(factory) and issubclass(factory, nnx.Module)
     # What makes objects of NNX's classes takes any arguments.
     parameters = dict(inspect.signature(factory.__init__ if is_nnx else factory).parameters)
-    parameters.pop("self", None)
-    any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    if unknown := [key for key in settings if key not in parameters and not any_name]:
-        accepted = ", ".join(key for key in parameters if key not in ("num_classes", "dtype", "parent", "name", "rngs"))
-        raise InputError(f"{role}.settings", unknown[0], f"is none of {name}; there are {accepted or 'none'}")
+    _check_known(settings, parameters, name, role)
     arguments = {"num_classes": num_classes, **settings}
     if "dtype" in parameters:
         arguments["dtype"] = dtype
@@ -112,6 +108,17 @@ def build_own(
     for train in (False, True):
         _check(model, x, train, num_classes, (field, name))
     return model
+
+
+def _check_known(
+    settings: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter], name: str, role: str
+) -> None:
+    """Checks that a network has the settings that it is given."""
+    any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if unknown := [key for key in settings if key not in parameters and not any_name]:
+        given = ("self", "num_classes", "dtype", "parent", "name", "rngs")
+        accepted = ", ".join(key for key in parameters if key not in given)
+        raise InputError(f"{role}.settings", unknown[0], f"is none of {name}; there are {accepted or 'none'}")
 
 
 def _check(

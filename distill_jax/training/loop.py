@@ -24,7 +24,7 @@ from distill_jax.training.progress import Scalars, StudyProgress, say
 from distill_jax.training.schedule import dispatches
 from distill_jax.training.step import TrainState
 from distill_jax.training.trackers import Trackers
-from distill_jax.training.trainer import Timing, Trainer
+from distill_jax.training.trainer import Runner, Timing, Trainer
 
 
 class Snapshots:
@@ -142,29 +142,8 @@ def train(
             meter = Meter(trainer, runner, members, scalars, bar, timing=timing, first=first)
             profile.choose(dispatches(first, schedule, trainer.steps_per_dispatch), schedule.total_steps)
             open_files.enter_context(contextlib.closing(profile))
-            next_checkpoint, end = None, first
-            for start, steps in dispatches(first, schedule, trainer.steps_per_dispatch):
-                profile.before(start, state)
-                state, metrics = runner(state, start, steps)
-                meter.add(start, metrics)
-                end = start + steps
-                profile.after(end, state)
-                stop = interruption.requested()
-                last = end == schedule.total_steps
-                if next_checkpoint is None and start > first:
-                    next_checkpoint = _next_checkpoint(end, meter.seconds_a_step(), run.checkpoint_seconds)
-                due = next_checkpoint is not None and end >= next_checkpoint
-                if end in schedule.snapshot_steps:
-                    meter.drain()
-                    snapshots.write(writer, state, end)
-                    meter.restart()
-                if stop or last or due or run.checkpoint_seconds == 0:
-                    meter.drain()
-                    _save(checkpoints, writer, state, end, timing)
-                    next_checkpoint = _next_checkpoint(end, meter.seconds_a_step(), run.checkpoint_seconds)
-                    meter.restart()
-                if stop:
-                    break
+            session = _Session(runner, meter, snapshots, checkpoints, writer, profile)
+            end = session.advance(state, first, interruption)
             checkpoints.wait()
             stop = interruption.requested()
             if stop:
@@ -173,6 +152,47 @@ def train(
                     f"stopped {name} after step {end} of {schedule.total_steps}, saved; the same command goes on",
                 )
     return timing
+
+
+@dataclasses.dataclass(frozen=True)
+class _Session:
+    """What a training is advanced by in one process, and what is kept of it on the way."""
+
+    runner: Runner
+    meter: Meter
+    snapshots: Snapshots
+    checkpoints: Checkpoints
+    writer: DumpWriter
+    profile: Profile
+
+    def advance(self, state: TrainState, first: int, interruption: Interruption) -> int:
+        """Trains from a step on, to the end or until it is asked to stop; the step that is reached, and saved."""
+        trainer = self.snapshots.trainer
+        schedule, interval = trainer.schedule, trainer.setting.run.checkpoint_seconds
+        next_checkpoint, end = None, first
+        for start, steps in dispatches(first, schedule, trainer.steps_per_dispatch):
+            self.profile.before(start, state)
+            state, metrics = self.runner(state, start, steps)
+            self.meter.add(start, metrics)
+            end = start + steps
+            self.profile.after(end, state)
+            stop = interruption.requested()
+            last = end == schedule.total_steps
+            if next_checkpoint is None and start > first:
+                next_checkpoint = _next_checkpoint(end, self.meter.seconds_a_step(), interval)
+            due = next_checkpoint is not None and end >= next_checkpoint
+            if end in schedule.snapshot_steps:
+                self.meter.drain()
+                self.snapshots.write(self.writer, state, end)
+                self.meter.restart()
+            if stop or last or due or interval == 0:
+                self.meter.drain()
+                _save(self.checkpoints, self.writer, state, end, self.snapshots.timing)
+                next_checkpoint = _next_checkpoint(end, self.meter.seconds_a_step(), interval)
+                self.meter.restart()
+            if stop:
+                break
+        return end
 
 
 def _scalars(

@@ -34,7 +34,7 @@ from distill_jax.models import build_for, first_positions, kind
 from distill_jax.models.evaluation import evaluation, rounded_kernels, teaching
 from distill_jax.models.outputs import Outputs, chosen_layers, outputs
 from distill_jax.own_code import is_own
-from distill_jax.setting import Setting
+from distill_jax.setting import ModelSetting, Setting
 from distill_jax.training import outcomes
 from distill_jax.training.buckets import Buckets
 from distill_jax.training.inputs import MAPPED, SPREAD, PerMember, PerSeed, Shared
@@ -114,22 +114,7 @@ class Programs:
         self.teach = (
             None if teacher is None else teaching(teacher, platform, teacher_precision, self._layers["teacher"])
         )
-        self.mesh = mesh_of(network.name, shape, target)
-        machine_defaults = _defaults(network.name, target)
-        positions = setting.train.batch_size * first_positions(network, dataset.input_shape)
-        self._students_in_turn = positions >= machine_defaults.in_turn_from
-        self.seeds_in_turn = machine_defaults.seeds_in_turn or self._students_in_turn
-        self.packed: PackingKind = machine_defaults.packed
-        devices_by_teacher = self.mesh.shape[STUDENT]
-        evenly_divided = setting.train.batch_size % devices_by_teacher == 0
-        self._sharing = devices_by_teacher if machine_defaults.teacher_is_shared and evenly_divided else 1
-        self._memory = backend.memory_limit(setting.run.memory_gib) if target is None else target.memory
-        self.steps_per_dispatch = setting.run.steps_per_dispatch or machine_defaults.steps_per_dispatch
-        self.streamed = is_streamed(setting.run.streaming, dataset, self._memory)
-        if self.streamed:
-            over = self.mesh.shape[SEED] * self.mesh.shape[BATCH]
-            step_bytes = dataset.train.x[:1].nbytes * self.seeds * setting.train.batch_size / over
-            self.steps_per_dispatch = min(self.steps_per_dispatch, steps_that_fit(step_bytes, self._memory))
+        self._suit_machine(network, target)
         self.rule = make_rule(setting.optimizer)
         self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
         check_batch(setting.train.batch_size, self.mesh)
@@ -149,9 +134,28 @@ class Programs:
             mean=dataset.mean,
             std=dataset.std,
             input_shape=dataset.input_shape,
-            batch=machine_defaults.examples_at_once(dataset.input_shape, self.members),
+            batch=_defaults(network.name, target).examples_at_once(dataset.input_shape, self.members),
         )
         self._frozen_features = self._make_frozen_features()
+
+    def _suit_machine(self, network: ModelSetting, target: Target | None) -> None:
+        """Chooses what depends on the devices: who is where, what is done in turn, and how much at once."""
+        batch_size, run, defaults = self.setting.train.batch_size, self.setting.run, _defaults(network.name, target)
+        self.mesh = mesh_of(network.name, self.shape, target)
+        positions = batch_size * first_positions(network, self.dataset.input_shape)
+        self._students_in_turn = positions >= defaults.in_turn_from
+        self.seeds_in_turn = defaults.seeds_in_turn or self._students_in_turn
+        self.packed: PackingKind = defaults.packed
+        devices_by_teacher = self.mesh.shape[STUDENT]
+        evenly_divided = batch_size % devices_by_teacher == 0
+        self._sharing = devices_by_teacher if defaults.teacher_is_shared and evenly_divided else 1
+        self._memory = backend.memory_limit(run.memory_gib) if target is None else target.memory
+        self.steps_per_dispatch = run.steps_per_dispatch or defaults.steps_per_dispatch
+        self.streamed = is_streamed(run.streaming, self.dataset, self._memory)
+        if self.streamed:
+            over = self.mesh.shape[SEED] * self.mesh.shape[BATCH]
+            step_bytes = self.dataset.train.x[:1].nbytes * self.seeds * batch_size / over
+            self.steps_per_dispatch = min(self.steps_per_dispatch, steps_that_fit(step_bytes, self._memory))
 
     def _losses_init(self) -> Callable[[jax.Array], dict[str, Any]] | None:
         """From a key to the parameters of the losses that have some."""

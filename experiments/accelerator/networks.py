@@ -28,12 +28,18 @@ NETWORKS = {
     "resnet-keras": ModelSetting("resnet-cifar", depth=11, block="keras"),
     "resnet18": ModelSetting("resnet18"),
     "resnet50": ModelSetting("resnet50"),
+    "resnet-cifar-v1": ModelSetting("resnet-cifar-v1", depth=8),
+    "resnet50-v1": ModelSetting("resnet50-v1", stem="small"),
     "mobilenet-v2": ModelSetting("mobilenet-v2", multiplier=0.5, strides="cifar"),
     "roberta": ModelSetting("roberta", roberta=RobertaSetting(layers=2, units=64)),
 }
 BATCH = 32
 # So large that a wrong gradient shows in 20 steps, so small that what machines round differently does not grow.
-_RATES = {"random-features": 0.3, "roberta": 0.01, **dict.fromkeys(("resnet18", "resnet50", "mobilenet-v2"), 0.005)}
+_RATES = {
+    "random-features": 0.3,
+    "roberta": 0.01,
+    **dict.fromkeys(("resnet18", "resnet50", "resnet50-v1", "mobilenet-v2"), 0.005),
+}
 _EXAMPLES = 320
 _VOCABULARY = Vocabulary(1000, pad=1)
 _LENGTH = 32

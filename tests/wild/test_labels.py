@@ -107,7 +107,7 @@ def test_the_command_says_what_it_made_of_labels_and_keeps_the_table(tmp_path, c
         "8",
     ]
     main([*words, "--label-noise", "0.25", "--snapshots", "1", "--student.hidden", "4", "--teacher.hidden", "4"])
-    said = capsys.readouterr().out.splitlines()
+    _, *said = capsys.readouterr().out.splitlines()  # of what it was about to do
     assert said[0] == "data: labels are numbered in this order: 0 = ant, 1 = bee, 2 = cat"
     assert said[1] == "data: 15 of 60 training labels are replaced by another class"
     assert json.loads((tmp_path / "work" / "classes.json").read_text()) == ["ant", "bee", "cat"]
