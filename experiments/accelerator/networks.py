@@ -38,7 +38,8 @@ BATCH = 32
 _RATES = {
     "random-features": 0.3,
     "roberta": 0.01,
-    **dict.fromkeys(("resnet18", "resnet50", "resnet50-v1", "mobilenet-v2"), 0.005),
+    "resnet50-v1": 0.0002,
+    **dict.fromkeys(("resnet18", "resnet50", "mobilenet-v2"), 0.005),
 }
 _EXAMPLES = 320
 _VOCABULARY = Vocabulary(1000, pad=1)
