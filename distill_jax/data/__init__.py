@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from distill_jax.data import subset
+from distill_jax.data import cache, subset
 from distill_jax.data.arrays import block_mean, margin, mean_and_std
 from distill_jax.data.dataset import Dataset, Split
 from distill_jax.data.noise import corrupt_labels
@@ -102,9 +102,19 @@ def load_dataset(setting: DataSetting, arrays: Mapping[str, Any] | None = None) 
         wrong, total = int(np.sum(train.label != train.true_label)), len(train.label)
         notes.append(f"{wrong:,} of {total:,} training labels are replaced by another class")
     draw_per_seed = draw if setting.noise_draw == "per-seed" else None
-    mean_std = (None, None) if raw.vocabulary else mean_and_std(train.x)
+    mean_std = (None, None) if raw.vocabulary else _moments(train.x)
     name = Path(setting.dataset).name
     return Dataset(name, train, test, num_classes, *mean_std, draw_per_seed, raw.vocabulary, names, tuple(notes))
+
+
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`mean_and_std`, which is remembered of inputs that lie in the cache."""
+    place = cache.stored(x)
+    if place is None:
+        return mean_and_std(x)
+    fact = f"mean-and-std-{place.crc32}-{len(x)}"
+    mean, std = cache.remembered(place.entry, fact, lambda: [moment.tolist() for moment in mean_and_std(x)])
+    return np.array(mean, np.float32), np.array(std, np.float32)
 
 
 def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:

@@ -6,6 +6,7 @@ build the same entry at once, and any may be killed. Entries are never changed, 
 """
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import io
@@ -17,6 +18,7 @@ import re
 import shutil
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from distill_jax.errors import InputError, RunError, one_line
-from distill_jax.files import checksum, sync
+from distill_jax.files import checksum, sync, write_text
 from distill_jax.paths import cache_folder
 
 _FORMAT = 2  # to be raised when sources come to decode differently
@@ -132,8 +134,51 @@ def _cut(path: Path, array: np.ndarray) -> None:
         file.truncate(len(header.getvalue()) + array.nbytes)
 
 
-def _open(folder: Path) -> Arrays | None:
-    """The entry's arrays; None where it is absent or does not agree with its manifest."""
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """An array that is one of an entry's, whole.
+
+    Attributes:
+      entry: its folder.
+      crc32: the checksum of its file, which was found right when it was mapped.
+    """
+
+    entry: Path
+    crc32: int
+
+
+def stored(array: np.ndarray) -> Stored | None:
+    """Where an array lies in the cache; None of any other array, and of a part of one there."""
+    return getattr(array, "stored", None)
+
+
+def remembered(entry: Path, fact: str, compute: Callable[[], Any]) -> Any:
+    """What has been computed of an entry's arrays before, or else is now, a value of JSON.
+
+    Args:
+      entry: a folder of the cache.
+      fact: a name for what it is, with the checksums of what it was computed from.
+      compute: the value, which may take long.
+    """
+    path = entry / f"{fact}.txt"
+    with contextlib.suppress(OSError, ValueError):
+        crc, _, text = path.read_text().partition(" ")
+        if crc == str(zlib.crc32(text.encode())):
+            return json.loads(text)
+    value = compute()
+    text = json.dumps(value)
+    with contextlib.suppress(OSError):  # of a cache that cannot be written, or is gone by now
+        write_text(path, f"{zlib.crc32(text.encode())} {text}")
+    return value
+
+
+def _open(folder: Path, entry: Path | None = None) -> Arrays | None:
+    """The entry's arrays; None where it is absent or does not agree with its manifest.
+
+    Args:
+      folder: of the entry.
+      entry: its folder later, if that is another.
+    """
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
         arrays = {}
@@ -143,6 +188,7 @@ def _open(folder: Path) -> Arrays | None:
             actual = {"shape": list(array.shape), "dtype": array.dtype.str, "bytes": path.stat().st_size}
             if actual | {"crc32": checksum(path)} != expected:
                 return None
+            array.stored = Stored(entry or folder, expected["crc32"])
             arrays[name] = array
     except (OSError, ValueError, AttributeError, EOFError):
         return None
@@ -153,7 +199,7 @@ def _publish(built: Arrays, partial: Path, entry: Path) -> Arrays:
     """Writes the arrays and moves them to their place; returns them memory-mapped."""
     _write(partial, built)
     # Mapped before the folder moves: the maps stay good whatever other processes do to the folder.
-    arrays = _open(partial)
+    arrays = _open(partial, entry)
     if arrays is None:
         raise OSError("what was written cannot be read back")
     while True:

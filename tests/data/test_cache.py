@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import subprocess
@@ -6,10 +7,14 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from distill_jax.data import progress_log
+from distill_jax import data
+from distill_jax.data import dataset, progress_log
+from distill_jax.data.arrays import chunks, mean_and_std
 from distill_jax.data.cache import cached
 from distill_jax.errors import InputError, RunError
+from distill_jax.setting import DataSetting
 
 
 @pytest.fixture
@@ -279,3 +284,34 @@ def test_long_work_is_said_with_how_long_it_will_take(monkeypatch, caplog):
     assert [message.rpartition(", ETA ")[0] for message in caplog.messages] == [
         f"pictures: {n} of 4" for n in (1, 2, 3, 4)
     ]
+
+
+def test_what_is_computed_of_data_in_the_cache_is_remembered_there(tmp_path, monkeypatch):
+    """And found again for the same numbers alone, whole in the cache; else, and where it is damaged, computed anew."""
+    pictures = tmp_path / "own"
+    for split, label in itertools.product(("train", "test"), ("cat", "dog")):
+        (pictures / split / label).mkdir(parents=True)
+        for number in range(3):
+            x = np.random.default_rng([number, len(split), len(label)]).integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(x).save(pictures / split / label / f"{number}.png")
+    computed = []
+    monkeypatch.setattr(data, "mean_and_std", lambda x: computed.append("moments") or mean_and_std(x))
+    monkeypatch.setattr(dataset, "chunks", lambda x: computed.append(x.ndim) or chunks(x))
+
+    def facts(**fields):
+        computed.clear()
+        found = data.load_dataset(DataSetting(dataset=str(pictures), cache_dir=tmp_path / "cache", **fields))
+        return found.fingerprint, found.mean.tolist(), found.std.tolist()
+
+    first = facts()
+    assert "moments" in computed
+    assert 4 in computed, "the images were read"
+    assert facts() == first
+    assert set(computed) == {1}, "labels and ids alone were read"
+    assert facts(label_noise=0.3)[0] != first[0]
+    assert facts(train_examples=4)[1] != first[1]
+    assert "moments" in computed
+    for path in (tmp_path / "cache").glob("*/*.txt"):
+        path.write_text(path.read_text().replace("1", "2"))
+    assert facts() == first
+    assert "moments" in computed
