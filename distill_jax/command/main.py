@@ -74,7 +74,11 @@ def _named_setting(arguments: Sequence[str]) -> tuple[str, Setting]:
     if name.startswith("own-") and not {"--help", "-h"} & {*rest} and not _names_data(rest):
         raise InputError("data.dataset", None, f"must be given for the preset {name}, which is for data of your own")
     setting = command_line.parse(PRESETS[name].setting, f"{PROG} {name}", rest, description=_description(name))
-    command_line.refuse_idle(_idle(setting), rest)
+    try:
+        command_line.refuse_idle(_idle(setting), rest)
+    except InputError:
+        data.check_known(setting.data)  # else options are held against a preset for data of another kind
+        raise
     return name, setting
 
 

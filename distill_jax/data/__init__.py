@@ -125,6 +125,15 @@ def kind(dataset: str) -> Literal["texts", "arrays", "unknown"]:
     return "texts" if reader is text_files.read or dataset in tfds_text.NAMES else "arrays"
 
 
+def check_known(setting: DataSetting) -> None:
+    """Checks that there are data by that name, or at that path.
+
+    Raises:
+      InputError: there are none.
+    """
+    _source(setting)
+
+
 def is_of_pictures(dataset: str) -> bool:
     """Whether `data.dataset`, as named, is a folder of pictures."""
     return _reader(dataset) in (image_folder.read, image_tables.read, imagenet.read, hub.read, webdataset.read)

@@ -301,3 +301,9 @@ def test_the_version_is_said_with_the_commit(capsys):
     assert f"distill-jax {distill_jax.__version__} " in said.replace(",", " ")
     cited = (ROOT / "CITATION.cff").read_text()
     assert f"\nversion: {distill_jax.__version__}\n" in cited
+
+
+def test_data_that_are_not_there_are_said_before_options_that_would_suit_them():
+    words = ["--dataset", "nowhere", "--tokenizer", "folder", "--teacher.roberta.pretrained", "other"]
+    with pytest.raises(InputError, match=r"^data.dataset nowhere: is not known; must be one of"):
+        distill.setting_from(words)
