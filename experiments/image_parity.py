@@ -25,6 +25,7 @@ from distill_jax.errors import InputError
 from distill_jax.models import build_model, torch_weights
 from distill_jax.setting import ModelSetting
 from experiments.markdown_table import markdown_table
+from experiments.parity import differences
 
 PROG = "python -m experiments.image_parity"
 CLASSES = 10
@@ -177,24 +178,6 @@ def our_results(model: Any, variables: Any, x: np.ndarray, label: np.ndarray) ->
     for path, leaf in flatten_dict(grads).items():
         results[torch_weights.tensor_name(("params", *path))] = torch_weights.as_tensor(path[-1], leaf)
     return results
-
-
-def differences(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, float]:
-    """The largest logit and gradient there, and the largest differences from them.
-
-    Raises:
-      ValueError: the two have not the same parameters.
-    """
-    if ours.keys() != theirs.keys():
-        raise ValueError(f"not in both: {sorted(ours.keys() ^ theirs.keys())}")
-    difference = {name: ours[name].astype(np.float64) - theirs[name] for name in ours}
-    grads = [name for name in ours if name != "logits"]
-    return {
-        "logit": float(np.abs(theirs["logits"]).max()),
-        "logit_difference": float(np.abs(difference["logits"]).max()),
-        "gradient": max(float(np.abs(theirs[name]).max()) for name in grads),
-        "gradient_difference": max(float(np.abs(difference[name]).max()) for name in grads),
-    }
 
 
 def compare(case: Case, images: int, seed: int = 0) -> dict[str, float]:

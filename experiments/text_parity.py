@@ -26,6 +26,7 @@ from distill_jax.errors import InputError
 from distill_jax.models import huggingface
 from distill_jax.models.roberta import RobertaConfig
 from distill_jax.models.transformers_names import NAMES
+from experiments.parity import differences
 
 PROG = "python -m experiments.text_parity"
 CASES = {
@@ -150,28 +151,6 @@ def our_results(folder: Path, batch: Batch) -> dict[str, np.ndarray]:
     for path, leaf in flatten_dict(grads).items():
         results[huggingface.tensor_name(path, model.config.kind)] = np.asarray(leaf.T if path[-1] == "kernel" else leaf)
     return results
-
-
-def differences(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, float]:
-    """The largest logit and gradient there, and the largest differences from them.
-
-    Raises:
-      ValueError: the two have not the same parameters.
-    """
-    if ours.keys() != theirs.keys():
-        raise ValueError(f"not in both: {sorted(ours.keys() ^ theirs.keys())}")
-
-    def largest(arrays: dict[str, np.ndarray], names: Sequence[str]) -> float:
-        return max(float(np.abs(arrays[name]).max()) for name in names)
-
-    difference = {name: ours[name].astype(np.float64) - theirs[name] for name in ours}
-    grads = [name for name in ours if name != "logits"]
-    return {
-        "logit": largest(theirs, ["logits"]),
-        "logit_difference": largest(difference, ["logits"]),
-        "gradient": largest(theirs, grads),
-        "gradient_difference": largest(difference, grads),
-    }
 
 
 def again(folder: Path, saved: Path) -> Any:

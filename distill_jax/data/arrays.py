@@ -18,6 +18,17 @@ def chunks(x: np.ndarray) -> Iterator[np.ndarray]:
         yield x[start : start + rows]
 
 
+def filled_batches(x: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Batches of one size, each with its first row's number; the last is filled up with the last row.
+
+    >>> [(start, batch.tolist()) for start, batch in filled_batches(np.arange(3), 2)]
+    [(0, [0, 1]), (2, [2, 2])]
+    """
+    for start in range(0, len(x), size):
+        batch = np.asarray(x[start : start + size])
+        yield start, np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
+
+
 def margin(side: int) -> int:
     """Pixels by which images of so many a side are cropped at most (He et al. 2015, section 4.2: 4 for 32).
 

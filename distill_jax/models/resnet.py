@@ -134,12 +134,7 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Logits of normalised images."""
-        kernel, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
-        x = conv(self.width, kernel, stride, bias=self.block == "keras", dtype=self.dtype, name="stem_conv")(x)
-        x = batch_norm(train, self.norm_examples, activation="relu", dtype=self.dtype, name="stem_norm")(x)
-        if self.stem == "imagenet":
-            around: Any = ((1, 1), (1, 1))  # which Flax takes, beside the words that it is typed for
-            x = nn.max_pool(x, (3, 3), (2, 2), padding=around)
+        x = stem_of(self, x, train, bias=self.block == "keras")
         for stage, size in enumerate(self.stage_sizes):
             for unit in range(size):
                 x = ResidualUnit(
@@ -153,6 +148,34 @@ class ResNet(nn.Module):
                 )(x, train)
         x = batch_norm(train, self.norm_examples, activation="relu", dtype=self.dtype, name="final_norm")(x)
         return head(self.num_classes)(mean_over_positions(x))
+
+
+def stem_of(network: Any, x: jax.Array, train: bool, bias: bool = False) -> jax.Array:
+    """What a residual network begins with, to be called within it: [B, H, W, C] -> [B, H', W', width].
+
+    >>> class Begun(nn.Module):
+    ...     stem, width, dtype, norm_examples = "imagenet", 4, jnp.float32, None
+    ...
+    ...     @nn.compact
+    ...     def __call__(self, x):
+    ...         return stem_of(self, x, train=False)
+    >>> x = jnp.zeros((1, 16, 16, 3))
+    >>> jax.eval_shape(lambda: Begun().init_with_output(jax.random.key(0), x)[0]).shape
+    (1, 4, 4, 4)
+
+    Args:
+      network: with fields stem, width, dtype and norm_examples, see `ResNet`.
+      x: normalised images.
+      train: whether statistics are the batch's.
+      bias: of the convolution.
+    """
+    kernel, stride = (7, 2) if network.stem == "imagenet" else (3, 1)
+    x = conv(network.width, kernel, stride, bias=bias, dtype=network.dtype, name="stem_conv")(x)
+    x = batch_norm(train, network.norm_examples, activation="relu", dtype=network.dtype, name="stem_norm")(x)
+    if network.stem == "imagenet":
+        around: Any = ((1, 1), (1, 1))  # which Flax takes, beside the words that it is typed for
+        x = nn.max_pool(x, (3, 3), (2, 2), padding=around)
+    return x
 
 
 def ResNetCIFAR(

@@ -27,6 +27,7 @@ from flax import linen as nn
 
 from distill_jax.errors import InputError, require
 from distill_jax.models.layers import batch_norm, conv, head, mean_over_positions
+from distill_jax.models.resnet import stem_of
 
 # Of each name the units of its stages, and whether they are bottlenecks.
 SIZES: dict[str, tuple[tuple[int, ...], bool]] = {
@@ -109,12 +110,7 @@ class ResNetV1(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Logits of normalised images."""
-        kernel, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
-        x = conv(self.width, kernel, stride, dtype=self.dtype, name="stem_conv")(x)
-        x = batch_norm(train, self.norm_examples, activation="relu", dtype=self.dtype, name="stem_norm")(x)
-        if self.stem == "imagenet":
-            around: Any = ((1, 1), (1, 1))  # which Flax takes, beside the words that it is typed for
-            x = nn.max_pool(x, (3, 3), (2, 2), padding=around)
+        x = stem_of(self, x, train)
         for stage, size in enumerate(self.stage_sizes):
             for unit in range(size):
                 x = ResidualUnitV1(

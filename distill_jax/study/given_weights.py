@@ -11,6 +11,7 @@ import numpy as np
 from flax import linen as nn
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from distill_jax.data.arrays import filled_batches
 from distill_jax.data.augment import normalise
 from distill_jax.data.dataset import Dataset
 from distill_jax.identity import digest
@@ -108,9 +109,5 @@ def _of_split(
     """Logits of images [N, H, W, C], float32 [N, K], in batches of one size, the last filled up with its last image."""
     devices = jax.local_device_count()
     size = -(-min(batch, len(x)) // devices) * devices
-    parts = []
-    for start in range(0, len(x), size):
-        images = np.asarray(x[start : start + size])
-        filled = np.concatenate([images, np.repeat(images[-1:], size - len(images), axis=0)])
-        parts.append(np.asarray(program(place(filled)))[: len(images)])
+    parts = [np.asarray(program(place(images)))[: len(x) - start] for start, images in filled_batches(x, size)]
     return np.concatenate(parts)

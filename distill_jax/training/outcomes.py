@@ -5,7 +5,7 @@ CIFAR-100, made in the time of 162 epochs of inference, and then a distilled ste
 the students of a teacher, population by population, train for more epochs than that.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from distill_jax.data.arrays import filled_batches
 from distill_jax.data.augment import Kind, moved, normalise, outcomes
 from distill_jax.data.dataset import Dataset
 from distill_jax.machine.placement import BATCH, row_length
@@ -70,13 +71,6 @@ def table(
     program = jax.jit(of_images, out_shardings=rows)
     placed = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
     logits = np.empty((examples, ways, dataset.num_classes), DTYPE)
-    for start, x in _batches(dataset.train.x, size):
+    for start, x in filled_batches(dataset.train.x, size):
         logits[start : start + size] = np.asarray(program(placed, jax.device_put(x, rows)))[: examples - start]
     return logits.reshape(-1, dataset.num_classes)
-
-
-def _batches(x: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Batches of one size, the last filled up with its last image."""
-    for start in range(0, len(x), size):
-        batch = np.asarray(x[start : start + size])
-        yield start, np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])

@@ -1,5 +1,6 @@
 """Trackers: who else is told of a training's scalars, beside its JSON lines: TensorBoard, W&B, MLflow, one's own."""
 
+import abc
 import dataclasses
 import json
 import logging
@@ -150,7 +151,7 @@ class TensorBoard:
         self._writer.close()
 
 
-class _InBatches:
+class _InBatches(abc.ABC):
     """What trackers share that take rows in batches, and keep of a training the run that they have for it.
 
     Attributes:
@@ -187,9 +188,9 @@ class _InBatches:
             self.send(rows)
         self._sent = time.monotonic()
 
+    @abc.abstractmethod
     def send(self, rows: Sequence[tuple[int, float, Mapping[str, float]]]) -> None:
         """Sends rows: steps, seconds since 1970, scalars."""
-        raise NotImplementedError
 
 
 class Wandb(_InBatches):

@@ -1,5 +1,6 @@
 """Pictures in WebDataset's shards: archives of tar in which the files of an example stand together."""
 
+import dataclasses
 import functools
 import re
 import tarfile
@@ -50,8 +51,8 @@ def read(setting: DataSetting) -> Raw:
     files = [path for paths in parts.values() for path in paths]
     raw = picture_set.read(setting, pictures, folder, files, {"train": "train", "test": test or "the test split"})
     others = set(shards) - {"train", test}
-    raw_notes = raw.notes + not_read("shards", others) + not_read("files in shards", unread)
-    return Raw(raw.train, raw.test, raw.num_classes, names=raw.names, notes=raw_notes)
+    notes = not_read("shards", others) + not_read("files in shards", unread)
+    return dataclasses.replace(raw, notes=raw.notes + notes)
 
 
 def _shards(folder: Path) -> dict[str, list[Path]]:
