@@ -282,24 +282,9 @@ def compare(
     if control is not None and control not in students:
         raise InputError("control", repr(control), f"is none of the students; must be of {', '.join(students)}")
     teachers, logits_by_student = _aligned(teacher, students)
-    seeds = len(teachers)
-    label_array = np.asarray(labels)
-    labels_by_seed = [label_array] * seeds if label_array.ndim == 1 else list(label_array)
-    if len(labels_by_seed) != seeds:
-        raise InputError(
-            "labels", None, f"are of {len(labels_by_seed)} seeds; must be [N], or [{seeds}, N] as the students"
-        )
-
-    def dump(name: str, logits: Any, seed: int) -> Dump:
-        true = labels_by_seed[seed] if true_labels is None else true_labels
-        example_ids = np.arange(len(labels_by_seed[seed])) if ids is None else ids
-        return Dump(logits, labels_by_seed[seed], true, example_ids, {"model": name, "seed": seed, "split": split})
-
-    dumps = {
-        name: [dump(name, logits, seed) for seed, logits in enumerate(arrays)]
-        for name, arrays in logits_by_student.items()
-    }
-    teacher_dumps = [dump(TEACHER, logits, seed) for seed, logits in enumerate(teachers)]
+    examples = _examples(labels, true_labels, ids, len(teachers))
+    teacher_dumps = _dumps(TEACHER, split, teachers, examples)
+    dumps = {name: _dumps(name, split, logits, examples) for name, logits in logits_by_student.items()}
     # By the name that the measures know a control by
     internal_names = {name: CONTROL if name == control else f"student {name}" for name in logits_by_student}
     given_names = {internal: name for name, internal in internal_names.items()}
@@ -307,12 +292,32 @@ def compare(
     def read(model: str, seed: int) -> Dump:
         return teacher_dumps[seed] if model == TEACHER else dumps[given_names[model]][seed]
 
-    intervals = comparisons.intervals(comparisons.compare(read, list(given_names), seeds))
-    for name, value in comparisons.inherited_noise(read, list(given_names), seeds).items():
+    intervals = comparisons.intervals(comparisons.compare(read, list(given_names), len(teachers)))
+    for name, value in comparisons.inherited_noise(read, list(given_names), len(teachers)).items():
         intervals[name]["inherited_noise"] = value
     return Deviations(
         split, {given_names[name]: values for name, values in intervals.items()}, control, teacher_dumps, dumps
     )
+
+
+def _examples(labels: Any, true_labels: Any, ids: Any, seeds: int) -> list[tuple[np.ndarray, Any, Any]]:
+    """Labels, true labels and ids as each seed has them."""
+    label_array = np.asarray(labels)
+    by_seed = [label_array] * seeds if label_array.ndim == 1 else list(label_array)
+    if len(by_seed) != seeds:
+        raise InputError("labels", None, f"are of {len(by_seed)} seeds; must be [N], or [{seeds}, N] as the students")
+    return [
+        (label, label if true_labels is None else true_labels, np.arange(len(label)) if ids is None else ids)
+        for label in by_seed
+    ]
+
+
+def _dumps(name: str, split: str, logits: Sequence[Any], examples: Sequence[tuple[np.ndarray, Any, Any]]) -> list[Dump]:
+    """One model's dump of each seed."""
+    return [
+        Dump(of_seed, *columns, {"model": name, "seed": seed, "split": split})
+        for seed, (of_seed, columns) in enumerate(zip(logits, examples, strict=True))
+    ]
 
 
 def _aligned(teacher: Any, students: Mapping[str, Any]) -> tuple[list[Any], dict[str, list[Any]]]:

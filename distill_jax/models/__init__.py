@@ -118,23 +118,36 @@ def build_model(
         )
     _check_sizes(setting, role)
     _check_inputs(name, num_classes, input_shape, vocabulary is not None, role)
+    if name in TEXT_NETWORKS:
+        assert vocabulary is not None
+        return build_roberta(setting, num_classes, input_shape[0], vocabulary, dtype, role)
+    if name in CONVOLUTIONAL:
+        return _convolutional(setting, num_classes, dtype, norm_examples, role)
+    return _dense(setting, num_classes, dtype)
+
+
+def _convolutional(
+    setting: ModelSetting, num_classes: int, dtype: jnp.dtype, norm_examples: int | None, role: str
+) -> nn.Module:
+    name, norm = setting.name, {"dtype": dtype, "norm_examples": norm_examples}
     match name:
-        case "roberta" | "bert" | "distilbert":
-            assert vocabulary is not None
-            return build_roberta(setting, num_classes, input_shape[0], vocabulary, dtype, role)
         case "resnet-cifar":
-            shape = setting.depth, setting.block, setting.width
-            return ResNetCIFAR(*shape, num_classes, dtype=dtype, norm_examples=norm_examples, role=role)
-        case "resnet18" | "resnet50":
-            network = ResNet18 if name == "resnet18" else ResNet50
-            return network(num_classes, stem(setting), dtype, norm_examples)
+            return ResNetCIFAR(setting.depth, setting.block, setting.width, num_classes, **norm, role=role)
+        case "resnet18":
+            return ResNet18(num_classes, stem(setting), **norm)
+        case "resnet50":
+            return ResNet50(num_classes, stem(setting), **norm)
         case "resnet-cifar-v1":
-            sizes = setting.depth, setting.width, num_classes
-            return resnet_v1.of_cifar(*sizes, dtype=dtype, norm_examples=norm_examples, role=role)
+            return resnet_v1.of_cifar(setting.depth, setting.width, num_classes, **norm, role=role)
         case "resnet18-v1" | "resnet34-v1" | "resnet50-v1":
-            return resnet_v1.named(name, num_classes, stem(setting), dtype, norm_examples)
+            return resnet_v1.named(name, num_classes, stem(setting), **norm)
         case "mobilenet-v2":
-            return MobileNetV2(num_classes, setting.multiplier, setting.strides, dtype, norm_examples)
+            return MobileNetV2(num_classes, setting.multiplier, setting.strides, **norm)
+    raise AssertionError(name)  # of CONVOLUTIONAL
+
+
+def _dense(setting: ModelSetting, num_classes: int, dtype: jnp.dtype) -> nn.Module:
+    match setting.name:
         case "mlp":
             return MLP(num_classes, tuple(setting.hidden), dtype)
         case "linear":
@@ -143,7 +156,7 @@ def build_model(
             return RandomFeatures(num_classes, setting.features, dtype)
         case "channel":
             return Channel(num_classes, dtype)
-    raise AssertionError(name)  # of NETWORKS
+    raise AssertionError(setting.name)  # of NETWORKS
 
 
 def _check_sizes(setting: ModelSetting, role: str) -> None:
