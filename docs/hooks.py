@@ -34,7 +34,7 @@ def on_files(files: Any, config: Any) -> Any:
     """Adds the pages that are not in docs/, and a copy of every file that a page links to."""
     from mkdocs.structure.files import File
 
-    sys.path[:0] = [str(ROOT), str(ROOT / "docs")]  # the theory and `formulas`, which are not installed
+    sys.path[:0] = [str(ROOT)]  # the theory and `experiments`, which are not installed
 
     def add(uri: str, content: str | bytes) -> None:
         if files.get_file_from_path(uri) is None:
@@ -146,8 +146,7 @@ def _report_list(studies: list[tuple[str, str, Any]]) -> str:
 
 def _statements() -> str:
     """Every statement of the theory as it is printed, with its verdict and what holds in its place."""
-    from formulas import mathml
-
+    from theory.formulas import mathml
     from theory.statements import STATEMENTS
 
     found = json.loads((ROOT / "theory" / "results" / "statements.json").read_text("utf-8"))["statements"]

@@ -8,6 +8,7 @@ import pytest
 
 from distill_jax.measures.study_summary import read_summary
 from distill_jax.report.study_report import render
+from theory import formulas
 from theory.statements import STATEMENTS
 
 KEPT = sorted((Path(__file__).parents[1] / "experiments" / "results").glob("*/summary.json"))
@@ -24,7 +25,7 @@ def module(name):
 
 @pytest.mark.parametrize(("name", "formula"), FORMULAS)
 def test_a_formula_is_tex_with_all_of_its_signs(name, formula):
-    tex = module("formulas").tex(formula)
+    tex = formulas.tex(formula)
     assert tex.isascii() or set(re.findall(r"[^\x00-\x7f]", tex)) <= {"≔"}
     depth = 0
     for brace in re.findall(r"(?<!\\)[{}]", tex):
@@ -45,13 +46,13 @@ def test_a_formula_is_tex_with_all_of_its_signs(name, formula):
     ],
 )
 def test_formulas_by_hand(formula, tex):
-    assert module("formulas").tex(formula) == tex
+    assert formulas.tex(formula) == tex
 
 
 def test_formulas_become_mathml_with_the_letters_as_text():
     pytest.importorskip("latex2mathml")
     for _, formula in FORMULAS:
-        shown = module("formulas").mathml(formula)
+        shown = formulas.mathml(formula)
         assert shown.startswith('<math alttext="')
         assert shown.endswith("</math>")
 

@@ -1,0 +1,84 @@
+"""Pages made from result files: figures of the small scale, the statements of the theory, and a list of all."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from PIL import Image
+
+from distill_jax.extras import needed
+from distill_jax.measures.study_summary import FILE, read_summary
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "experiments" / "results"
+_STATEMENTS = ROOT / "theory" / "results" / "statements.json"
+_SMALL = RESULTS / "paper-small"
+
+
+def figures() -> str:
+    """The figures that are kept of `python -m experiments.paper all --scale small`, with their captions."""
+    results = json.loads((_SMALL / "results.json").read_text("utf-8"))
+    kept = [
+        {
+            "name": name,
+            "title": figure["paper"] or name.capitalize(),
+            "caption": figure["caption"],
+            "image": base64.b64encode(_webp(path)).decode(),
+        }
+        for name, figure in results["figures"].items()
+        if (path := _SMALL / f"{name}.png").is_file()
+    ]
+    return _page("figures", figures=kept, environment=results["environment"])
+
+
+def theory() -> str:
+    """Every statement of the theory with its verdict, and what holds where the printed form does not.
+
+    Raises:
+      InputError: what writes formulas for browsers is not installed.
+    """
+    from theory.formulas import mathml
+    from theory.statements import STATEMENTS
+
+    needed("latex2mathml", "docs", "theory.html")
+    found = {row["id"]: row for row in json.loads(_STATEMENTS.read_text("utf-8"))["statements"]}
+    rows = [
+        {
+            "statement": statement,
+            "printed": mathml(statement.printed),
+            "corrected": None if statement.corrected is None else mathml(statement.corrected),
+            "verdict": found[statement.id]["as_printed"],
+            "evidence": found[statement.id]["evidence"],
+            "points": found[statement.id]["points"],
+        }
+        for statement in STATEMENTS
+    ]
+    return _page("theory", rows=rows)
+
+
+def index(folder: Path) -> str:
+    """The list of the pages that are in a folder."""
+    studies: list[dict[str, Any]] = []
+    for path in sorted(RESULTS.glob(f"*/{FILE}")):
+        if (folder / f"{path.parent.name}.html").is_file():
+            studies.append({"name": path.parent.name, "summary": read_summary(path)})
+    return _page("index", studies=studies)
+
+
+def _webp(picture: Path) -> bytes:
+    """The same picture without loss in fewer bytes."""
+    content = io.BytesIO()
+    with Image.open(picture) as image:
+        image.convert("RGB").save(content, "WEBP", lossless=True, method=6)
+    return content.getvalue()
+
+
+def _page(name: str, **values: Any) -> str:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(f"{name}.html.jinja").render(**values)
