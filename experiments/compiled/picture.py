@@ -40,10 +40,16 @@ def draw(rows: Sequence[dict[str, Any]], folder: Path) -> None:
                 share = 1 - left if name == _REST[0] else shares.get(name, 0.0)
                 axis.barh(position, share, left=left, height=0.8, color=colour, hatch=hatch, edgecolor="white", lw=0.3)
                 left += share
-            axis.text(1.01, position, f"{1000 * row['step_seconds_predicted']:.3g} ms", va="center", fontsize=7)
+            axis.text(1.01, position, _time(row["step_seconds_predicted"]), va="center", fontsize=7)
         axis.set_yticks(range(len(shown)), [row["row"] for row in shown], fontsize=7)
         axis.set(xlim=(0, 1), xlabel="share of a step's predicted time", ylim=(-0.6, len(shown) - 0.4))
         axis.set_title(chip, loc="left", fontweight="bold")
     handles = [axes[0, 0].barh(0, 0, color=c, hatch=h, edgecolor="white", label=n) for n, c, h in (*_LOOKS, _REST)]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     save({"compiled": figure}, folder)
+
+
+def _time(seconds: float) -> str:
+    """Milliseconds, to three figures or whole ones."""
+    milliseconds = 1000 * seconds
+    return f"{milliseconds:,.0f} ms" if milliseconds >= 100 else f"{milliseconds:.3g} ms"
