@@ -68,7 +68,7 @@ def _cosines(by_class: Any, differences: Any, cosine: np.ndarray) -> None:
         values = (cosine[:, MODELS.index(model)] - cosine[:, 0]).ravel()
         color = look_of(NAMES[model])["color"]
         shares.append((f"{(values > 0).mean():.0%}", color))
-        differences.hist(values, edges, density=True, color=color, alpha=0.35)
+        differences.hist(values, edges, density=True, color=color, histtype="stepfilled", lw=0, alpha=0.35)
         differences.hist(values, edges, density=True, color=color, histtype="step", lw=1.3)
     differences.axvline(0, **GUIDE)
     differences.set(xlabel="difference of cosines", ylabel="density")

@@ -85,7 +85,7 @@ def _histograms(axis: Any, values: dict[str, np.ndarray]) -> None:
     for model, model_values in values.items():
         style = look_of(NAMES[model])
         shares.append((f"{np.mean(model_values > 0):.0%}", style["color"]))
-        axis.hist(model_values, edges, density=True, color=style["color"], alpha=0.25)
+        axis.hist(model_values, edges, density=True, color=style["color"], histtype="stepfilled", lw=0, alpha=0.25)
         line = {"color": style["color"], "linestyle": style["linestyle"], "lw": 1.4}
         axis.hist(model_values, edges, density=True, histtype="step", **line)
     axis.axvline(0, **GUIDE)
