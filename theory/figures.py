@@ -150,7 +150,7 @@ def save(figure: Figure, path: Path) -> None:
     """
     with matplotlib.rc_context(FONT):
         for text in figure.findobj(Text):
-            text.set(fontfamily=FONT["font.family"])
+            text.set(fontfamily=FONT["font.family"], math_fontfamily=FONT["mathtext.fontset"])
         figure.savefig(path)
 
 

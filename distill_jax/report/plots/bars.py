@@ -32,7 +32,7 @@ def underfitting(
     """
     chosen = {"chosen by the student's own teacher, as in the paper": as_in_paper}
     chosen |= {} if crossed is None else {f"chosen by another seed's {_MODEL_NAMES[selecting]}": crossed}
-    splits = list(as_in_paper[models[0]])
+    splits = [split for split in SPLITS if split in as_in_paper[models[0]]]
     figure, axes = grid(len(chosen), len(splits), 4.9, 3.4)
     for row, (choice, gaps) in zip(axes, chosen.items(), strict=True):
         for axis, split in zip(row, splits, strict=True):
@@ -40,7 +40,7 @@ def underfitting(
             for i, model in enumerate(in_order(models)):
                 positions = np.arange(1, 11) + 0.16 * (i - (len(models) - 1) / 2)
                 bars(axis, positions, gaps[model][split], label=label_of(model), **look_of(model))
-            axis.set_title(f"{str(SPLITS.get(split, split)).capitalize()}: {choice}", fontsize=9.5)
+            axis.set_title(f"{SPLITS[split].capitalize()}: {choice}", fontsize=9.5)
             axis.set_xticks(range(1, 11), ["1\nhard", *map(str, range(2, 10)), "10\neasy"])
             axis.set_xlabel("tenth of the examples")
             axis.set_ylabel("mean gap  $Y - X$")

@@ -24,7 +24,7 @@ from distill_jax.measures.interval import Interval, number
 from distill_jax.students import MODELS
 
 # In an SVG text stays text. The first font comes with Matplotlib; where a reader has it not, the second is as wide.
-FONT = {
+FONT: dict[Any, Any] = {
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
     "mathtext.fontset": "dejavusans",
@@ -109,13 +109,12 @@ def encode(figure: Figure, name: str) -> dict[str, bytes]:
 
 
 def place(figure: Figure) -> None:
-    """Places what is in a figure, in `FONT`, where this is not done yet."""
-    if (engine := figure.get_layout_engine()) is None:
-        return
+    """Sets a figure in `FONT`, and places what is in it where that is not done yet."""
     with matplotlib.rc_context(FONT):
         for text in figure.findobj(Text):  # which have been made in the family that the session has
-            text.set(fontfamily=FONT["font.family"])
-        engine.execute(figure)
+            text.set(fontfamily=FONT["font.family"], math_fontfamily=FONT["mathtext.fontset"])
+        if (engine := figure.get_layout_engine()) is not None:
+            engine.execute(figure)
 
 
 def square(figure: Figure, axes: np.ndarray) -> None:
