@@ -58,12 +58,13 @@ def pictures() -> Iterator[tuple[str, Figure]]:
     yield "null_world", null_world.figure(_read(RESULTS / "null_world.json"))
     for path in sorted(RESULTS.glob("throughput/*.json")):
         yield f"throughput/{path.stem}", throughput.roofline(throughput_results.read(path, "--table"))
-    yield from _of_paper(_read(RESULTS / "paper-small" / "results.json"))
+    yield from of_paper(_read(RESULTS / "paper-small" / "results.json"))
     for path in sorted(RESULTS.glob("*/summary.json")):
-        yield from ((name, figure) for name, figure in _of_study(path) if (RESULTS / f"{name}.png").exists())
+        yield from ((name, figure) for name, figure in of_study(path) if (RESULTS / f"{name}.png").exists())
 
 
-def _of_study(path: Path) -> Iterator[tuple[str, Figure]]:
+def of_study(path: Path) -> Iterator[tuple[str, Figure]]:
+    """Those of a study that its summary is enough for."""
     summary, folder = read_summary(path), path.parent.name
     yield f"{folder}/accuracy", plots.accuracy(summary.trajectories, summary.study.switch_step)
     selecting = CONTROL if summary.study.one_teacher else TEACHER
@@ -73,7 +74,8 @@ def _of_study(path: Path) -> Iterator[tuple[str, Figure]]:
         yield f"{folder}/mislabelled", plots.mislabelled(summary.deviations)
 
 
-def _of_paper(results: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
+def of_paper(results: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
+    """Those of `experiments.paper` that have all they show among their numbers."""
     plans, folder = studies(SCALES[results["scale"]]), f"paper-{results['scale']}"
     numbers = {name: figure["numbers"] for name, figure in results["figures"].items()}
     shown = [plans[name] for name in numbers["prediction"]["settings"]]

@@ -341,23 +341,21 @@ def _outside(axis: Axes, cloud: Cloud, outside: Mapping[str, np.ndarray], rows: 
         axis.scatter(x[shown], y[shown], s=6 if small else 12, c=colors, marker=_MARKERS[side], lw=0, zorder=3)
     size = 6.5 if small else 8.5
     # In the corners that are farthest from the line
-    for sides, place, anchor in (
-        (("above", "left"), (0.04, 0.95), {"ha": "left", "va": "top"}),
-        (("right", "below"), (0.96, 0.05), {"ha": "right", "va": "bottom"}),
-    ):
+    corners = ((0.04, 0.95), "left", "top", ("above", "left")), ((0.96, 0.05), "right", "bottom", ("right", "below"))
+    for corner, ha, va, sides in corners:
         counts = [f"{outside[side].sum():,} {_OUTWARD[side]}" for side in sides if outside[side].any()]
-        axis.annotate("\n".join(counts), place, xycoords="axes fraction", fontsize=size, **anchor)
+        axis.annotate("\n".join(counts), corner, xycoords="axes fraction", fontsize=size, ha=ha, va=va)
 
 
 def _legend(figure: Figure, panels: Sequence[Cloud], limits: Mapping[Any, Limits], crossed: bool) -> None:
-    dot = {"marker": "o", "ls": "", "ms": 5, "mec": "none"}
-    handles = [Line2D([], [], color=_PLAIN, label="example (darker: more of them)", **dot)]
+    dot = {"color": _PLAIN, "ls": "", "ms": 5, "mec": "none"}
+    handles = [Line2D([], [], marker="o", label="example (darker: more of them)", **dot)]
     if any(cloud.diagonal for cloud in panels):
         handles.insert(0, Line2D([], [], **_DIAGONAL, label="$X = Y$"))
     if any(cloud.marked.any() for cloud in panels):
         handles.append(Line2D([], [], color=WRONG, marker="x", ls="", ms=5, label="mislabelled example"))
     if any(side.any() for cloud in panels for side in beyond(cloud, limits[cloud.group]).values()):
-        handles.append(Line2D([], [], color=_PLAIN, label="beyond the edge (how many)", **dot | {"marker": "v"}))
+        handles.append(Line2D([], [], marker="v", label="beyond the edge (how many)", **dot))
     if any(cloud.hard is not None for cloud in panels):
         shade = {"color": "black", "alpha": 0.13, "marker": "s", "ms": 9, "ls": "", "mec": "none"}
         label = "hard tenth of this teacher (numbers: of another's, but in brackets)" if crossed else "hard tenth"

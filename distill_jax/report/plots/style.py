@@ -100,7 +100,8 @@ def encode(figure: Figure, name: str) -> dict[str, bytes]:
     # By the canvases themselves: `savefig` places and draws a figure twice for each format.
     place(figure)
     figure.set_layout_engine("none")
-    with matplotlib.rc_context(FONT | {"svg.hashsalt": name}):
+    settings: dict[Any, Any] = FONT | {"svg.hashsalt": name}
+    with matplotlib.rc_context(settings):
         FigureCanvasAgg(figure).print_png(png)
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})  # which leaves the figure with 72 dots per inch
     figure.set_dpi(dpi)
