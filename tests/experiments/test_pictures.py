@@ -149,6 +149,8 @@ def test_the_figure_of_prediction_has_a_label_beside_each_point_and_no_legend():
     for axis in figure.axes:
         labels = [text for text in axis.texts if "→" in text.get_text()]
         assert len({text.get_text() for text in labels}) == len(labels) == len(settings)
+        for text in labels:
+            text.update_positions(renderer)
         boxes = [Text.get_window_extent(text, renderer) for text in labels]  # without the line that leads to it
         panel = axis.get_window_extent()
         assert all(panel.x0 <= box.x0 and box.x1 <= panel.x1 and panel.y0 <= box.y0 for box in boxes)
