@@ -67,12 +67,15 @@ def correctness_class(correctness: np.ndarray) -> np.ndarray:
 
 def _panel(axis: Axes, found: DataMap) -> None:
     x, y, rows = found.variability, found.confidence, drawn_rows(len(found.confidence))
-    classes, size = correctness_class(found.correctness), point_size(len(rows))
+    classes = correctness_class(found.correctness)
     for index, (_, color, marker) in enumerate(CLASSES.values()):
         shown = rows[(classes[rows] == index) & ~found.mislabelled[rows]]
+        size = point_size(len(shown))  # by their own number: those of a rare class are looked for
         axis.scatter(x[shown], y[shown], s=size, c=color, marker=marker, lw=0, alpha=0.7, rasterized=True)
     marked = rows[found.mislabelled[rows]]
-    axis.scatter(x[marked], y[marked], s=size * 1.8, c=WRONG, marker="x", lw=0.6, alpha=0.75, rasterized=True)
+    axis.scatter(
+        x[marked], y[marked], s=1.8 * point_size(len(rows)), c=WRONG, marker="x", lw=0.6, alpha=0.75, rasterized=True
+    )
     mean = np.linspace(0, 1, 200)
     axis.plot(np.sqrt(mean * (1 - mean)), mean, **GUIDE)
     # Where the line leaves room for it
