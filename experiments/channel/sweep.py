@@ -29,6 +29,13 @@ _MAPPED = {
     "one_hot_sign_share": "Right signs, one-hot training (%)",
     "distillation_sign_share": "Right signs, distillation (%)",
 }
+_AXES = {  # what a swept field is, where its name alone does not say so
+    "similar": "similar classes of a point",
+    "similar_scale": "factor of similar channels",
+    "train_examples": "training examples",
+    "epochs": "epochs of the students",
+    "teacher_epochs": "epochs of the teacher",
+}
 _SIGNS = ("one_hot_sign_share", "distillation_sign_share")  # on one scale of colours
 
 
@@ -146,8 +153,8 @@ def _panel(
     margin = {row[across]: f"\n{number(row['margin'])}" for row in rows} if across == "alpha" else {}
     axis.set_xticks(range(len(columns)), [f"{value:,g}{margin.get(value, '')}" for value in columns])
     axis.set_yticks(range(len(lines)), ["" if value is None else f"{value:,g}" for value in lines])
-    axis.set_xlabel("$\\alpha$, and the margin $\\alpha\\,|\\mu|$" if margin else _word(across))
-    axis.set_ylabel(_word(down or ""))
+    axis.set_xlabel("$\\alpha$, and the margin $\\alpha\\,|\\mu|$" if margin else _axis_label(across))
+    axis.set_ylabel(_axis_label(down or ""))
 
 
 def lines(said: Mapping[str, Any]) -> str:
@@ -189,6 +196,10 @@ def _said(row: Mapping[str, Any]) -> str:
     text = f"**{text}**" if excludes_zero(gain) else text
     accuracy, one_hot, distilled = (100 * row[name]["mean"] for name in list(_MAPPED)[1:])
     return f"{text}; {accuracy:.1f}; {one_hot:.1f} → {distilled:.1f}"
+
+
+def _axis_label(name: str) -> str:
+    return _AXES.get(name, _word(name))
 
 
 def _word(name: str) -> str:

@@ -360,5 +360,5 @@ def _legend(figure: Figure, panels: Sequence[Cloud], limits: Mapping[Any, Limits
         shade = {"color": "black", "alpha": 0.13, "marker": "s", "ms": 9, "ls": "", "mec": "none"}
         label = "hard tenth of this teacher (numbers: of another's, but in brackets)" if crossed else "hard tenth"
         handles.append(Line2D([], [], label=label, **shade))
-    columns = 2 if crossed else min(len(handles), 4)
+    columns = 2 if crossed else int(figure.get_figwidth() / 2.2)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
