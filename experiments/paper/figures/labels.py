@@ -1,13 +1,12 @@
 """Labels beside points, in place of a legend that a reader would have to go to and fro between."""
 
-import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
 
 from distill_jax.measures.interval import Interval
 from distill_jax.report.plots.style import place
@@ -32,67 +31,41 @@ def label_points(
     figure = axis.get_figure()
     assert isinstance(figure, Figure)
     place(figure)
-    unit = figure.dpi / 72
-    to_points = axis.transData.transform
-    at = [to_points((a, b.mean)) / unit for a, b in zip(x, y, strict=True)]
-    bars = []
-    for a, b in zip(x, y, strict=True):
-        (left, low), (_, high) = (
-            to_points((a, end)) / unit for end in ((b.low, b.high) if b.has_ends else (b.mean,) * 2)
-        )
-        bars.append(Bbox.from_extents(left - _BAR, low, left + _BAR, high))
-    markers = [Bbox.from_extents(*(p - _MARKER), *(p + _MARKER)) for p in at]
-    panel = Bbox(axis.get_window_extent().get_points() / unit)
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    labels: list[Bbox] = []
-    # Those first that have the least room
-    order = sorted(range(len(at)), key=lambda i: sum(np.hypot(*(at[i] - p)) for p in at))
-    for index in order:
-        text = axis.annotate(texts[index], (x[index], y[index].mean), fontsize=6.5, color=colors[index], ha="center")
-        text.set(va="center", in_layout=False)
-        size = text.get_window_extent(renderer).size / unit
-        boxes = _candidates(at[index], size, panel)
-        costs = [_cost(box, at[index], labels, markers, bars) for box in boxes]
-        best = boxes[int(np.argmin(costs))]
-        labels.append(best)
-        text.remove()
-        centre = (best.min + best.max) / 2
-        far = np.hypot(*(at[index] - np.clip(at[index], best.min, best.max))) > _FAR
-        axis.annotate(
-            texts[index],
-            (x[index], y[index].mean),
-            centre - at[index],
-            textcoords="offset points",
-            fontsize=6.5,
-            color=colors[index],
-            ha="center",
-            va="center",
-            in_layout=False,
-            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": colors[index], "shrinkB": 3} if far else None,
-        )
-
-
-def _candidates(at: np.ndarray, size: np.ndarray, panel: Bbox) -> list[Bbox]:
-    """Places of a label around its point that lie within the panel; the point itself where there is none."""
-    boxes = []
-    for distance, direction in itertools.product(_DISTANCES, _DIRECTIONS):
-        centre = at + np.array(direction) * (size / 2 + distance)
-        box = Bbox.from_extents(*(centre - size / 2), *(centre + size / 2))
-        if panel.containsx(box.x0) and panel.containsx(box.x1) and panel.containsy(box.y0) and panel.containsy(box.y1):
-            boxes.append(box)
-    return boxes or [Bbox.from_extents(*(at - size / 2), *(at + size / 2))]
-
-
-def _cost(box: Bbox, at: np.ndarray, labels: list[Bbox], markers: list[Bbox], bars: list[Bbox]) -> float:
-    """What a place covers of other things, in square points, and how far it is."""
-    centre = (box.min + box.max) / 2
-    covered = (
-        weight * _area(Bbox.intersection(box, other))
-        for weight, others in ((_LABEL_COST, labels), (_MARKER_COST, markers), (_BAR_COST, bars))
-        for other in others
+    unit, renderer = figure.dpi / 72, FigureCanvasAgg(figure).get_renderer()
+    at, low, high = (
+        axis.transData.transform(np.column_stack([x, ends])) / unit
+        for ends in zip(*[(b.mean, b.low, b.high) if b.has_ends else (b.mean,) * 3 for b in y], strict=True)
     )
-    return sum(covered) + _DISTANCE_COST * float(np.hypot(*(centre - at))) ** 2
+    half = np.array([_BAR, 0.0])
+    boxes = np.concatenate([np.hstack([low - half, high + half]), np.hstack([at - _MARKER, at + _MARKER])])
+    costs = np.repeat([_BAR_COST, _MARKER_COST], len(at))
+    panel = axis.get_window_extent().get_points().ravel() / unit
+    style = {"fontsize": 6.5, "ha": "center", "va": "center", "in_layout": False}
+    # Those first that have the least room
+    for index in np.argsort([np.hypot(*(at - point).T).sum() for point in at]):
+        color, line = colors[index], None
+        text = axis.annotate(texts[index], (x[index], y[index].mean), **style)
+        size = text.get_window_extent(renderer).size / unit
+        text.remove()
+        box = _best(_candidates(at[index], size, panel), at[index], boxes, costs)
+        boxes, costs = np.concatenate([boxes, [box]]), np.append(costs, _LABEL_COST)
+        if np.hypot(*(at[index] - np.clip(at[index], box[:2], box[2:]))) > _FAR:
+            line = {"arrowstyle": "-", "lw": 0.4, "color": color, "shrinkB": 3}
+        where: Any = {"xytext": (box[:2] + box[2:]) / 2 - at[index], "textcoords": "offset points"}
+        axis.annotate(texts[index], (x[index], y[index].mean), **where, color=color, arrowprops=line, **style)
 
 
-def _area(box: Bbox | None) -> float:
-    return 0.0 if box is None else float(box.width * box.height)
+def _candidates(at: np.ndarray, size: np.ndarray, panel: np.ndarray) -> np.ndarray:
+    """Places of a label around its point that lie within the panel, [C, 4]; the point itself where there is none."""
+    centres = at + np.multiply(_DIRECTIONS, size / 2 + np.array(_DISTANCES)[:, None, None]).reshape(-1, 2)
+    boxes = np.hstack([centres - size / 2, centres + size / 2])
+    within = (boxes[:, :2] >= panel[:2]).all(axis=1) & (boxes[:, 2:] <= panel[2:]).all(axis=1)
+    return boxes[within] if within.any() else np.hstack([at - size / 2, at + size / 2])[None]
+
+
+def _best(candidates: np.ndarray, at: np.ndarray, boxes: np.ndarray, costs: np.ndarray) -> np.ndarray:
+    """The place, [4], that covers least of other things, in square points, and is not far."""
+    shared = np.minimum(candidates[:, None, 2:], boxes[:, 2:]) - np.maximum(candidates[:, None, :2], boxes[:, :2])
+    covered = (costs * np.clip(shared, 0, None).prod(axis=-1)).sum(axis=-1)
+    away = (((candidates[:, :2] + candidates[:, 2:]) / 2 - at) ** 2).sum(axis=-1)
+    return candidates[np.argmin(covered + _DISTANCE_COST * away)]
