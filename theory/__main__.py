@@ -129,11 +129,11 @@ def _write(options: argparse.Namespace, results: dict[str, Any]) -> None:
         text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
         options.json.write_text(text + "\n", encoding="utf-8")
     if options.figures is not None:
-        from theory.figures import FIGURES
+        from theory.figures import FIGURES, save
 
         options.figures.mkdir(exist_ok=True)
         for name, draw in FIGURES.items():
-            draw().savefig(options.figures / f"{name}.png")
+            save(draw(), options.figures / f"{name}.png")
 
 
 def _path(typed: str) -> Path:

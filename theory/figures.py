@@ -1,14 +1,25 @@
 """Figures of the theory: closed forms, and one with sampled points on them."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from theory import eigenspace, gradient_space, imperfect_teacher, simulation
 from theory.eigenspace import sparsity
 
+# As in the figures of studies, of which nothing is imported here
+FONT = {
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
+    "mathtext.fontset": "dejavusans",
+    "axes.unicode_minus": True,
+}
+_ONE_HOT, _DISTILLATION = "#E69F00", "#0072B2"
 _COLOURS = ("#08264d", "#2f6fae", "#009E73", "#E69F00", "#D55E00")
 _EIGENVALUES = (1, 1 / 4, 1 / 16, 1 / 64, 1 / 256)
 _KAPPAS = (1 / 2, 1 / 8, 1 / 32)
@@ -28,8 +39,8 @@ def eigenvalues() -> Figure:
         name = "1" if eigenvalue == 1 else f"1/{round(1 / eigenvalue)}"
         axis.plot(t, teacher, color=colour, lw=1.7, label=f"$\\lambda$ = {name}")
         axis.plot(t, teacher**2, color=colour, lw=1.7, ls=(0, (4, 2)))
-    axis.plot([], [], color="#555555", lw=1.7, label="teacher, $A(t)$")
-    axis.plot([], [], color="#555555", lw=1.7, ls=(0, (4, 2)), label="student, $A(t)^2$")
+    axis.plot([], [], color="#666666", lw=1.7, label="teacher, $A(t)$")
+    axis.plot([], [], color="#666666", lw=1.7, ls=(0, (4, 2)), label="student, $A(t)^2$")
     axis.set(xscale="log", xlabel="time $t$, in units of $1/\\lambda_1$", ylabel="eigenvalue of the sparsifier")
     axis.set(xlim=(t[0], t[-1]), ylim=(0, 1.02))
     figure.legend(loc="outside right center", frameon=False, fontsize=9)
@@ -51,8 +62,8 @@ def trade_off() -> Figure:
         axis.fill_between(alpha, student, teacher, color=colour, alpha=0.12, lw=0)
         axis.plot(alpha, teacher, color=colour, lw=1.7, label=f"$\\kappa$ = 1/{round(1 / kappa)}")
         axis.plot(alpha, student, color=colour, lw=1.7, ls=(0, (4, 2)))
-    axis.plot([], [], color="#555555", lw=1.7, label="teacher")
-    axis.plot([], [], color="#555555", lw=1.7, ls=(0, (4, 2)), label="student")
+    axis.plot([], [], color="#666666", lw=1.7, label="teacher")
+    axis.plot([], [], color="#666666", lw=1.7, ls=(0, (4, 2)), label="student")
     axis.set(
         xlabel="top eigenvalue  $\\alpha^*$", ylabel="bottom eigenvalue  $\\alpha_{k_2}$", xlim=(0, 1), ylim=(0, 1)
     )
@@ -98,25 +109,26 @@ def gradient_quality() -> Figure:
     one_hot, distilled = np.asarray(simulation.updates(1, dim, classes, m, sampled_at, alpha_te, 3))
     dashes = (0, (4, 2))
     for name, colour, closed, sampled in (
-        ("distillation", _COLOURS[2], gradient_space.distilled_quality(classes, tau, alpha, alpha_te), distilled),
-        ("one-hot", _COLOURS[4], gradient_space.one_hot_quality(classes, tau, alpha), one_hot),
+        ("one-hot", _ONE_HOT, gradient_space.one_hot_quality(classes, tau, alpha), one_hot),
+        ("distillation", _DISTILLATION, gradient_space.distilled_quality(classes, tau, alpha, alpha_te), distilled),
     ):
         quality = sampled[..., 0] ** 2 / sampled[..., 1] / (m * tau**2)
         spread = quality.std(axis=-1, ddof=1)
         axis.plot(tau * alpha, np.asarray(closed), color=colour, lw=1.9, label=name)
         axis.errorbar(tau * sampled_at, quality.mean(-1), spread, color=colour, fmt="o", ms=3.5, lw=0.8, capsize=2)
-    axis.errorbar([], [], [], color="#555555", fmt="o", ms=3.5, lw=0.8, capsize=2, label=f"sampled, $D$ = {dim:,}")
+    axis.errorbar([], [], [], color="#666666", fmt="o", ms=3.5, lw=0.8, capsize=2, label=f"sampled, $D$ = {dim:,}")
+    # What is printed is black, what is corrected has the colour of what it bounds
+    bound = np.asarray(gradient_space.one_hot_bound(classes, tau, alpha))
+    axis.plot(tau * alpha, bound, color=_ONE_HOT, lw=1.1, ls=dashes, label="corrected upper bound")
     stopped = kappa > 0
+    bound = np.asarray(gradient_space.distilled_bound(tau, alpha_te, kappa))[stopped]
+    axis.plot(tau * alpha[stopped], bound, color=_DISTILLATION, lw=1.1, ls=dashes, label="corrected lower bound")
+    bound = np.asarray(gradient_space.printed_one_hot_bound(tau, alpha))
+    axis.plot(tau * alpha, bound, color="black", lw=1.3, ls=(0, (5, 1.5, 1, 1.5)), label="printed upper bound")
     for imperfect, style in ((False, dashes), (True, (0, (1, 1.5)))):
         bound = np.asarray(gradient_space.printed_distilled_bound(kappa, imperfect))[stopped]
         name = "printed lower bound, " + ("(33)" if imperfect else "(24)")
-        axis.plot(tau * alpha[stopped], bound, color=_COLOURS[0], lw=1.3, ls=style, label=name)
-    bound = np.asarray(gradient_space.distilled_bound(tau, alpha_te, kappa))[stopped]
-    axis.plot(tau * alpha[stopped], bound, color=_COLOURS[2], lw=1.1, ls=dashes, label="corrected lower bound")
-    bound = np.asarray(gradient_space.printed_one_hot_bound(tau, alpha))
-    axis.plot(tau * alpha, bound, color=_COLOURS[1], lw=1.3, ls=dashes, label="printed upper bound")
-    bound = np.asarray(gradient_space.one_hot_bound(classes, tau, alpha))
-    axis.plot(tau * alpha, bound, color=_COLOURS[4], lw=1.1, ls=dashes, label="corrected upper bound")
+        axis.plot(tau * alpha[stopped], bound, color="black", lw=1.3, ls=style, label=name)
     axis.set(xlabel="student's scale  $\\alpha\\tau$", ylabel="quality of the update, in units of $m\\tau^2$")
     axis.set(xlim=(-0.06, tau * alpha_te), ylim=(0.78, 1.52))
     figure.legend(loc="outside right center", frameon=False, fontsize=9)
@@ -129,6 +141,17 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "feasible_region": feasible_region,
     "gradient_quality": gradient_quality,
 }
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG in `FONT`, whatever the session's is.
+
+    >>> save(trade_off(), Path("trade_off.png"))  # doctest: +SKIP
+    """
+    with matplotlib.rc_context(FONT):
+        for text in figure.findobj(Text):
+            text.set(fontfamily=FONT["font.family"], math_fontfamily=FONT["mathtext.fontset"])
+        figure.savefig(path)
 
 
 def _axis(width: float, height: float) -> tuple[Figure, Axes]:

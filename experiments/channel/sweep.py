@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from distill_jax.errors import InputError
+from distill_jax.measures.interval import number
 from distill_jax.measures.statistics import holm, over_seeds
+from distill_jax.report.plots.style import grid as panels
 from experiments import json_interval
 from experiments.channel import signs
 from experiments.channel.population import outcomes
@@ -21,11 +24,19 @@ from experiments.markdown_table import markdown_table
 FIELDS = tuple(field.name for field in dataclasses.fields(SweepSetting))
 GAIN = "paired_gain_over_control"
 _MAPPED = {
-    GAIN: "gain over the control, points",
-    "test_accuracy_teacher": "the teacher's test accuracy, %",
-    "one_hot_sign_share": "right signs, one-hot, %",
-    "distillation_sign_share": "right signs, distillation, %",
+    GAIN: "Test accuracy less the control's (points)",
+    "test_accuracy_teacher": "Teacher's test accuracy (%)",
+    "one_hot_sign_share": "Right signs, one-hot training (%)",
+    "distillation_sign_share": "Right signs, distillation (%)",
 }
+_AXES = {  # what a swept field is, where its name alone does not say so
+    "similar": "similar classes of a point",
+    "similar_scale": "factor of similar channels",
+    "train_examples": "training examples",
+    "epochs": "epochs of the students",
+    "teacher_epochs": "epochs of the teacher",
+}
+_SIGNS = ("one_hot_sign_share", "distillation_sign_share")  # on one scale of colours
 
 
 def grid(setting: Setting) -> list[dict[str, Any]]:
@@ -78,6 +89,8 @@ def measure(setting: Setting, cell: dict[str, Any]) -> dict[str, Any]:
 def figure(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
     """Maps of gain over the control, accuracy and both shares of signs by the first two swept fields.
 
+    A ring marks the cells in which the gain's interval includes 0.
+
     Args:
       rows: of `measure`.
       names: of the swept fields, one or more; for each combination of those after the second there are four maps.
@@ -87,45 +100,61 @@ def figure(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
     shape = (2, 2) if len(others) == 1 else (len(others), len(_MAPPED))
     wide = max(1.8 + 0.85 * len(_values(rows, across)), 4.0)
     high = max(1.4 + 0.55 * len(_values(rows, down)), 2.2)
-    canvas = Figure(figsize=(wide * shape[1], high * shape[0]), dpi=150, layout="constrained")
-    axes = iter(canvas.subplots(*shape, squeeze=False).flat)
+    canvas, maps = panels(*shape, wide, high)
+    axes = iter(maps.flat)
     for other in others:
         shown = [row for row in rows if tuple(row[name] for name in names[2:]) == other]
-        suffix = "".join(f"; {_word(name)} {value:g}" for name, value in zip(names[2:], other, strict=True))
+        suffix = "".join(f"; {_word(name)} {value:,g}" for name, value in zip(names[2:], other, strict=True))
         for measured, title in _MAPPED.items():
             axis = next(axes)
-            means = [100 * row[measured]["mean"] for row in rows]
-            ends = {"vmin": min(means), "vmax": max(means), "cmap": "cividis"}
-            if measured == GAIN:
-                most = max(map(abs, means)) or 1.0
-                ends = {"vmin": -most, "vmax": most, "cmap": "RdBu"}
-            _panel(axis, shown, down, across, measured, ends)
+            axis.spines[:].set_visible(True)
+            _panel(axis, shown, (down, across), measured, _colors(rows, measured))
             axis.set_title(f"{title}{suffix}", fontsize=10)
+    ring = Line2D([], [], **_RING, color="black", label="the 95% interval includes 0 (±: half of it)")
+    canvas.legend(handles=[ring], loc="outside lower center", frameon=False, fontsize=9)
     return canvas
 
 
+_RING = {"marker": "o", "mfc": "none", "mew": 1.1, "ms": 5.5, "ls": "none"}
+
+
+def _colors(rows: Sequence[dict[str, Any]], measured: str) -> dict[str, Any]:
+    """A measure's scale of colours: of the gain around 0; of shares whole tens, so that equal ones look equal."""
+    together = _SIGNS if measured in _SIGNS else (measured,)
+    means = [100 * row[name]["mean"] for name in together for row in rows]
+    if measured == GAIN:
+        most = max(map(abs, means)) or 1.0
+        return {"vmin": -most, "vmax": most, "cmap": "RdBu"}
+    low = 10 * np.floor(min(means) / 10)
+    return {"vmin": low, "vmax": max(10 * np.ceil(max(means) / 10), low + 10), "cmap": "cividis"}
+
+
 def _panel(
-    axis: Any, rows: Sequence[dict[str, Any]], down: str | None, across: str, measured: str, ends: Mapping[str, Any]
+    axis: Any, rows: Sequence[dict[str, Any]], fields: tuple[str | None, str], measured: str, colors: Mapping[str, Any]
 ) -> None:
     """One measure's map: a cell has its mean in points or per cent and, of the gain, half of the interval."""
+    down, across = fields
     columns, lines = _values(rows, across), _values(rows, down)
     image = np.full((len(lines), len(columns)), np.nan)
     positions = [(lines.index(row[down] if down else None), columns.index(row[across])) for row in rows]
     for position, row in zip(positions, rows, strict=True):
         image[position] = 100 * row[measured]["mean"]
-    drawn = axis.imshow(image, aspect="auto", **ends)
+    drawn = axis.imshow(image, aspect="auto", **colors)
     for position, row in zip(positions, rows, strict=True):
-        text, (red, green, blue, _) = f"{image[position]:.1f}", drawn.cmap(drawn.norm(image[position]))
+        text, (red, green, blue, _) = number(image[position], 1), drawn.cmap(drawn.norm(image[position]))
+        ink = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
         if measured == GAIN:
-            low, high = row[measured]["low"], row[measured]["high"]
-            text = f"{image[position]:+.2f}" + ("" if low is None else f"\n±{50 * (high - low):.2f}")
-        color = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
-        axis.text(*position[::-1], text, ha="center", va="center", fontsize=8, color=color)
-    margin = {row[across]: f"\n{row['margin']:.2f}" for row in rows} if across == "alpha" else {}
-    axis.set_xticks(range(len(columns)), [f"{value:g}{margin.get(value, '')}" for value in columns])
-    axis.set_yticks(range(len(lines)), ["" if value is None else f"{value:g}" for value in lines])
-    axis.set_xlabel("alpha, and the margin alpha |mu|" if margin else _word(across))
-    axis.set_ylabel(_word(down or ""))
+            gain = json_interval.read(row[measured])
+            text = number(image[position], 2, sign=True)
+            text += f"\n±{number(50 * (gain.high - gain.low))}" if gain.has_ends else ""
+            if gain.includes(0):
+                axis.plot(position[1] + 0.38, position[0] - 0.29, color=ink, **_RING)
+        axis.text(*position[::-1], text, ha="center", va="center", fontsize=8, color=ink)
+    margin = {row[across]: f"\n{number(row['margin'])}" for row in rows} if across == "alpha" else {}
+    axis.set_xticks(range(len(columns)), [f"{value:,g}{margin.get(value, '')}" for value in columns])
+    axis.set_yticks(range(len(lines)), ["" if value is None else f"{value:,g}" for value in lines])
+    axis.set_xlabel("$\\alpha$, and the margin $\\alpha\\,|\\mu|$" if margin else _axis_label(across))
+    axis.set_ylabel(_axis_label(down or ""))
 
 
 def lines(said: Mapping[str, Any]) -> str:
@@ -167,6 +196,10 @@ def _said(row: Mapping[str, Any]) -> str:
     text = f"**{text}**" if excludes_zero(gain) else text
     accuracy, one_hot, distilled = (100 * row[name]["mean"] for name in list(_MAPPED)[1:])
     return f"{text}; {accuracy:.1f}; {one_hot:.1f} → {distilled:.1f}"
+
+
+def _axis_label(name: str) -> str:
+    return _AXES.get(name, _word(name))
 
 
 def _word(name: str) -> str:

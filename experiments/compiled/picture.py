@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distill_jax.report.plots.style import grid
+from distill_jax.report.plots.style import Shares, grid
 from experiments.comparison import save
 
 # Okabe and Ito's colours, and hatches that say the same in grey.
@@ -19,6 +19,7 @@ _LOOKS = [
     ("augmentation", "#009E73", "\\\\"),
     ("data movement", "#999999", ".."),
 ]
+_LETTER = 0.058  # inches that one takes in a program's name, about
 _REST = ("the rest", "#DDDDDD", "")
 
 
@@ -31,7 +32,8 @@ def draw(rows: Sequence[dict[str, Any]], folder: Path) -> None:
     """
     chips = list(dict.fromkeys(row["chip"] for row in rows))
     most = max(sum(row["chip"] == chip for row in rows) for chip in chips)
-    figure, axes = grid(1, len(chips), 5.2, 0.9 + 0.24 * most)
+    names = max(len(row["row"]) for row in rows) * _LETTER
+    figure, axes = grid(1, len(chips), names + 3.4, 1.1 + 0.24 * most)
     for axis, chip in zip(axes[0], chips, strict=True):
         shown = [row for row in rows if row["chip"] == chip][::-1]
         for position, row in enumerate(shown):
@@ -40,10 +42,19 @@ def draw(rows: Sequence[dict[str, Any]], folder: Path) -> None:
                 share = 1 - left if name == _REST[0] else shares.get(name, 0.0)
                 axis.barh(position, share, left=left, height=0.8, color=colour, hatch=hatch, edgecolor="white", lw=0.3)
                 left += share
-            axis.text(1.01, position, f"{1000 * row['step_seconds_predicted']:.3g} ms", va="center", fontsize=7)
+            axis.text(1.01, position, _time(row["step_seconds_predicted"]), va="center", fontsize=7)
         axis.set_yticks(range(len(shown)), [row["row"] for row in shown], fontsize=7)
         axis.set(xlim=(0, 1), xlabel="share of a step's predicted time", ylim=(-0.6, len(shown) - 0.4))
+        axis.xaxis.set_major_formatter(Shares())
         axis.set_title(chip, loc="left", fontweight="bold")
     handles = [axes[0, 0].barh(0, 0, color=c, hatch=h, edgecolor="white", label=n) for n, c, h in (*_LOOKS, _REST)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=int(figure.get_figwidth() / 2.2), frameon=False, fontsize=8
+    )
     save({"compiled": figure}, folder)
+
+
+def _time(seconds: float) -> str:
+    """Milliseconds, to three figures or whole ones."""
+    milliseconds = 1000 * seconds
+    return f"{milliseconds:,.0f} ms" if milliseconds >= 100 else f"{milliseconds:.3g} ms"

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from distill_jax.report.plots.style import GUIDE
 from distill_jax.students import label_of, look_of
-from experiments.comparison import NAMES
+from experiments.comparison import MODELS, NAMES
 from experiments.eigenspace.bias import LEVELS
 from experiments.eigenspace.bridge_summary import DRAWN
 
 _COLUMNS = 6
+_CLOSED = {"color": "#999999", "lw": 4, "alpha": 0.5, "zorder": 0}
 
 
 def figure(rows: Mapping[str, Any]) -> Figure:
@@ -26,7 +29,6 @@ def figure(rows: Mapping[str, Any]) -> Figure:
         _curves(axis, name, row["curves"])
     for axis in panels[len(rows) :]:
         axis.set_axis_off()
-    above.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False, fontsize=9)
     above.suptitle(
         "Share of the way along the bottom direction over that along the top one", fontsize=11, x=0.01, ha="left"
     )
@@ -41,13 +43,15 @@ def figure(rows: Mapping[str, Any]) -> Figure:
         axis.set_title(title, fontsize=10)
     axes[0].set_yticks(range(len(rows)), rows)
     axes[0].invert_yaxis()
-    axes[1].axvline(0, color="#666666", lw=1, ls=(0, (4, 3)), zorder=0)
-    axes[2].axvline(1, color="#666666", lw=1, ls=(0, (4, 3)), zorder=0)
+    axes[1].axvline(0, **GUIDE)
+    axes[2].axvline(1, **GUIDE)
     axes[2].set_xscale("log")
     axes[2].set_xticks([0.5, 1, 2, 4], ["1/2", "1", "2", "4"])
+    axes[2].set_xlim(left=0.45)
     axes[2].minorticks_off()
-    for axis in axes[:2]:
-        axis.legend(frameon=False, fontsize=8.5)
+    handles = [Line2D([], [], **look_of(NAMES[model]), ms=5, label=label_of(NAMES[model])) for model in MODELS]
+    handles.append(Line2D([], [], **_CLOSED, label="closed form nearest to the teacher"))
+    canvas.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return canvas
 
 
@@ -56,9 +60,8 @@ def _curves(axis: Any, name: str, curves: Mapping[str, Any]) -> None:
     for model in ("teacher", "student"):
         style = look_of(NAMES[model])
         line = {"color": style["color"], "linestyle": style["linestyle"], "lw": 1.8}
-        axis.plot(u, [0.0, *curves[model], 1.0], label=label_of(NAMES[model]), **line)
-    closed = {"color": "#999999", "lw": 4, "alpha": 0.5, "zorder": 0}
-    axis.plot(u, [0.0, *curves["closed_form"], 1.0], label="closed form nearest to the teacher", **closed)
+        axis.plot(u, [0.0, *curves[model], 1.0], **line)
+    axis.plot(u, [0.0, *curves["closed_form"], 1.0], **_CLOSED)
     axis.set_title(name, fontsize=9)
     axis.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     axis.tick_params(labelsize=7.5)
@@ -73,6 +76,6 @@ def _points(axis: Any, rows: Mapping[str, Any], names: Mapping[str, str]) -> Non
         mean, low, high = ([row[name][k] for row in rows.values()] for k in ("mean", "low", "high"))
         for x, a, b, y in zip(mean, low, high, positions, strict=True):
             axis.plot([x if a is None else a, x if b is None else b], [y, y], color=style["color"], lw=1.4)
-        axis.plot(mean, positions, style["marker"], color=style["color"], ms=5, label=label_of(NAMES[model]), ls="none")
+        axis.plot(mean, positions, style["marker"], color=style["color"], ms=5, ls="none")
     axis.grid(axis="x", alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)

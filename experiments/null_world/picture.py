@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from rich.table import Table
 
 from distill_jax.errors import InputError
 from distill_jax.measures.interval import number
-from distill_jax.report.plots.style import GUIDE, bars, grid
+from distill_jax.report.plots.style import GUIDE, Shares, bars, grid
 from experiments import json_interval
 from experiments.json_interval import quote
 from experiments.markdown_table import markdown_table
@@ -78,7 +77,7 @@ def figure(said: Mapping[str, Any]) -> Figure:
     names = [row["world"] for row in said["control_check"]]
     canvas, axes = grid(1, len(VERDICTS), 2.5, 0.9 + 0.27 * len(names))
     for axis, verdict in zip(axes[0], VERDICTS, strict=True):
-        axis.axvline(NOMINAL, **GUIDE)
+        axis.axvline(NOMINAL, **GUIDE, label=f"{NOMINAL:.0%}, as the intervals promise")
         for shift, selection in zip((0.13, -0.13), reversed(SELECTIONS), strict=True):
             values = [json_interval.read(rates[name, verdict, selection]) for name in names]
             bars(
@@ -90,15 +89,16 @@ def figure(said: Mapping[str, Any]) -> Figure:
                 **_STYLES[selection],
             )
         axis.set_title(_HEADS[verdict], fontsize=9.5)
-        axis.set_xlim(-0.02, 1.02)
+        axis.set_xlim(-0.05, 1.05)
         axis.set_ylim(len(names) - 0.5, -0.5)
-        axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        axis.xaxis.set_major_formatter(Shares())
         axis.set_yticks(range(len(names)), names if axis is axes[0, 0] else [])
         axis.grid(axis="x", alpha=0.25)
-    canvas.supxlabel("studies of a world without deviation whose verdict is 'supported' or 'contradicted'", fontsize=10)
+    text = "studies of a world without deviation whose verdict is 'supported' or 'contradicted'"
+    axes[0, len(VERDICTS) // 2].set_xlabel(text)  # of the middle one: one of the figure would lie on the legend
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    title = "class and points chosen by"
-    canvas.legend(handles, labels, title=title, loc="outside upper center", ncols=len(SELECTIONS), frameon=False)
+    names_of = [label if label not in _CHOSEN.values() else f"class and points chosen by {label}" for label in labels]
+    canvas.legend(handles, names_of, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return canvas
 
 

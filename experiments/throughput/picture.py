@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from distill_jax.report.plots.style import grid, heading
+
 # Okabe and Ito's colours; the marker says the same in grey.
 _STYLES = {
     "cifar-resnet20": ("o", "#0072B2"),
@@ -32,10 +34,9 @@ def roofline(rows: Sequence[dict[str, Any]]) -> Figure:
         Points above the roof are programs whose bytes, as XLA counts them, stayed in the caches.
     """
     shown = [row for row in rows if row.get("attainable_flops") is not None]
-    figure = Figure(figsize=(8.2, 5.4), dpi=150, layout="constrained")
-    axis = figure.subplots()
+    figure, axes = grid(1, 1, 7.8, 5.4)
+    axis = axes[0, 0]
     axis.set(xscale="log", yscale="log", xlabel="arithmetic intensity, FLOP / byte (XLA's bytes)", ylabel="FLOP/s")
-    axis.spines[["top", "right"]].set_visible(False)
     axis.grid(alpha=0.25)
     intensities = [row["flops_a_step"] / row["bytes_a_step"] for row in shown] or [1.0]
     peaks = {row["dtype"]: (row["device_flops"], row["device_bandwidth"]) for row in shown}
@@ -43,13 +44,7 @@ def roofline(rows: Sequence[dict[str, Any]]) -> Figure:
     x = np.geomspace(min(ends) / 2, max(ends) * 3, 200)
     for dtype, (peak, bandwidth) in peaks.items():
         roof = np.minimum(peak, x * bandwidth)
-        axis.plot(x, roof, color="#333333", lw=1.4, ls=_ROOFS.get(dtype, ":"))
-    if peaks:
-        bandwidth = next(iter(peaks.values()))[1]
-        labels = [f"{dtype}: {_short(peak)}FLOP/s" for dtype, (peak, _) in sorted(peaks.items(), key=lambda p: p[1])]
-        # In the corner above the roof, where no point can be: labels at the lines would lie on each other or on points.
-        text = "\n".join([f"memory: {_short(bandwidth)}B/s", *labels[::-1]])
-        axis.annotate(text, (0.02, 0.97), xycoords="axes fraction", va="top", fontsize=8.5)
+        axis.plot(x, roof, color="black", lw=1.4, ls=_ROOFS.get(dtype, ":"))
     for row, intensity in zip(shown, intensities, strict=bool(shown)):
         marker, colour = _STYLES.get(row["network"], (".", "#333333"))
         is_single = row["population"] == 1
@@ -59,15 +54,27 @@ def roofline(rows: Sequence[dict[str, Any]]) -> Figure:
         for name, (marker, colour) in _STYLES.items()
         if any(row["network"] == name for row in shown)
     ]
-    grey = {"ls": "", "marker": "o", "ms": 7, "mec": "#555555"}
+    grey = {"ls": "", "marker": "o", "ms": 7, "mec": "#666666"}
     handles += [
-        Line2D([], [], mfc="#555555", label="one model", **grey),
+        Line2D([], [], mfc="#666666", label="one model", **grey),
         Line2D([], [], mfc="none", label="a population", **grey),
     ]
+    for dtype, (peak, _) in sorted(peaks.items(), reverse=True):
+        label = f"roof in {dtype}: {_short(peak)}FLOP/s"
+        handles.append(Line2D([], [], color="black", lw=1.4, ls=_ROOFS.get(dtype, ":"), label=label))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8.5)
     if shown:
-        axis.set_title(f"Roofline of {shown[0]['device']}", fontsize=11, loc="left")
+        bandwidth = next(iter(peaks.values()))[1]
+        lines = [f"Left of its bend the roof is the main memory's {_short(bandwidth)}B/s times the intensity."]
+        if any(row["flops_per_s"] > _roof(row) for row in shown):
+            lines.append("Points above it: of their bytes, as XLA counts them, many never left the caches.")
+        heading(axis, f"Roofline of {shown[0]['device']}", lines)
     return figure
+
+
+def _roof(row: dict[str, Any]) -> float:
+    """The FLOP/s that a row's device could reach if every byte went through its main memory."""
+    return min(row["device_flops"], row["flops_a_step"] / row["bytes_a_step"] * row["device_bandwidth"])
 
 
 def _short(value: float) -> str:

@@ -37,6 +37,7 @@ COMMANDS = {
     "--figures {folder}/figures",
     "experiments.accelerator": "--minutes 2 --out {folder}/out --rehearse --parts same",
     "experiments.pages": "",
+    "experiments.redraw": "--to {folder}/redrawn",
     "theory": "--json {folder}/theory.json --figures {folder}/figures",
 }
 NEEDS = {  # which only some have
@@ -65,7 +66,9 @@ sys.exit(bool(failed))
 def test_every_command_of_the_readme_is_here():
     pages = "".join((ROOT / page).read_text() for page in ("README.md", "docs/benchmarks.md"))
     there = set(re.findall(r"python3? -m ((?:distill_jax|experiments|theory)[\w.]*)", pages))
-    assert there == {name.split()[0] for name in COMMANDS} - {"experiments.pages", "experiments.export"}
+    assert there == {name.split()[0] for name in COMMANDS} - {
+        f"experiments.{name}" for name in ("export", "pages", "redraw")
+    }
 
 
 @pytest.fixture(scope="module")

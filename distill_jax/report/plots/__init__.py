@@ -7,6 +7,7 @@ Nothing here touches pyplot's global state, and no display is needed.
 from distill_jax.report.plots.bars import mislabelled, underfitting
 from distill_jax.report.plots.clouds import Cloud, clouds, evolution, gap_lines, scatter, underfit_line
 from distill_jax.report.plots.curves import BySwitch, Switched, accuracy, sweep, switches, trajectories
+from distill_jax.report.plots.data_maps import data_map
 from distill_jax.report.plots.style import SPLITS, encode, save
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Switched",
     "accuracy",
     "clouds",
+    "data_map",
     "encode",
     "evolution",
     "gap_lines",

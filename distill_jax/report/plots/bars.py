@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.lines import Line2D
 
 from distill_jax.measures.findings import Deviations
 from distill_jax.measures.study_summary import ByDecile
-from distill_jax.report.plots.style import GUIDE, SPLITS, bars, grid
+from distill_jax.report.plots.style import GUIDE, SPLITS, Shares, bars, grid, in_order
 from distill_jax.students import CONTROL, KD, TEACHER, label_of, look_of
 
 _MODEL_NAMES = {TEACHER: "teacher", CONTROL: "control"}
@@ -32,15 +32,15 @@ def underfitting(
     """
     chosen = {"chosen by the student's own teacher, as in the paper": as_in_paper}
     chosen |= {} if crossed is None else {f"chosen by another seed's {_MODEL_NAMES[selecting]}": crossed}
-    splits = list(as_in_paper[models[0]])
+    splits = [split for split in SPLITS if split in as_in_paper[models[0]]]
     figure, axes = grid(len(chosen), len(splits), 4.9, 3.4)
     for row, (choice, gaps) in zip(axes, chosen.items(), strict=True):
         for axis, split in zip(row, splits, strict=True):
             axis.axhline(0, **GUIDE)
-            for i, model in enumerate(models):
+            for i, model in enumerate(in_order(models)):
                 positions = np.arange(1, 11) + 0.16 * (i - (len(models) - 1) / 2)
                 bars(axis, positions, gaps[model][split], label=label_of(model), **look_of(model))
-            axis.set_title(f"{str(SPLITS.get(split, split)).capitalize()}: {choice}", fontsize=9.5)
+            axis.set_title(f"{SPLITS[split].capitalize()}: {choice}", fontsize=9.5)
             axis.set_xticks(range(1, 11), ["1\nhard", *map(str, range(2, 10)), "10\neasy"])
             axis.set_xlabel("tenth of the examples")
             axis.set_ylabel("mean gap  $Y - X$")
@@ -65,7 +65,7 @@ def mislabelled(statistics: Deviations, split: str = "train") -> Figure:
         "mean_gap_mislabelled": "mean gap  $Y - X$ of the wrong label",
         "mislabelled_fitted": "share of wrong labels reproduced",
     }
-    models = list(statistics)
+    models = in_order(statistics)
     figure, axes = grid(1, 2, 4.6, 0.75 + 0.42 * len(models))
     for axis, (name, title) in zip(axes[0], titles.items(), strict=True):
         for i, model in enumerate(models):
@@ -78,6 +78,11 @@ def mislabelled(statistics: Deviations, split: str = "train") -> Figure:
         axis.set_xlabel(title)
         axis.grid(axis="x", alpha=0.25)
     axes[0, 0].axvline(0, **GUIDE)
-    axes[0, 1].xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes[0, 1].xaxis.set_major_formatter(Shares())
     axes[0, 1].set_yticklabels([])
+    handles = [
+        Line2D([], [], color="#666666", marker="o", ms=5.5, lw=1.3, label="mean with its 95% interval"),
+        Line2D([], [], color="#666666", marker=".", ms=5, ls="", alpha=0.6, label="one seed"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure

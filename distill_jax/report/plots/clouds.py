@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 from distill_jax.errors import InputError
 from distill_jax.measures import deviations
 from distill_jax.measures.interval import Interval, number, quote
-from distill_jax.report.plots.style import SPLITS, grid, heading
+from distill_jax.report.plots.style import SPLITS, grid, heading, in_order, square
 from distill_jax.students import SWITCHED, label_of
 
 if TYPE_CHECKING:
@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     from distill_jax.measures.findings import Deviations
 
 DRAWN = 20_000  # most points drawn in one panel
-_DENSITY = LinearSegmentedColormap.from_list("density", ["#7fb2dc", "#2f6fae", "#08264d"])
-_WRONG = "#D55E00"
-_DIAGONAL = {"color": "#222222", "lw": 1, "ls": (0, (5, 3))}
+MIDDLE = 0.99  # share of a group's values that its axes are made for; see `limits_of`
+WRONG = "#D55E00"
+_PLAIN = "#2f6fae"
+_DENSITY = LinearSegmentedColormap.from_list("density", ["#7fb2dc", "#4384c4", "#24569b"])  # seen on white and on black
+_DIAGONAL = {"color": "black", "lw": 1, "ls": (0, (5, 3))}
+_OUTWARD = {"above": "▲", "below": "▼", "left": "◀", "right": "▶"}
+_MARKERS = {"above": "^", "below": "v", "left": "<", "right": ">"}
 Limits = tuple[tuple[float, float], tuple[float, float]]
 
 
@@ -46,9 +50,9 @@ class Cloud:
       title: bold, above the panel.
       lines: numbers, below the title.
       xlabel, ylabel: of the axes.
-      group: panels of one group have the same axes, so that they can be compared.
+      group: panels of one group have the same axes, so that they can be compared; see `limits_of`.
       hard: X below which examples are hard ones; None where that is not shown.
-      diagonal: whether the line X = Y means anything.
+      diagonal: whether the line X = Y means anything; X and Y have the same axis then.
     """
 
     x: np.ndarray
@@ -68,10 +72,10 @@ class Cloud:
         return cls(examples.x, examples.y, examples.mislabelled, hard=examples.x[len(examples.x) // 10], **fields)
 
 
-def clouds(
-    rows: Sequence[Sequence[Cloud | None]], width: float = 4.4, height: float = 4.1, crossed: bool = False
-) -> Figure:
-    """A grid of panels, of rows of one length; None leaves a place empty.
+def clouds(rows: Sequence[Sequence[Cloud | None]], width: float = 4.4, crossed: bool = False) -> Figure:
+    """A grid of square panels, of rows of one length; None leaves a place empty.
+
+    Every example is a point within its panel, or a triangle at the edge beyond which it lies; these are counted.
 
     >>> cloud = Cloud.of(deviations.per_example(teacher_of_seed_0, student_of_seed_0))
     >>> [axis.axison for axis in clouds([[cloud, None]]).axes]
@@ -79,18 +83,20 @@ def clouds(
 
     Args:
       rows: the panels.
-      width, height: of a panel, inches; below 3 it is drawn with small type.
+      width: of a panel, inches; below 3 it is drawn with small type.
       crossed: whether the numbers are of points that another teacher has chosen, not of the shaded ones.
     """
-    figure, axes = grid(len(rows), len(rows[0]), width, height)
+    small = width < 3
     drawn = [cloud for row in rows for cloud in row if cloud is not None]
-    limits = {group: _limits([c for c in drawn if c.group == group]) for group in {c.group for c in drawn}}
+    figure, axes = grid(len(rows), len(rows[0]), width, width)
+    limits = {group: limits_of([c for c in drawn if c.group == group]) for group in {c.group for c in drawn}}
     for axis, cloud in zip(axes.flat, (cloud for row in rows for cloud in row), strict=True):
         if cloud is None:
             axis.axis("off")
             continue
-        _panel(axis, cloud, limits[cloud.group], small=width < 3)
-    _legend(figure, drawn, crossed)
+        _panel(axis, cloud, limits[cloud.group], small)
+    _legend(figure, drawn, limits, crossed)
+    square(figure, axes)
     return figure
 
 
@@ -152,7 +158,7 @@ def evolution(
     Raises:
       InputError: as `scatter`.
     """
-    models, steps = _names(students, "model"), sorted({d.attributes.get("step", 0) for d in students})
+    models, steps = in_order(_names(students, "model")), sorted({d.attributes.get("step", 0) for d in students})
     compared = {key: deviations.per_example(teacher, d) for key, d in _by(students, "model", "step").items()}
     rows = []
     for model in models:
@@ -175,7 +181,7 @@ def evolution(
                 group=step,  # early on Y goes far below what it is later
             )
             rows[-1].append(cloud)
-    return clouds(rows, 2.2, 2.1, crossed=gaps is not None)
+    return clouds(rows, 2.2, crossed=gaps is not None)
 
 
 def gap_lines(values: Mapping[str, Interval]) -> list[str]:
@@ -226,15 +232,55 @@ def _by(dumps: Sequence[Dump], *attributes: str) -> dict[tuple[Any, ...], Dump]:
     return by_key
 
 
-def _limits(panels: Sequence[Cloud]) -> Limits:
-    """Ends of the X and Y axes that all panels of one group share."""
-    ends = []
-    for name in "xy":
-        values = [getattr(cloud, name) for cloud in panels if len(cloud.x)]
-        low, high = (min(v.min() for v in values), max(v.max() for v in values)) if values else (0.0, 1.0)
-        pad = 0.03 * (high - low) or 1.0
-        ends.append((float(low - pad), float(high + pad)))
-    return ends[0], ends[1]
+def limits_of(panels: Sequence[Cloud]) -> Limits:
+    """Ends of the X and the Y axis that all panels of one group share, by the middle of what they show.
+
+    An axis reaches over the middle 99% of the values of all panels, and a quarter of that further on either side; it
+    ends earlier where the values do. So of a cloud without long tails next to nothing is left out (of a normal one, one
+    example in 9,000), while a few examples far away do not squeeze all others into a corner. The 99% are much more than
+    the hard tenth leaves to the others: most of it is always shown. Both sides are treated alike, and where the line
+    X = Y is drawn X and Y are too: they have one axis, of both's values.
+
+    >>> near, far = np.linspace(0, 1, 1000), np.append(np.linspace(0, 1, 999), -50.0)
+    >>> x_axis, y_axis = limits_of([Cloud(near, far, far < 0)])
+    >>> x_axis == y_axis, [round(end, 1) for end in x_axis]
+    (True, [-0.3, 1.0])
+
+    Args:
+      panels: of one group.
+
+    Returns:
+      The ends of both axes, a little beyond the values.
+    """
+    values = [np.concatenate([getattr(cloud, name) for cloud in panels]) for name in "xy"]
+    if any(cloud.diagonal for cloud in panels):
+        values = [np.concatenate(values)] * 2
+    return _ends(values[0]), _ends(values[1])
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    if not len(values):
+        return 0.0, 1.0
+    low, high = np.quantile(values, ((1 - MIDDLE) / 2, (1 + MIDDLE) / 2))
+    margin = (high - low) / 4
+    if margin:
+        low, high = max(values.min(), low - margin), min(values.max(), high + margin)
+    else:  # nearly all values are the same
+        low, high = values.min(), values.max()
+    pad = 0.03 * (high - low) or 1.0
+    return float(low - pad), float(high + pad)
+
+
+def beyond(cloud: Cloud, limits: Limits) -> dict[str, np.ndarray]:
+    """Which examples lie beyond each edge of a panel, bool [N]; one beyond two edges is above or below.
+
+    >>> beyond(Cloud(np.array([0.0, 5.0]), np.array([0.0, 9.0]), np.zeros(2, bool)), ((0, 1), (0, 1)))["above"].tolist()
+    [False, True]
+    """
+    (left, right), (below, above) = limits
+    found = {"above": cloud.y > above, "below": cloud.y < below}
+    inside = ~(found["above"] | found["below"])
+    return found | {"left": inside & (cloud.x < left), "right": inside & (cloud.x > right)}
 
 
 def _density(x: np.ndarray, y: np.ndarray, limits: Limits) -> np.ndarray:
@@ -247,21 +293,23 @@ def _density(x: np.ndarray, y: np.ndarray, limits: Limits) -> np.ndarray:
 
 
 def _panel(axis: Axes, cloud: Cloud, limits: Limits, small: bool) -> None:
-    x, y, rows = cloud.x, cloud.y, np.arange(len(cloud.x))
-    if len(rows) > DRAWN:
-        rows = np.random.default_rng(0).choice(len(rows), DRAWN, replace=False)
-    plain, marked = rows[~cloud.marked[rows]], rows[cloud.marked[rows]]
-    size = float(np.clip(9000 / max(len(rows), 1), 2.0, 9.0)) * (0.4 if small else 1.0)
+    rows = drawn_rows(len(cloud.x))
+    outside = beyond(cloud, limits)
+    within = rows[~np.logical_or.reduce(list(outside.values()))[rows]]
+    plain, marked = within[~cloud.marked[within]], within[cloud.marked[within]]
+    size = point_size(len(rows)) * (0.4 if small else 1.0)
+    axis.set(xlim=limits[0], ylim=limits[1])
     if cloud.hard is not None:
-        axis.axvspan(limits[0][0], cloud.hard, color="#000000", alpha=0.05, lw=0, zorder=0)
-    density = _density(x[plain], y[plain], limits)
+        axis.axvspan(limits[0][0], max(cloud.hard, limits[0][0]), color="black", alpha=0.05, lw=0, zorder=0)
+    density = _density(cloud.x[plain], cloud.y[plain], limits)
     order = np.argsort(density, kind="stable")  # the crowded places on top
     points, colors = plain[order], {"c": density[order], "cmap": _DENSITY, "vmin": 0, "vmax": 1}
-    axis.scatter(x[points], y[points], s=size, **colors, lw=0, rasterized=True)
-    axis.scatter(x[marked], y[marked], s=size * 1.8, c=_WRONG, marker="x", lw=0.6, alpha=0.75, rasterized=True)
+    axis.scatter(cloud.x[points], cloud.y[points], s=size, **colors, lw=0, rasterized=True)
+    cross = {"c": WRONG, "marker": "x", "lw": 0.6, "alpha": 0.75}
+    axis.scatter(cloud.x[marked], cloud.y[marked], s=size * 1.8, **cross, rasterized=True)
+    _outside(axis, cloud, outside, rows, small)
     if cloud.diagonal:
         axis.axline((0, 0), slope=1, **_DIAGONAL)
-    axis.set(xlim=limits[0], ylim=limits[1])
     axis.set_xlabel(cloud.xlabel, fontsize=9.5 if small else None)
     axis.set_ylabel(cloud.ylabel, fontsize=9.5 if small else None)
     integer = max(end - start for start, end in limits) > 4
@@ -272,16 +320,45 @@ def _panel(axis: Axes, cloud: Cloud, limits: Limits, small: bool) -> None:
         axis.tick_params(labelsize=8)
 
 
-def _legend(figure: Figure, panels: Sequence[Cloud], crossed: bool) -> None:
-    dot = {"marker": "o", "ls": "", "ms": 5, "mec": "none"}
-    handles = [Line2D([], [], color="#2f6fae", label="example (darker: more of them)", **dot)]
+def drawn_rows(examples: int) -> np.ndarray:
+    """The rows that a panel draws of so many examples: all of them, or a fixed draw of `DRAWN`."""
+    return np.arange(examples) if examples <= DRAWN else np.random.default_rng(0).choice(examples, DRAWN, replace=False)
+
+
+def point_size(points: int) -> float:
+    """The area of each of so many points, in square points."""
+    return float(np.clip(9000 / max(points, 1), 2.0, 9.0))
+
+
+def _outside(axis: Axes, cloud: Cloud, outside: Mapping[str, np.ndarray], rows: np.ndarray, small: bool) -> None:
+    """A triangle at the edge for each example drawn that lies beyond it, and how many of all examples do."""
+    (left, right), (below, above) = axis.get_xlim(), axis.get_ylim()
+    inset_x, inset_y = 0.012 * (right - left), 0.012 * (above - below)
+    x, y = np.clip(cloud.x, left + inset_x, right - inset_x), np.clip(cloud.y, below + inset_y, above - inset_y)
+    for side, mask in outside.items():
+        shown = rows[mask[rows]]
+        colors = np.where(cloud.marked[shown], WRONG, _PLAIN).tolist()
+        axis.scatter(x[shown], y[shown], s=6 if small else 12, c=colors, marker=_MARKERS[side], lw=0, zorder=3)
+    size = 6.5 if small else 8.5
+    # In the corners that are farthest from the line
+    corners = ((0.07, 0.94), "left", "top", ("above", "left")), ((0.95, 0.07), "right", "bottom", ("right", "below"))
+    for corner, ha, va, sides in corners:
+        counts = [f"{outside[side].sum():,} {_OUTWARD[side]}" for side in sides if outside[side].any()]
+        axis.annotate("\n".join(counts), corner, xycoords="axes fraction", fontsize=size, ha=ha, va=va)
+
+
+def _legend(figure: Figure, panels: Sequence[Cloud], limits: Mapping[Any, Limits], crossed: bool) -> None:
+    dot = {"color": _PLAIN, "ls": "", "ms": 5, "mec": "none"}
+    handles = [Line2D([], [], marker="o", label="example (darker: more of them)", **dot)]
     if any(cloud.diagonal for cloud in panels):
         handles.insert(0, Line2D([], [], **_DIAGONAL, label="$X = Y$"))
     if any(cloud.marked.any() for cloud in panels):
-        handles.append(Line2D([], [], color=_WRONG, marker="x", ls="", ms=5, label="mislabelled example"))
+        handles.append(Line2D([], [], color=WRONG, marker="x", ls="", ms=5, label="mislabelled example"))
+    if any(side.any() for cloud in panels for side in beyond(cloud, limits[cloud.group]).values()):
+        handles.append(Line2D([], [], marker="v", label="beyond the edge (how many)", **dot))
     if any(cloud.hard is not None for cloud in panels):
-        shade = {"color": "#000000", "alpha": 0.13, "marker": "s", "ms": 9, "ls": "", "mec": "none"}
+        shade = {"color": "black", "alpha": 0.13, "marker": "s", "ms": 9, "ls": "", "mec": "none"}
         label = "hard tenth of this teacher (numbers: of another's, but in brackets)" if crossed else "hard tenth"
         handles.append(Line2D([], [], label=label, **shade))
-    columns = 2 if crossed else 4
+    columns = 2 if crossed else int(figure.get_figwidth() / 2.2)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)

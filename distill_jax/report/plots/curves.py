@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from distill_jax.measures.accuracies import Trajectory
 from distill_jax.measures.interval import Interval
 from distill_jax.measures.sweep_summary import SweepSummary
-from distill_jax.report.plots.style import GUIDE, bars, grid, heading
+from distill_jax.report.plots.style import COUNTS, GUIDE, Shares, bars, grid, heading, in_order
 from distill_jax.students import SWITCHED, label_of, look_of
 
 Trajectories = Mapping[str, Mapping[str, Trajectory]]  # [model][measure]
@@ -97,7 +97,7 @@ def trajectories(studies: Sequence[Switched]) -> Figure:
 def _over_steps(axis: Axes, trajectories: Trajectories, measure: str, switch_step: int | None, first: float) -> None:
     """All models' accuracy from some step on, with 95% bands."""
     last = max(max(model[measure].step) for model in trajectories.values())
-    for model, values in trajectories.items():
+    for model, values in ((name, trajectories[name]) for name in in_order(trajectories)):
         steps, mean, low, high = (
             np.array(getattr(values[measure], k), np.float64) for k in ("step", "mean", "low", "high")
         )
@@ -109,12 +109,12 @@ def _over_steps(axis: Axes, trajectories: Trajectories, measure: str, switch_ste
         axis.plot(steps[keep], mean[keep], label=label_of(model), markersize=4.5, lw=1.6, **style)
         axis.fill_between(steps[keep], low[keep], high[keep], color=style.get("color"), alpha=0.13, lw=0)
     if switch_step is not None and switch_step < last:
-        axis.axvline(switch_step, **GUIDE)
-        axis.annotate("switch", (switch_step, 0), (3, 4), ("data", "axes fraction"), "offset points", fontsize=8.5)
+        axis.axvline(switch_step, **GUIDE, label="switch of the loss")
     axis.set_xlabel("training step")
     axis.set_ylabel("accuracy")
-    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axis.yaxis.set_major_formatter(Shares())
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.xaxis.set_major_formatter(COUNTS)
     axis.grid(alpha=0.25)
 
 
@@ -130,7 +130,8 @@ def switches(studies: Sequence[BySwitch], model: str) -> Figure:
     for axis in axes.flat[len(studies) :]:
         axis.axis("off")
     for axis, study in zip(axes.flat, studies, strict=False):
-        for name, value in study.unswitched.items():
+        for name in in_order(study.unswitched):
+            value = study.unswitched[name]
             style = look_of(name)
             axis.axhline(value.mean, label=label_of(name), color=style["color"], ls=style["linestyle"], lw=1.5)
             if value.has_ends:
@@ -139,7 +140,7 @@ def switches(studies: Sequence[BySwitch], model: str) -> Figure:
         axis.set_xticks(study.steps, [f"{step:,}" for step in study.steps])
         axis.margins(x=0.15)
         axis.set(xlabel="step of the switch", ylabel="final test accuracy")
-        axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        axis.yaxis.set_major_formatter(Shares())
         axis.grid(alpha=0.25)
         heading(axis, study.title, study.lines)
     _legend(figure, axes.flat[0])
@@ -148,7 +149,7 @@ def switches(studies: Sequence[BySwitch], model: str) -> Figure:
 
 def _legend(figure: Figure, axis: Axes) -> None:
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9, handlelength=3)
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False, fontsize=9, handlelength=3)
 
 
 def sweep(summary: SweepSummary, field: str) -> Figure:
@@ -162,12 +163,12 @@ def sweep(summary: SweepSummary, field: str) -> Figure:
     others = [f for f in summary.fields if f != field]
     students = [s for s in summary.students if all(s.settings[f] == study_values[f] for f in others)]
     titles = {
-        "test_accuracy": "test accuracy less the control's",
+        "test_accuracy": "test accuracy less the control's, points",
         "train_mean_gap_hard": "gap, hard training points, less the control's",
     }
     figure, axes = grid(1, 2, 4.8, 3.9)
     for axis, (name, title) in zip(axes[0], titles.items(), strict=True):
-        for model in dict.fromkeys(s.model for s in students):
+        for model in in_order(dict.fromkeys(s.model for s in students)):
             line = sorted((s for s in students if s.model == model), key=lambda s: s.settings[field])
             if len(line) > 1:
                 values = [s.statistics[name].against_control for s in line]
@@ -177,10 +178,10 @@ def sweep(summary: SweepSummary, field: str) -> Figure:
         if field in ("temperature", "learning_rate"):
             axis.set_xscale("log")
         values_shown = sorted({s.settings[field] for s in students})
-        axis.set_xticks(values_shown, [f"{value:g}" for value in values_shown])
+        axis.set_xticks(values_shown, [f"{value:,g}" for value in values_shown])
         axis.minorticks_off()
         axis.set(xlabel=field.replace("_", " "), ylabel=title)
         axis.grid(alpha=0.25)
-    axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes[0, 0].yaxis.set_major_formatter(Shares("", sign=True))
     _legend(figure, axes[0, 0])
     return figure

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as Picture
 from distill_jax.measures.findings import verdict
 from distill_jax.measures.interval import Interval, quote
 from experiments.paper.outcome import Outcome
+from experiments.paper.studies import Planned
 
 _SHAPES = "osD^vP*Xh"  # of data sets
 
@@ -59,17 +60,17 @@ class Figure:
         )
 
 
-def looks(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+def looks(plans: Sequence[Planned]) -> list[dict[str, Any]]:
     """How settings are marked where each is one point.
 
     A shape for each data set, a colour for residual networks and one for others as students, filled where the teacher
     is the same network.
     """
-    shapes = dict(zip(dict.fromkeys(outcome.plan.row.dataset for outcome in outcomes), _SHAPES, strict=False))
+    shapes = dict(zip(dict.fromkeys(plan.row.dataset for plan in plans), _SHAPES, strict=False))
     styles = []
-    for outcome in outcomes:
-        row = outcome.plan.row
-        style = {"marker": shapes[row.dataset], "ls": "", "label": outcome.plan.title}
+    for plan in plans:
+        row = plan.row
+        style = {"marker": shapes[row.dataset], "ls": "", "label": plan.title}
         style["color"] = "#0072B2" if row.student.startswith("ResNet") else "#D55E00"
         styles.append(style | ({} if row.teacher == row.student else {"mfc": "white"}))
     return styles

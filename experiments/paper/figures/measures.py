@@ -85,4 +85,4 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
         f"Mean KL there {hard[KD]} distilled, {hard[CONTROL]} control; over all points "
         f"{quote(kd['kl_all'])} and {quote(control['kl_all'])}.",
     ]
-    return Drawn(plots.clouds(rows, 3.7, 3.3), {outcome.plan.name: numbers}, sentences)
+    return Drawn(plots.clouds(rows, 3.7), {outcome.plan.name: numbers}, sentences)

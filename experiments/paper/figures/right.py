@@ -59,4 +59,4 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
             f"have right {underfit_both[0]}% and {underfit_both[1]}%."
         )
     sentences.append("The class is the one that the student's own teacher predicts, whose luck is in it.")
-    return Drawn(plots.clouds(rows, 3.1, 3.0), numbers, sentences)
+    return Drawn(plots.clouds(rows, 3.1), numbers, sentences)

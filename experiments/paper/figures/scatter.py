@@ -68,4 +68,4 @@ def draw(outcomes: Sequence[Outcome], splits: Sequence[str] = ("train",), class_
             if name in kd:
                 sentences.append(gap_sentence(outcome.plan.title, "mislabelled points", kd[name], control[name]))
     sentences += chooser_sentence(outcomes[0].seeds)
-    return Drawn(plots.clouds(rows, 3.7, 3.5, crossed=outcomes[0].seeds > 1), numbers, sentences)
+    return Drawn(plots.clouds(rows, 3.7, crossed=outcomes[0].seeds > 1), numbers, sentences)
