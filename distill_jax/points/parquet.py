@@ -55,6 +55,7 @@ def write(chosen: Chosen, to: Path, shown: Shown | None, group: int = GROUP) -> 
             compression="zstd",
             use_dictionary=repeating,  # type: ignore[arg-type]
             dictionary_pagesize_limit=_DICTIONARY,
+            write_statistics=[name for name in arrow_schema.names if name not in ("image", "text")],
         ) as writer:
             for arrays in logged(
                 _groups(chosen, shown, group, names or [], arrow_schema), _total(chosen, group), "row groups"
