@@ -1,7 +1,7 @@
 """A study's examples as one table in a Parquet file, written as it is made, a seed and a split at a time."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from distill_jax.points.rows import Columns, rows
 from distill_jax.points.shown import Shown
 
 GROUP = 16_384  # rows of a group, which is what a reader has in memory at once
-_DICTIONARY = 2**27  # bytes of a group's different pictures; they repeat with every student
+_PICTURES = 2**26  # most bytes of a group's pictures before they are files
 _REPEATING = ("split", "student", "label_name", "true_label_name", "text", "image.bytes", "image.path")
 _NAMED = {"label_name": "label", "true_label_name": "true_label"}
 
@@ -26,7 +26,8 @@ _NAMED = {"label_name": "label", "true_label_name": "true_label"}
 def write(chosen: Chosen, to: Path, shown: Shown | None, group: int = GROUP) -> int:
     """Writes a row for each split, seed, example, student and step, in this order, whole or not at all.
 
-    A row group is of one seed and split, and has each picture or text once however many students it has.
+    A row group is of one seed and split, and has each picture or text once however many students it has: a dictionary
+    holds what repeats. It is bounded in rows and, for large pictures, in bytes.
 
     Args:
       chosen: of a study.
@@ -48,18 +49,13 @@ def write(chosen: Chosen, to: Path, shown: Shown | None, group: int = GROUP) -> 
     table = columns(None if shown is None else shown.kind, names is not None)
     arrow_schema, temporary, count = schema(table, names, _about(chosen)), partial(to), 0
     repeating = [path for path in _REPEATING if path.partition(".")[0] in arrow_schema.names]
+    measured = [name for name in arrow_schema.names if name not in ("image", "text")]
+    options: dict[str, Any] = {"compression": "zstd", "use_dictionary": repeating, "write_statistics": measured}
+    options["dictionary_pagesize_limit"] = 2 * _PICTURES
+    groups = _groups(chosen, shown, group, names or [], arrow_schema)
     try:
-        with parquet.ParquetWriter(
-            temporary,
-            arrow_schema,
-            compression="zstd",
-            use_dictionary=repeating,  # type: ignore[arg-type]
-            dictionary_pagesize_limit=_DICTIONARY,
-            write_statistics=[name for name in arrow_schema.names if name not in ("image", "text")],
-        ) as writer:
-            for arrays in logged(
-                _groups(chosen, shown, group, names or [], arrow_schema), _total(chosen, group), "row groups"
-            ):
+        with parquet.ParquetWriter(temporary, arrow_schema, **options) as writer:
+            for arrays in logged(groups, _total(chosen, shown, group), "row groups"):
                 writer.write_table(pa.Table.from_arrays(arrays, schema=arrow_schema), row_group_size=group)
                 count += len(arrays[0])
         sync(temporary)
@@ -94,24 +90,26 @@ def _groups(
     for split in chosen.splits:
         for seed in chosen.seeds:
             found = rows(read, chosen, seed, split)
-            for start, stop in _ranges(len(found[0]["id"]) if found else 0, len(found), group):
-                yield [_array(field, found, slice(start, stop), shown, names) for field in arrow_schema]
+            if found:
+                count, size = len(found[0]["id"]), _examples(len(found), shown, group)
+                for start in range(0, count, size):
+                    examples = slice(start, min(start + size, count))
+                    yield [_array(field, found, examples, shown, names) for field in arrow_schema]
 
 
-def _ranges(examples: int, each: int, group: int) -> Iterable[tuple[int, int]]:
-    """The examples of each row group, which has `each` rows for one."""
-    size = max(1, group // max(each, 1))
-    return [(start, min(start + size, examples)) for start in range(0, examples, size)]
+def _examples(each: int, shown: Shown | None, group: int) -> int:
+    """How many examples a row group is of, each of which has so many rows."""
+    pictures = max(1, 0 if shown is None else shown.examples["train"].split.x[:1].nbytes)
+    return max(1, min(group // each, _PICTURES // pictures))
 
 
-def _total(chosen: Chosen, group: int) -> int:
-    study = chosen.summary.study
-    sizes = {"train": study.train_examples, "test": study.test_examples}
-    return sum(
-        len(list(_ranges(sizes[split], len(chosen.of(seed, split)), group)))
-        for split in chosen.splits
-        for seed in chosen.seeds
-    )
+def _total(chosen: Chosen, shown: Shown | None, group: int) -> int:
+    study, groups = chosen.summary.study, 0
+    for split, count in {"train": study.train_examples, "test": study.test_examples}.items():
+        for seed in chosen.seeds if split in chosen.splits else ():
+            if each := len(chosen.of(seed, split)):
+                groups += -(-count // _examples(each, shown, group))
+    return groups
 
 
 def _array(field: Any, found: Sequence[Columns], examples: slice, shown: Shown | None, names: Sequence[str]) -> Any:
