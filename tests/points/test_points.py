@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import json
+import re
+import shlex
 import shutil
 import sys
 from unittest import mock
@@ -10,7 +12,7 @@ from unittest import mock
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from command import refused
+from command import ROOT, refused
 from PIL import Image
 from scipy.special import softmax
 from study_of_pictures import NAMES, SIZES, STEPS, study_of_pictures
@@ -195,6 +197,20 @@ def test_pred_probs_are_a_model_s_probabilities(study, tmp_path):
         np.testing.assert_array_equal(found["labels"], dump.label)
         np.testing.assert_array_equal(found["ids"], dump.id)
         assert found["names"].tolist() == list(NAMES)
+
+
+def test_the_commands_of_the_page_are_given_as_they_stand(study, tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "points.md").read_text("utf-8")
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", page, re.S) for line in block.splitlines()]
+    ours = [shlex.split(line)[1:] for line in lines if line.startswith("distill-jax ")]
+    assert len(ours) == 4
+    monkeypatch.chdir(tmp_path)
+    for words in ours:
+        command_main.main([str(study) if word == "work/digits" else word for word in words])
+    assert {path.name for path in tmp_path.iterdir()} == {words[words.index("--to") + 1] for words in ours}
+    for name in pq.read_schema("points.parquet").names:
+        if name not in ("Y_independent", "gap_independent", "tenth_independent"):  # of which it has the first and last
+            assert f"`{name}`" in page, name
 
 
 ONE = ["--to", "{}/a.npz", "--format", "cleanlab"]

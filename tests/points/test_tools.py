@@ -1,6 +1,8 @@
 """What `distill-jax points` writes, opened by the tools it is for; each test needs that tool, of the extra `tools`."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -9,13 +11,16 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from command import free_port
+from command import ROOT, free_port
 from study_of_pictures import NAMES, SIZES, STEPS, study_of_pictures
 
 from distill_jax.command import main as command_main
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.measures.study_summary import read_summary
 
+PAGE = (ROOT / "docs" / "points.md").read_text("utf-8")
+BLOCKS = re.findall(r"```python\n# (\w+)\.py\n(.*?)```", PAGE, re.S)
+CODE = [block for block in BLOCKS if block[0] != "with_spotlight"]  # which waits for a browser; its call has a test
 REASON = "of the extra tools, is not installed"
 
 
@@ -127,6 +132,19 @@ def test_spotlight_shows_the_pictures(table):
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # which cleanlab still gives pandas
+@pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called")  # by cleanlab as a user calls it
+@pytest.mark.parametrize(("name", "code"), CODE, ids=[name for name, _ in CODE])
+def test_the_code_of_the_page_runs_as_it_stands(study, table, tmp_path, monkeypatch, capsys, name, code):
+    for module in re.findall(r"^(?:import|from) ([\w.]+)", code, re.M):
+        pytest.importorskip(module, reason=f"{module}, {REASON}")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(table, "points.parquet")
+    points(study, "kd.npz", "--format", "cleanlab", "--student", "kd", "--seed", "0")
+    exec(compile(code, name, "exec"), {})
+    assert name != "with_pandas" or "one_hot_to_kd" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
 def test_cleanlab_takes_the_probabilities(study, tmp_path):
     cleanlab = pytest.importorskip("cleanlab", reason=f"cleanlab, {REASON}")
     from cleanlab.filter import find_label_issues
