@@ -41,7 +41,12 @@ _PLACE = (
     Column("student", "string", "name of the student's dumps"),
 )
 SHOWN = (
-    Column("image", "image", "the picture that the network was given, before augmentation", source="the data"),
+    Column(
+        "image",
+        "image",
+        "the picture that the network was given, before augmentation; each pixel as a square if it is small",
+        source="the data",
+    ),
     Column("text", "string", "the text that the network was given, or its features", source="the data"),
 )
 NAMES = (

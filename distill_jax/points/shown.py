@@ -14,6 +14,7 @@ from distill_jax.errors import InputError
 from distill_jax.points.chosen import Chosen, identity_of
 from distill_jax.study.workdir import SAVED
 
+LEAST = 32  # pixels of the longer side
 _WITHOUT = "`images` False leaves pictures and texts out"
 
 
@@ -47,8 +48,12 @@ class Shown:
 
 
 def png(picture: np.ndarray) -> bytes:
-    """A picture, uint8 [H, W, 3], as a PNG file."""
-    content = io.BytesIO()
+    """A picture, uint8 [H, W, 3], as a PNG file; a small one as many times as large as fits into `LEAST` pixels.
+
+    Tools show a picture pixel by pixel, and nobody can see one of 8 by 8.
+    """
+    content, times = io.BytesIO(), max(1, LEAST // max(picture.shape[:2]))
+    picture = picture.repeat(times, axis=0).repeat(times, axis=1)
     Image.fromarray(picture).save(content, "png")
     return content.getvalue()
 

@@ -69,7 +69,7 @@ def test_datasets_decodes_pictures_and_names_classes(table, tmp_path):
     datasets = pytest.importorskip("datasets", reason=f"datasets, {REASON}")
     found = datasets.load_dataset("parquet", data_files=str(table), split="train", cache_dir=str(tmp_path))
     assert found.features["label"].names == list(NAMES)
-    assert found[0]["image"].size == (8, 8)
+    assert found[0]["image"].size == (32, 32)
 
 
 @pytest.fixture
