@@ -1,7 +1,7 @@
 """Which part of a finished study is meant: students, seeds, splits and steps."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from distill_jax.dumps import find_dumps
 from distill_jax.errors import InputError
 from distill_jax.files import read_json
 from distill_jax.measures.study_summary import FILE, SPLITS, StudySummary, read_summary
-from distill_jax.students import TEACHER
+from distill_jax.students import CONTROL, TEACHER
 from distill_jax.study.workdir import check_plain, classes_file, is_claimed
 
 _AGAIN = "run the study's command again"
@@ -25,8 +25,7 @@ class Chosen:
       students: names of students, in the study's order.
       seeds: numbers of its repetitions.
       splits: 'train', 'test' or both.
-      steps: of each student's dumps, from the first to the last.
-      dumps: the models, seeds, steps and splits of all dumps that there are.
+      steps: of every model's dumps, in order; of each chosen one those that are meant.
     """
 
     workdir: Path
@@ -34,12 +33,12 @@ class Chosen:
     students: tuple[str, ...]
     seeds: tuple[int, ...]
     splits: tuple[str, ...]
-    steps: tuple[int, ...]
-    dumps: frozenset[tuple[str, int, int, str]]
+    steps: Mapping[str, tuple[int, ...]]
 
-    def of(self, seed: int, split: str) -> list[tuple[int, str]]:
-        """The steps and students whose dumps of a seed and a split there are."""
-        return [(n, s) for s in self.students for n in self.steps if (s, seed, n, split) in self.dumps]
+    @property
+    def dumps(self) -> list[tuple[str, int]]:
+        """The students and steps of a seed and split."""
+        return [(student, step) for student in self.students for step in self.steps[student]]
 
 
 def choose(
@@ -74,17 +73,24 @@ def choose(
     _check("seed", seeds, range(study.seeds))
     _check("split", splits, SPLITS)
     models = [s for s in [TEACHER, *known] if s in students] or known
-    dumps = frozenset(find_dumps(workdir))
-    steps = {step for model, _, step, _ in dumps if model in models and step <= study.total_steps}
+    steps = {model: _steps(workdir, summary, model) if every_step else (study.total_steps,) for model in models}
+    steps.setdefault(CONTROL, _steps(workdir, summary, CONTROL))
     return Chosen(
         workdir,
         summary,
         tuple(models),
         tuple(sorted({*seeds})) or tuple(range(study.seeds)),
         tuple(s for s in SPLITS if s in splits) or SPLITS,
-        tuple(sorted(steps)) if every_step else (study.total_steps,),
-        dumps,
+        steps,
     )
+
+
+def _steps(workdir: Path, summary: StudySummary, model: str) -> tuple[int, ...]:
+    """The steps at which a model was dumped, by the summary, or of a sweep's student by the disk."""
+    if model in summary.trajectories:
+        return tuple(summary.trajectories[model]["train_accuracy"].step)
+    last = summary.study.total_steps
+    return tuple(sorted({last, *(step for name, _, step, _ in find_dumps(workdir) if name == model and step < last)}))
 
 
 def choose_one(

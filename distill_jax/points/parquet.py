@@ -86,30 +86,25 @@ def _groups(
     chosen: Chosen, shown: Shown | None, group: int, names: Sequence[str], arrow_schema: Any
 ) -> Iterator[list[Any]]:
     """The columns of each row group as Arrow arrays."""
-    read = DumpReader(chosen.workdir)
+    read, size = DumpReader(chosen.workdir), _examples(chosen, shown, group)
     for split in chosen.splits:
         for seed in chosen.seeds:
             found = rows(read, chosen, seed, split)
-            if found:
-                count, size = len(found[0]["id"]), _examples(len(found), shown, group)
-                for start in range(0, count, size):
-                    examples = slice(start, min(start + size, count))
-                    yield [_array(field, found, examples, shown, names) for field in arrow_schema]
+            count = len(found[0]["id"])
+            for start in range(0, count, size):
+                examples = slice(start, min(start + size, count))
+                yield [_array(field, found, examples, shown, names) for field in arrow_schema]
 
 
-def _examples(each: int, shown: Shown | None, group: int) -> int:
-    """How many examples a row group is of, each of which has so many rows."""
+def _examples(chosen: Chosen, shown: Shown | None, group: int) -> int:
+    """How many examples a row group is of, each of which has as many rows as there are dumps."""
     pictures = max(1, 0 if shown is None else shown.examples["train"].split.x[:1].nbytes)
-    return max(1, min(group // each, _PICTURES // pictures))
+    return max(1, min(group // len(chosen.dumps), _PICTURES // pictures))
 
 
 def _total(chosen: Chosen, shown: Shown | None, group: int) -> int:
-    study, groups = chosen.summary.study, 0
-    for split, count in {"train": study.train_examples, "test": study.test_examples}.items():
-        for seed in chosen.seeds if split in chosen.splits else ():
-            if each := len(chosen.of(seed, split)):
-                groups += -(-count // _examples(each, shown, group))
-    return groups
+    sizes = {"train": chosen.summary.study.train_examples, "test": chosen.summary.study.test_examples}
+    return len(chosen.seeds) * sum(-(-sizes[split] // _examples(chosen, shown, group)) for split in chosen.splits)
 
 
 def _array(field: Any, found: Sequence[Columns], examples: slice, shown: Shown | None, names: Sequence[str]) -> Any:

@@ -21,7 +21,8 @@ _FIDELITY = [field.name for field in dataclasses.fields(fidelity.Fidelity)]
 
 
 def rows(read: DumpReader, chosen: Chosen, seed: int, split: str) -> Sequence[Columns]:
-    """The columns of `columns.columns`, but for pictures, texts and names, by step and student as `chosen.of` has them.
+    """The columns of `columns.columns`, but for pictures, texts and names, by student and step as `chosen.dumps`
+    has them.
 
     Raises:
       InputError: a dump is missing or damaged, or holds logits that are not finite.
@@ -30,10 +31,9 @@ def rows(read: DumpReader, chosen: Chosen, seed: int, split: str) -> Sequence[Co
     teacher, other = read(TEACHER, seed, last, split), selecting_seed(seed, study.seeds)
     selector = None if other is None else read(CONTROL if study.one_teacher else TEACHER, other, last, split)
     found = []
-    for step, name in chosen.of(seed, split):
+    for name, step in chosen.dumps:
         student = read(name, seed, step, split)
-        has_control = (CONTROL, seed, step, split) in chosen.dumps
-        control = read(CONTROL, seed, step, split) if has_control else None
+        control = read(CONTROL, seed, step, split) if step in chosen.steps[CONTROL] else None
         place = {"split": split, "seed": seed, "step": step, "student": name}
         found.append(place | compared(teacher, student, control, selector))
     return found

@@ -37,7 +37,7 @@ def write(chosen: Chosen, to: Path) -> int:
     """
     (model,), (seed,), (split,) = chosen.students, chosen.seeds, chosen.splits
     read, folder = DumpReader(chosen.workdir, room=0), partial(to)
-    steps = [step for step in chosen.steps if step > 0 and (model, seed, step, split) in chosen.dumps]
+    steps = [step for step in chosen.steps[model] if step > 0]
     try:
         (folder / FOLDER).mkdir(parents=True)
         for epoch, step in logged(enumerate(steps), len(steps), "dumps"):

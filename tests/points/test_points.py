@@ -22,11 +22,12 @@ from distill_jax.command.spelling import spelt
 from distill_jax.data.dataset import Split
 from distill_jax.data.examples import Examples
 from distill_jax.dump_reader import DumpReader
-from distill_jax.dumps import dump_path, read_dump
+from distill_jax.dumps import dump_path, read_dump, save_dump
 from distill_jax.errors import InputError, RunError
 from distill_jax.measures import comparisons
 from distill_jax.measures.data_maps import data_maps
-from distill_jax.measures.study_summary import read_summary
+from distill_jax.measures.study_summary import FILE, read_summary
+from distill_jax.measures.sweep_summary import SweepSummary, SweptStudent
 from distill_jax.points import parquet
 from distill_jax.points.chosen import choose
 from distill_jax.points.columns import columns
@@ -129,7 +130,7 @@ def test_row_groups_are_bounded_and_hold_a_picture_once(study, table, tmp_path):
     for students in (("kd",), STUDENTS):
         chosen = choose(study, students, [0], every_step=True)
         count = parquet.write(chosen, tmp_path / f"{len(students)}.parquet", shown(chosen), group=100)
-        assert count == len(students) * len(chosen.steps) * sum(SIZES.values())
+        assert count == len(students) * len(STEPS) * sum(SIZES.values())
     sizes = []
     for path in (tmp_path / "1.parquet", tmp_path / "4.parquet"):
         file = pq.ParquetFile(path).metadata
@@ -140,7 +141,7 @@ def test_row_groups_are_bounded_and_hold_a_picture_once(study, table, tmp_path):
             sizes.append(pictures.total_uncompressed_size / group.num_rows)
     once = np.mean([len(image["bytes"]) for image in table["image"]])
     assert max(sizes) < 1.2 * once / len(STEPS)
-    assert set(pq.read_table(tmp_path / "1.parquet")["step"].to_pylist()) == set(chosen.steps)
+    assert set(pq.read_table(tmp_path / "1.parquet")["step"].to_pylist()) == set(STEPS)
 
 
 def test_of_one_seed_nothing_is_chosen_by_another_and_texts_stand_in_their_place(study, tmp_path):
@@ -164,6 +165,38 @@ def test_a_writing_that_fails_leaves_nothing(study, tmp_path):
         with mock.patch.multiple(parquet, **failing), pytest.raises(expected):
             parquet.write(chosen, tmp_path / "a.parquet", None)
         assert not list(tmp_path.iterdir())
+
+
+def test_a_dump_that_is_lost_is_not_left_out_in_silence(study, tmp_path):
+    lost = dump_path(study, "kd", 1, STEPS[1], "test")
+    lost.rename(tmp_path / "lost")
+    try:
+        with pytest.raises(InputError, match="kd/seed-1/step-20/test: is not there"):
+            points(study, "--to", tmp_path / "a.parquet", "--step", "all")
+    finally:
+        (tmp_path / "lost").rename(lost)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_student_of_a_sweep_has_rows_at_the_steps_it_was_dumped_at(study, tmp_path):
+    copy = tmp_path / "swept"
+    shutil.copytree(study, copy)
+    for split in SIZES:
+        for seed in (0, 1):
+            for step in STEPS[1:]:
+                dump = read_dump(dump_path(study, "kd", seed, step, split))
+                attributes = dump.attributes | {"model": "kd@temperature=2"}
+                save_dump(copy, dataclasses.replace(dump, attributes=attributes))
+    swept = SweepSummary(["temperature"], [SweptStudent("kd@temperature=2", "kd", {"temperature": 2.0}, {})])
+    (copy / FILE).write_text(json.dumps(dataclasses.replace(read_summary(copy), sweep=swept).as_json()))
+    points(copy, "--to", tmp_path / "a.parquet", "--student", "kd@temperature=2", "--step", "all")
+    found = pq.read_table(tmp_path / "a.parquet").to_pydict()
+    assert set(found["step"]) == set(STEPS[1:])
+    points(copy, "--to", tmp_path / "b.parquet")
+    found = pq.read_table(tmp_path / "b.parquet").to_pydict()
+    assert set(found["student"]) == {*STUDENTS, "kd@temperature=2"}
+    swept, kd = (rows_of(found, student=student) for student in ("kd@temperature=2", "kd"))
+    assert swept["gap"].tolist() == kd["gap"].tolist()
 
 
 def test_training_dynamics_give_the_data_map(study, tmp_path):
