@@ -3,10 +3,11 @@
     python -m distill_jax [PRESET | --setting FILE] [--field value ...]
     python -m distill_jax ids DATASET --to FILE [--field value ...]
     python -m distill_jax export WORKDIR --to DIR [--model MODEL --seed N --format FORMAT]
+    python -m distill_jax points STUDY --to FILE [--student NAME --seed N --format FORMAT]
 
-`ids` and `export` are commands of their own, see `VERBS`, each with its --help. --list shows the presets (--list --json
-for programs), --version which code this is, --help every field; FILE is the study.json that a study keeps in its
-folder. The same command resumes what was interrupted and returns at once what is finished.
+`ids`, `export` and `points` are commands of their own, see `VERBS`, each with its --help. --list shows the presets
+(--list --json for programs), --version which code this is, --help every field; FILE is the study.json that a study
+keeps in its folder. The same command resumes what was interrupted and returns at once what is finished.
 """
 
 import contextlib
@@ -36,6 +37,7 @@ PROG = "python -m distill_jax"
 VERBS = {
     "ids": ("distill_jax.command.ids", "write which example is which, for logits of a teacher of your own"),
     "export": ("distill_jax.command.export", "write a trained network as a file that others load"),
+    "points": ("distill_jax.command.points", "write a study's examples for Embedding Atlas, pandas or cleanlab"),
 }
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "distill_jax": f"{' '.join(SMALL)} --seeds 1 --epochs 2 --dataset {{npz}} --workdir {{folder}}/work",
     "distill_jax --list": "--list",
     "distill_jax export": "export {study} --to {folder}/taken-{turn} --format stablehlo",
+    "distill_jax points": "points {study} --to {folder}/points-{turn}.parquet",
     "experiments.paper --list": "--list",
     "experiments.study_tables": "{study}/summary.json",
     "experiments.null_world": "--studies 4 --processes 1 --json {folder}/null.json --figures {folder}/figures",
