@@ -75,11 +75,11 @@ def gaps(
     return {name: np.array(rows) for name, rows in rows_by_choice.items()}
 
 
-def of_tenths(found: Mapping[Any, np.ndarray]) -> dict[str, np.ndarray]:
+def of_tenths(measured: Mapping[Any, np.ndarray]) -> dict[str, np.ndarray]:
     """The gaps of `gaps` on hard and on easy points by name, [S] each; the paper's choice ends in '_as_in_paper'."""
     values = {}
     for split, (choice, ending), (tenth, index) in itertools.product(SPLITS, _CHOICES, _TENTHS):
-        control, student = found[choice, split][:, :, index].T
+        control, student = measured[choice, split][:, :, index].T
         values |= {
             f"{tenth}_gap_control_{split}{ending}": control,
             f"{tenth}_gap_student_{split}{ending}": student,
@@ -88,9 +88,9 @@ def of_tenths(found: Mapping[Any, np.ndarray]) -> dict[str, np.ndarray]:
     return values
 
 
-def control_row(said: Mapping[str, Any]) -> tuple[str, str, str, str]:
+def control_row(result: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """The row of a table on a built-in check: another draw of the teacher deviates in nothing from it."""
-    gaps = [said[f"{tenth}_gap_control_{split}"] for split, (tenth, _) in itertools.product(SPLITS, _TENTHS)]
+    gaps = [result[f"{tenth}_gap_control_{split}"] for split, (tenth, _) in itertools.product(SPLITS, _TENTHS)]
     quoted = ", ".join(quote(gap, sign=True) for gap in gaps)
     description = "the control's gaps: hard and easy training points, hard and easy test points"
     return description, "must be 0", quoted, "off 0" if any(holm([json_interval.read(gap) for gap in gaps])) else "so"
@@ -119,10 +119,10 @@ def readme_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
 
 
-def table(said: Mapping[str, Any]) -> Table:
+def table(result: Mapping[str, Any]) -> Table:
     """The numbers of a result that are beside the paper's, for the terminal."""
     rows = Table("", "mean [95% interval]", "the paper's", box=None, pad_edge=False)
-    for name, value in said.items():
+    for name, value in result.items():
         if isinstance(value, dict) and {"mean", "paper"} <= set(value):
             rows.add_row(name, quote(value, 4), number(value["paper"], 4))
     return rows

@@ -178,10 +178,10 @@ def _as_json(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.as_json() if hasattr(value, "as_json") else value for name, value in row.items()}
 
 
-def lines(said: Mapping[str, Any]) -> str:
+def lines(result: Mapping[str, Any]) -> str:
     """The result as a table in Markdown; differences that stay by Holm's correction are in bold."""
     head = ["score", "of", "area under the curve", "less the reference"]
-    return markdown_table(head, [_cells(row, said["reference"], "**{}**".format) for row in said["rows"]])
+    return markdown_table(head, [_cells(row, result["reference"], "**{}**".format) for row in result["rows"]])
 
 
 def _cells(row: Mapping[str, Any], reference: Mapping[str, str], mark: Callable[[str], str]) -> list[str]:

@@ -15,26 +15,26 @@ _T = TypeVar("_T")
 SAME = ("commit", "device", "devices", "backend", "versions")
 
 
-def load_partial(path: Path | None, said: Mapping[str, Any], name: str) -> Any:
-    """The partial results that an interrupted run left under a name in its file; those of `said` if there is no file.
+def load_partial(path: Path | None, content: Mapping[str, Any], name: str) -> Any:
+    """The partial results that an interrupted run left under a name in its file; `content`'s if there is none.
 
     Args:
       path: of --json; None where it is not asked for.
-      said: the result as it begins, with 'environment', 'setting' and the empty partial results.
+      content: the result as it begins, with 'environment', 'setting' and the empty partial results.
       name: of the partial results.
 
     Raises:
       InputError: the file is no such result, or was made by something else.
     """
     if path is None or not path.exists():
-        return said[name]
+        return content[name]
     try:
         saved = json.loads(path.read_text())
         environment, setting, partial = saved["environment"], saved["setting"], saved[name]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError("--json", path, "is there and is no result of this command; choose another file") from None
-    require_same(path, environment, said["environment"])
-    for option, value in json.loads(json.dumps(said["setting"], default=str)).items():
+    require_same(path, environment, content["environment"])
+    for option, value in json.loads(json.dumps(content["setting"], default=str)).items():
         if setting.get(option) != value:
             difference = f"--{option.replace('_', '-')} {_short(setting.get(option))}, not {_short(value)}"
             raise InputError("--json", path, f"was made with {difference}; choose another file")
@@ -43,7 +43,7 @@ def load_partial(path: Path | None, said: Mapping[str, Any], name: str) -> Any:
 
 def measure_each(
     path: Path | None,
-    said: Mapping[str, Any],
+    result: Mapping[str, Any],
     todo: Sequence[_T],
     total: int,
     measure: Callable[[_T], str],
@@ -53,7 +53,7 @@ def measure_each(
 
     Args:
       path: of --json; None where it is not asked for.
-      said: the result, with its rows in it.
+      result: the result, with its rows in it.
       todo: what is to be measured.
       total: how many rows there are to be.
       measure: adds the row of an item to the result, and gives a line on it.
@@ -65,7 +65,7 @@ def measure_each(
         remaining = (time.monotonic() - started) / done * (len(todo) - done)
         progress = f"[{total - len(todo) + done}/{total}, ETA {remaining / 60:.0f} min]"
         console.print(f"{progress} {line}", markup=False, highlight=False)
-        write_json(path, said)
+        write_json(path, result)
 
 
 def read_rows(path: Path, option: str, what: str, touch: Callable[[dict[str, Any]], Any]) -> list[dict[str, Any]]:

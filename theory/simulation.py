@@ -109,21 +109,21 @@ def coordinate_sums(weights: tuple[float, float], others: tuple[float, float]) -
     return sums_by_dim
 
 
-def tends_to(found: Mapping[int, np.ndarray], limit: float) -> Verdict:
+def tends_to(measured: Mapping[int, np.ndarray], limit: float) -> Verdict:
     """Whether sums over D - 1 coordinates of size 1/D, sampled at several D, tend to a limit.
 
     At every D their mean is limit (1 - 1/D) up to its Monte Carlo error, and from one D to the next their standard
     deviation falls as 1 / sqrt(D), up to a quarter.
 
-    >>> found = {dim: 1 - 1 / dim + np.array([-1, 0, 1]) / np.sqrt(dim) for dim in DIMS}
-    >>> tends_to(found, 1.0).holds, tends_to(found, 2.0).holds
+    >>> measured = {dim: 1 - 1 / dim + np.array([-1, 0, 1]) / np.sqrt(dim) for dim in DIMS}
+    >>> tends_to(measured, 1.0).holds, tends_to(measured, 2.0).holds
     (True, False)
     """
     holds, before = True, None
-    for dim, values in sorted(found.items()):
+    for dim, values in sorted(measured.items()):
         spread = values.std(ddof=1)
         holds &= bool(abs(values.mean() - limit * (1 - 1 / dim)) <= SIGMAS * spread / np.sqrt(len(values)))
         scaled = spread * np.sqrt(dim)
         holds &= before is None or bool(0.75 < scaled / before < 1 / 0.75)
         before = scaled
-    return Verdict(holds, "simulation", sum(map(len, found.values())))
+    return Verdict(holds, "simulation", sum(map(len, measured.values())))

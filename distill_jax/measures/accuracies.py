@@ -53,7 +53,7 @@ class Trajectory:
     high: list[float]
 
 
-def hits(found: Collection[Place], seeds: int, read: DumpReader) -> tuple[Hits, dict[str, int]]:
+def hits(places: Collection[Place], seeds: int, read: DumpReader) -> tuple[Hits, dict[str, int]]:
     """Which examples each dump has right, of the steps that all seeds have; and sizes.
 
     Measures are test_accuracy, by true labels; train_accuracy, by the labels as training saw them; and where some of
@@ -71,8 +71,8 @@ def hits(found: Collection[Place], seeds: int, read: DumpReader) -> tuple[Hits, 
     """
     correct: dict[tuple[str, str, int], list[np.ndarray]] = {}
     sizes: dict[str, int] = {}
-    for model, seed, step, split in sorted(found):
-        if any((model, k, step, split) not in found for k in range(seeds)):
+    for model, seed, step, split in sorted(places):
+        if any((model, k, step, split) not in places for k in range(seeds)):
             continue  # a snapshot that not all seeds have would compare different seeds
         dump = read(model, seed, step, split)
         guess, noisy = dump.logits.argmax(axis=1), dump.label != dump.true_label

@@ -117,16 +117,16 @@ def _compare_seeds(
     return pooled(compared)
 
 
-def pooled(found: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Comparison]]:
+def pooled(by_seed: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Comparison]]:
     """The comparisons of every seed by student, with the spread of all seeds' points (`slopes.instrumented`).
 
     >>> points = [Points(np.arange(2), x, x, x) for x in (np.array([0.0, 2.0]), np.array([0.0, 4.0]))]
     >>> [by_student["kd"].spread for by_student in pooled([{"kd": Comparison(p, p)} for p in points])]
     [2.5, 2.5]
     """
-    spreads = denominators(found)
+    spreads = denominators(by_seed)
     spread = float(np.mean(spreads)) if spreads else None
-    return [{s: dataclasses.replace(c, spread=spread) for s, c in by_student.items()} for by_student in found]
+    return [{s: dataclasses.replace(c, spread=spread) for s, c in by_student.items()} for by_student in by_seed]
 
 
 def denominators(compared: Sequence[Mapping[str, Comparison]]) -> list[float]:

@@ -78,6 +78,6 @@ def reference(network: str, precision: str) -> np.ndarray:
     return np.array(json.loads(REFERENCE.read_text())["losses"][network][precision])
 
 
-def apart(found: np.ndarray, right: np.ndarray) -> float:
+def apart(values: np.ndarray, right: np.ndarray) -> float:
     """The greatest difference of losses by the right ones' size."""
-    return float(np.max(np.abs(found - right) / np.abs(right)))
+    return float(np.max(np.abs(values - right) / np.abs(right)))

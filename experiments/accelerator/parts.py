@@ -38,9 +38,9 @@ class Options:
     """Write the losses that this machine, a CPU, finds to this file, a reference for others, and do nothing else."""
 
 
-def say(said: str) -> None:
+def say(line: str) -> None:
     """A line for a person, at once."""
-    print(said, flush=True)
+    print(line, flush=True)
 
 
 def _in_process(part: Callable[[Options, str], None], options: Options, command: str, until: float) -> None:

@@ -41,7 +41,7 @@ _TOP = 10
 
 
 def measure_all(
-    found: PartResults,
+    kept: PartResults,
     environment: dict[str, Any],
     peer: ModuleType | None,
     rehearsal: bool,
@@ -50,7 +50,7 @@ def measure_all(
     """Measures the rows that are not there yet, and keeps each as soon as it is there.
 
     Args:
-      found: the part's file.
+      kept: the part's file.
       environment: on what this is measured.
       peer: of `pytorch.find`.
       rehearsal: a few small rows.
@@ -63,7 +63,7 @@ def measure_all(
     rows = REHEARSED if rehearsal else ROWS
     roofs = measure_roofs(sorted({row.dtype for row in rows} | {"float32"}))
     for number, row in enumerate(rows, 1):
-        if not found.begin(row.name):
+        if not kept.begin(row.name):
             continue
         peers = None if peer is None else peer.Peers(number <= _COMPILED and not rehearsal)
         with tempfile.TemporaryDirectory() as folder:
@@ -83,18 +83,18 @@ def measure_all(
             result |= predicted | {
                 "measured_by_predicted": result["seconds_a_step"] / predicted["predicted_seconds_a_step"]
             }
-        found.write(row.name, result)
+        kept.write(row.name, result)
         say(f"[{number}/{len(rows)}] {line(result)}")
 
 
-def line(said: dict[str, Any]) -> str:
+def line(result: dict[str, Any]) -> str:
     """A row in a line."""
-    ratio_text = "" if said["ratio"] is None else f", {said['ratio']:.2f} x {said['peer']}"
+    ratio_text = "" if result["ratio"] is None else f", {result['ratio']:.2f} x {result['peer']}"
     predicted = ""
-    if "predicted_seconds_a_step" in said:
-        as_if = "" if said["chip_is_this"] else f", as if for {said['chip']}"
-        predicted = f" (at least {1000 * said['predicted_seconds_a_step']:.3g} predicted{as_if})"
-    return f"{said['row']}: {1000 * said['seconds_a_step']:.3g} ms a step{predicted}{ratio_text}"
+    if "predicted_seconds_a_step" in result:
+        as_if = "" if result["chip_is_this"] else f", as if for {result['chip']}"
+        predicted = f" (at least {1000 * result['predicted_seconds_a_step']:.3g} predicted{as_if})"
+    return f"{result['row']}: {1000 * result['seconds_a_step']:.3g} ms a step{predicted}{ratio_text}"
 
 
 def _compared(row: Row, program: ours.Program, chip: Chip, run: Callable[[], None]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _LEAST = 20.0  # seconds in which a study gets nowhere
 
 
 def go_on(
-    found: PartResults,
+    kept: PartResults,
     out: Path,
     work: Path,
     data_dir: Path | None,
@@ -35,7 +35,7 @@ def go_on(
     """Trains the studies in turn until the monotonic time `until`, and packs them into `out`.
 
     Args:
-      found: the part's file.
+      kept: the part's file.
       out: where parcels are.
       work: folder on this machine's disk for the studies.
       data_dir: of CIFAR-100.
@@ -60,8 +60,8 @@ def go_on(
             started = time.monotonic()
             status = child.run("distill_jax", command, until)
             result |= {"seconds": time.monotonic() - started, "status": status}
-            found.write(name, result | state(folder))
-            say(line(name, found.pieces[name]))
+            kept.write(name, result | state(folder))
+            say(line(name, kept.pieces[name]))
             if status != 0:
                 break
     finally:
@@ -91,8 +91,10 @@ def state(folder: Path) -> dict[str, Any]:
     return result
 
 
-def line(name: str, said: dict[str, Any]) -> str:
+def line(name: str, result: dict[str, Any]) -> str:
     """A study in a line."""
-    outcome = {0: "finished", None: "stopped, to be gone on with"}.get(said["status"], f"ended with {said['status']}")
-    steps = ", ".join(f"{population} step {progress['step']}" for population, progress in said["populations"].items())
-    return f"{name}: {outcome} after {said['seconds']:.0f} s ({steps or 'nothing saved'})"
+    outcome = {0: "finished", None: "stopped, to be gone on with"}.get(
+        result["status"], f"ended with {result['status']}"
+    )
+    steps = ", ".join(f"{population} step {progress['step']}" for population, progress in result["populations"].items())
+    return f"{name}: {outcome} after {result['seconds']:.0f} s ({steps or 'nothing saved'})"

@@ -13,14 +13,14 @@ from distill_jax.students import label_of, look_of
 from experiments.comparison import MODELS, NAMES
 
 
-def figure(found: Mapping[Any, np.ndarray], steps_per_epoch: int) -> Figure:
+def figure(values: Mapping[Any, np.ndarray], steps_per_epoch: int) -> Figure:
     """Four panels: accuracy over steps on both splits, gain over steps, cosines of one seed, their differences in all.
 
     Args:
-      found: values of all seeds, of `summary.values`.
+      values: values of all seeds, of `summary.values`.
       steps_per_epoch: for the marks on the axis of steps.
     """
-    accuracy, cosine = found["accuracy"].astype(np.float64), found["cosine"].astype(np.float64)
+    accuracy, cosine = values["accuracy"].astype(np.float64), values["cosine"].astype(np.float64)
     steps = np.arange(accuracy.shape[-1])
     canvas, axes = grid(2, 2, 6.05, 3.9)
     (over_steps, gain), (by_class, differences) = axes

@@ -23,19 +23,19 @@ def measure(setting: Setting) -> dict[str, Any]:
     return {"reading": described(setting), "setting": setting.said(), "seconds": seconds, **numbers}
 
 
-def cells(said: Mapping[str, Any]) -> list[list[str]]:
+def cells(content: Mapping[str, Any]) -> list[list[str]]:
     """The table, its head first: a row for each claim, a column for the paper and each reading, ✓ where it is so."""
-    rows_by_reading = [rows(result) for result in said["readings"]]
-    table = [["of the paper", "there", *(result["reading"]["name"] for result in said["readings"])]]
+    rows_by_reading = [rows(result) for result in content["readings"]]
+    table = [["of the paper", "there", *(result["reading"]["name"] for result in content["readings"])]]
     for claims in zip(*rows_by_reading, strict=True):
         here = [f"✓ {claim.here}" if claim.verdict in _MET else claim.here for claim in claims]
         table.append([claims[0].what, claims[0].paper, *here])
     return table
 
 
-def statements(said: Mapping[str, Any]) -> list[str]:
+def statements(content: Mapping[str, Any]) -> list[str]:
     """A sentence for each reading: where it departs from the text."""
-    return [statement(result["reading"]) for result in said["readings"]]
+    return [statement(result["reading"]) for result in content["readings"]]
 
 
 def statement(reading: Mapping[str, Any]) -> str:
@@ -44,18 +44,18 @@ def statement(reading: Mapping[str, Any]) -> str:
     return f"{reading['name']}: {reading['departures']}{f'; changed by {changed}' if changed else ''}."
 
 
-def table(said: Mapping[str, Any]) -> Table:
+def table(result: Mapping[str, Any]) -> Table:
     """The table for the terminal."""
-    head, *body = cells(said)
+    head, *body = cells(result)
     shown = Table(*head, box=None, pad_edge=False)
     for row in body:
         shown.add_row(*row)
     return shown
 
 
-def lines(said: Mapping[str, Any]) -> str:
+def lines(result: Mapping[str, Any]) -> str:
     """The README's table and sentences."""
-    head, *body = cells(said)
+    head, *body = cells(result)
     ruled = [head, ["---"] * len(head), *body]
     table = "".join(f"| {' | '.join(row)} |\n" for row in ruled)
-    return table + "\n" + "".join(f"- {line}\n" for line in statements(said))
+    return table + "\n" + "".join(f"- {line}\n" for line in statements(result))

@@ -162,14 +162,14 @@ def count(setting: Setting, label: np.ndarray, own: np.ndarray, logits: np.ndarr
     return shares
 
 
-def table(setting: Setting, found: dict[Any, np.ndarray]) -> list[dict[str, Any]]:
+def table(setting: Setting, values: dict[Any, np.ndarray]) -> list[dict[str, Any]]:
     """Each way to count with what was measured, what is derived for it, and the paper's distance from it.
 
     sd is over seeds, that is of one data set and teacher, as the paper's number is of one; distance is in such sd.
     """
     rows = []
     for above, temperature, absent in ways(setting):
-        shares = found[above, temperature, absent]
+        shares = values[above, temperature, absent]
         sd = float(shares.std(ddof=1)) if len(shares) > 1 else 0.0
         rows.append(
             {
@@ -179,7 +179,7 @@ def table(setting: Setting, found: dict[Any, np.ndarray]) -> list[dict[str, Any]
                 "chosen": (above, temperature, absent) == chosen(setting),
                 "predicted": letter_share(setting, absent) if above == 0 else None,
                 "distillation": over_seeds(shares).as_json(),
-                "one_hot": over_seeds(found["one-hot", absent]).as_json(),
+                "one_hot": over_seeds(values["one-hot", absent]).as_json(),
                 "sd": sd,
                 "distance": (PAPER_DISTILLATION - float(shares.mean())) / sd if sd > 1e-9 else None,
             }

@@ -50,16 +50,16 @@ def values(setting: Setting, outcome: Outcome) -> Values:
     return values_by_name
 
 
-def summarise(setting: Setting, found: Values) -> dict[str, Any]:
+def summarise(setting: Setting, measured: Values) -> dict[str, Any]:
     """All numbers, each as mean, low, high, n and the paper's value, which is null where it gives none."""
-    accuracy, cosine = found["accuracy"], found["cosine"].astype(np.float64)
+    accuracy, cosine = measured["accuracy"], measured["cosine"].astype(np.float64)
     test = accuracy[:, :, 1].astype(np.float64)
     last = test[:, :, -1]
     higher = {model: cosine[:, MODELS.index(model)] > cosine[:, TEACHER] for model in ("student", "control")}
     values = {
-        "one_hot_sign_share": found["one-hot", setting.absent],
-        "distillation_sign_share": found[signs.chosen(setting)],
-        "update_sign_share": found[signs.of_update(setting)],
+        "one_hot_sign_share": measured["one-hot", setting.absent],
+        "distillation_sign_share": measured[signs.chosen(setting)],
+        "update_sign_share": measured[signs.of_update(setting)],
         "paired_gain": last[:, STUDENT] - last[:, TEACHER],
         "paired_gain_over_control": last[:, STUDENT] - last[:, CONTROL],
         "control_gain": last[:, CONTROL] - last[:, TEACHER],
@@ -71,7 +71,7 @@ def summarise(setting: Setting, found: Values) -> dict[str, Any]:
         values[f"test_accuracy_{model}"] = last[:, index]
         values[f"train_accuracy_{model}"] = accuracy[:, index, 0, -1]
         values[f"cos_{model}"] = cosine[:, index].mean(-1)
-    values |= comparison.of_tenths(found)
+    values |= comparison.of_tenths(measured)
     summary: dict[str, Any] = {name: with_paper(seed_values, PAPER.get(name)) for name, seed_values in values.items()}
     summary["student_cos_higher_in_all_classes"] = _share_of_seeds(higher["student"].all(-1))
     per_epoch = setting.train_examples // setting.batch_size
@@ -82,7 +82,7 @@ def summarise(setting: Setting, found: Values) -> dict[str, Any]:
         for epoch, (a, b) in enumerate(zip(gain.T, over_control.T, strict=True))
     ]
     summary["draws"] = signs.draws(setting)
-    summary["counts"] = signs.table(setting, found)
+    summary["counts"] = signs.table(setting, measured)
     return summary
 
 
@@ -95,25 +95,25 @@ class Row(NamedTuple):
     verdict: str
 
 
-def lines(said: Mapping[str, Any]) -> str:
+def lines(result: Mapping[str, Any]) -> str:
     """The README's table of a result."""
-    return readme_table(rows(said))
+    return readme_table(rows(result))
 
 
-def rows(said: Mapping[str, Any]) -> list[Row]:
+def rows(result: Mapping[str, Any]) -> list[Row]:
     """The claims of the paper beside a result's numbers; the same claims for every result."""
-    counts, setting = said["counts"], said["setting"]
+    counts, setting = result["counts"], result["setting"]
     way = next(row for row in counts if row["chosen"])
     update = next(row for row in counts if all(row[name] == value for name, value in _update(setting).items()))
-    accuracy = [f"{quote(said[f'test_accuracy_{model}'], scale=100)}%" for model in MODELS]
-    cos = [quote(said[f"cos_{model}"], 3) for model in MODELS]
+    accuracy = [f"{quote(result[f'test_accuracy_{model}'], scale=100)}%" for model in MODELS]
+    cos = [quote(result[f"cos_{model}"], 3) for model in MODELS]
     student_higher, control_higher = (
-        f"{quote(said[f'{m}_cos_higher_share'], 1, scale=100)}%" for m in ("student", "control")
+        f"{quote(result[f'{m}_cos_higher_share'], 1, scale=100)}%" for m in ("student", "control")
     )
-    everywhere = said["student_cos_higher_in_all_classes"]
-    gain, over_control = said["paired_gain"], said["paired_gain_over_control"]
+    everywhere = result["student_cos_higher_in_all_classes"]
+    gain, over_control = result["paired_gain"], result["paired_gain_over_control"]
     claims = [
-        Row("right signs, one-hot", "73.22%", _percent(said["one_hot_sign_share"]), _one_hot(said)),
+        Row("right signs, one-hot", "73.22%", _percent(result["one_hot_sign_share"]), _one_hot(result)),
         Row(
             "right signs, distillation",
             "97.77%",
@@ -130,21 +130,21 @@ def rows(said: Mapping[str, Any]) -> list[Row]:
             "test accuracy of teacher, control, student",
             "high",
             ", ".join(accuracy),
-            "so" if said["test_accuracy_teacher"]["mean"] > 0.9 else "not so",
+            "so" if result["test_accuracy_teacher"]["mean"] > 0.9 else "not so",
         ),
-        Row("student's gain in test accuracy, points", "about +0.7", _points(gain), _gain(gain, said["reading"])),
+        Row("student's gain in test accuracy, points", "about +0.7", _points(gain), _gain(gain, result["reading"])),
         Row("the same over the control", "not given", _points(over_control), beside(over_control)),
         Row(
             "cosine of weights and class vector: teacher, control, student",
             "student's higher",
             ", ".join(cos),
-            supported(said["cos_gain_over_control"], 1),
+            supported(result["cos_gain_over_control"], 1),
         ),
         Row(
             "classes whose cosine is above the teacher's: student, control",
             "consistently",
             f"{student_higher}, {control_higher}",
-            _consistent(said["student_cos_higher_share"], everywhere, said["reading"]),
+            _consistent(result["student_cos_higher_share"], everywhere, result["reading"]),
         ),
         Row(
             "seeds in which the student's is above in all classes",
@@ -156,8 +156,8 @@ def rows(said: Mapping[str, Any]) -> list[Row]:
     for split, name in (("train", "training"), ("test", "test")):
         for tenth, side, expected in (("hard", -1, "below 0"), ("easy", 1, "above 0")):
             names = [f"{tenth}_gap_student{suffix}_{split}" for suffix in ("", "_minus_control")]
-            alone, beyond_control = (said[name] for name in names)
-            paper = ", ".join(number(said[f"{name}_as_in_paper"]["mean"], sign=True) for name in names)
+            alone, beyond_control = (result[name] for name in names)
+            paper = ", ".join(number(result[f"{name}_as_in_paper"]["mean"], sign=True) for name in names)
             verdict = (
                 _both(alone, beyond_control, side) if split == "train" else f"{beside(alone)}, {beside(beyond_control)}"
             )
@@ -169,7 +169,7 @@ def rows(said: Mapping[str, Any]) -> list[Row]:
                     verdict,
                 )
             )
-    claims.append(Row(*comparison.control_row(said)))
+    claims.append(Row(*comparison.control_row(result)))
     return claims
 
 

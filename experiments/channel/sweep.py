@@ -157,13 +157,13 @@ def _panel(
     axis.set_ylabel(_axis_label(down or ""))
 
 
-def lines(said: Mapping[str, Any]) -> str:
+def lines(result: Mapping[str, Any]) -> str:
     """The README's map of a result with two swept fields: gain over the control in points; accuracy; signs.
 
     A gain whose interval is all on one side of 0 is set in bold. The accuracy is the teacher's, the signs are the
     shares of right ones, of one-hot training and of distillation; all three are in per cent.
     """
-    rows = said["sweep"]
+    rows = result["sweep"]
     down, across = [name for name in rows[0] if name in FIELDS]
     columns = _values(rows, across)
     head = [f"{_word(down)} ↓, {_word(across)} →", *(f"{value:g}" for value in columns)]

@@ -91,15 +91,15 @@ def values(setting: Setting, outcome: Outcome) -> Values:
     return values_by_name
 
 
-def lines(said: Mapping[str, Any]) -> str:
+def lines(result: Mapping[str, Any]) -> str:
     """The README's table of a result, and how near the theory's own row is to the closed form of its known time."""
     head = [
         "| trained by | teacher's distance from the nearest closed form | student's | student's bias less the teacher's"
         " | control's | pairs: student, control | student's time over teacher's |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    body = [f"| {' | '.join(_cells(name, row))} |" for name, row in said["rows"].items()]
-    theory = said["rows"]["theory"]
+    body = [f"| {' | '.join(_cells(name, row))} |" for name, row in result["rows"].items()]
+    theory = result["rows"]["theory"]
     off = (
         "From the closed form of its known time no curve of the theory's own row is further than "
         f"{quote(theory['off_known'], 3)} anywhere (n = {theory['off_known']['n']}, means of the greatest distance)."
@@ -114,10 +114,10 @@ def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
     return [name, *distances, *exaggerations, share, quote(row["longer"], 1) + " x"]
 
 
-def table(said: Mapping[str, Any]) -> Table:
+def table(result: Mapping[str, Any]) -> Table:
     """The same for the terminal."""
     head = ("", "distance: teacher", "student", "bias less teacher's: student", "control", "pairs", "time")
     table = Table(*head, box=None, pad_edge=False)
-    for name, row in said["rows"].items():
+    for name, row in result["rows"].items():
         table.add_row(*_cells(name, row))
     return table

@@ -29,13 +29,13 @@ def curve(u: np.ndarray, top: np.ndarray, bottom: np.ndarray, end: np.ndarray) -
         return (1 - rest) / np.asarray(sparsity(bottom, end))
 
 
-def distances(found: np.ndarray, top: np.ndarray, bottom: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def distances(values: np.ndarray, top: np.ndarray, bottom: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Mean distance of a model's curves from the closed form's of each end time, over pairs and levels: [ends].
 
     Args:
-      found: of `bias.shares`, [pairs, levels]; pairs that have none are left out.
+      values: of `bias.shares`, [pairs, levels]; pairs that have none are left out.
       top, bottom: eigenvalues of each pair's directions, [pairs].
       ends: in units of 1 / the unit of the eigenvalues, [ends].
     """
     closed = curve(LEVELS, top[:, None], bottom[:, None], ends[:, None, None])
-    return np.nanmean(np.abs(found - closed), (-2, -1))
+    return np.nanmean(np.abs(values - closed), (-2, -1))

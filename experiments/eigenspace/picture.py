@@ -52,19 +52,19 @@ def paths(setting: Setting, outcome: Outcome, seed: int = 0) -> Figure:
     return canvas
 
 
-def distributions(setting: Setting, found: Values) -> Figure:
+def distributions(setting: Setting, values: Values) -> Figure:
     """Three panels: biases, exaggerations over the teacher, and Figure 22, all over all seeds."""
     canvas, axes = grid(1, 3, 4.2, 4.2)
     bias_panel, exaggeration_panel, accuracy_panel = axes[0]
     choice = setting.projection, setting.definition
-    bias = found["own", *choice]
+    bias = values["own", *choice]
     _histograms(bias_panel, {model: bias[:, index].ravel() for index, model in enumerate(MODELS)})
     bias_panel.set_title(f"Bias towards the top direction ({setting.definition})", fontsize=11, pad=20)
     bias_panel.set(xlabel="bias", ylabel="density")
-    _histograms(exaggeration_panel, {model: found["more", *choice, model].ravel() for model in ("control", "student")})
+    _histograms(exaggeration_panel, {model: values["more", *choice, model].ravel() for model in ("control", "student")})
     exaggeration_panel.set_title("Bias less the teacher's", fontsize=11, pad=20)
     exaggeration_panel.set(xlabel="difference", ylabel="density")
-    mean = found["accuracy"].mean(0)  # [V, times, 2]
+    mean = values["accuracy"].mean(0)  # [V, times, 2]
     for index, model in enumerate(MODELS):
         accuracy_panel.plot(*mean[index].T, label=label_of(NAMES[model]), ms=3.5, **look_of(NAMES[model]))
     accuracy_panel.set_title("Mean accuracies over training", fontsize=11, pad=20)

@@ -45,7 +45,7 @@ def trajectories(outcome: Outcome, projection: int) -> tuple[np.ndarray, np.ndar
     return path[:, :, 0], path[:, :, 1]
 
 
-def summarise(setting: Setting, found: Values) -> dict[str, Any]:
+def summarise(setting: Setting, values: Values) -> dict[str, Any]:
     """All numbers, each as mean, low, high, n and the paper's value, which is null where it gives none.
 
     The seed is the unit: its pairs are of the same three models. A pair for which a definition has no value counts as
@@ -54,41 +54,41 @@ def summarise(setting: Setting, found: Values) -> dict[str, Any]:
     Raises:
       InputError: a value that is not finite, as when training has diverged.
     """
-    if not np.isfinite(found["accuracy"]).all() or not np.isfinite(found["gap", "train"]).all():
+    if not np.isfinite(values["accuracy"]).all() or not np.isfinite(values["gap", "train"]).all():
         raise InputError(
             "--learning-rate", f"{setting.learning_rate:g}", "training has diverged; a smaller one is needed"
         )
     paper = PAPER_HOLD[setting.setting]
     choice = setting.projection, setting.definition
     summary: dict[str, Any] = {"paper": {"pairs": PAPER_PAIRS, "hold": paper}}
-    summary["share_of_pairs"] = _share(found, *choice, "student") | {"paper": paper / PAPER_PAIRS}
-    summary["share_of_pairs_control"] = _share(found, *choice, "control")
-    summary["share_of_pairs_over_control"] = with_paper(_over_control(found, *choice))
-    summary["share_of_biased_teacher_pairs"] = with_paper(_biased(found, *choice, TEACHER), 1.0)
-    summary["as_many_as_the_paper_s"] = _as_many(found, *choice, paper)
+    summary["share_of_pairs"] = _share(values, *choice, "student") | {"paper": paper / PAPER_PAIRS}
+    summary["share_of_pairs_control"] = _share(values, *choice, "control")
+    summary["share_of_pairs_over_control"] = with_paper(_over_control(values, *choice))
+    summary["share_of_biased_teacher_pairs"] = with_paper(_biased(values, *choice, TEACHER), 1.0)
+    summary["as_many_as_the_paper_s"] = _as_many(values, *choice, paper)
     summary["definitions"] = [
         {
             "definition": definition,
             "projection": projection,
-            "teacher_biased": with_paper(_biased(found, projection, definition, TEACHER)),
-            "student_biased": with_paper(_biased(found, projection, definition, STUDENT)),
-            "student_more": _share(found, projection, definition, "student"),
-            "control_more": _share(found, projection, definition, "control"),
-            "student_over_control": with_paper(_over_control(found, projection, definition)),
-            "as_many_as_the_paper_s": _as_many(found, projection, definition, paper),
-            "undefined": float(np.mean(~np.isfinite(found["more", projection, definition, "student"]))),
+            "teacher_biased": with_paper(_biased(values, projection, definition, TEACHER)),
+            "student_biased": with_paper(_biased(values, projection, definition, STUDENT)),
+            "student_more": _share(values, projection, definition, "student"),
+            "control_more": _share(values, projection, definition, "control"),
+            "student_over_control": with_paper(_over_control(values, projection, definition)),
+            "as_many_as_the_paper_s": _as_many(values, projection, definition, paper),
+            "undefined": float(np.mean(~np.isfinite(values["more", projection, definition, "student"]))),
         }
         for projection in PROJECTIONS
         for definition in DEFINITIONS
     ]
     for index, model in enumerate(MODELS):
         for split, name in enumerate(("train", "test")):
-            summary[f"{name}_accuracy_{model}"] = with_paper(found["accuracy"][:, index, -1, split])
-    matched = {model: _at_equal_training_accuracy(found["accuracy"], model) for model in (CONTROL, STUDENT)}
+            summary[f"{name}_accuracy_{model}"] = with_paper(values["accuracy"][:, index, -1, split])
+    matched = {model: _at_equal_training_accuracy(values["accuracy"], model) for model in (CONTROL, STUDENT)}
     summary["test_accuracy_at_equal_training_accuracy_student"] = with_paper(matched[STUDENT])
     summary["test_accuracy_at_equal_training_accuracy_control"] = with_paper(matched[CONTROL])
     summary["test_accuracy_at_equal_training_accuracy_over_control"] = with_paper(matched[STUDENT] - matched[CONTROL])
-    return summary | {name: with_paper(seed_values) for name, seed_values in comparison.of_tenths(found).items()}
+    return summary | {name: with_paper(seed_values) for name, seed_values in comparison.of_tenths(values).items()}
 
 
 def _biased(arrays: Values, projection: Any, definition: str, model: int) -> np.ndarray:
@@ -125,23 +125,23 @@ def _at_equal_training_accuracy(accuracy: np.ndarray, model: int) -> np.ndarray:
     return np.array(differences)
 
 
-def lines(said: Mapping[str, Any]) -> str:
+def lines(result: Mapping[str, Any]) -> str:
     """The README's table of a result: what the paper says, what was found, and the verdict."""
-    paper = said["paper"]
-    share, control, over_control = (said[f"share_of_pairs{k}"] for k in ("", "_control", "_over_control"))
-    equal = [said[f"test_accuracy_at_equal_training_accuracy_{k}"] for k in ("student", "control", "over_control")]
-    gap, as_in_paper = (said[f"hard_gap_student_minus_control_train{ending}"] for ending in ("", "_as_in_paper"))
+    paper = result["paper"]
+    share, control, over_control = (result[f"share_of_pairs{k}"] for k in ("", "_control", "_over_control"))
+    equal = [result[f"test_accuracy_at_equal_training_accuracy_{k}"] for k in ("student", "control", "over_control")]
+    gap, as_in_paper = (result[f"hard_gap_student_minus_control_train{ending}"] for ending in ("", "_as_in_paper"))
     others = [
         _other(row)
-        for row in said["definitions"]
-        if (row["definition"], row["projection"]) != (said["setting"]["definition"], said["setting"]["projection"])
+        for row in result["definitions"]
+        if (row["definition"], row["projection"]) != (result["setting"]["definition"], result["setting"]["projection"])
     ]
     rows = (
         (
             "pairs in which the teacher is biased towards the top direction",
             "all",
-            quote(said["share_of_biased_teacher_pairs"], 1, scale=100) + "%",
-            _most(said["share_of_biased_teacher_pairs"]),
+            quote(result["share_of_biased_teacher_pairs"], 1, scale=100) + "%",
+            _most(result["share_of_biased_teacher_pairs"]),
         ),
         (
             "pairs in which the student is more so",
@@ -158,20 +158,20 @@ def lines(said: Mapping[str, Any]) -> str:
         (
             "seeds with as many such pairs as the paper's one",
             "1 of 1",
-            quote(said["as_many_as_the_paper_s"], 1, scale=100) + "%",
-            _ordinary(said["as_many_as_the_paper_s"]),
+            quote(result["as_many_as_the_paper_s"], 1, scale=100) + "%",
+            _ordinary(result["as_many_as_the_paper_s"]),
         ),
         ("the same pairs (control's) by other definitions and projections", "not given", "; ".join(others), ""),
         (
             "test accuracy less the teacher's at equal training accuracy, points: student, control",
-            "above 0" if said["setting"]["setting"] == "mlp" else "little",
+            "above 0" if result["setting"]["setting"] == "mlp" else "little",
             ", ".join(quote(value, 2, sign=True, scale=100) for value in equal[:2]),
-            _at_equal(equal[2], said["setting"]["setting"]),
+            _at_equal(equal[2], result["setting"]["setting"]),
         ),
         (
             "test accuracy at the end of training: teacher, control, student",
             "not given",
-            ", ".join(f"{quote(said[f'test_accuracy_{model}'], 1, scale=100)}%" for model in MODELS),
+            ", ".join(f"{quote(result[f'test_accuracy_{model}'], 1, scale=100)}%" for model in MODELS),
             "",
         ),
         (
@@ -180,7 +180,7 @@ def lines(said: Mapping[str, Any]) -> str:
             f"{quote(gap, sign=True)}; ({number(as_in_paper['mean'], sign=True)})",
             supported(gap, -1),
         ),
-        comparison.control_row(said),
+        comparison.control_row(result),
     )
     return readme_table(rows)
 

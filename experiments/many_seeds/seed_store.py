@@ -22,10 +22,10 @@ _MADE, _SECONDS = "made", "seconds"
 class PartialResults:
     """A file beside a result's that holds what there is of it; of another setting or commit it is not read."""
 
-    def __init__(self, result: Path | None, said: Mapping[str, Any]):
-        """For a result file, or none to keep nothing; `said` has its 'environment' and 'setting'."""
+    def __init__(self, result: Path | None, content: Mapping[str, Any]):
+        """For a result file, or none to keep nothing; `content` has its 'environment' and 'setting'."""
         self._path = None if result is None else result.with_suffix(".seeds.npz")
-        origin = {name: said["environment"][name] for name in SAME} | {"setting": said["setting"]}
+        origin = {name: content["environment"][name] for name in SAME} | {"setting": content["setting"]}
         self._made = json.dumps(origin, default=str, sort_keys=True)
 
     def read(self) -> tuple[Values, np.ndarray]:

@@ -30,19 +30,19 @@ _STYLES = {
 }
 
 
-def tables(said: Mapping[str, Any]) -> list[Table]:
+def tables(content: Mapping[str, Any]) -> list[Table]:
     """The rates of false verdicts of a result, and of right ones, for the terminal."""
     result = []
-    for head, *rows in (_null_cells(said), _power_cells(said)):
+    for head, *rows in (_null_cells(content), _power_cells(content)):
         result.append(Table(*head, box=None, pad_edge=False))
         for row in rows:
             result[-1].add_row(*row)
     return result
 
 
-def summary(said: Mapping[str, Any]) -> str:
+def summary(result: Mapping[str, Any]) -> str:
     """How many cross-fitted rates lie above the nominal one, and what chance would do."""
-    above, nominal = said["above_nominal"], f"{100 * NOMINAL:.0f}%"
+    above, nominal = result["above_nominal"], f"{100 * NOMINAL:.0f}%"
     which = f" ({'; '.join(above['above'])})" if above["above"] else ""
     return (
         f"Of {above['rates']} cross-fitted rates {len(above['above'])} have an interval above {nominal}{which}, "
@@ -51,9 +51,9 @@ def summary(said: Mapping[str, Any]) -> str:
     )
 
 
-def lines(said: Mapping[str, Any]) -> str:
+def lines(result: Mapping[str, Any]) -> str:
     """The page's tables of a result: false verdicts without, and right ones with a deviation."""
-    parts = [_markdown(_null_cells(said)), summary(said) + "\n", _markdown(_power_cells(said))]
+    parts = [_markdown(_null_cells(result)), summary(result) + "\n", _markdown(_power_cells(result))]
     return "\n".join(parts)
 
 
@@ -71,10 +71,10 @@ def read_lines(path: Path) -> str:
         raise InputError("--markdown", path, "must be a result file of this command") from error
 
 
-def figure(said: Mapping[str, Any]) -> Figure:
+def figure(result: Mapping[str, Any]) -> Figure:
     """The rate of false verdicts in each world without deviation, a panel for each claim, by who chose the points."""
-    rates = _rates(said["worlds"], "false_positive_rate")
-    names = [row["world"] for row in said["control_check"]]
+    rates = _rates(result["worlds"], "false_positive_rate")
+    names = [row["world"] for row in result["control_check"]]
     canvas, axes = grid(1, len(VERDICTS), 2.5, 0.9 + 0.27 * len(names))
     for axis, verdict in zip(axes[0], VERDICTS, strict=True):
         axis.axvline(NOMINAL, **GUIDE, label=f"{NOMINAL:.0%}, as the intervals promise")
