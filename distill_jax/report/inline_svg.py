@@ -1,8 +1,8 @@
-"""A Matplotlib figure as SVG within a page: each panel by itself, so that panels wrap, its text text, its colours the page's.
+"""A Matplotlib figure as SVG within a page: its panels one by one, so that they wrap, with text that is text.
 
 What is black is drawn in the page's `currentColor`, the background is left out, and any other colour is a variable
-`--c-RRGGBB` of CSS, which is that colour where the page does not say otherwise; `dark_colors` says what suits a dark one.
-Clouds of points stay pictures, as they are in the file of the figure.
+`--c-RRGGBB` of CSS, that colour where the page does not say otherwise; `dark_colors` says what suits a dark one. Clouds
+of points stay pictures, as they are in the file of the figure.
 """
 
 import colorsys
@@ -18,6 +18,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -91,7 +92,8 @@ def panels(figure: Figure, name: str) -> Panels:
             said = [titles[axis] or axis.get_xlabel(), *(text.get_text() for text in axis.texts)]
             label = ". ".join(filter(None, said)).replace("\n", ", ").replace("$", "")
             svg = _inlined(_alone(figure, axis), f"{name}-{i}-{j}-", label)
-            rows[-1].append(Markup('<div class="panel"><strong>{}</strong>{}</div>').format(titles[axis], svg))
+            title = Markup("<strong>{}</strong>").format(titles[axis]) if titles[axis] else ""
+            rows[-1].append(Markup('<div class="panel">{}{}</div>').format(title, svg))
     drawn = [_legend(figure, contents, f"{name}-legend-{i}-") for i, contents in enumerate(legends)]
     return Panels(rows, Markup("\n").join(drawn))
 
@@ -107,17 +109,14 @@ def dark_colors(pages: Iterable[str]) -> dict[str, str]:
 
 
 def variable(color: str) -> str:
-    """A colour '#rrggbb' as CSS that follows the page.
+    """A colour of Matplotlib as CSS that follows the page.
 
-    >>> variable("#000000"), variable("#E69F00")
+    >>> variable("black"), variable("#E69F00")
     ('currentColor', 'var(--c-e69f00, #e69f00)')
     """
-    color = color.lower()
-    return (
-        "currentColor"
-        if color <= "#333333" and len(set(re.findall("..", color[1:]))) == 1
-        else (f"var(--c-{color[1:]}, {color})")
-    )
+    code = to_hex(color)
+    red, green, blue = re.findall("..", code[1:])
+    return "currentColor" if red == green == blue <= "33" else f"var(--c-{code[1:]}, {code})"
 
 
 def _dark(color: str) -> str:
@@ -239,7 +238,7 @@ def _inlined(svg: bytes, prefix: str, label: str, width: float | None = None) ->
     names = {name: f"{prefix}{i}" for i, name in enumerate(used)}
     for element in root.iter():
         element.tag = element.tag.removeprefix(_SVG)
-        element.attrib = {key: value for key, value in _attributes(element, names)}
+        element.attrib = dict(_attributes(element, names))
         if element.tag == "text":
             _flow(element)
         if element.text is not None and not element.text.strip() and element.tag not in ("text", "tspan"):
