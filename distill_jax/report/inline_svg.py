@@ -91,7 +91,7 @@ def panels(figure: Figure, name: str) -> Panels:
         for j, axis in enumerate(row):
             said = [titles[axis] or axis.get_xlabel(), *(text.get_text() for text in axis.texts)]
             label = ". ".join(filter(None, said)).replace("\n", ", ").replace("$", "")
-            svg = _inlined(_alone(figure, axis), f"{name}-{i}-{j}-", label)
+            svg = _inlined(*_alone(figure, axis), f"{name}-{i}-{j}-", label)
             title = Markup("<strong>{}</strong>").format(titles[axis]) if titles[axis] else ""
             rows[-1].append(Markup('<div class="panel">{}{}</div>').format(title, svg))
     drawn = [_legend(figure, contents, f"{name}-legend-{i}-") for i, contents in enumerate(legends)]
@@ -182,15 +182,18 @@ def _column(axis: Axes) -> int:
     return 0 if spec is None else spec.colspan.start
 
 
-def _alone(figure: Figure, axis: Axes) -> bytes:
-    """One panel as it fills the figure, which is empty."""
+def _alone(figure: Figure, axis: Axes) -> tuple[bytes, str]:
+    """One panel as wide as the figure, which is empty; and its view box, of the height that it takes."""
     figure.add_subplot(axis)
     axis.patch.set_visible(False)
     axis.set_subplotspec(GridSpec(1, 1, figure=figure)[0])
     ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.03).execute(figure)
+    box = axis.get_tightbbox(FigureCanvasAgg(figure).get_renderer())
+    (width, height), point = figure.get_size_inches() * 72, 72 / figure.dpi
+    top, bottom = (0.0, height) if box is None else (height - box.y1 * point - 2, height - box.y0 * point + 2)
     drawn = _drawn(figure)
     figure.delaxes(axis)
-    return drawn
+    return drawn, f"0 {top:.1f} {width:.1f} {bottom - top:.1f}"
 
 
 def _contents(legend: Legend, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,9 +211,10 @@ def _legend(figure: Figure, contents: dict[str, Any], prefix: str) -> Markup:
         legend = figure.legend(**contents, ncols=columns, loc="center", frameon=False, borderpad=0.1)
         extent = legend.get_window_extent(renderer)
         if extent.width / figure.dpi <= _PHONE or columns == 1:
-            figure.set_size_inches(extent.width / figure.dpi, extent.height / figure.dpi)
-            label, width = f"Legend: {', '.join(contents['labels'])}", 72 * extent.width / figure.dpi * _POINT
-            svg = _inlined(_drawn(figure), prefix, label, width)
+            width, height = (side / figure.dpi for side in (extent.width, extent.height))
+            figure.set_size_inches(width, height)
+            label, box = f"Legend: {', '.join(contents['labels'])}", f"0 0 {72 * width:.1f} {72 * height:.1f}"
+            svg = _inlined(_drawn(figure), box, prefix, label, 72 * width * _POINT)
             legend.remove()
             return Markup('<div class="legend">{}</div>').format(svg)
         legend.remove()
@@ -226,8 +230,8 @@ def _drawn(figure: Figure) -> bytes:
     return svg.getvalue()
 
 
-def _inlined(svg: bytes, prefix: str, label: str, width: float | None = None) -> Markup:
-    """Matplotlib's SVG as an element of HTML, named for those who do not see it; as wide as its place by default."""
+def _inlined(svg: bytes, box: str, prefix: str, label: str, width: float | None = None) -> Markup:
+    """What a view box has of Matplotlib's SVG as an element of HTML, named for those who do not see it."""
     root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):
         for child in list(parent):
@@ -244,7 +248,7 @@ def _inlined(svg: bytes, prefix: str, label: str, width: float | None = None) ->
         if element.text is not None and not element.text.strip() and element.tag not in ("text", "tspan"):
             element.text = None
         element.tail = None
-    root.attrib = {"viewBox": root.attrib["viewBox"], "class": "plot", "role": "img", "aria-label": label}
+    root.attrib = {"viewBox": box, "class": "plot", "role": "img", "aria-label": label}
     if width is not None:
         root.attrib["style"] = f"width: {width:.0f}px"
     return Markup(ElementTree.tostring(root, encoding="unicode"))

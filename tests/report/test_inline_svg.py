@@ -82,9 +82,17 @@ def test_lines_are_where_they_belong(panels):
         np.testing.assert_allclose(shares, (values - values[0]) / (values[-1] - values[0]), atol=2e-4)
 
 
-def test_a_panel_fills_its_share_of_the_figure(panels):
-    box = [float(part) for part in svg(panels.rows[0][0]).attrib["viewBox"].split()]
-    assert box == pytest.approx([0, 0, 72 * (2 * 3 + 0.4) / 2, 72 * (2 * 2 + 0.4) / 2], abs=0.1)
+def test_a_panel_has_its_share_of_the_figure_s_width_and_the_height_that_it_takes(panels):
+    for panel in panels.rows[0]:
+        left, top, width, height = (float(part) for part in svg(panel).attrib["viewBox"].split())
+        assert (left, width) == (0, pytest.approx(72 * (2 * 3 + 0.4) / 2, abs=0.1))
+        for text in svg(panel).iter("text"):
+            if "y" in text.attrib and "transform" not in text.attrib:
+                assert top < float(text.attrib["y"]) < top + height
+    made, axes = grid(1, 1, 3.0, 9.0)
+    axes[0, 0].set_box_aspect(1)
+    _, _, width, height = svg(inline_svg.panels(made, "square").rows[0][0]).attrib["viewBox"].split()
+    assert 0.8 * float(width) < float(height) < float(width)
 
 
 def test_a_legend_fits_a_phone():
