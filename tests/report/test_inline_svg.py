@@ -87,7 +87,7 @@ def test_a_panel_has_its_share_of_the_figure_s_width_and_the_height_that_it_take
         left, top, width, height = (float(part) for part in svg(panel).attrib["viewBox"].split())
         assert (left, width) == (0, pytest.approx(72 * (2 * 3 + 0.4) / 2, abs=0.1))
         for text in svg(panel).iter("text"):
-            if "y" in text.attrib and "transform" not in text.attrib:
+            if "y" in text.attrib and not len(text):  # math stands where its group is
                 assert top < float(text.attrib["y"]) < top + height
     made, axes = grid(1, 1, 3.0, 9.0)
     axes[0, 0].set_box_aspect(1)
