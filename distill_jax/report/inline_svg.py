@@ -213,10 +213,8 @@ def _legend(figure: Figure, contents: dict[str, Any], prefix: str) -> Markup:
         if extent.width / figure.dpi <= _PHONE or columns == 1:
             width, height = (side / figure.dpi for side in (extent.width, extent.height))
             figure.set_size_inches(width, height)
-            label, box = (
-                f"Legend: {', '.join(contents['labels'])}".replace("$", ""),
-                f"0 0 {72 * width:.1f} {72 * height:.1f}",
-            )
+            label = f"Legend: {', '.join(contents['labels'])}".replace("$", "")
+            box = f"0 0 {72 * width:.1f} {72 * height:.1f}"
             svg = _inlined(_drawn(figure), box, prefix, label, 72 * width * _POINT)
             legend.remove()
             return Markup('<div class="legend">{}</div>').format(svg)
