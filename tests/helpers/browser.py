@@ -1,6 +1,6 @@
 """A headless browser, Playwright's with the Chromium of the system, and what it says of a page.
 
-It wants the extra `browser`, and a Chromium: one of `_NAMES` on the path, or what `playwright install chromium` fetches.
+It wants the extra `browser` and a Chromium: one of `_NAMES` on the path, or what `playwright install chromium` gives.
 """
 
 import contextlib
