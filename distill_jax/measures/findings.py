@@ -56,8 +56,11 @@ class Finding:
       difference: what decides, in its unit; accuracies are in [0, 1], in percentage points where they are printed.
       unit: 'phi' for gaps, 'slope' for slopes (less 1, or the control's), 'points' for accuracies.
       evidence: the numbers behind it in a sentence or two.
-      paper: where it is made.
+      paper: where it is made; without a control, where the claim has one and the paper has not.
       corrected: whether the interval excludes zero also by Holm's correction for all of the study's.
+      short: the claim in a few words.
+      measure: what the difference is one of.
+      claimed: the sign that the difference is claimed to have.
     """
 
     id: str
@@ -68,6 +71,9 @@ class Finding:
     evidence: str
     paper: str
     corrected: bool = False
+    short: str = ""
+    measure: str = ""
+    claimed: Literal[-1, 1] = 1
 
     @property
     def quoted(self) -> str:
@@ -146,8 +152,10 @@ def findings(deviations: Deviations, accuracy: Accuracy, *, seeds: int, mislabel
             gain,
             "points",
             f"Test accuracy {_points(accuracy.models[KD], sign=False)}% distilled against "
-            f"{_points(accuracy.models[CONTROL], sign=False)}% one-hot: {_points(gain)} points.",
+            f"{_points(accuracy.models[CONTROL], sign=False)}% one-hot.",
             "Table 2",
+            short="distilled beats one-hot on the test set",
+            measure="test accuracy, distilled minus control",
         )
     )
     has_gain = seeds == 1 or (corrected(result)[-1] and gain.mean > 0)
@@ -178,6 +186,7 @@ def of_deviations(deviations: Deviations, split: str) -> list[Finding]:
 
 _SPLIT_NAMES = {"train": ("training", "Figures 1a and 2"), "test": ("test", "Figures 5 to 7")}
 _PUBLISHED = "the published version, arXiv:2301.12923"
+_NO_CONTROL = ", without a control"  # which the paper does not have
 
 
 def _below(deviations: Deviations, split: str) -> Finding:
@@ -191,17 +200,20 @@ def _below(deviations: Deviations, split: str) -> Finding:
         verdict(gap, -1),
         gap,
         "phi",
-        f"Mean gap {quote(gap, sign=True)}, share underfit {_points(share, 0, sign=False)}%."
-        + _as_in_paper(values["mean_gap_hard_as_in_paper"], gap),
+        f"Share underfit {_points(share, 0, sign=False)}%." + _as_in_paper(values["mean_gap_hard_as_in_paper"], gap, "the gap"),
         f"Section 3.1, {figures}",
+        short=f"underfits hard {where} points",
+        measure=f"mean gap of the hard {where} points, distilled",
+        claimed=-1,
     )
 
 
-def _as_in_paper(value: Interval, other: Interval) -> str:
-    """A sentence with the gap by the paper's own choice of points; empty where that is the one taken."""
+def _as_in_paper(value: Interval, other: Interval, what: str) -> str:
+    """A sentence with what it is by the paper's own choice of points; empty where that is the one taken."""
     if value is other:
         return ""
-    return f" Of the points that the student's own teacher finds hard, as in the paper, {quote(value, sign=True)}."
+    points = "the points that the student's own teacher finds hard, as in the paper,"
+    return f" Of {points} {what} is {quote(value, sign=True)}."
 
 
 def _hard(deviations: Deviations, split: str) -> Finding:
@@ -211,8 +223,7 @@ def _hard(deviations: Deviations, split: str) -> Finding:
     control_gap, control_share = (preferred(control, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
     gap_difference, share_difference = gap.against_control, share.against_control
     evidence = (
-        f"Mean gap {quote(gap, sign=True)} distilled, {quote(control_gap, sign=True)} control: "
-        f"{quote(gap_difference, sign=True)} paired. Share underfit "
+        f"Mean gap {quote(gap, sign=True)} distilled, {quote(control_gap, sign=True)} control. Share underfit "
         f"{_points(share, 0, sign=False)}% against {_points(control_share, 0, sign=False)}%: "
         f"{_points(share_difference, 0)} points paired."
     )
@@ -230,8 +241,11 @@ def _hard(deviations: Deviations, split: str) -> Finding:
         decided,
         gap_difference,
         "phi",
-        evidence + _as_in_paper(kd["mean_gap_hard_as_in_paper"].against_control, gap_difference),
-        f"Section 3.1, {figures}; the control is ours",
+        evidence + _as_in_paper(kd["mean_gap_hard_as_in_paper"].against_control, gap_difference, "the difference"),
+        f"Section 3.1, {figures}{_NO_CONTROL}",
+        short=f"underfits hard {where} points more than the control",
+        measure=f"mean gap of the hard {where} points, distilled minus control",
+        claimed=-1,
     )
 
 
@@ -241,15 +255,15 @@ def _exaggerates(deviations: Deviations, split: str) -> list[Finding]:
     name = "slope_instrumented" if "slope_instrumented" in kd else "slope_least_squares"
     slope, control_slope = kd[name], control[name]
     where, _ = _SPLIT_NAMES[split]
-    evidence = (
-        f"Slope of Y on X {quote(slope)} distilled, {quote(control_slope)} control: "
-        f"{quote(slope.against_control, sign=True)} paired."
-    )
+    evidence = f"Slope of Y on X {quote(slope)} distilled, {quote(control_slope)} control."
     if name == "slope_instrumented":
-        evidence += f" By least squares, which the teacher's noise makes too low, {quote(kd['slope_least_squares'])}."
+        evidence += (
+            f" The distilled one's by least squares, which the teacher's noise makes too low, "
+            f"{quote(kd['slope_least_squares'])}."
+        )
     sentences = {
         "": (f"On {where} points the distilled student exaggerates the teacher's confidence.", slope.minus(1.0)),
-        "_more": ("It exaggerates it more than a one-hot control does.", slope.against_control),
+        "_more": (f"On {where} points it exaggerates it more than a one-hot control does.", slope.against_control),
     }
     return [
         Finding(
@@ -259,7 +273,9 @@ def _exaggerates(deviations: Deviations, split: str) -> list[Finding]:
             difference,
             "slope",
             evidence,
-            _PUBLISHED + ("; the control is ours" if suffix else ""),
+            _PUBLISHED + (_NO_CONTROL if suffix else ""),
+            short=f"exaggerates on {where} points" + (" more than the control" if suffix else ""),
+            measure=f"slope of Y on X, {where} points, distilled minus {'control' if suffix else '1'}",
         )
         for suffix, (claim, difference) in sentences.items()
     ]
@@ -275,11 +291,13 @@ def _mislabelled(deviations: Deviations) -> Finding:
         gap.against_control,
         "phi",
         f"Mean gap of the wrong label {quote(gap, sign=True)} distilled, "
-        f"{quote(control['mean_gap_mislabelled'], sign=True)} control: "
-        f"{quote(gap.against_control, sign=True)} paired. It reproduces "
+        f"{quote(control['mean_gap_mislabelled'], sign=True)} control. The distilled student reproduces "
         f"{_points(kd['mislabelled_fitted'], 0, sign=False)}% of the wrong labels, the control "
         f"{_points(control['mislabelled_fitted'], 0, sign=False)}%.",
-        "Section 3.1, Figure 1a; the control is ours",
+        f"Section 3.1, Figure 1a{_NO_CONTROL}",
+        short="underfits mislabelled points more than the control",
+        measure="mean gap of the wrong label, mislabelled training points, distilled minus control",
+        claimed=-1,
     )
 
 
@@ -289,7 +307,8 @@ class _Switch:
 
     id: str
     claim: str
-    claimed: int
+    short: str
+    claimed: Literal[-1, 1]
     than: str
     against: str
     paper: str
@@ -299,6 +318,7 @@ _SWITCHES = {
     "one_hot_to_kd": _Switch(
         "late_distillation",
         "Switching from one-hot to distillation in the course of training recovers most of distillation's gain.",
+        "late distillation recovers most of the gain",
         1,
         "one-hot training throughout",
         CONTROL,
@@ -307,10 +327,11 @@ _SWITCHES = {
     "kd_to_one_hot": _Switch(
         "late_one_hot",
         "Switching from distillation to one-hot in the course of training undoes most of that gain by its end.",
+        "late one-hot training undoes most of the gain",
         -1,
         "distillation throughout",
         KD,
-        "Section 3.2, Figures 1b and 16: after long enough; Figure 15: not by the usual end",
+        "Section 3.2, Figures 1b and 16, after long enough; not by the usual end in Figure 15",
     ),
 }
 
@@ -334,7 +355,20 @@ def _switched(accuracy: Accuracy, student: str, has_gain: bool) -> Finding:
         )
     elif math.isfinite(recovered.mean):
         evidence += f"; it ends with {quote(recovered, 0, scale=100)}% of the gain."
-    return Finding(switch.id, switch.claim, decided, middle, "points", evidence, switch.paper)
+    else:
+        evidence += "."
+    return Finding(
+        switch.id,
+        switch.claim,
+        decided,
+        middle,
+        "points",
+        evidence,
+        switch.paper,
+        short=switch.short,
+        measure="test accuracy minus the middle between control and distilled",
+        claimed=switch.claimed,
+    )
 
 
 def _points(value: Interval, digits: int = 2, sign: bool = True) -> str:

@@ -4,14 +4,15 @@
 accelerator and no checkpoint.
 """
 
-import base64
+import dataclasses
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from distill_jax.dump_reader import DumpReader
@@ -20,11 +21,40 @@ from distill_jax.measures import findings
 from distill_jax.measures.accuracies import pairs
 from distill_jax.measures.interval import number, quote
 from distill_jax.measures.study_summary import FILE, SPLITS, StudySummary
-from distill_jax.report import plots
-from distill_jax.report.rows import ROWS
-from distill_jax.students import CONTROL, KD, KINDS, SWITCHED, TEACHER, look_of
+from distill_jax.report import inline_svg, plots
+from distill_jax.report.forest import forest
+from distill_jax.report.headline import headline
+from distill_jax.report.rows import GROUPS
+from distill_jax.students import CONTROL, KD, KINDS, MODELS, SWITCHED, TEACHER, look_of
 
 CHECKED = {"mean_gap_hard": "gap of hard points", "mean_gap_easy": "of easy ones", "slope_instrumented": "slope"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A section of the page: its template and anchor, its name in the contents, and its heading."""
+
+    id: str
+    short: str
+    title: str
+
+
+SECTIONS = (
+    Section("pair", "Pair", "Control and distilled student"),
+    Section("claims", "Claims", "The paper's claims"),
+    Section("evidence", "Evidence", "The evidence, claim by claim"),
+    Section("study", "Study", "The study"),
+    Section("accuracy", "Accuracy", "Accuracy"),
+    Section("examples", "Examples", "Teacher against student, example by example"),
+    Section("numbers", "Numbers", "Underfitting in numbers"),
+    Section("mislabelled", "Mislabelled", "Mislabelled points"),
+    Section("evolution", "Evolution", "How the deviations evolve"),
+    Section("others", "Others", "The other students"),
+    Section("training", "Training", "In the course of training"),
+    Section("sweep", "Sweep", "The sweep"),
+    Section("care", "Care", "How to read this with care"),
+    Section("run", "Run", "What was run"),
+)
 SNAPSHOTS_SHOWN = 5  # columns of the evolution figure
 
 
@@ -95,7 +125,8 @@ def write_report(read: DumpReader, summary: StudySummary) -> Path:
     """
     images, workdir = {}, read.workdir
     for name, figure in draw(read, summary).items():
-        images[name] = base64.b64encode(plots.save(figure, workdir / "figures", name)["png"]).decode()
+        plots.save(figure, workdir / "figures", name)
+        images |= _inline(name, inline_svg.panels(figure, name))
     text = json.dumps(summary.as_json(), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     write_result(workdir / FILE, (text + "\n").encode())
     path = workdir / "report.html"
@@ -103,28 +134,70 @@ def write_report(read: DumpReader, summary: StudySummary) -> Path:
     return path
 
 
-def render(summary: StudySummary, images: dict[str, str]) -> str:
-    """The report as HTML, from a summary and PNG figures in base64, by name; those that are not given are left out."""
+def _inline(name: str, panels: inline_svg.Panels) -> dict[str, Markup]:
+    """A figure as the page has it; of the scatter plots each split by itself, since one is at the top."""
+    if name != "scatter":
+        return {name: panels.html(f"Figure: {name.replace('_', ' ')}")}
+    shown = {}
+    for (split, title), row in zip(plots.SPLITS.items(), panels.rows, strict=True):
+        legend = panels.legend.replace(f"{name}-legend", f"{name}-{split}-legend")  # whose ids are unique
+        shown[f"{name}_{split}"] = inline_svg.Panels([row], legend).html(f"Student against teacher, {title}")
+    return shown
+
+
+def render(summary: StudySummary, images: Mapping[str, str], explorer: str | None = None) -> str:
+    """The report as HTML.
+
+    Args:
+      summary: of the study.
+      images: figures by their names in `draw`, as PNG in base64 or as markup of SVG; those that are not given are left
+        out. Of 'scatter' the two splits may be given each by itself, as 'scatter_train' and 'scatter_test'.
+      explorer: markup that stands at the top in place of the scatter plots, which are then further below and in print.
+    """
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("page")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"quote": quote, "number": number, "duration": _duration}
     environment.tests["known"] = math.isfinite
-    labels = {TEACHER: KINDS[TEACHER].label, **summary.study.students}
-    template = environment.from_string(Path(__file__).with_name("study_report.html.jinja").read_text("utf-8"))
-    return template.render(
+    models = [TEACHER, *sorted(summary.study.students, key=lambda s: MODELS.index(s) if s in MODELS else len(MODELS))]
+    colors = {model: inline_svg.variable(look_of(model)["color"]) for model in models}
+    others = _others(models[1:])
+    return environment.get_template("report.html.jinja").render(
         s=summary,
+        sections=[section for section in SECTIONS if _is_there(section.id, summary, images, others)],
         images=images,
-        labels=labels,
-        colors={model: look_of(model)["color"] for model in labels},
-        models=list(labels),
-        others=_others(summary.study.students),
-        pairs=pairs(summary.study.students),
+        explorer=None if explorer is None else Markup(explorer),
+        labels={TEACHER: KINDS[TEACHER].label, **summary.study.students},
+        colors=colors,
+        dark_colors=inline_svg.dark_colors([*images.values(), *colors.values()]),
+        models=models,
+        others=others,
+        pairs=pairs(models[1:]),
+        pair="scatter_train" if "scatter_train" in images else "scatter",
         splits=plots.SPLITS,
-        rows=ROWS,
+        groups=GROUPS,
         checked=CHECKED,
-        multiplicity=findings.multiplicity(summary.findings),
+        headline=headline(summary),
+        findings=summary.current_findings,
+        forest=forest(summary.current_findings),
+        multiplicity=findings.multiplicity(summary.current_findings),
     )
+
+
+def _is_there(section: str, summary: StudySummary, images: Collection[str], others: Collection[str]) -> bool:
+    """Whether a study has something to say in a section."""
+    needed = {
+        "mislabelled": summary.study.train_mislabelled > 0,
+        "evolution": "evolution" in images,
+        "others": "scatter_others" in images,
+        "training": "accuracy" in images or "scatter_switched" in images,
+        "sweep": summary.sweep is not None,
+    }
+    return needed.get(section, True)
 
 
 def _duration(seconds: float) -> str:
