@@ -568,6 +568,7 @@
     const who = state.by === "own" ? "the class that the teacher predicts" : `the class that ${meta.choosers[seed]} predicts`;
     get("x-class").textContent = who;
     get("x-chooser").textContent = meta.choosers ? meta.choosers[seed] : "";
+    get("x-wrong").hidden = !kind.some((k) => k & 1);
     get("x-hard-band").hidden = state.by !== "own";
     get("x-hard-mark").hidden = state.by === "own";
     const shown = pass.reduce((a, b) => a + b, 0), of = `${facts.title}, step ${count(state.step)}`;
@@ -583,7 +584,8 @@
     const error = (numbers.scale[1] - numbers.scale[0]) / meta.levels / 2, parts = [];
     if (facts.extremes === null) parts.push(`All ${count(facts.total)} examples of the ${facts.title} are here`);
     else parts.push(`${count(facts.shown)} of ${count(facts.total)} examples of the ${facts.title} are here: the ${count(facts.extremes)} that are in a gallery of a seed shown at the last step, and a random part`);
-    parts.push(`seeds ${meta.seeds.join(", ")}`, `${meta.steps.length} steps`);
+    const all = meta.seeds.length;
+    parts.push(all === 1 ? `seed ${meta.seeds[0]}` : `seeds ${meta.seeds[0]} to ${meta.seeds[all - 1]}`, `${meta.steps.length} steps`);
     get("x-count").textContent = `${parts.join("; ")}. X and Y are rounded by at most ${error.toPrecision(1)}; likeliest classes are of the last step. Of earlier steps, points beyond the axes are drawn at their edge.`;
     remember();
   }

@@ -58,7 +58,7 @@ def explorer(
             name = f"{split}-texts"
             inline[name] = {"json": thumbnails.texts(of, ids, thumbnails.TEXTS * len(ids) // total)}
             facts["texts"][split] = {"per": len(ids), "parts": [name]}
-    return _page("explorer.html.jinja", facts | {"inline": inline}, summary, level=3, folder=FOLDER if folder else None)
+    return _page("explorer.html.jinja", facts | {"inline": inline}, level=3, folder=FOLDER if folder else None)
 
 
 def write_folder(read: DumpReader, summary: StudySummary, examples: Mapping[str, Examples] | None = None) -> Path:
@@ -95,7 +95,7 @@ def write_folder(read: DumpReader, summary: StudySummary, examples: Mapping[str,
         if not of.are_pictures:
             facts["texts"][split] = {"per": _PER_FILE, "parts": names}
     path = folder / "index.html"
-    write_result(path, _page("explorer_page.html.jinja", facts | {"files": "data/"}, summary, level=2).encode())
+    write_result(path, _page("explorer_page.html.jinja", facts | {"files": "data/"}, level=2).encode())
     return path
 
 
@@ -144,7 +144,7 @@ def _tiles(sheet: thumbnails.Sheet, sources: list[str], per: int) -> dict[str, A
     return size | {"sources": sources, "per": per}
 
 
-def _page(template: str, facts: dict[str, Any], summary: StudySummary, level: int, folder: str | None = None) -> str:
+def _page(template: str, facts: dict[str, Any], level: int, folder: str | None = None) -> str:
     here = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here, encoding="utf-8"),
@@ -157,7 +157,6 @@ def _page(template: str, facts: dict[str, Any], summary: StudySummary, level: in
         script=(here / "explorer.js").read_text("utf-8"),
         style=(here / "explorer.css").read_text("utf-8"),
         data=embedded(facts),
-        noisy=summary.study.train_mislabelled > 0 or summary.study.test_mislabelled > 0,
         folder=folder,
         level=level,
     )

@@ -1,15 +1,20 @@
 """What is shown of single examples: pictures as one image of many tiles, or texts."""
 
+from __future__ import annotations
+
 import dataclasses
 import io
 import json
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from distill_jax.data.examples import Examples
 from distill_jax.report.explorer.parts import deflated
+
+if TYPE_CHECKING:
+    from distill_jax.data.examples import Examples
 
 SIDE = 64  # most pixels of a tile
 PICTURES, TEXTS = 300_000, 300_000  # bytes that a report has room for
