@@ -657,7 +657,7 @@
   }
 
   function sentence(i) {
-    const left = panels[0].y, y = numbers.ys(state.student, step(), state.by)[i], says = (model) => numbers.likeliest(model, i).join(", ");
+    const y = numbers.ys(state.student, step(), state.by)[i], says = (model) => numbers.likeliest(model, i).join(", ");
     const control = numbers.ys(meta.control, step(), state.by)[i];
     return `Example ${numbers.id[i]}: ${labelled(i)}. X ${number(x[i])}, Y of ${labels[meta.control]} ${number(control)}` +
       (state.student === meta.control ? "" : `, of ${labels[state.student]} ${number(y)}`) +
@@ -756,7 +756,7 @@
       get("x-picture").setAttribute("aria-label", `Picture of example ${numbers.id[i]}`);
     }
     if (meta.texts[state.split]) write(get("x-text"), i);
-    const [control, y] = panels.map((panel) => panel.y[i]), chosen = (state.by === "own" ? numbers.chosen : numbers.chosen_other)[i];
+    const [control, y] = panels.map((panel) => numbers.ys(panel.student, step(), state.by)[i]), chosen = (state.by === "own" ? numbers.chosen : numbers.chosen_other)[i];
     const facts = [["Example", String(numbers.id[i])], ["Given label", name(numbers.label[i])], ["True label", name(numbers.true_label[i])],
       ["X and Y are of", name(chosen)], ["X, teacher", number(x[i])], [`Y, ${labels[meta.control]}`, number(control)]];
     if (state.student !== meta.control) facts.push([`Y, ${labels[state.student]}`, number(y)]);
