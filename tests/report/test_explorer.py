@@ -442,6 +442,27 @@ def test_a_link_brings_its_view_back(browser, page_path):
         assert page.locator("#x-said").text_content().startswith("Underfit the most")
 
 
+class Sayings(Examples):
+    """Examples whose texts would be markup, if they were not texts."""
+
+    def texts(self, ids, most=None):
+        return [f"{i}: {HOSTILE[i % 3]}" for i in ids]
+
+
+@pytest.mark.browser
+def test_texts_are_texts(browser, study, tmp_path):
+    workdir, summary = study
+    of = {s: Sayings(Split(np.zeros((n, 2)), *[np.zeros(n, np.int32)] * 2, id=np.arange(n))) for s, n in SIZE.items()}
+    (tmp_path / "page.html").write_text(explorer.explorer(DumpReader(workdir), summary, of))
+    with opened(browser, tmp_path / "page.html") as page:
+        for tile in ready(page).locator("#x-tiles button").all():
+            tile.focus()
+            example = int(tile.locator(".x-cut").text_content().split(":")[0])
+            assert re.match(rf"Example {example}\b", tile.get_attribute("aria-label"))
+            assert page.locator("#x-text").text_content() == f"{example}: {HOSTILE[example % 3]}"
+        assert page.title() != "taken"
+
+
 @pytest.mark.browser
 def test_all_examples_beside_a_report_are_read_from_a_disk(browser, study):
     workdir, summary = study

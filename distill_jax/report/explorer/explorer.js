@@ -522,13 +522,13 @@
     list();
   }
 
-  // Y of both students: all of the last step, and of earlier ones all but the outermost thousandths.
+  // Y of both students: all of the last step, and of earlier ones all but the outermost hundredths.
   function shownY() {
     const ends = [];
     for (const student of new Set([meta.control, state.student])) {
       for (let k = 0; k < meta.steps.length; k++) {
         const sorted = numbers.ys(student, k, state.by).filter((v) => !Number.isNaN(v)).sort(), n = sorted.length;
-        const cut = k === meta.steps.length - 1 ? 0 : Math.floor(n / 1000);
+        const cut = k === meta.steps.length - 1 ? 0 : Math.floor(n / 100);
         if (n) ends.push(sorted[cut], sorted[n - 1 - cut]);
       }
     }
@@ -568,7 +568,8 @@
     const who = state.by === "own" ? "the class that the teacher predicts" : `the class that ${meta.choosers[seed]} predicts`;
     get("x-class").textContent = who;
     get("x-chooser").textContent = meta.choosers ? meta.choosers[seed] : "";
-    get("x-wrong").hidden = !kind.some((k) => k & 1);
+    get("x-denser").textContent = dark.matches ? "lighter" : "darker";
+    get("x-wrong").hidden = !wrong();
     get("x-hard-band").hidden = state.by !== "own";
     get("x-hard-mark").hidden = state.by === "own";
     const shown = pass.reduce((a, b) => a + b, 0), of = `${facts.title}, step ${count(state.step)}`;
@@ -591,6 +592,8 @@
   }
 
   // ---- Galleries
+
+  const wrong = () => kind.some((k) => k & 1); // whether some examples are mislabelled
 
   function lowest(most, sign, wanted) {
     const found = [], keys = [];
@@ -621,12 +624,13 @@
     const pages = Math.max(Math.ceil(rows.length / meta.gallery), 1);
     state.page = Math.min(state.page, pages - 1);
     rowsNow = rows.slice(state.page * meta.gallery, (state.page + 1) * meta.gallery);
-    const [title, order] = GALLERIES[state.gallery], wrong = rows.filter((i) => label[i] !== truth[i]).length;
+    const [title, order] = GALLERIES[state.gallery];
     get("x-said").textContent = `${title}: ${count(rows.length)} examples, ${order}, at step ${count(state.step)}` +
-      (meta.splits[state.split].extremes === null ? "" : ", of the examples here") + `. ${count(wrong)} of them are mislabelled.`;
+      (meta.splits[state.split].extremes === null ? "" : ", of the examples here") + `.${wrong() ? ` ${count(rows.filter((i) => kind[i] & 1).length)} of them are mislabelled.` : ""}`;
     for (const button of app.querySelectorAll(".x-galleries button")) button.setAttribute("aria-pressed", String(button.value === state.gallery));
     get("x-clear").hidden = !state.region;
     app.querySelector('.x-galleries button[value="region"]').hidden = !state.region;
+    app.querySelector('.x-galleries button[value="found"]').hidden = !wrong();
     app.querySelector(".x-pages").hidden = pages === 1;
     get("x-page").textContent = `${state.page + 1} of ${count(pages)}`;
     get("x-earlier").disabled = state.page === 0;
@@ -674,8 +678,8 @@
       button.dataset.row = i;
       button.tabIndex = k ? -1 : 0;
       if (meta.pictures[state.split]) button.append(picture(made("canvas"), i));
-      const wrong = numbers.label[i] !== numbers.true_label[i];
-      button.append(made("span", wrong ? `${name(numbers.label[i])}, truly ${name(numbers.true_label[i])}` : name(numbers.label[i]), wrong ? "x-wrong" : ""));
+      const other = numbers.label[i] !== numbers.true_label[i];
+      button.append(made("span", other ? `${name(numbers.label[i])}, truly ${name(numbers.true_label[i])}` : name(numbers.label[i]), other ? "x-wrong" : ""));
       if (texts) { const cut = made("span", "", "x-cut"); button.append(cut); write(cut, i); }
       button.append(made("span", `Y − X ${number(gap[i])}`, "x-sub"));
       button.setAttribute("aria-label", `Example ${numbers.id[i]}, ${labelled(i)}, Y − X ${number(gap[i])}`);
@@ -889,7 +893,7 @@
     options("split", Object.entries(meta.splits).map(([split, facts]) => [split, facts.title]));
     options("student", meta.students);
     options("seed", meta.seeds.map((seed) => [seed, `seed ${seed}`]));
-    options("by", [["own", "its own teacher"], ...(meta.choosers ? [["other", "another seed, independently"]] : [])]);
+    options("by", [["own", "its own teacher"], ...(meta.choosers ? [["other", "another seed's"]] : [])]);
     options("label", [["given", "given label"], ["true", "true label"]]);
     options("only", [["", "any"], ...meta.classes.map((text, k) => [k, text])]);
     for (const field of ["split", "student", "by", "label", "only"]) get(`x-${field}`).addEventListener("change", (event) => choose({ [field]: event.target.value, page: 0 }));
@@ -921,7 +925,7 @@
     holder.addEventListener("click", (event) => event.target.closest("button")?.focus()); // which some browsers do not
     holder.addEventListener("keydown", walk);
     addEventListener("hashchange", () => { if (location.hash.startsWith(HASH)) { Object.assign(state, restored()); show(); load(); } });
-    dark.addEventListener("change", () => { if (numbers) { colors(); fit(); } });
+    dark.addEventListener("change", () => { if (numbers) { colors(); fit(); describe(); } });
     let width = 0;
     new ResizeObserver(([entry]) => {
       if (numbers && Math.abs(entry.contentRect.width - width) > 0.5) fit();

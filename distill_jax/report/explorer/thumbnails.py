@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from distill_jax.data.examples import Examples
 
 SIDE = 64  # most pixels of a tile
-PICTURES, TEXTS = 300_000, 300_000  # bytes that a report has room for
+PICTURES, TEXTS = 500_000, 400_000  # bytes that a report has room for
 CHARACTERS = 300  # of a text
 # Tried in turn until they fit: side and WebP's quality, None for lossless; characters of a text.
-_SMALLER = ((SIDE, None), (SIDE, 80), (SIDE, 60), (48, 60), (32, 60), (32, 40), (24, 40), (16, 40), (8, 40), (4, 40))
+_SMALLER = (
+    *((SIDE, quality) for quality in (None, 80, 60)),
+    *((48, 60), (32, 60), (32, 40), (32, 25), (24, 40), (16, 40), (16, 25), (12, 40), (8, 40), (4, 40)),
+)
 _SHORTER = (CHARACTERS, 200, 150, 100, 60, 30)
 _AT_ONCE = 256  # pictures in memory in full size
 
