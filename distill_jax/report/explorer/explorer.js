@@ -893,7 +893,7 @@
     options("split", Object.entries(meta.splits).map(([split, facts]) => [split, facts.title]));
     options("student", meta.students);
     options("seed", meta.seeds.map((seed) => [seed, `seed ${seed}`]));
-    options("by", [["own", "its own teacher"], ...(meta.choosers ? [["other", "another seed's"]] : [])]);
+    options("by", [["own", "own teacher"], ...(meta.choosers ? [["other", "another seed's"]] : [])]);
     options("label", [["given", "given label"], ["true", "true label"]]);
     options("only", [["", "any"], ...meta.classes.map((text, k) => [k, text])]);
     for (const field of ["split", "student", "by", "label", "only"]) get(`x-${field}`).addEventListener("change", (event) => choose({ [field]: event.target.value, page: 0 }));
