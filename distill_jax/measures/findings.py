@@ -200,7 +200,8 @@ def _below(deviations: Deviations, split: str) -> Finding:
         verdict(gap, -1),
         gap,
         "phi",
-        f"Share underfit {_points(share, 0, sign=False)}%." + _as_in_paper(values["mean_gap_hard_as_in_paper"], gap, "the gap"),
+        f"Share underfit {_points(share, 0, sign=False)}%."
+        + _as_in_paper(values["mean_gap_hard_as_in_paper"], gap, "the gap"),
         f"Section 3.1, {figures}",
         short=f"underfits hard {where} points",
         measure=f"mean gap of the hard {where} points, distilled",

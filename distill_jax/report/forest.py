@@ -1,4 +1,4 @@
-"""The forest plot of a study's claims: a row each, grouped by unit, each group on an axis of its own with zero in the middle."""
+"""The forest plot of a study's claims: a row each, grouped by unit, each group on an axis with zero in the middle."""
 
 import dataclasses
 import math
@@ -10,7 +10,11 @@ from matplotlib.ticker import MaxNLocator
 from distill_jax.measures.findings import Finding
 from distill_jax.measures.interval import number
 
-UNITS = {"phi": "Gap Y − X, in φ", "slope": "Slope of Y on X", "points": "Test accuracy, percentage points"}
+UNITS = {
+    "phi": "Gap Y \N{MINUS SIGN} X, in φ",
+    "slope": "Slope of Y on X",
+    "points": "Test accuracy, percentage points",
+}
 _REACH = 4  # times the median of how far intervals reach: what goes further is cut off
 
 
@@ -66,7 +70,8 @@ def _group(title: str, findings: Sequence[Finding], scale: float) -> Group:
     for finding, values in zip(findings, ends, strict=True):
         at, low, high = (50 + 50 * max(-1.0, min(v / half, 1.0)) if math.isfinite(v) else math.nan for v in values)
         rows.append(Row(finding, at, low, high, (values[1] < -half, values[2] > half)))
-    ticks = [float(tick) for tick in MaxNLocator(5, steps=[1, 2, 5, 10], symmetric=True).tick_values(-half, half) if abs(tick) < 0.93 * half]
+    places = MaxNLocator(5, steps=[1, 2, 5, 10], symmetric=True).tick_values(-half, half)
+    ticks = [float(tick) for tick in places if abs(tick) < 0.93 * half]  # words at the ends would stand out
     digits = next((n for n in range(3) if all(abs(round(tick, n) - tick) < 1e-9 for tick in ticks)), 3)
     written = [(50 + 50 * tick / half, number(tick, digits, sign=True) if tick else "0") for tick in ticks]
     return Group(title, rows, written)

@@ -1,8 +1,8 @@
-"""A Matplotlib figure as SVG within a page: each panel by itself, so that panels wrap, its text text, its colours the page's.
+"""A Matplotlib figure as SVG within a page: its panels one by one, so that they wrap, with text that is text.
 
 What is black is drawn in the page's `currentColor`, the background is left out, and any other colour is a variable
-`--c-RRGGBB` of CSS, which is that colour where the page does not say otherwise; `dark_colors` says what suits a dark one.
-Clouds of points stay pictures, as they are in the file of the figure.
+`--c-RRGGBB` of CSS, that colour where the page does not say otherwise; `dark_colors` says what suits a dark one. Clouds
+of points stay pictures, as they are in the file of the figure.
 """
 
 import colorsys
@@ -18,6 +18,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -90,8 +91,9 @@ def panels(figure: Figure, name: str) -> Panels:
         for j, axis in enumerate(row):
             said = [titles[axis] or axis.get_xlabel(), *(text.get_text() for text in axis.texts)]
             label = ". ".join(filter(None, said)).replace("\n", ", ").replace("$", "")
-            svg = _inlined(_alone(figure, axis), f"{name}-{i}-{j}-", label)
-            rows[-1].append(Markup('<div class="panel"><strong>{}</strong>{}</div>').format(titles[axis], svg))
+            svg = _inlined(*_alone(figure, axis), f"{name}-{i}-{j}-", label)
+            title = Markup("<strong>{}</strong>").format(titles[axis]) if titles[axis] else ""
+            rows[-1].append(Markup('<div class="panel">{}{}</div>').format(title, svg))
     drawn = [_legend(figure, contents, f"{name}-legend-{i}-") for i, contents in enumerate(legends)]
     return Panels(rows, Markup("\n").join(drawn))
 
@@ -107,17 +109,14 @@ def dark_colors(pages: Iterable[str]) -> dict[str, str]:
 
 
 def variable(color: str) -> str:
-    """A colour '#rrggbb' as CSS that follows the page.
+    """A colour of Matplotlib as CSS that follows the page.
 
-    >>> variable("#000000"), variable("#E69F00")
+    >>> variable("black"), variable("#E69F00")
     ('currentColor', 'var(--c-e69f00, #e69f00)')
     """
-    color = color.lower()
-    return (
-        "currentColor"
-        if color <= "#333333" and len(set(re.findall("..", color[1:]))) == 1
-        else (f"var(--c-{color[1:]}, {color})")
-    )
+    code = to_hex(color)
+    red, green, blue = re.findall("..", code[1:])
+    return "currentColor" if red == green == blue <= "33" else f"var(--c-{code[1:]}, {code})"
 
 
 def _dark(color: str) -> str:
@@ -183,15 +182,18 @@ def _column(axis: Axes) -> int:
     return 0 if spec is None else spec.colspan.start
 
 
-def _alone(figure: Figure, axis: Axes) -> bytes:
-    """One panel as it fills the figure, which is empty."""
+def _alone(figure: Figure, axis: Axes) -> tuple[bytes, str]:
+    """One panel as wide as the figure, which is empty; and its view box, of the height that it takes."""
     figure.add_subplot(axis)
     axis.patch.set_visible(False)
     axis.set_subplotspec(GridSpec(1, 1, figure=figure)[0])
     ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.03).execute(figure)
+    box = axis.get_tightbbox(FigureCanvasAgg(figure).get_renderer())
+    (width, height), point = figure.get_size_inches() * 72, 72 / figure.dpi
+    top, bottom = (0.0, height) if box is None else (height - box.y1 * point - 2, height - box.y0 * point + 2)
     drawn = _drawn(figure)
     figure.delaxes(axis)
-    return drawn
+    return drawn, f"0 {top:.1f} {width:.1f} {bottom - top:.1f}"
 
 
 def _contents(legend: Legend, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,9 +211,11 @@ def _legend(figure: Figure, contents: dict[str, Any], prefix: str) -> Markup:
         legend = figure.legend(**contents, ncols=columns, loc="center", frameon=False, borderpad=0.1)
         extent = legend.get_window_extent(renderer)
         if extent.width / figure.dpi <= _PHONE or columns == 1:
-            figure.set_size_inches(extent.width / figure.dpi, extent.height / figure.dpi)
-            label, width = f"Legend: {', '.join(contents['labels'])}", 72 * extent.width / figure.dpi * _POINT
-            svg = _inlined(_drawn(figure), prefix, label, width)
+            width, height = (side / figure.dpi for side in (extent.width, extent.height))
+            figure.set_size_inches(width, height)
+            label = f"Legend: {', '.join(contents['labels'])}".replace("$", "")
+            box = f"0 0 {72 * width:.1f} {72 * height:.1f}"
+            svg = _inlined(_drawn(figure), box, prefix, label, 72 * width * _POINT)
             legend.remove()
             return Markup('<div class="legend">{}</div>').format(svg)
         legend.remove()
@@ -227,8 +231,8 @@ def _drawn(figure: Figure) -> bytes:
     return svg.getvalue()
 
 
-def _inlined(svg: bytes, prefix: str, label: str, width: float | None = None) -> Markup:
-    """Matplotlib's SVG as an element of HTML, named for those who do not see it; as wide as its place by default."""
+def _inlined(svg: bytes, box: str, prefix: str, label: str, width: float | None = None) -> Markup:
+    """What a view box has of Matplotlib's SVG as an element of HTML, named for those who do not see it."""
     root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):
         for child in list(parent):
@@ -239,13 +243,13 @@ def _inlined(svg: bytes, prefix: str, label: str, width: float | None = None) ->
     names = {name: f"{prefix}{i}" for i, name in enumerate(used)}
     for element in root.iter():
         element.tag = element.tag.removeprefix(_SVG)
-        element.attrib = {key: value for key, value in _attributes(element, names)}
+        element.attrib = dict(_attributes(element, names))
         if element.tag == "text":
             _flow(element)
         if element.text is not None and not element.text.strip() and element.tag not in ("text", "tspan"):
             element.text = None
         element.tail = None
-    root.attrib = {"viewBox": root.attrib["viewBox"], "class": "plot", "role": "img", "aria-label": label}
+    root.attrib = {"viewBox": box, "class": "plot", "role": "img", "aria-label": label}
     if width is not None:
         root.attrib["style"] = f"width: {width:.0f}px"
     return Markup(ElementTree.tostring(root, encoding="unicode"))

