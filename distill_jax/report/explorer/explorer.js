@@ -920,7 +920,7 @@
     });
     const holder = get("x-tiles"), row = (event) => event.target.closest("button")?.dataset.row;
     holder.addEventListener("focusin", (event) => { for (const b of holder.querySelectorAll("button")) b.tabIndex = b === event.target ? 0 : -1; hovered = null; pin(Number(row(event))); });
-    holder.addEventListener("pointerover", (event) => { if (row(event) !== undefined && event.pointerType !== "touch") hover(Number(row(event))); });
+    holder.addEventListener("pointermove", (event) => { if (row(event) !== undefined && event.pointerType !== "touch") hover(Number(row(event))); });
     holder.addEventListener("pointerleave", () => hover(null));
     holder.addEventListener("click", (event) => event.target.closest("button")?.focus()); // which some browsers do not
     holder.addEventListener("keydown", walk);
