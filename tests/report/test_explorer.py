@@ -20,11 +20,13 @@ from distill_jax import dumps
 from distill_jax.data.dataset import Split
 from distill_jax.data.examples import Examples
 from distill_jax.dump_reader import DumpReader
+from distill_jax.identity import identity
 from distill_jax.measures import comparisons, deviations, study_summary
-from distill_jax.report import explorer
+from distill_jax.report import explorer, study_report
 from distill_jax.report.explorer import collecting, shown, thumbnails
 from distill_jax.report.explorer.page import embedded
 from distill_jax.report.explorer.parts import LEVELS, MISSING, packed, quantised
+from distill_jax.setting import RunSetting, Setting
 
 STEPS, SEEDS = (10, 20, 40), 3
 HOSTILE = [
@@ -291,6 +293,25 @@ def test_all_examples_as_files(study, tmp_path):
     script = (path.parent / "data" / "test-seed-1.js").read_text()
     part = json.loads(re.fullmatch(r'explorerPart\("test-seed-1", (.*)\);\n', script)[1])
     assert values(part, "y").shape == (4, 3, SIZE["test"])
+
+
+@pytest.mark.parametrize("explore", ["part", "full", "none"])
+def test_a_report_has_the_explorer_that_is_asked_for(study, monkeypatch, explore):
+    workdir, summary = study
+    shutil.rmtree(workdir / "explorer", ignore_errors=True)
+    monkeypatch.setattr(study_report, "draw", lambda read, summary: {})
+    html = study_report.write_report(DumpReader(workdir), summary, None, explore).read_text()
+    assert ('id="explorer-data"' in html) == (explore != "none")
+    assert (
+        ('href="explorer/index.html"' in html) == (explore == "full") == (workdir / "explorer" / "index.html").exists()
+    )
+    if explore != "none":
+        assert told(html)["pictures"] == told(html)["texts"] == {}
+        assert values(told(html)["inline"]["test-seed-0"], "y").shape == (4, 3, SIZE["test"])
+
+
+def test_how_examples_are_shown_names_no_study():
+    assert identity(Setting(run=RunSetting(explorer="none"))) == identity(Setting())
 
 
 # ---- In a browser
