@@ -101,8 +101,8 @@
     likeliest(model, i) {
       const at = ((model === null ? 0 : names.indexOf(model) + 1) * this.n + i) * this.top;
       return Array.from({ length: this.top }, (_, k) => {
-        const share = this.top_share[at + k];
-        const percent = share === 255 ? ">99%" : share < 3 ? "<1%" : `${Math.round(share / 2.55)}%`;
+        const share = Math.round(this.top_share[at + k] / 2.55);
+        const percent = share > 99 ? ">99%" : share < 1 ? "<1%" : `${share}%`;
         return `${meta.classes[this.top_class[at + k]]} ${percent}`;
       });
     }
