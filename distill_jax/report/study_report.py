@@ -139,7 +139,7 @@ def write_report(
     images, workdir = {}, read.workdir
     for name, figure in draw(read, summary).items():
         plots.save(figure, workdir / "figures", name)
-        images |= _inline(name, inline_svg.panels(figure, name))
+        images |= inlined(figure, name)
     text = json.dumps(summary.as_json(), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     write_result(workdir / FILE, (text + "\n").encode())
     path = workdir / "report.html"
@@ -150,8 +150,9 @@ def write_report(
     return path
 
 
-def _inline(name: str, panels: inline_svg.Panels) -> dict[str, Markup]:
-    """A figure as the page has it; of the scatter plots each split by itself, since one is at the top."""
+def inlined(figure: Figure, name: str) -> dict[str, Markup]:
+    """A figure of `draw` as `render` wants it; of the scatter plots each split by itself, since one is at the top."""
+    panels = inline_svg.panels(figure, name)
     if name != "scatter":
         return {name: panels.html(f"Figure: {name.replace('_', ' ')}")}
     shown = {}

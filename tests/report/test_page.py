@@ -47,7 +47,10 @@ def study(request, tmp_path_factory):
     of = {"seeds": request.param, "total_steps": 40, "switch_step": 20}
     setting = {"data": {"dataset": "made"}}
     summary = study_summary.summarise(DumpReader(workdir), setting, {"command": "a command"}, {}, **of)
-    return study_report.write_report(DumpReader(workdir), summary).read_text(), summary
+    images = {}
+    for name, figure in study_report.draw(DumpReader(workdir), summary).items():
+        images |= study_report.inlined(figure, name)
+    return study_report.render(summary, images), summary
 
 
 def test_the_page_loads_nothing(study):
@@ -105,10 +108,9 @@ def test_the_sentence_at_the_top_has_the_study_s_numbers(study):
         assert quote(summary.deviations[student]["train"][name], sign=True) in sentence
     assert found.quoted in sentence
     words = " ".join(Page(html).words)
-    terms, first, panels = (
-        words.index(part) for part in ("Each point is an example", sentence, "One-hot (control), tr")
-    )
-    assert terms < first < panels < words.index("On student-teacher deviations in")
+    said = ("Each point is an example", sentence, "One-hot (control), training set", "On student-teacher deviations in")
+    places = [words.index(part) for part in said]
+    assert places == sorted(places)
 
 
 def test_headings_go_down_step_by_step_and_tables_have_heads(study):
