@@ -394,6 +394,35 @@ def test_pointing_highlights_in_both_plots_and_dragging_lists(browser, page_path
 
 
 @pytest.mark.browser
+def test_a_region_is_selected_by_keys_and_by_touch(browser, page_path):
+    def found(page):
+        return int(re.match(r"Region: (\d+) example", page.locator("#x-said").text_content())[1])
+
+    with opened(browser, page_path, PHONE, has_touch=True) as page:
+        ready(page)
+        page.locator("#x-left .x-over").focus()
+        page.keyboard.press("Enter")
+        counts = []
+        for key in ("ArrowRight", "ArrowUp", "ArrowLeft"):
+            page.keyboard.press(f"Shift+{key}")
+            counts.append(found(page))
+        assert 1 <= counts[0] <= counts[1] >= counts[2] >= 1
+        page.keyboard.press("Escape")
+        assert page.locator("#x-said").text_content().startswith("Underfit the most")
+        page.locator("#x-brush").tap()
+        assert page.locator("#x-brush").get_attribute("aria-pressed") == "true"
+        page.locator("#x-right").scroll_into_view_if_needed()
+        box = page.locator("#x-right .x-over").bounding_box()
+        finger = page.context.new_cdp_session(page)
+        ends = [(box["x"] + box["width"] * a, box["y"] + box["height"] * b) for a, b in ((0.2, 0.05), (0.9, 0.8))]
+        for kind, places in (("touchStart", ends[:1]), ("touchMove", ends[1:]), ("touchEnd", [])):
+            points = [{"x": x, "y": y} for x, y in places]
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        page.wait_for_timeout(200)
+        assert found(page) > 1
+
+
+@pytest.mark.browser
 def test_galleries_have_the_examples_of_the_dumps(browser, page_path, study, facts):
     workdir, summary = study
     read, ids = DumpReader(workdir), unpacked(facts["inline"]["train"])["id"]

@@ -20,6 +20,7 @@
     label: "given", only: "", gallery: "underfit", page: 0, region: "", id: "" };
   const state = { ...DEFAULTS };
   const count = (n) => n.toLocaleString("en");
+  const examples = (n) => `${count(n)} example${n === 1 ? "" : "s"}`;
   const number = (v) => (Number.isNaN(v) ? "not finite" : v.toFixed(2).replace("-", "−"));
 
   // ---- Data: parts of the page, or scripts beside it
@@ -383,7 +384,7 @@
           const [a, c, b, d] = this.brush, [x0, y1] = this.value(a, b), [x1, y0] = this.value(c, d);
           this.brush = null;
           choose({ region: regionText(this.side, x0, x1, y0, y1), gallery: "region", page: 0 });
-          say(`${count(rows.length)} examples in the region.`);
+          say(`${examples(rows.length)} in the region.`);
         } else if (begun) {
           const found = this.nearest(...place(event), event.pointerType === "touch" ? REACH * 1.5 : REACH);
           hovered = null;
@@ -420,7 +421,7 @@
       const wide = Math.max((box[1] - box[0]) / 2 + 16 * du, 8), high = Math.max((box[3] - box[2]) / 2 - 16 * dv, 8);
       const [x0, y1] = this.value(u - wide, v - high), [x1, y0] = this.value(u + wide, v + high);
       choose({ region: regionText(this.side, x0, x1, y0, y1), gallery: "region", page: 0 });
-      say(`${count(rows.length)} examples in the region.`);
+      say(`${examples(rows.length)} in the region.`);
     }
   }
 
@@ -576,8 +577,8 @@
     for (const panel of panels) {
       const label = labels[panel.student], [title, line] = panel.figure.querySelectorAll("figcaption > *");
       title.textContent = label;
-      line.textContent = `${of}, seed ${state.seed}: ${count(shown)} examples`;
-      panel.over.setAttribute("aria-label", `${label}: X of the teacher against Y of the student, ${count(shown)} examples of the ${of}, seed ${state.seed}`);
+      line.textContent = `${of}, seed ${state.seed}: ${examples(shown)}`;
+      panel.over.setAttribute("aria-label", `${label}: X of the teacher against Y of the student, ${examples(shown)} of the ${of}, seed ${state.seed}`);
     }
     const at = `step ${count(state.step)} of ${count(meta.steps[meta.steps.length - 1])}`;
     get("x-at").textContent = at;
@@ -625,7 +626,7 @@
     state.page = Math.min(state.page, pages - 1);
     rowsNow = rows.slice(state.page * meta.gallery, (state.page + 1) * meta.gallery);
     const [title, order] = GALLERIES[state.gallery];
-    get("x-said").textContent = `${title}: ${count(rows.length)} examples, ${order}, at step ${count(state.step)}` +
+    get("x-said").textContent = `${title}: ${examples(rows.length)}, ${order}, at step ${count(state.step)}` +
       (meta.splits[state.split].extremes === null ? "" : ", of the examples here") + `.${wrong() ? ` ${count(rows.filter((i) => kind[i] & 1).length)} of them are mislabelled.` : ""}`;
     for (const button of app.querySelectorAll(".x-galleries button")) button.setAttribute("aria-pressed", String(button.value === state.gallery));
     get("x-clear").hidden = !state.region;

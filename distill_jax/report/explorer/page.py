@@ -94,8 +94,8 @@ def write_folder(read: DumpReader, summary: StudySummary, examples: Mapping[str,
             facts["pictures"].setdefault(split, _tiles(sheet, [f"data/{name}.webp" for name in names], _PER_FILE))
         if not of.are_pictures:
             facts["texts"][split] = {"per": _PER_FILE, "parts": names}
-    path = folder / "index.html"
-    write_result(path, _page("explorer_page.html.jinja", facts | {"files": "data/"}, level=2).encode())
+    path, name = folder / "index.html", Path(str(summary.setting.get("data", {}).get("dataset", "a study"))).name
+    write_result(path, _page("explorer_page.html.jinja", facts | {"files": "data/"}, level=2, name=name).encode())
     return path
 
 
@@ -144,7 +144,7 @@ def _tiles(sheet: thumbnails.Sheet, sources: list[str], per: int) -> dict[str, A
     return size | {"sources": sources, "per": per}
 
 
-def _page(template: str, facts: dict[str, Any], level: int, folder: str | None = None) -> str:
+def _page(template: str, facts: dict[str, Any], level: int, folder: str | None = None, name: str = "") -> str:
     here = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here, encoding="utf-8"),
@@ -159,6 +159,7 @@ def _page(template: str, facts: dict[str, Any], level: int, folder: str | None =
         data=embedded(facts),
         folder=folder,
         level=level,
+        name=name,
     )
 
 
