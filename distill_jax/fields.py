@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import typing
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +33,27 @@ def check_finite(setting: Any) -> None:
         for number in _numbers(value):
             if not math.isfinite(number):
                 raise InputError(field, number, "must be a finite number")
+
+
+def check_choices(setting: Any, within: str = "") -> None:
+    """Checks that every field of few values has one of them, which Python does not.
+
+    >>> check_choices(Setting(objective=ObjectiveSetting(teacher_shuffle="some")))
+    Traceback (most recent call last):
+    distill_jax.errors.InputError: objective.teacher_shuffle some: must be none, within-class or all
+
+    Raises:
+      InputError: one has not; with its field.
+    """
+    hints = typing.get_type_hints(type(setting))
+    for field in dataclasses.fields(setting):
+        value, hint = getattr(setting, field.name), hints[field.name]
+        if dataclasses.is_dataclass(value):
+            check_choices(value, f"{within}{field.name}.")
+        choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+        if choices and value not in choices:
+            *others, last = choices
+            raise InputError(within + field.name, value, f"must be {', '.join(others)} or {last}")
 
 
 def _numbers(value: Any) -> Iterator[float]:

@@ -342,6 +342,9 @@ class RunSetting:
     profile: bool = False
     """Trace a few steps in the middle of the first training that is left, once compiled, into profile/ of the work
     folder; a line says how to look at it."""
+    explorer: Literal["part", "full", "none"] = "part"
+    """What there is of single examples to look into: 'part', as many as report.html has room for; 'full', all of them
+    beside it too, in explorer/ of the work folder; 'none'."""
     distributed: bool = False
     """Join other processes with jax.distributed. On a TPU slice or under SLURM the three fields below are found
     by themselves."""

@@ -4,11 +4,14 @@
 accelerator and no checkpoint.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import jinja2
 import numpy as np
@@ -21,11 +24,14 @@ from distill_jax.measures import findings
 from distill_jax.measures.accuracies import pairs
 from distill_jax.measures.interval import number, quote
 from distill_jax.measures.study_summary import FILE, SPLITS, StudySummary
-from distill_jax.report import inline_svg, plots
+from distill_jax.report import explorer, inline_svg, plots
 from distill_jax.report.forest import forest
 from distill_jax.report.headline import headline
 from distill_jax.report.rows import GROUPS
 from distill_jax.students import CONTROL, KD, KINDS, MODELS, SWITCHED, TEACHER, look_of
+
+if TYPE_CHECKING:
+    from distill_jax.data.examples import Examples
 
 CHECKED = {"mean_gap_hard": "gap of hard points", "mean_gap_easy": "of easy ones", "slope_instrumented": "slope"}
 
@@ -109,12 +115,19 @@ def _spread(steps: list[int], switch_step: int) -> list[int]:
     return [steps[i] for i in sorted({*before.tolist(), *after.tolist()})]
 
 
-def write_report(read: DumpReader, summary: StudySummary) -> Path:
+def write_report(
+    read: DumpReader,
+    summary: StudySummary,
+    examples: Mapping[str, Examples] | None = None,
+    explore: Literal["part", "full", "none"] = "part",
+) -> Path:
     """Writes `summary.json`, `figures/*.png` and `*.svg`, and `report.html`, each whole or not at all.
 
     Args:
       read: of the study's dumps; the report is written beside them.
       summary: of it.
+      examples: by split, what the explorer shows of them; None for their ids and labels alone.
+      explore: as the setting's `run.explorer`.
 
     Returns:
       The path of report.html: one file that loads nothing from elsewhere.
@@ -130,7 +143,10 @@ def write_report(read: DumpReader, summary: StudySummary) -> Path:
     text = json.dumps(summary.as_json(), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     write_result(workdir / FILE, (text + "\n").encode())
     path = workdir / "report.html"
-    write_result(path, render(summary, images).encode())
+    shown = None if explore == "none" else explorer.explorer(read, summary, examples, folder=explore == "full")
+    if explore == "full":
+        explorer.write_folder(read, summary, examples)
+    write_result(path, render(summary, images, shown).encode())
     return path
 
 

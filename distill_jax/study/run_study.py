@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from distill_jax.data.examples import examples_of
 from distill_jax.dump_reader import DumpReader
 from distill_jax.machine import processes
 from distill_jax.machine.environment import environment
@@ -64,4 +65,5 @@ def run_study(
             students={name: kind.label for name, kind in kinds.items()},
             sweep=swept,
         )
-        return write_report(read, summary)
+        examples = None if run.explorer == "none" else examples_of(study.dataset, study.setting.data)
+        return write_report(read, summary, examples, run.explorer)

@@ -8,11 +8,12 @@ from distill_jax.command import beginning
 
 
 def leave_out_figures(put: Callable[[Any, str, Any], None] = setattr) -> None:
-    """Makes reports of this process empty and without figures."""
+    """Makes reports of this process empty and without figures and an explorer."""
     from distill_jax.report import study_report
 
     put(study_report, "draw", lambda read, summary: {})
-    put(study_report, "render", lambda summary, images: "")
+    put(study_report.explorer, "explorer", lambda read, summary, examples, folder: "")
+    put(study_report, "render", lambda summary, images, explorer: "")
 
 
 if __name__ == "__main__":
