@@ -181,7 +181,12 @@ def _damaged(group: Path, seed: int, step: int, place: Path, error: Exception) -
 def _parts(index: Index) -> dict[str, tuple[str, tuple[int, ...]]]:
     """The dtype and shape of one dump's part of each array."""
     n, k = index.examples, index.num_classes
-    return {"logits": ("float32", (n, k)), "label": ("int32", (n,)), "true_label": ("int32", (n,)), "id": ("int64", (n,))}
+    return {
+        "logits": ("float32", (n, k)),
+        "label": ("int32", (n,)),
+        "true_label": ("int32", (n,)),
+        "id": ("int64", (n,)),
+    }
 
 
 def _arrays(index: Index) -> dict[str, dict[str, Any]]:
@@ -194,7 +199,9 @@ def _arrays(index: Index) -> dict[str, dict[str, Any]]:
     shard = [index.shard_seeds, 1, SHARD_EXAMPLES, k]
     return {
         "logits": _array("float32", [seeds, steps, n, k], shard, logits, ["seed", "step", "example", "class"], "NaN"),
-        "label": _array("int32", [seeds, n], [index.label_seeds, n], _sharded([1, n], compressed), ["seed", *column], -1),
+        "label": _array(
+            "int32", [seeds, n], [index.label_seeds, n], _sharded([1, n], compressed), ["seed", *column], -1
+        ),
         "true_label": _array("int32", [n], [n], compressed, column, 0),
         "id": _array("int64", [n], [n], compressed, column, 0),
         "seed": _array("int64", [seeds], [_AT_ONCE], compressed, ["seed"], 0),
@@ -256,16 +263,20 @@ def _opening(array: Path, replaces: bool = False) -> Any:
 def _write_file(group: Path, name: str, file: str, parts: Sequence[tuple[Any, Any]], lost: Path) -> None:
     """Writes parts of an array that lie in one file, which is written once, and waits until it is on disk.
 
-    `lost` is what to remove where the file is damaged.
+    `lost` is what to remove where the file that is there is damaged.
     """
     path = group / name / file
     replaces = path.exists()
     transaction = ts.Transaction()
-    store = _opening(group / name, replaces).result().with_transaction(transaction)
+    try:
+        store = _opening(group / name, replaces).result().with_transaction(transaction)
+        targets = [store[place] for place, _ in parts]
+    except (OSError, ValueError, IndexError) as error:
+        raise InputError("dump", group, f"is damaged: {one_line(error)[:160]}; {remedy(group)}") from error
     try:
         writes = [
-            store[place].write(part, can_reference_source_data_indefinitely=True)  # not copied: it does not change
-            for place, part in parts
+            target.write(part, can_reference_source_data_indefinitely=True)  # not copied: it does not change
+            for target, (_, part) in zip(targets, parts, strict=True)
         ]
         for write in writes:
             write.result()

@@ -8,6 +8,7 @@ another's, or older than it.
 import dataclasses
 import functools
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +45,7 @@ class Place(NamedTuple):
     @classmethod
     def named_by(cls, path: Path) -> "Place | None":
         """The place that a dump's name stands for; None where it is no such name."""
-        path = path.absolute()
+        path = Path(os.path.abspath(path))  # without links: a folder that one leads to may have another name
         match = PLACE.search(path.as_posix())
         if match is None:
             return None

@@ -165,7 +165,9 @@ class _Part:
             if index is not None and all(seed in index.seeds and step in index.steps for seed, step in self.keys):
                 return index
             if time.monotonic() > end:
-                raise InputError("dump", self.group, "is not what the first process sees there; must be a shared folder")
+                raise InputError(
+                    "dump", self.group, "is not what the first process sees there; must be a shared folder"
+                )
             time.sleep(0.1)
 
     def new_labels(self, index: Index) -> dict[int, np.ndarray]:
@@ -309,5 +311,3 @@ class DumpWriter:
         if self._pending is not None:
             pending, self._pending = self._pending, None
             pending.result()
-
-

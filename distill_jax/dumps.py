@@ -275,7 +275,9 @@ def read_dump(path: Path) -> Dump:
                 raise
             raise InputError("dump", path, f"is damaged: {error}; {remedy(group)}") from error
     if (path / INDEX).exists():
-        raise InputError("dump", path, "holds dumps of several seeds; must be one, such as dumps/kd/seed-0/step-600/test")
+        raise InputError(
+            "dump", path, "holds dumps of several seeds; must be one, such as dumps/kd/seed-0/step-600/test"
+        )
     if not path.exists():
         raise InputError("dump", path, "is not there; run the same command again to write it")
     if not any((path / name).exists() for name in ("zarr.json", *old_dumps.ARRAYS)):

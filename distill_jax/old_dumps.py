@@ -4,6 +4,7 @@ It holds ``logits`` float32 [N, K], ``label``, ``true_label`` int32 [N] and ``id
 ``model``, ``seed``, ``step``, ``split``, ``num_classes``, ``examples`` (N) and ``setting``.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def arrays(path: Path, said: dict[str, Any]) -> dict[str, np.ndarray]:
       OSError, ValueError, KeyError: it is damaged.
     """
     futures = {
-        name: ts.open({"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path / name)}}) for name in ARRAYS
+        name: ts.open({"driver": "zarr3", "kvstore": {"driver": "file", "path": os.path.abspath(path / name)}})
+        for name in ARRAYS
     }
     opened: dict[str, Any] = {name: future.result() for name, future in futures.items()}
     reads = {name: store.read() for name, store in opened.items()}

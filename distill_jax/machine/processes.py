@@ -205,7 +205,9 @@ def from_first(value: Any) -> np.ndarray:
 
 def summed(array: np.ndarray) -> np.ndarray:
     """The sum of all processes' arrays, of the same shape in all of them, in every process."""
-    return array if jax.process_count() == 1 else multihost_utils.process_allgather(array).sum(axis=0, dtype=array.dtype)
+    return (
+        array if jax.process_count() == 1 else multihost_utils.process_allgather(array).sum(axis=0, dtype=array.dtype)
+    )
 
 
 def everywhere(f: Callable[[], bool]) -> bool:
