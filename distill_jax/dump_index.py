@@ -194,7 +194,7 @@ def _canonical(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=16)
 def _parsed(content: bytes) -> Index:
     whole = json.loads(content)
     if not isinstance(whole, dict) or not isinstance(value := whole.get("index"), dict):

@@ -165,9 +165,7 @@ class _Part:
             if index is not None and all(seed in index.seeds and step in index.steps for seed, step in self.keys):
                 return index
             if time.monotonic() > end:
-                raise InputError(
-                    "dump", self.group, "is not what the first process sees there; must be a shared folder"
-                )
+                raise InputError("dump", self.group, "is not as the first process sees it; must be in a shared folder")
             time.sleep(0.1)
 
     def new_labels(self, index: Index) -> dict[int, np.ndarray]:
@@ -203,7 +201,7 @@ def _by_group(items: Iterable[tuple[Path, np.ndarray, Mapping[str, Any]]], label
 
 
 def _prepare(parts: Sequence[_Part], columns: Mapping[str, np.ndarray], room: Room, pool: Executor) -> None:
-    """Makes groups that are not there, and room in those that are; what is to be written anew is not there from here."""
+    """Makes groups that are not there, and room in those that are; what is to be written is not there from here on."""
     sums = {name: sum_of([column]) for name, column in columns.items()}
     changed: dict[Path, Index] = {}
     for part in parts:

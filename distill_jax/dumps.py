@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from distill_jax import dump_group, old_dumps
-from distill_jax.dump_index import INDEX, PLACE, SHARD_EXAMPLES, SPLITS, Index, Place, remedy
-from distill_jax.dump_writer import DumpWriter, remove_dumps, write_dumps
+from distill_jax.dump_index import INDEX, PLACE, SPLITS, Index, Place, remedy
+from distill_jax.dump_index import SHARD_EXAMPLES as SHARD_EXAMPLES
+from distill_jax.dump_writer import DumpWriter as DumpWriter
+from distill_jax.dump_writer import remove_dumps as remove_dumps
+from distill_jax.dump_writer import write_dumps as write_dumps
 from distill_jax.errors import InputError, one_line
 
-__all__ = [
-    *("SHARD_EXAMPLES", "Dump", "DumpWriter", "as_array", "dump_attributes", "dump_exists", "dump_path", "find_dumps"),
-    *("find_steps", "read_dump", "remove_dumps", "save_dump", "write_dumps"),
-]
 _SAMPLE_ROWS = 100  # rows, to tell probabilities from logits
 _SUM_TOLERANCE = 0.05  # by how much the sum of probabilities may miss 1: of bfloat16, or of few digits
 
@@ -175,12 +174,12 @@ def find_steps(folder: Path, split: str) -> dict[int, Path]:
     Raises:
       InputError: what says so is damaged.
     """
-    folder = folder.resolve()
+    if Place.named_by(folder / "step-0" / split) is None:
+        folder = folder.resolve()  # a link to one
     paths = {}
     for path in folder.glob(f"step-*/{split}"):
-        match = PLACE.search(path.as_posix())
-        if match:
-            paths[int(match["step"])] = path
+        if (old := Place.named_by(path)) is not None:
+            paths[old.step] = path
     place = Place.named_by(folder / "step-0" / split)
     index = None if place is None else Index.read(place.group)
     if place is not None and index is not None:
@@ -276,7 +275,7 @@ def read_dump(path: Path) -> Dump:
             raise InputError("dump", path, f"is damaged: {error}; {remedy(group)}") from error
     if (path / INDEX).exists():
         raise InputError(
-            "dump", path, "holds dumps of several seeds; must be one, such as dumps/kd/seed-0/step-600/test"
+            "dump", path, "holds several dumps; must be one of them, such as dumps/kd/seed-0/step-600/test"
         )
     if not path.exists():
         raise InputError("dump", path, "is not there; run the same command again to write it")

@@ -50,10 +50,8 @@ def arrays(path: Path, said: dict[str, Any]) -> dict[str, np.ndarray]:
     Raises:
       OSError, ValueError, KeyError: it is damaged.
     """
-    futures = {
-        name: ts.open({"driver": "zarr3", "kvstore": {"driver": "file", "path": os.path.abspath(path / name)}})
-        for name in ARRAYS
-    }
+    places = {name: {"driver": "file", "path": os.path.abspath(path / name)} for name in ARRAYS}
+    futures = {name: ts.open({"driver": "zarr3", "kvstore": place}) for name, place in places.items()}
     opened: dict[str, Any] = {name: future.result() for name, future in futures.items()}
     reads = {name: store.read() for name, store in opened.items()}
     found = {name: read.result() for name, read in reads.items()}

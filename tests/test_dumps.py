@@ -354,7 +354,7 @@ DAMAGES = {
     "no metadata": ("logits/zarr.json", lambda file: file.unlink(), ""),
     "metadata of others": (
         "logits/zarr.json",
-        lambda file: shutil.copy(file.parents[1] / "id" / "zarr.json", file),
+        lambda file: shutil.copy(file.parents[1] / "id" / file.name, file),
         "",
     ),
 }
@@ -498,5 +498,5 @@ def test_damage_of_an_old_dump_is_one_line(tmp_path, columns, damage):
 
 
 def test_a_folder_of_several_dumps_is_none(whole):
-    with pytest.raises(InputError, match="holds dumps of several seeds; must be one, such as dumps/kd/seed-0/step-600"):
+    with pytest.raises(InputError, match="holds several dumps; must be one of them, such as dumps/kd/seed-0/step-600"):
         read_dump(whole / "dumps" / "kd" / "train")

@@ -1,6 +1,7 @@
 """Dumps as studies of the first versions have them, written by zarr: a group for each model, seed, step and split."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -14,7 +15,7 @@ SHARD, CHUNK = 4096, 1024
 def write_old(path: Path, dump: Dump) -> None:
     """Writes one."""
     group = zarr.create_group(path, attributes=dump.attributes | {"examples": len(dump.logits)}, zarr_format=3)
-    every_chunk = {"write_empty_chunks": True}
+    every_chunk: Any = {"write_empty_chunks": True}
     classes = dump.logits.shape[1]
     logits = group.create_array(
         "logits",
