@@ -24,7 +24,6 @@ SHARD_EXAMPLES = 4096  # rows of logits in one file, of each of its seeds
 SPLITS = ("train", "test")
 INDEX = "logits/complete.json"  # within an array, where zarr looks for no other
 PLACE = re.compile(r"(?P<model>[^/]+)/seed-(?P<seed>\d+)/step-(?P<step>\d+)/(?P<split>train|test)$")
-_FOLDER = re.compile(r"(?P<model>[^/]+)/(?P<split>train|test)$")
 
 
 class Place(NamedTuple):
@@ -101,12 +100,11 @@ class Index:
         except (OSError, ValueError, RecursionError) as error:
             reason = error.strerror if isinstance(error, OSError) else one_line(error)[:160]
             raise InputError(file, None, f"is damaged ({reason}); {remedy(group)}") from error
-        match = _FOLDER.search(group.absolute().as_posix())
-        for name, expected in match.groupdict().items() if match else ():
-            if getattr(index, name) != expected:
-                raise InputError(
-                    "dump", group, f"is that of {name} {getattr(index, name)}; must be where it belongs, as when made"
-                )
+        names = [Path(way(group)) for way in (os.path.abspath, os.path.realpath)]  # either, where one is a link
+        for name, of_folder in (("model", [n.parent.name for n in names]), ("split", [n.name for n in names])):
+            if getattr(index, name) not in of_folder:
+                said = f"is that of {name} {getattr(index, name)}; must be where it belongs, as when made"
+                raise InputError("dump", group, said)
         return index
 
     def write(self, group: Path) -> None:

@@ -158,7 +158,8 @@ def find_dumps(workdir: Path) -> dict[tuple[str, int, int, str], Path]:
         for group in (workdir / "dumps").glob(f"*/{split}"):
             if (index := Index.read(group)) is not None:
                 for seed, step in index.present(group):
-                    paths[index.model, seed, step, split] = dump_path(workdir, index.model, seed, step, split)
+                    place = group.parent.name, seed, step, split
+                    paths[place] = dump_path(workdir, *place)
     return dict(sorted(paths.items(), key=lambda item: item[1]))
 
 

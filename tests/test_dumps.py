@@ -117,9 +117,13 @@ def test_what_is_read_is_what_was_written(whole, columns):
 def test_a_name_may_be_relative_or_go_by_a_link(whole, monkeypatch, tmp_path):
     monkeypatch.chdir(whole / "dumps")
     (tmp_path / "link").symlink_to(whole / "dumps" / "kd")
-    for name in ("kd/seed-2/step-0/train", "../dumps/kd/seed-2/step-0/train"):
+    for name in ("kd/seed-2/step-0/train", "../dumps/kd/seed-2/step-0/train", tmp_path / "link/seed-2/step-0/train"):
         assert read_dump(name).attributes["seed"] == 2
     assert sorted(find_steps(tmp_path / "link" / "seed-1", "train")) == list(STEPS)
+    (tmp_path / "dumps").mkdir()
+    shutil.copytree("kd", tmp_path / "moved")
+    (tmp_path / "dumps" / "kd").symlink_to(tmp_path / "moved")
+    assert len(find_dumps(tmp_path)) == len(SEEDS) * len(STEPS)
 
 
 def test_zarr_and_xarray_select_by_name(copy, columns):
@@ -238,7 +242,7 @@ def test_killed_at_every_write_and_resumed_it_is_undisturbed(tmp_path, columns, 
         assert contents(workdir) == contents(whole)
         if not was_killed:
             break
-    assert number >= 8
+    assert number >= 5
 
 
 def test_what_is_written_anew_is_not_there_until_it_is_whole(dump, columns, monkeypatch):
