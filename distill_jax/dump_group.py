@@ -28,7 +28,7 @@ from distill_jax.files import remove, sync, write_text
 CHUNK_EXAMPLES = 1024  # rows of logits read at once
 _SMALL, _LARGE = 2**22, 2**25  # bytes that are written anew as fast as new ones; most of a file
 _SMALL_SEEDS = 64  # of a file; each has its place in the file's table
-_AT_ONCE = 1024  # seeds or steps in a file of the coordinates
+_COORDINATES = 1024  # seeds or steps in one file
 _LITTLE_ENDIAN, _CHECKSUM = {"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}
 _ZSTD = {"name": "zstd", "configuration": {"level": 1}}
 
@@ -199,8 +199,8 @@ def _arrays(index: Index) -> dict[str, dict[str, Any]]:
         "label": _array("int32", [seeds, n], label_shard, label, ["seed", *column], -1),
         "true_label": _array("int32", [n], [n], compressed, column, 0),
         "id": _array("int64", [n], [n], compressed, column, 0),
-        "seed": _array("int64", [seeds], [_AT_ONCE], compressed, ["seed"], 0),
-        "step": _array("int64", [steps], [_AT_ONCE], compressed, ["step"], 0),
+        "seed": _array("int64", [seeds], [_COORDINATES], compressed, ["seed"], 0),
+        "step": _array("int64", [steps], [_COORDINATES], compressed, ["step"], 0),
     }
 
 

@@ -22,6 +22,7 @@ from distill_jax.files import write_text
 
 SHARD_EXAMPLES = 4096  # rows of logits in one file, of each of its seeds
 SPLITS = ("train", "test")
+IMPLIED = ("model", "seed", "step", "split", "num_classes", "examples")  # attributes that the place and arrays tell
 INDEX = "logits/complete.json"  # within an array, where zarr looks for no other
 PLACE = re.compile(r"(?P<model>[^/]+)/seed-(?P<seed>\d+)/step-(?P<step>\d+)/(?P<split>train|test)$")
 
@@ -162,9 +163,6 @@ class Index:
         further = self.dumps[seed, step][1]
         place = {"model": self.model, "seed": seed, "step": step, "split": self.split}
         return place | {"num_classes": self.num_classes, **further, "examples": self.examples}
-
-
-IMPLIED = ("model", "seed", "step", "split", "num_classes", "examples")  # attributes that the place and arrays tell
 
 
 def sum_of(arrays: Sequence[np.ndarray]) -> int:
