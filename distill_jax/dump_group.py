@@ -26,7 +26,7 @@ from distill_jax.errors import InputError, one_line
 from distill_jax.files import remove, sync, write_text
 
 CHUNK_EXAMPLES = 1024  # rows of logits read at once
-_SMALL, _LARGE = 2**22, 2**25  # bytes that are written anew as fast as new ones; most of a file
+_SMALL, _LARGE = 2**22, 2**23  # bytes that are written anew as fast as new ones; most of a file
 _SMALL_SEEDS = 64  # of a file; each has its place in the file's table
 _COORDINATES = 1024  # seeds or steps in one file
 _LITTLE_ENDIAN, _CHECKSUM = {"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}
@@ -37,7 +37,7 @@ def seeds_in_shard(seed_bytes: int, together: int) -> int:
     """How many seeds one file holds.
 
     >>> seeds_in_shard(57_480, together=8), seeds_in_shard(1_638_400, together=8)
-    (64, 8)
+    (64, 5)
 
     Args:
       seed_bytes: bytes of one seed in it.
