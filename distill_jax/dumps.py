@@ -2,7 +2,7 @@
 
 The dumps of one model on one split are arrays of all seeds and steps, see `dump_group`. Each is known by a name as if
 it were a folder of its own, ``DIR/dumps/<model>/seed-<k>/step-<n>/<split>``, and by that is written, found and read.
-Until version 0.1 it was one (`old_dumps`), which is still read.
+In the first versions it was one (`old_dumps`), which is still read.
 """
 
 import dataclasses
