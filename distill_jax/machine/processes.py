@@ -203,6 +203,13 @@ def from_first(value: Any) -> np.ndarray:
     return array if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(array)
 
 
+def summed(array: np.ndarray) -> np.ndarray:
+    """The sum of all processes' arrays, of the same shape in all of them, in every process."""
+    return (
+        array if jax.process_count() == 1 else multihost_utils.process_allgather(array).sum(axis=0, dtype=array.dtype)
+    )
+
+
 def everywhere(f: Callable[[], bool]) -> bool:
     """Whether `f` is true in each of several processes; one alone need not ask."""
     return jax.process_count() == 1 or bool(np.all(multihost_utils.process_allgather(np.array(f()))))

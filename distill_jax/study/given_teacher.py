@@ -14,7 +14,7 @@ import numpy as np
 
 from distill_jax.data.arrays_file import read_arrays
 from distill_jax.data.dataset import Dataset
-from distill_jax.dumps import Dump, as_array, dump_path, find_steps, read_dump, write_dumps
+from distill_jax.dumps import Dump, as_array, dump_exists, dump_path, find_steps, read_dump, write_dumps
 from distill_jax.errors import InputError
 from distill_jax.machine import processes
 from distill_jax.own_code import imported, is_own
@@ -130,8 +130,8 @@ def _source(source: Source, dataset: Dataset) -> tuple[Callable[[int], Logits], 
         logits = _from_function(origin, imported(name, _FIELD), dataset)
         return lambda _: logits, True
     path = local(_FIELD, name)
-    if path.is_dir():
-        is_one_seed = _OWN_SEED.fullmatch(path.resolve().name) is not None
+    is_one_seed = _OWN_SEED.fullmatch(path.resolve().name) is not None
+    if path.is_dir() or (is_one_seed and path.parent.is_dir() and not path.exists()):
 
         def read_seed(seed: int) -> Logits:
             folder = path if is_one_seed else path / f"seed-{seed}"
@@ -232,14 +232,13 @@ def write(teacher: GivenTeacher, dataset: Dataset, workdir: Path, step: int, dig
     any_written = False
     for seed, split in itertools.product(digests, SPLITS):
         path = dump_path(workdir, TEACHER, seed, step, split)
-        if bool(processes.from_first([path.exists()])[0]):
+        if bool(processes.from_first([dump_exists(path)])[0]):
             continue
         examples, logits = getattr(dataset, split), teacher.of_seed(seed)[split]
         rows = process_rows(len(logits), jax.process_index(), jax.process_count())
-        attributes = {"model": TEACHER, "seed": seed, "step": step, "split": split}
-        attributes |= {"num_classes": dataset.num_classes, "setting": digests[seed]}
-        label = dataset.label(split, seed)
-        write_dumps([(path, logits[rows], attributes)], label, examples.true_label, examples.id, rows.start)
+        items = [(path, logits[rows], {"setting": digests[seed]})]
+        label, room = dataset.label(split, seed), (list(digests), [step])
+        write_dumps(items, label, examples.true_label, examples.id, rows.start, room)
         any_written = True
     return any_written
 

@@ -17,7 +17,7 @@ import compiler_faults
 from distill_jax import limits, saved_setting
 from distill_jax.data import load_dataset
 from distill_jax.data.sources.tokens import save_tokenizer
-from distill_jax.dumps import dump_attributes, dump_path
+from distill_jax.dumps import dump_attributes, dump_exists, dump_path, find_dumps
 from distill_jax.errors import InputError
 from distill_jax.export import inputs
 from distill_jax.fields import leaves
@@ -159,11 +159,12 @@ class Study:
         workdir.check_plain(folder)
         if workdir.is_claimed(folder):  # which says what is another there
             workdir.claim(folder, self.identity)
+        dumps = find_dumps(folder)
         for member in [*self._members("teacher"), *self._members("student")]:
             member_digest = self._digest(member)
             for step, part in itertools.product(self.schedule.snapshot_steps, ("train", "test")):
-                path = dump_path(folder, member.name, member.seed, step, part)
-                if path.exists() and dump_attributes(path).get("setting") != member_digest:
+                path = dumps.get((member.name, member.seed, step, part))
+                if path is not None and dump_attributes(path).get("setting") != member_digest:
                     detail = (
                         "" if member.model in MODELS else " (of other settings of its loss, other features or code)"
                     )
@@ -265,14 +266,11 @@ class Study:
         """The members whose dumps and last checkpoint are all on disk."""
         total = self.schedule.total_steps
         folders = {}
+        there = find_dumps(self.setting.run.workdir)
+        places = list(itertools.product(self.schedule.snapshot_steps, ("train", "test")))
         for population in workdir.populations(self.setting.run.workdir):
-            dumps = [
-                dump_path(self.setting.run.workdir, m.name, m.seed, step, part)
-                for m in population.members
-                for step in self.schedule.snapshot_steps
-                for part in ("train", "test")
-            ]
-            if population.is_finished and population.checkpoint(total) and all(d.exists() for d in dumps):
+            has_dumps = all((m.name, m.seed, *place) in there for m in population.members for place in places)
+            if population.is_finished and population.checkpoint(total) and has_dumps:
                 folders |= dict.fromkeys(population.members, population)
         return folders
 
@@ -379,7 +377,7 @@ class Study:
             return "was finished, but dumps or checkpoints of it are gone; they are made again"
         folder, step = self.setting.run.workdir, self.schedule.snapshot_steps[0]
         dumps = [dump_path(folder, m.name, m.seed, step, "test") for m in population.members]
-        if not population.checkpoint() and any(path.exists() for path in dumps):
+        if not population.checkpoint() and any(dump_exists(path) for path in dumps):
             return "has dumps, but not the training they are of, which is done again"
         return None
 

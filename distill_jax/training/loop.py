@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.dumps import DumpWriter, dump_path
+from distill_jax.dumps import DumpWriter, dump_exists, dump_path, remove_dumps
 from distill_jax.errors import Interrupted
 from distill_jax.identity import digest
 from distill_jax.machine import processes
@@ -52,7 +51,7 @@ class Snapshots:
         """Of each split that lacks dumps whether each member does, bool [members]."""
         # As the first process sees it: the others' view of a shared folder may be older.
         missing = {
-            split: processes.from_first([not path.exists() for path in self.paths(step, split)])
+            split: processes.from_first([not dump_exists(path) for path in self.paths(step, split)])
             for split in self.trainer.inputs
         }
         return {split: flags for split, flags in missing.items() if flags.any()}
@@ -60,10 +59,8 @@ class Snapshots:
     def remove(self) -> None:
         """Removes all that there are."""
         if processes.is_first():
-            for step in self.trainer.schedule.snapshot_steps:
-                for split in self.trainer.inputs:
-                    for path in self.paths(step, split):
-                        shutil.rmtree(path, ignore_errors=True)
+            steps, splits = self.trainer.schedule.snapshot_steps, self.trainer.inputs
+            remove_dumps([path for step in steps for split in splits for path in self.paths(step, split)])
         processes.barrier("dumps-removed")
 
     def write(self, writer: DumpWriter, state: TrainState, step: int) -> None:
@@ -80,18 +77,11 @@ class Snapshots:
         items, labels = [], []
         rows = zip(self.members, self.paths(step, split), logits, self.digests, missing, strict=True)
         for member, path, member_logits, member_digest, is_missing in rows:
-            attributes = {
-                "model": member.name,
-                "seed": member.seed,
-                "step": step,
-                "split": split,
-                "num_classes": trainer.dataset.num_classes,
-                "setting": member_digest,
-            }
             if is_missing:
-                items.append((path, member_logits, attributes))
+                items.append((path, member_logits, {"setting": member_digest}))
                 labels.append(trainer.dataset.label(split, member.seed))
-        writer(items, np.stack(labels), data.true_label, data.id, first_row)
+        room = range(trainer.setting.run.seeds), trainer.schedule.snapshot_steps
+        writer(items, np.stack(labels), data.true_label, data.id, first_row, room)
 
 
 def train(

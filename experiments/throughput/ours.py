@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from distill_jax.dumps import write_dumps
+from distill_jax.dumps import dump_path, write_dumps
 from distill_jax.machine.placement import on_host
 from distill_jax.setting import DataSetting, ObjectiveSetting, RunSetting, Setting, TrainSetting
 from distill_jax.training.population import Member
@@ -154,14 +154,19 @@ def _program(
 
 
 def _dump(row: Row, folder: Path) -> Contender:
-    dumped, root = Dumped.of(row), folder / "dumps"
+    """The members as seeds of one model, each call as the next step, in a folder that is new in every round."""
+    dumped, workdir = Dumped.of(row), folder / "dumped"
 
     def run(calls: int) -> None:
-        for call in range(calls):
-            items = [(root / str(call) / str(m), logits, {"member": m}) for m, logits in enumerate(dumped.logits)]
-            write_dumps(items, dumped.label, dumped.label, dumped.id)
+        for step in range(calls):
+            items = [
+                (dump_path(workdir, row.network, seed, step, "train"), logits, {})
+                for seed, logits in enumerate(dumped.logits)
+            ]
+            room = range(row.population), range(calls)
+            write_dumps(items, dumped.label, dumped.label, dumped.id, room=room)
 
     def before() -> None:
-        shutil.rmtree(root, ignore_errors=True)
+        shutil.rmtree(workdir, ignore_errors=True)
 
     return Contender("ours", run, row.batch * row.population, before=before)

@@ -16,6 +16,7 @@ from small_study import dataset
 
 import distill_jax
 from distill_jax.command import main as command_main
+from distill_jax.dumps import find_steps
 from distill_jax.errors import InputError
 from distill_jax.export import formats
 from distill_jax.export.inputs import Inputs
@@ -98,9 +99,8 @@ def export(work, to, *more):
 
 def said(work, model, seed):
     """The logits of a model's last dump of the test set."""
-    dumps = work / "dumps" / model / f"seed-{seed}"
-    last = max(dumps.glob("step-*"), key=lambda path: int(path.name.partition("-")[2]))
-    return distill_jax.read_dump(last / "test").logits
+    steps = find_steps(work / "dumps" / model / f"seed-{seed}", "test")
+    return distill_jax.read_dump(steps[max(steps)]).logits
 
 
 def assert_as_dumped(logits, work, model, seed):

@@ -1,6 +1,7 @@
 """Teachers that are there already: logits in a file, dumps of another study, a function; averaged, shuffled."""
 
 import dataclasses
+import itertools
 import json
 import sys
 import types
@@ -8,9 +9,10 @@ import types
 import numpy as np
 import pytest
 from command import SMALL, here, run, write_npz
+from old_dump import make_old
 from small_study import QUIET, dataset, setting
 
-from distill_jax.dumps import dump_path, read_dump
+from distill_jax.dumps import Dump, dump_path, read_dump, save_dump
 from distill_jax.errors import InputError
 from distill_jax.setting import GivenTeacherSetting
 from distill_jax.study import study as study_module
@@ -44,6 +46,25 @@ def test_logits_are_taken_in_the_data_s_order_or_by_their_ids(tmp_path):
             np.testing.assert_array_equal(teacher.of_seed(7)[split], logits)
     assert plain.digest(0) == named.digest(5)
     assert plain.digest(0) != given_teacher([savez(tmp_path / "c.npz", test=LOGITS["test"] + 1)], DATA).digest(0)
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_dumps_of_one_s_own_are_a_teacher_by_seed_or_one_for_all(tmp_path, is_old):
+    for seed, split, step in itertools.product((0, 3), LOGITS, (0, 8, 60)):  # the last step's is meant
+        examples = getattr(DATA, split)
+        logits = (1 + seed) * LOGITS[split] + step
+        save_dump(tmp_path, Dump.of(logits, examples.true_label, model="mine", seed=seed, step=step, split=split))
+    if is_old:
+        make_old(tmp_path)
+    of_each, of_one = (given_teacher([str(tmp_path / "dumps" / name)], DATA) for name in ("mine", "mine/seed-3"))
+    assert (of_each.one, of_one.one) == (False, True)
+    for split, logits in LOGITS.items():
+        np.testing.assert_array_equal(of_each.of_seed(0)[split], logits + 60)
+        for teacher in (of_each, of_one):
+            np.testing.assert_array_equal(teacher.of_seed(3)[split], 4 * logits + 60)
+    for name in ("mine/seed-1", "none/seed-1"):
+        with pytest.raises(InputError, match=f"{name}: (has no dump seed-1/step-N/train|does not exist)"):
+            given_teacher([str(tmp_path / "dumps" / name)], DATA)
 
 
 def test_several_are_averaged_and_a_function_is_one(tmp_path, monkeypatch):

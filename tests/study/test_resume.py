@@ -6,9 +6,12 @@ import shutil
 import signal
 import time
 
+import numpy as np
 import pytest
 from command import EVERY_CALL, SMALL, here, kill_when_there, results, run, start, write_npz
+from old_dump import make_old
 
+from distill_jax.dumps import find_dumps, read_dump, remove_dumps
 from distill_jax.students import MODELS
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training.population import Member
@@ -89,8 +92,8 @@ def test_the_main_job_killed_twenty_times_is_uninterrupted(tmp_path):
 @pytest.mark.parametrize(
     ("number", "moment"),
     [
-        (signal.SIGTERM, "dumps/kd/*/*/train"),
-        pytest.param(signal.SIGINT, "dumps/teacher/seed-0/step-72/train*", marks=pytest.mark.slow),
+        (signal.SIGTERM, "dumps/kd/train/logits/c/*/*"),
+        pytest.param(signal.SIGINT, "dumps/teacher/train/logits/c/0/11", marks=pytest.mark.slow),
     ],
 )
 def test_asked_to_stop_it_saves_and_goes_on(npz, undisturbed, tmp_path, number, moment):
@@ -117,23 +120,45 @@ def test_what_is_finished_is_not_done_again(npz, undisturbed, tmp_path):
     assert results(undisturbed) == expected
 
 
+def assert_has_the_dumps_of(more, fewer):
+    found = find_dumps(more)
+    for key, path in find_dumps(fewer).items():
+        ours, theirs = read_dump(found[key]), read_dump(path)
+        assert ours.attributes == theirs.attributes
+        for name in ("logits", "label", "true_label", "id"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=str(key))
+
+
+@pytest.mark.parametrize("kept", ["all", "those of teachers"])
+def test_a_folder_of_the_first_versions_goes_on(npz, undisturbed, tmp_path, kept):
+    workdir = tmp_path / "work"
+    shutil.copytree(undisturbed, workdir)
+    if kept != "all":
+        remove_dumps([path for (model, *_), path in find_dumps(workdir).items() if model != "teacher"])
+    count = make_old(workdir)
+    said = here(["--dataset", npz, "--workdir", workdir, *SMALL])
+    assert "2 of 2 teachers were there already" in said
+    assert ("8 of 8 students were there already" in said) == (kept == "all")
+    assert len(list(workdir.glob("dumps/*/seed-*/step-*/*/zarr.json"))) == count
+    assert_has_the_dumps_of(workdir, undisturbed)
+    assert results(workdir)["summary"] == results(undisturbed)["summary"]
+
+
 def test_another_seed_adds_to_what_is_there(npz, undisturbed, tmp_path):
     shutil.copytree(undisturbed, tmp_path / "work")
     here(["--dataset", npz, "--workdir", tmp_path / "work", *SMALL, "--seeds", "3"])
-    more, fewer = results(tmp_path / "work"), results(undisturbed)
-    assert all(more[name] == content for name, content in fewer.items() if name != "summary")
-    assert any("seed-2" in name for name in more)
+    assert_has_the_dumps_of(tmp_path / "work", undisturbed)
+    assert ("kd", 2, 72, "train") in find_dumps(tmp_path / "work")
 
 
 @pytest.mark.slow
 def test_interrupted_and_asked_for_more_it_goes_on_with_what_was_begun(npz, undisturbed, tmp_path):
     arguments = ["--dataset", npz, "--workdir", tmp_path, *SMALL, *EVERY_CALL]
-    kill_when_there(arguments, tmp_path, "dumps/kd/seed-0/*/train")
-    first = min(tmp_path.glob("dumps/kd/seed-0/*/train/zarr.json")).stat().st_mtime_ns
+    kill_when_there(arguments, tmp_path, "dumps/kd/train/logits/c/0/1")
+    begun = {path.parent.name for path in tmp_path.glob("runs/*/members.json")}
     run([*arguments, "--seeds", "3"])
-    assert min(tmp_path.glob("dumps/kd/seed-0/*/train/zarr.json")).stat().st_mtime_ns == first
-    more, fewer = results(tmp_path), results(undisturbed)
-    assert all(more[name] == content for name, content in fewer.items() if name != "summary")
+    assert begun < {path.parent.name for path in tmp_path.glob("runs/*/members.json")}
+    assert_has_the_dumps_of(tmp_path, undisturbed)
 
 
 @pytest.mark.slow
@@ -142,23 +167,24 @@ def test_damaged_dump_and_checkpoint_are_named_and_can_be_removed(npz, undisturb
     shutil.copytree(undisturbed, workdir)
     arguments = ["--dataset", npz, "--workdir", workdir, *SMALL]
     dump = workdir / "dumps/kd/seed-0/step-72/test"
-    shard = next(p for p in (dump / "logits").rglob("*") if p.is_file() and p.name != "zarr.json")
-    shard.write_bytes(shard.read_bytes()[:-30])
+    last = max((workdir / "dumps/kd/test/logits/c/0").iterdir(), key=lambda path: int(path.name))
+    (last / "0" / "0").write_bytes((last / "0" / "0").read_bytes()[:-30])
     err = run(arguments, status=2)
-    assert err.startswith(f"error: dump {dump} is damaged")
+    assert err.startswith(f"error: dump {dump}: is damaged")
+    assert f"remove {last} and run the same command" in err
     assert len(err.splitlines()) == 1
-    shutil.rmtree(dump)
+    shutil.rmtree(last)
     run(arguments)  # from the last checkpoint
     assert results(workdir) == results(undisturbed)
 
-    shutil.rmtree(dump)
+    shutil.rmtree(last)
     checkpoint = max(workdir.glob("runs/students-seed-0-*/checkpoints/*"))
     for file in [p for p in checkpoint.rglob("*") if p.is_file()]:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     err = run(arguments, status=2)
     assert err.startswith("error: checkpoint ")
     assert len(err.splitlines()) == 1
-    folder = err.split()[2]
+    folder = err.split()[2].rstrip(":")
     shutil.rmtree(folder)
     run(arguments)
     assert results(workdir) == results(undisturbed)

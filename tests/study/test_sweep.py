@@ -9,7 +9,7 @@ from command import EVERY_CALL, SMALL, here, kill_when_there, results, run, writ
 
 from distill_jax.command import main as distill
 from distill_jax.dump_reader import DumpReader
-from distill_jax.dumps import dump_path, read_dump
+from distill_jax.dumps import dump_exists, dump_path, read_dump
 from distill_jax.errors import InputError
 from distill_jax.measures.sweep_summary import summarise
 from distill_jax.setting import ObjectiveSetting, Setting, SweepSetting
@@ -148,7 +148,7 @@ def test_a_population_larger_than_memory_is_split(npz, tmp_path):
     assert "at once are tried instead" in out
     assert "(2 of 2)" in out
     for seed in (0, 1):
-        assert dump_path(tmp_path, "kd", seed, 24, "test").exists()
+        assert dump_exists(dump_path(tmp_path, "kd", seed, 24, "test"))
 
 
 def test_cached_logits_serve_no_augmented_data(tmp_path):

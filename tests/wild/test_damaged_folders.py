@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from command import run
+from old_dump import make_old
 from small_study import QUIET, dataset, setting
 
 from distill_jax.data.cache import cached
-from distill_jax.dumps import dump_path, find_dumps, read_dump
+from distill_jax.dumps import dump_path, find_dumps, read_dump, remove_dumps
 from distill_jax.errors import InputError
 from distill_jax.machine.checkpoint import Checkpoints
 from distill_jax.study import study as study_module
@@ -117,29 +118,58 @@ def again(copy, **groups):
     Study(small, QUIET).train()
 
 
-def test_exchanged_dumps_are_noticed(copy):
-    again(copy)
-    step = max(step for *_, step, _ in find_dumps(copy))
+@pytest.fixture
+def old_copy(copy):
+    """The same as the first versions had it."""
+    make_old(copy)
+    return copy
+
+
+def exchange(mine, its):
+    aside = mine.with_name("aside")
+    for old, new in ((mine, aside), (its, mine), (aside, its)):
+        old.rename(new)
+
+
+def test_exchanged_old_dumps_are_noticed(old_copy):
+    again(old_copy)
+    step = max(step for *_, step, _ in find_dumps(old_copy))
     for other in [("kd", 1, step, "test"), ("kd", 0, step, "train"), ("one_hot", 0, step, "test")]:
-        mine, its = dump_path(copy, "kd", 0, step, "test"), dump_path(copy, *other)
-        aside = mine.with_name("aside")
-        for old, new in ((mine, aside), (its, mine), (aside, its)):
-            old.rename(new)
+        mine, its = dump_path(old_copy, "kd", 0, step, "test"), dump_path(old_copy, *other)
+        exchange(mine, its)
         with pytest.raises(InputError, match=r"^dump .* is that of (seed|split|model) .*; must be where it belongs$"):
             read_dump(mine)
         with pytest.raises(InputError, match="must be where it belongs"):
+            again(old_copy)
+        exchange(mine, its)
+    again(old_copy)
+
+
+def test_exchanged_dumps_are_noticed(copy):
+    mine = copy / "dumps" / "kd" / "test"
+    for its in (copy / "dumps" / "kd" / "train", copy / "dumps" / "one_hot" / "test"):
+        exchange(mine, its)
+        with pytest.raises(InputError, match=r"^dump .* is that of (split|model) .*; must be where it belongs"):
             again(copy)
-        for old, new in ((its, aside), (mine, its), (aside, mine)):
-            old.rename(new)
+        exchange(mine, its)
     again(copy)
+
+
+def test_an_old_dump_s_shape_that_was_cut_is_noticed(old_copy):
+    path = dump_path(old_copy, "kd", 0, max(step for *_, step, _ in find_dumps(old_copy)), "test")
+    for name in ("logits", "label", "true_label", "id"):
+        place = path / name / "zarr.json"
+        place.write_text(re.sub(r'("shape":\s*\[\s*)40', r"\g<1>20", place.read_text(), count=1))
+    with pytest.raises(InputError, match=f"dump {path}: is damaged: .*remove that folder"):
+        read_dump(path)
 
 
 def test_a_dump_s_shape_that_was_cut_is_noticed(copy):
     path = dump_path(copy, "kd", 0, max(step for *_, step, _ in find_dumps(copy)), "test")
     for name in ("logits", "label", "true_label", "id"):
-        place = path / name / "zarr.json"
-        place.write_text(re.sub(r'("shape":\s*\[\s*)40', r"\g<1>20", place.read_text(), count=1))
-    with pytest.raises(InputError, match=f"dump {path}: is damaged: .*remove that folder"):
+        place = copy / "dumps" / "kd" / "test" / name / "zarr.json"
+        place.write_text(re.sub(r"\b40\b", "20", place.read_text()))
+    with pytest.raises(InputError, match=f"dump {path}: is damaged: .*remove {copy}/dumps/kd/test and run"):
         read_dump(path)
 
 
@@ -217,7 +247,7 @@ def test_parts_of_a_study_that_are_gone_are_made_again_and_it_is_said(made, copy
     said = []
     monkeypatch.setattr(study_module, "say", lambda console, line: said.append(line))
     step = max(step for *_, step, _ in find_dumps(copy))
-    shutil.rmtree(dump_path(copy, "kd", 0, step, "test"))
+    remove_dumps([dump_path(copy, "kd", 0, step, "test")])
     again(copy)
     assert [line for line in said if "was finished, but dumps or checkpoints of it are gone" in line]
     said.clear()

@@ -26,7 +26,7 @@ from distill_jax.command import main as distill
 from distill_jax.command.spelling import options
 from distill_jax.data import load_dataset
 from distill_jax.data.sources import text_files
-from distill_jax.dumps import find_dumps, read_dump
+from distill_jax.dumps import find_dumps, read_dump, remove_dumps
 from distill_jax.errors import InputError, RunError
 from distill_jax.fields import leaves
 from distill_jax.presets import PRESETS
@@ -333,9 +333,8 @@ def interrupted(work):
     (students.folder / "done.json").unlink()
     shutil.rmtree(students.folder / "checkpoints" / str(last))
     (students.folder / "seals" / f"{last}.json").unlink()
-    for (model, _, step, _), path in find_dumps(work).items():
-        if model != "teacher" and step == last:
-            shutil.rmtree(path)
+    found = find_dumps(work).items()
+    remove_dumps([path for (model, _, step, _), path in found if model != "teacher" and step == last])
 
 
 @st.composite

@@ -9,7 +9,7 @@ from command import write_npz
 from small_study import dataset
 
 from distill_jax.command import command_line
-from distill_jax.dumps import Dump, read_dump, write_dumps
+from distill_jax.dumps import Dump, dump_path, read_dump, write_dumps
 from distill_jax.errors import InputError, printable
 from distill_jax.files import partial, write_bytes, write_result, write_text
 from distill_jax.paths import local
@@ -58,14 +58,16 @@ def test_a_folder_where_a_file_is_written_is_gone(tmp_path):
     assert not (tmp_path / "a.partial").exists()
 
 
-@pytest.mark.parametrize("where", ["test", "test.partial"])
-def test_a_link_in_place_of_a_dump(tmp_path, precious, where):
-    path = tmp_path / "dumps" / "kd" / "seed-0" / "step-1" / "test"
-    path.parent.mkdir(parents=True)
-    path.with_name(where).symlink_to(precious.parent if where != "test" else tmp_path / "nothing")
-    write_dumps([(path, 2 * np.eye(3, dtype=np.float32), {"model": "kd"})], *[np.arange(3, dtype=np.int32)] * 3)
+@pytest.mark.parametrize("where", ["kd/test", "kd/seed-0/step-1/test", "kd/zarr.json", "zarr.json.partial"])
+@pytest.mark.parametrize("to", ["precious", "nothing"])
+def test_a_link_in_place_of_a_dump(tmp_path, precious, where, to):
+    path = dump_path(tmp_path, "kd", 0, 1, "test")
+    link = tmp_path / "dumps" / where
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(precious.parent if to == "precious" else tmp_path / to)
+    write_dumps([(path, 2 * np.eye(3, dtype=np.float32), {})], *[np.arange(3, dtype=np.int32)] * 3)
     assert isinstance(read_dump(path), Dump)
-    assert not path.is_symlink()
+    assert not link.is_symlink()
 
 
 def test_a_link_in_place_of_a_figure(tmp_path, precious):
