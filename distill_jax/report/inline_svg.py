@@ -8,6 +8,7 @@ of points stay pictures, as they are in the file of the figure.
 import colorsys
 import dataclasses
 import io
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -81,8 +82,10 @@ def panels(figure: Figure, name: str) -> Panels:
         label: handle for axis in figure.axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
     legends = [_contents(legend, known) for legend in figure.legends]
-    for artist in (*figure.axes, *figure.legends):
-        artist.remove() if isinstance(artist, Legend) else figure.delaxes(artist)
+    for legend in list(figure.legends):
+        legend.remove()
+    for axis in list(figure.axes):
+        figure.delaxes(axis)
     figure.patch.set_visible(False)
     figure.set_size_inches(width / columns, height / max(len(grid), 1))
     rows: list[list[Markup]] = []
@@ -264,26 +267,32 @@ def _attributes(element: ElementTree.Element, names: dict[str, str]) -> Iterable
         elif key == _HREF:
             yield "href", f"#{names[value[1:]]}" if value.startswith("#") else re.sub(r"\s", "", value)
         elif key == "style":
-            kept = re.sub(r"\s*font-family: [^;]*;?", "", value)
+            kept = re.sub(r"\s*font-family: [^;]*;?", "", re.sub(r"font: ([^;]*?)([\d.]+px)[^;]*", _font, value))
             yield key, re.sub("#[0-9a-fA-F]{6}", lambda match: variable(match[0]), kept).strip("; ")
         elif not value.startswith("rotate(-0 "):
             value = re.sub(r"url\(#([^)]+)\)", lambda match: f"url(#{names[match[1]]})", value)
             yield key, value if "#" in value else re.sub(r"\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}", value)
 
 
+def _font(match: re.Match[str]) -> str:
+    """A font in short, as Matplotlib before 3.10 has it, without its family."""
+    weights = [f"font-weight: {word}; " for word in match[1].split() if word.isdigit()]
+    styles = [f"font-style: {word}; " for word in match[1].split() if word in ("italic", "oblique")]
+    return "".join([*styles, *weights, f"font-size: {match[2]}"])
+
+
 def _flow(text: ElementTree.Element) -> None:
     """Math as runs of text in the page's own font, not as signs that stand where another font has them."""
-    signs = sorted(text, key=lambda sign: float(sign.attrib["x"].split()[0]))
-    if len({sign.attrib["y"] for sign in signs}) != 1:  # no math, or with an index
+    heights = {sign.attrib["y"] for sign in text}
+    if len(heights) != 1 or " " in (height := heights.pop()):  # no math, or with an index
         return
-    last = signs[-1].attrib["x"].split()[-1]
-    text.attrib |= {"x": f"{float(last) / 2 + 3:.1f}", "y": signs[0].attrib["y"], "style": "text-anchor: middle"}
-    text.text = None
-    for sign in signs:
-        text.remove(sign)
-        shown = f" {sign.text} " if sign.text in ("=", "\N{MINUS SIGN}") else sign.text or ""  # space is no sign
-        if len(text) and text[-1].attrib["style"] == sign.attrib["style"]:
-            text[-1].text = f"{text[-1].text or ''}{shown}"
-        else:
-            sign.attrib, sign.text, sign.tail = {"style": sign.attrib["style"]}, shown, None
-            text.append(sign)
+    places = [(sign, sign.attrib["x"].split()) for sign in text]  # a sign each, or all of one style
+    signs = sorted(
+        (float(x), letter, of.attrib["style"]) for of, xs in places for x, letter in zip(xs, of.text or "", strict=True)
+    )
+    text.clear()
+    text.attrib = {"x": f"{signs[-1][0] / 2 + 3:.1f}", "y": height, "style": "text-anchor: middle"}
+    for style, run in itertools.groupby(signs, lambda sign: sign[2]):
+        said = ElementTree.SubElement(text, "tspan", {"style": style})
+        # Space is no sign
+        said.text = "".join(f" {letter} " if letter in "=\N{MINUS SIGN}" else letter for _, letter, _ in run)
