@@ -472,8 +472,10 @@ def test_a_link_brings_its_view_back(browser, page_path):
         ready(page)
         for field, value in (("split", "test"), ("student", "one_hot_to_kd"), ("seed", "2"), ("by", "other")):
             page.locator(f"#x-{field}").select_option(value)
+            page.wait_for_timeout(200)
         page.locator("#x-only").select_option("1")
         page.locator("#x-step").fill("1")
+        page.get_by_text(f"test set, step {STEPS[1]}, seed 2").first.wait_for()
         page.locator('.x-galleries button[value="overfit"]').click()
         page.locator("#x-tiles button").nth(2).focus()
         page.wait_for_timeout(900)

@@ -826,13 +826,15 @@
     get("x-step").value = String(step());
   }
 
-  let remembering;
+  let remembering, seen = location.hash;
   function remember() {
     clearTimeout(remembering);
     remembering = setTimeout(() => {
       const text = address();
+      if (location.hash !== seen) return; // somebody has gone elsewhere; `hashchange` comes next
       if (text === location.hash || (!text && !location.hash.startsWith(HASH))) return;
       history.replaceState(null, "", text || location.pathname + location.search);
+      seen = location.hash;
     }, 150);
   }
 
@@ -925,7 +927,13 @@
     holder.addEventListener("pointerleave", () => hover(null));
     holder.addEventListener("click", (event) => event.target.closest("button")?.focus()); // which some browsers do not
     holder.addEventListener("keydown", walk);
-    addEventListener("hashchange", () => { if (location.hash.startsWith(HASH)) { Object.assign(state, restored()); show(); load(); } });
+    addEventListener("hashchange", () => {
+      seen = location.hash;
+      if (!seen.startsWith(HASH)) return;
+      Object.assign(state, restored());
+      show();
+      load();
+    });
     dark.addEventListener("change", () => { if (numbers) { colors(); fit(); describe(); } });
     let width = 0;
     new ResizeObserver(([entry]) => {
