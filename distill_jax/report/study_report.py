@@ -22,6 +22,7 @@ from distill_jax.dump_reader import DumpReader
 from distill_jax.files import write_result
 from distill_jax.measures import findings
 from distill_jax.measures.accuracies import pairs
+from distill_jax.measures.data_maps import data_maps
 from distill_jax.measures.interval import number, quote
 from distill_jax.measures.study_summary import FILE, SPLITS, StudySummary
 from distill_jax.report import explorer, inline_svg, plots
@@ -55,6 +56,7 @@ SECTIONS = (
     Section("numbers", "Numbers", "Underfitting in numbers"),
     Section("mislabelled", "Mislabelled", "Mislabelled points"),
     Section("evolution", "Evolution", "How the deviations evolve"),
+    Section("data_maps", "Data maps", "Which examples are learned, and how steadily"),
     Section("others", "Others", "The other students"),
     Section("training", "Training", "In the course of training"),
     Section("sweep", "Sweep", "The sweep"),
@@ -93,6 +95,8 @@ def draw(read: DumpReader, summary: StudySummary) -> dict[str, Figure]:
     }
     if summary.sweep is not None:
         figures |= {f"sweep_{field}": plots.sweep(summary.sweep, field) for field in summary.sweep.fields}
+    if maps := data_maps(read, summary):
+        figures["data_maps"] = plots.data_map(maps)
     if summary.study.train_mislabelled:
         figures["mislabelled"] = plots.mislabelled(summary.deviations)
     return figures
@@ -210,6 +214,7 @@ def _is_there(section: str, summary: StudySummary, images: Collection[str], othe
     needed = {
         "mislabelled": summary.study.train_mislabelled > 0,
         "evolution": "evolution" in images,
+        "data_maps": "data_maps" in images,
         "others": "scatter_others" in images,
         "training": "accuracy" in images or "scatter_switched" in images,
         "sweep": summary.sweep is not None,

@@ -272,7 +272,6 @@ def test_a_diverged_snapshot_is_left_out_and_not_an_error(tmp_path):
     dump = dumps.read_dump(path)
     logits = dump.logits.copy()
     logits[3] = np.nan
-    shutil.rmtree(path)
     dumps.write_dumps([(path, logits, dump.attributes)], dump.label, dump.true_label, dump.id)
     html = explorer.explorer(DumpReader(tmp_path), summarise(tmp_path, 2))
     y = values(told(html)["inline"]["test-seed-0"], "y")
