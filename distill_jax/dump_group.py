@@ -51,20 +51,20 @@ def create(group: Path, index: Index, true_label: np.ndarray, id: np.ndarray, po
     """Makes a new group of an index in place of what is there, with the columns that all its dumps share."""
     remove(group)
     (group / "logits").mkdir(parents=True)
-    describe(group, index, pool)
-    for name, column in (("true_label", true_label), ("id", id)):
-        _write_file(group, name, "c/0", [((), column)], group)
+    describe(group, index, pool, {"true_label": true_label, "id": id})
 
 
-def describe(group: Path, index: Index, pool: Executor) -> None:
-    """Writes what the group's arrays are, with room for the seeds and steps of its index, and these."""
+def describe(group: Path, index: Index, pool: Executor, columns: Mapping[str, np.ndarray] | None = None) -> None:
+    """Writes what the arrays are, with room for the seeds and steps of the index, and these; and new columns."""
     arrays = _arrays(index)
     list(pool.map(lambda name: _write_json(group / name / "zarr.json", arrays[name]), arrays))
-    for name, values in (("seed", index.seeds), ("step", index.steps)):
-        _opening(group / name, replaces=True).result().write(np.array(values, np.int64)).result()
     said = {"model": index.model, "split": index.split, "num_classes": index.num_classes}
-    _write_json(group / "zarr.json", _group(said, arrays))
-    _write_json(group.parent / "zarr.json", _group({}))
+    values = {"seed": np.array(index.seeds, np.int64), "step": np.array(index.steps, np.int64), **(columns or {})}
+    tasks = [pool.submit(_write_file, group, name, "c/0", [((), array)], group) for name, array in values.items()]
+    tasks.append(pool.submit(_write_json, group / "zarr.json", _group(said, arrays)))
+    tasks.append(pool.submit(_write_json, group.parent / "zarr.json", _group({})))
+    for task in tasks:
+        task.result()
 
 
 def describe_all(root: Path) -> None:
