@@ -13,8 +13,8 @@ renamed into its place by TensorStore, so that the seeds in it are never lost. W
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -51,20 +51,20 @@ def create(group: Path, index: Index, true_label: np.ndarray, id: np.ndarray, po
     """Makes a new group of an index in place of what is there, with the columns that all its dumps share."""
     remove(group)
     (group / "logits").mkdir(parents=True)
-    describe(group, index, pool)
-    for name, column in (("true_label", true_label), ("id", id)):
-        _write_file(group, name, "c/0", [((), column)], group)
+    describe(group, index, pool, {"true_label": true_label, "id": id})
 
 
-def describe(group: Path, index: Index, pool: Executor) -> None:
-    """Writes what the group's arrays are, with room for the seeds and steps of its index, and these."""
+def describe(group: Path, index: Index, pool: Executor, columns: Mapping[str, np.ndarray] | None = None) -> None:
+    """Writes what the arrays are, with room for the seeds and steps of the index, and these; and new columns."""
     arrays = _arrays(index)
     list(pool.map(lambda name: _write_json(group / name / "zarr.json", arrays[name]), arrays))
-    for name, values in (("seed", index.seeds), ("step", index.steps)):
-        _opening(group / name, replaces=True).result().write(np.array(values, np.int64)).result()
     said = {"model": index.model, "split": index.split, "num_classes": index.num_classes}
-    _write_json(group / "zarr.json", _group(said, arrays))
-    _write_json(group.parent / "zarr.json", _group({}))
+    values = {"seed": np.array(index.seeds, np.int64), "step": np.array(index.steps, np.int64), **(columns or {})}
+    tasks = [pool.submit(_write_file, group, name, "c/0", [((), array)], group) for name, array in values.items()]
+    tasks.append(pool.submit(_write_json, group / "zarr.json", _group(said, arrays)))
+    tasks.append(pool.submit(_write_json, group.parent / "zarr.json", _group({})))
+    for task in tasks:
+        task.result()
 
 
 def describe_all(root: Path) -> None:
@@ -94,7 +94,7 @@ def write_labels(group: Path, index: Index, labels: Mapping[int, np.ndarray]) ->
 
 def write_logits(
     group: Path, index: Index, items: Iterable[tuple[int, int, np.ndarray]], first_row: int, pool: Executor
-) -> Callable[[], np.ndarray]:
+) -> list[Future[None]]:
     """Begins to write logits of some seeds and steps.
 
     Args:
@@ -103,36 +103,42 @@ def write_logits(
       pool: what writes them.
 
     Returns:
-      What waits until they are on disk, and gives the sums of each item's blocks of `SHARD_EXAMPLES` rows, uint32
-      [items, blocks of the split], 0 for those of other rows. It raises InputError where a file that holds other
-      dumps too is damaged.
+      What is done when a file is on disk, each. It raises InputError where one that holds other dumps too is damaged.
     """
-    parts: dict[str, list[tuple[int, int, tuple[Any, ...], np.ndarray]]] = {}  # of each file
-    number = 0
-    for number, (seed, step, logits) in enumerate(items, 1):
-        place = index.seeds.index(seed), index.steps.index(step)
-        for block, file in enumerate(index.shards(seed, step)):
+    parts: dict[str, list[tuple[tuple[Any, ...], np.ndarray]]] = {}  # of each file
+    for seed, step, logits in items:
+        place, files = (index.seeds.index(seed), index.steps.index(step)), index.shards(seed, step)
+        for block, rows in _blocks(logits, first_row):
             start = block * SHARD_EXAMPLES
-            if 0 <= start - first_row < len(logits):
-                rows = logits[start - first_row :][:SHARD_EXAMPLES].astype(np.float32, copy=False)
-                at = (*place, slice(start, start + len(rows)))
-                parts.setdefault(file, []).append((number - 1, block, at, rows))
-    sums = np.zeros((number, index.blocks), np.uint32)
+            parts.setdefault(files[block], []).append(((*place, slice(start, start + len(rows))), rows))
 
     def write(file: str) -> None:
-        for item, block, _, rows in parts[file]:
-            sums[item, block] = sum_of([rows])
         array, _, inside = file.partition("/")
-        _write_file(group, array, inside, [(at, rows) for *_, at, rows in parts[file]], (group / file).parents[1])
+        _write_file(group, array, inside, parts[file], (group / file).parents[1])
 
-    tasks = [pool.submit(write, file) for file in parts]
+    return [pool.submit(write, file) for file in parts]
 
-    def wait() -> np.ndarray:
-        for task in tasks:
-            task.result()
-        return sums
 
-    return wait
+def block_sums(index: Index, logits: Sequence[np.ndarray], first_row: int, pool: Executor) -> np.ndarray:
+    """The sums of blocks of `SHARD_EXAMPLES` rows of logits, whose first row is `first_row` of the split.
+
+    Returns:
+      uint32 [len(logits), blocks of the split], 0 for blocks that are not among them.
+    """
+    sums = np.zeros((len(logits), index.blocks), np.uint32)
+
+    def sum_up(item: int) -> None:
+        for block, rows in _blocks(logits[item], first_row):
+            sums[item, block] = sum_of([rows])
+
+    list(pool.map(sum_up, range(len(logits))))
+    return sums
+
+
+def _blocks(logits: np.ndarray, first_row: int) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, len(logits), SHARD_EXAMPLES):
+        rows = logits[start : start + SHARD_EXAMPLES].astype(np.float32, copy=False)
+        yield (first_row + start) // SHARD_EXAMPLES, rows
 
 
 def sum_of_blocks(sums: np.ndarray) -> int:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distill_jax.errors import InputError, one_line
-from distill_jax.files import write_text
+from distill_jax.files import beside, write_beside
 
 SHARD_EXAMPLES = 4096  # rows of logits in one file, of each of its seeds
 SPLITS = ("train", "test")
@@ -110,9 +110,20 @@ class Index:
 
     def write(self, group: Path) -> None:
         """Writes it to a group's folder; when this returns it is on disk."""
+        self.write_beside(group)
+        self.put_in_place(group)
+
+    def write_beside(self, group: Path) -> None:
+        """Writes it to disk without putting it in place of the one that is there."""
         value = dataclasses.asdict(self)
         value["dumps"] = [[seed, step, *self.dumps[seed, step]] for seed, step in sorted(self.dumps)]
-        write_text(group / INDEX, json.dumps({"index": value, "crc32": zlib.crc32(_canonical(value))}, indent=None))
+        text = json.dumps({"index": value, "crc32": zlib.crc32(_canonical(value))})
+        write_beside(group / INDEX, text.encode())
+
+    @staticmethod
+    def put_in_place(group: Path) -> None:
+        """Puts the one that `write_beside` has written in place."""
+        os.replace(beside(group / INDEX), group / INDEX)
 
     def with_room(self, seeds: Iterable[int], steps: Iterable[int]) -> "Index":
         """One that has rows for these too, after those that there are.

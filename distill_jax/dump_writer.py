@@ -1,7 +1,7 @@
 """Dumps written: several groups' at once, by all processes, so that each is there as a whole or not at all.
 
-What is written first are logits and labels, each process its own rows of the former; when all of that is on disk, the
-first process writes the groups' indices, which say that it is there.
+Each process writes its own rows of logits, the first of them labels too, and the groups' new indices beside the old.
+When all of that is on disk, the indices, which say that it is there, are renamed into their places.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,20 +69,20 @@ def write_dumps(
             _prepare(parts, columns, room, pool)
         processes.barrier("dumps-prepared")
         indices = [part.index() for part in parts]
-        waiting = [
-            dump_group.write_logits(part.group, index, part.items(), first_row, pool)
-            for part, index in zip(parts, indices, strict=True)
-        ]
-        if processes.is_first():
-            for task in [
-                pool.submit(dump_group.write_labels, part.group, index, part.new_labels(index))
-                for part, index in zip(parts, indices, strict=True)
-            ]:
-                task.result()
-        sums = [processes.summed(wait()) for wait in waiting]
-        if processes.is_first():
-            list(pool.map(_Part.complete, parts, indices, sums))
-    processes.barrier("dumps-written")
+        tasks: list[Future[Any]] = []
+        for part, index in zip(parts, indices, strict=True):
+            sums = processes.summed(dump_group.block_sums(index, part.logits, first_row, pool))
+            tasks += dump_group.write_logits(part.group, index, part.items(), first_row, pool)
+            if processes.is_first():
+                tasks.append(pool.submit(dump_group.write_labels, part.group, index, part.new_labels(index)))
+                tasks.append(pool.submit(part.completed(index, sums).write_beside, part.group))
+        for task in tasks:
+            task.result()
+        processes.barrier("dumps-written")
+        if processes.is_first():  # the new indices are on disk as all else is
+            for part in parts:
+                Index.put_in_place(part.group)
+    processes.barrier("dumps-complete")
 
 
 def remove_dumps(paths: Iterable[Path]) -> None:
@@ -176,13 +176,12 @@ class _Part:
             if index.sums.get(f"label/{seed}") != sum_of([label])
         }
 
-    def complete(self, index: Index, sums: np.ndarray) -> None:
-        """Says in the group's index that these are there, whose logits' blocks have these sums."""
+    def completed(self, index: Index, sums: np.ndarray) -> Index:
+        """The group's index when these are there, whose logits' blocks have these sums."""
         found = zip(self.keys, sums, self.attributes, strict=True)
         written = {key: (dump_group.sum_of_blocks(of_key), attributes) for key, of_key, attributes in found}
         labels = {f"label/{seed}": sum_of([label]) for seed, label in self.seed_labels().items()}
-        sums_of_all = {**index.sums, **labels}
-        dataclasses.replace(index, sums=sums_of_all, dumps={**index.dumps, **written}).write(self.group)
+        return dataclasses.replace(index, sums={**index.sums, **labels}, dumps={**index.dumps, **written})
 
 
 def _by_group(items: Iterable[tuple[Path, np.ndarray, Mapping[str, Any]]], labels: np.ndarray) -> list[_Part]:

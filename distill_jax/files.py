@@ -54,12 +54,23 @@ def write_bytes(path: Path, data: bytes) -> None:
     ...     os.listdir(folder), (Path(folder) / "a").read_bytes()
     (['a'], b'new')
     """
+    os.replace(write_beside(path, data), path)
+
+
+def write_beside(path: Path, data: bytes) -> Path:
+    """Writes a file `beside` its place, to disk; gives where.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_beside(Path(folder) / "a", b"new").name, os.listdir(folder)
+    ('a.partial', ['a.partial'])
+    """
     temporary = partial(path)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    return temporary
 
 
 def partial(path: Path) -> Path:

@@ -93,7 +93,7 @@ def test_the_main_job_killed_twenty_times_is_uninterrupted(tmp_path):
     ("number", "moment"),
     [
         (signal.SIGTERM, "dumps/kd/train/logits/c/*/*"),
-        pytest.param(signal.SIGINT, "dumps/teacher/train/logits/c/0/11", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "dumps/teacher/train/logits/c/0/1", marks=pytest.mark.slow),
     ],
 )
 def test_asked_to_stop_it_saves_and_goes_on(npz, undisturbed, tmp_path, number, moment):
