@@ -15,7 +15,7 @@ from typing import NamedTuple
 from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.files import write_result
-from experiments import image_parity, label_errors, study_tables
+from experiments import explorer_frames, image_parity, label_errors, study_tables
 from experiments.channel import reading_table
 from experiments.channel import summary as channel_summary
 from experiments.channel import sweep as channel_sweep
@@ -118,6 +118,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "image parity": _from_file(image_parity.lines),
     "label errors": _from_file(label_errors.lines),
     "bridge": _from_file(bridge_summary.lines),
+    "explorer frames": _from_file(explorer_frames.lines),
     "throughput": _throughput,
     "compiled": lambda files: compiled_table.markdown([ROOT / file for file in files.split()]),
 }

@@ -36,6 +36,7 @@ COMMANDS = {
     "experiments.image_parity": "--images 2 --json {folder}/parity.json",
     "experiments.compiled": "--for v5e:1 --rows digits-mlp/one-hot/float32/128/p1 --json {folder}/compiled.json "
     "--figures {folder}/figures",
+    "experiments.explorer_frames": "--examples 500 --scales 1 --json {folder}/frames.json",
     "experiments.accelerator": "--minutes 2 --out {folder}/out --rehearse --parts same",
     "experiments.pages": "",
     "experiments.redraw": "--to {folder}/redrawn",
@@ -45,6 +46,7 @@ NEEDS = {  # which only some have
     "experiments.text_parity": "torch",
     "experiments.image_parity": "torchvision",
     "experiments.compiled": "libtpu",
+    "experiments.explorer_frames": "playwright",
 }
 
 TWICE_IN_A_THREAD = """
