@@ -119,19 +119,16 @@ def write_logits(
     return [pool.submit(write, file) for file in parts]
 
 
-def block_sums(index: Index, logits: Sequence[np.ndarray], first_row: int, pool: Executor) -> np.ndarray:
+def block_sums(index: Index, logits: Sequence[np.ndarray], first_row: int) -> np.ndarray:
     """The sums of blocks of `SHARD_EXAMPLES` rows of logits, whose first row is `first_row` of the split.
 
     Returns:
       uint32 [len(logits), blocks of the split], 0 for blocks that are not among them.
     """
     sums = np.zeros((len(logits), index.blocks), np.uint32)
-
-    def sum_up(item: int) -> None:
-        for block, rows in _blocks(logits[item], first_row):
+    for item, of_item in enumerate(logits):
+        for block, rows in _blocks(of_item, first_row):
             sums[item, block] = sum_of([rows])
-
-    list(pool.map(sum_up, range(len(logits))))
     return sums
 
 

@@ -71,8 +71,9 @@ def write_dumps(
         indices = [part.index() for part in parts]
         tasks: list[Future[Any]] = []
         for part, index in zip(parts, indices, strict=True):
-            sums = processes.summed(dump_group.block_sums(index, part.logits, first_row, pool))
             tasks += dump_group.write_logits(part.group, index, part.items(), first_row, pool)
+        for part, index in zip(parts, indices, strict=True):  # while the disk is waited for
+            sums = processes.summed(dump_group.block_sums(index, part.logits, first_row))
             if processes.is_first():
                 tasks.append(pool.submit(dump_group.write_labels, part.group, index, part.new_labels(index)))
                 tasks.append(pool.submit(part.completed(index, sums).write_beside, part.group))
