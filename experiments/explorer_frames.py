@@ -19,8 +19,7 @@ import numpy as np
 from rich.markdown import Markdown
 
 from distill_jax.command import command_line
-from distill_jax.dump_reader import DumpReader
-from distill_jax.dumps import dump_path, write_dumps
+from distill_jax.dumps import DumpReader, dump_path, write_dumps
 from distill_jax.errors import InputError
 from distill_jax.extras import needed
 from distill_jax.machine.environment import environment

@@ -22,8 +22,7 @@ from rich.table import Table
 from distill_jax import data, saved_setting
 from distill_jax.command import command_line
 from distill_jax.data.progress_log import logged
-from distill_jax.dump_reader import DumpReader
-from distill_jax.dumps import Dump
+from distill_jax.dumps import Dump, DumpReader
 from distill_jax.errors import InputError
 from distill_jax.extras import needed
 from distill_jax.measures import deviations

@@ -23,8 +23,8 @@ MODULES += ["experiments.markdown_table"]
 # Every public function and class of these has an example, but for what needs a study, or shows nothing in a line.
 WITH_EXAMPLES = [
     *(name for name in MODULES if name.startswith(("theory.", "distill_jax.measures."))),
-    *(f"distill_jax.{name}" for name in ("dumps", "dump_index", "dump_writer", "fields", "files", "identity")),
-    *(f"distill_jax.{name}" for name in ("limits", "own_code", "presets")),
+    *(f"distill_jax.dumps.{name}" for name in ("dump", "index", "reader", "reading", "writer")),
+    *(f"distill_jax.{name}" for name in ("fields", "files", "identity", "limits", "own_code", "presets")),
     *(f"distill_jax.{name}" for name in ("randomness", "setting", "students", "machine.placement")),
     *(f"distill_jax.data.{name}" for name in ("arrays", "augment", "dataset", "noise", "sources.labels", "subset")),
     *(f"distill_jax.models{name}" for name in ("", ".attention", ".channel", ".layers", ".mlp", ".mobilenet")),

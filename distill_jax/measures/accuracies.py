@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.measures import statistics
 from distill_jax.measures.interval import Interval
 from distill_jax.students import CONTROL, KD, SWITCHED, TEACHER

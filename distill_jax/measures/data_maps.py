@@ -1,6 +1,6 @@
 """The data maps of a study's models: of its teacher and of each student, from the training set's dumps."""
 
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.measures.cartography import DataMap
 from distill_jax.measures.study_summary import StudySummary
 from distill_jax.students import TEACHER

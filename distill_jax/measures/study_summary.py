@@ -14,8 +14,7 @@ from typing import Any
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from distill_jax.dump_reader import DumpReader
-from distill_jax.dumps import dump_path, find_dumps
+from distill_jax.dumps import DumpReader, dump_path, find_dumps
 from distill_jax.errors import InputError
 from distill_jax.files import read_json
 from distill_jax.measures import comparisons, control_check, findings

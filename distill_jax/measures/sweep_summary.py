@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.measures import comparisons, deviations, statistics
 from distill_jax.measures.interval import Interval
 from distill_jax.students import CONTROL

@@ -9,7 +9,7 @@ import numpy as np
 
 from distill_jax import __version__
 from distill_jax.data.progress_log import logged
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.errors import RunError
 from distill_jax.files import partial, remedy, remove, sync
 from distill_jax.points.chosen import Chosen, class_names

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from distill_jax.dump_reader import DumpReader
-from distill_jax.dumps import Dump
+from distill_jax.dumps import Dump, DumpReader
 from distill_jax.errors import InputError
 from distill_jax.files import write_result
 from distill_jax.points.chosen import Chosen, class_names

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from distill_jax.dump_reader import DumpReader
-from distill_jax.dumps import Dump
+from distill_jax.dumps import Dump, DumpReader
 from distill_jax.measures import deviations, fidelity
 from distill_jax.measures.comparisons import selecting_seed
 from distill_jax.measures.deviations import Points, phi

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from distill_jax.data.progress_log import logged
-from distill_jax.dump_reader import DumpReader
-from distill_jax.dumps import Dump
+from distill_jax.dumps import Dump, DumpReader
 from distill_jax.errors import InputError, RunError
 from distill_jax.files import partial, remedy, remove, sync
 from distill_jax.points.chosen import Chosen

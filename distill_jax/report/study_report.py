@@ -18,7 +18,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.files import write_result
 from distill_jax.measures import findings
 from distill_jax.measures.accuracies import pairs

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from distill_jax.data.examples import examples_of
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.machine import processes
 from distill_jax.machine.environment import environment
 from distill_jax.measures import sweep_summary

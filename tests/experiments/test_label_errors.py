@@ -9,8 +9,7 @@ from command import refused
 from scipy.special import log_softmax, softmax
 from study_of_pictures import SIZES, STEPS, study_of_pictures
 
-from distill_jax.dump_reader import DumpReader
-from distill_jax.dumps import Dump
+from distill_jax.dumps import Dump, DumpReader
 from distill_jax.errors import InputError
 from distill_jax.measures.study_summary import read_summary
 from experiments import label_errors

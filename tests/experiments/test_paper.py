@@ -11,7 +11,7 @@ import pytest
 from command import refused
 from tiny_tokenizer import write_tokenizer
 
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.identity import differences, identity
 from distill_jax.measures import deviations, study_summary, sweep_summary
 from distill_jax.presets import PRESETS

@@ -9,7 +9,7 @@ from PIL import Image
 
 from distill_jax import dumps, saved_setting
 from distill_jax.data import load_dataset
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.identity import identity
 from distill_jax.measures.study_summary import FILE, summarise
 from distill_jax.setting import DataSetting, Setting

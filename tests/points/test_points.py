@@ -21,8 +21,7 @@ from distill_jax.command import main as command_main
 from distill_jax.command.spelling import spelt
 from distill_jax.data.dataset import Split
 from distill_jax.data.examples import Examples
-from distill_jax.dump_reader import DumpReader
-from distill_jax.dumps import dump_path, read_dump, save_dump
+from distill_jax.dumps import DumpReader, dump_path, read_dump, save_dump
 from distill_jax.errors import InputError, RunError
 from distill_jax.measures import comparisons
 from distill_jax.measures.data_maps import data_maps

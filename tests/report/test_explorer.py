@@ -19,7 +19,7 @@ from PIL import Image
 from distill_jax import dumps
 from distill_jax.data.dataset import Split
 from distill_jax.data.examples import Examples
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.identity import identity
 from distill_jax.measures import comparisons, deviations, study_summary
 from distill_jax.report import explorer, study_report

@@ -6,7 +6,7 @@ import pytest
 from browser import DESKTOP, PHONE, opened, violations, width_of
 from made_study import write_study
 
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.measures import study_summary
 from distill_jax.report import study_report
 

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from made_study import write_study
 
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.measures import study_summary
 from distill_jax.measures.interval import quote
 from distill_jax.report import study_report

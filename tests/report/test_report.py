@@ -10,7 +10,7 @@ from made_study import SIZE, write_study
 from PIL import Image
 
 from distill_jax import dumps
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.errors import InputError, RunError
 from distill_jax.measures import comparisons, deviations, findings, study_summary
 from distill_jax.measures.interval import Interval

@@ -8,8 +8,7 @@ import pytest
 from command import EVERY_CALL, SMALL, here, kill_when_there, results, run, write_npz
 
 from distill_jax.command import main as distill
-from distill_jax.dump_reader import DumpReader
-from distill_jax.dumps import dump_exists, dump_path, read_dump
+from distill_jax.dumps import DumpReader, dump_exists, dump_path, read_dump
 from distill_jax.errors import InputError
 from distill_jax.measures.sweep_summary import summarise
 from distill_jax.setting import ObjectiveSetting, Setting, SweepSetting

@@ -14,8 +14,7 @@ from distill_jax.students import TEACHER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from distill_jax.dump_reader import DumpReader
-    from distill_jax.dumps import Dump
+    from distill_jax.dumps import Dump, DumpReader
     from distill_jax.measures.study_summary import StudySummary
 
 TOP = 3  # classes of each model, at the last step

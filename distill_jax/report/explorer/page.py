@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import numpy as np
 
-from distill_jax.dump_reader import DumpReader
+from distill_jax.dumps import DumpReader
 from distill_jax.files import read_json, write_result
 from distill_jax.measures import comparisons
 from distill_jax.measures.study_summary import SPLITS, StudySummary

@@ -15,8 +15,7 @@ from distill_jax.students import CONTROL, TEACHER
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from distill_jax.dump_reader import DumpReader
-    from distill_jax.dumps import Dump
+    from distill_jax.dumps import Dump, DumpReader
     from distill_jax.measures.study_summary import StudySummary
 
 GALLERY = 24  # examples of a gallery

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from distill_jax import dump_reader
-from distill_jax.dump_reader import DumpReader
-from distill_jax.dumps import Dump, save_dump
+from distill_jax.dumps import Dump, DumpReader, reader, save_dump
 from distill_jax.errors import InputError
 
 
@@ -18,8 +16,8 @@ def reads(tmp_path, monkeypatch):
     for value, model in enumerate("abc"):
         save_dump(tmp_path, dump(model, value))
     reads = []
-    read = dump_reader.read_dump
-    monkeypatch.setattr(dump_reader, "read_dump", lambda path: reads.append(path.parts[-4]) or read(path))
+    read = reader.read_dump
+    monkeypatch.setattr(reader, "read_dump", lambda path: reads.append(path.parts[-4]) or read(path))
     return reads
 
 

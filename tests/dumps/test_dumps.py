@@ -13,7 +13,7 @@ import zarr
 from command import ROOT
 from old_dump import write_old
 
-from distill_jax import dump_group, dump_index, files
+from distill_jax import files
 from distill_jax.dumps import (
     SHARD_EXAMPLES,
     Dump,
@@ -21,6 +21,8 @@ from distill_jax.dumps import (
     dump_path,
     find_dumps,
     find_steps,
+    group,
+    index,
     read_dump,
     remove_dumps,
     save_dump,
@@ -128,9 +130,9 @@ def test_a_name_may_be_relative_or_go_by_a_link(whole, monkeypatch, tmp_path):
 
 def test_zarr_and_xarray_select_by_name(copy, columns):
     write(copy, columns, [2], 10, model="kd@temperature=2", split="test")
-    group = zarr.open_group(copy / "dumps" / "kd" / "train", mode="r")
-    assert dict(group.attrs) == {"model": "kd", "split": "train", "num_classes": CLASSES}
-    np.testing.assert_array_equal(group["logits"][2, 1], logits(2, 10))
+    opened = zarr.open_group(copy / "dumps" / "kd" / "train", mode="r")
+    assert dict(opened.attrs) == {"model": "kd", "split": "train", "num_classes": CLASSES}
+    np.testing.assert_array_equal(opened["logits"][2, 1], logits(2, 10))
     with xarray.open_zarr(copy / "dumps" / "kd" / "train") as dataset:
         assert dict(dataset.sizes) == {"seed": 4, "step": 2, "example": ROWS, "class": CLASSES}
         assert set(dataset.coords) == {"seed", "step", "id"}
@@ -161,19 +163,19 @@ def test_portions_of_seeds_are_the_whole(tmp_path, columns, whole, portions, has
     if has_room:
         ours, theirs = contents(tmp_path), contents(whole)
         assert ours.keys() == theirs.keys()
-        index = [path for path in ours if path.name == "complete.json"]
-        assert all(ours[path] == theirs[path] for path in ours if path not in index or portions != "backwards")
+        indices = [path for path in ours if path.name == "complete.json"]
+        assert all(ours[path] == theirs[path] for path in ours if path not in indices or portions != "backwards")
 
 
 def test_a_large_dump_has_files_of_the_seeds_that_train_together(tmp_path, columns, monkeypatch):
-    monkeypatch.setattr(dump_group, "_SMALL", 1)
+    monkeypatch.setattr(group, "_SMALL", 1)
     for step, seeds in itertools.product(STEPS, [(0, 1), (2, 3)]):
         write(tmp_path, columns, seeds, step, room=(SEEDS, STEPS))
     assert_are_there(tmp_path, columns)
     shards = sorted(path.as_posix() for path in (tmp_path / "dumps/kd/train/logits/c").glob("*/*/*/*"))
     assert len(shards) == 2 * len(STEPS) * 2
-    monkeypatch.setattr(dump_group, "_LARGE", 1)
-    assert dump_group.seeds_in_shard(10**9, together=4) == 1
+    monkeypatch.setattr(group, "_LARGE", 1)
+    assert group.seeds_in_shard(10**9, together=4) == 1
 
 
 class Killed(BaseException):
@@ -190,7 +192,7 @@ def killed_at(monkeypatch, number, do):
             if next(moments) >= number:
                 raise Killed
 
-    write_file, replace = dump_group._write_file, files.os.replace
+    write_file, replace = group._write_file, files.os.replace
 
     def stopped_writing(*arguments):
         moment()
@@ -202,7 +204,7 @@ def killed_at(monkeypatch, number, do):
         replace(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(dump_group, "_write_file", stopped_writing)
+        patch.setattr(group, "_write_file", stopped_writing)
         patch.setattr(files.os, "replace", stopped_replacing)
         try:
             do()
@@ -214,7 +216,7 @@ def killed_at(monkeypatch, number, do):
 @pytest.mark.parametrize("begun", ["not at all", "by other seeds", "by another step"])
 def test_killed_at_every_write_and_resumed_it_is_undisturbed(tmp_path, columns, whole, monkeypatch, begun):
     monkeypatch.setattr(files.os, "fsync", lambda handle: None)  # no power fails here
-    monkeypatch.setattr(dump_group, "_CONTEXTS", dict.fromkeys((False, True), dump_group._CONTEXTS[False]))
+    monkeypatch.setattr(group, "_CONTEXTS", dict.fromkeys((False, True), group._CONTEXTS[False]))
     before = {"not at all": [], "by other seeds": [(0, 0), (1, 0)], "by another step": [(s, 0) for s in SEEDS]}[begun]
     room = SEEDS, STEPS
 
@@ -352,9 +354,9 @@ DAMAGES = {
     "no true labels": ("true_label/c/0", lambda file: file.unlink(), ""),
     "no id": ("id", shutil.rmtree, ""),
     "another id": ("id/c/0", lambda file: shutil.copy(file.parents[2] / "true_label" / "c" / "0", file), ""),
-    "no index's end": (dump_index.INDEX, _truncate, ""),
-    "a bit of the index": (dump_index.INDEX, _flip_a_bit(100), ""),
-    "another index": (dump_index.INDEX, lambda file: file.write_text(json.dumps({"index": {}, "crc32": 0})), ""),
+    "no index's end": (index.INDEX, _truncate, ""),
+    "a bit of the index": (index.INDEX, _flip_a_bit(100), ""),
+    "another index": (index.INDEX, lambda file: file.write_text(json.dumps({"index": {}, "crc32": 0})), ""),
     "no metadata": ("logits/zarr.json", lambda file: file.unlink(), ""),
     "metadata of others": (
         "logits/zarr.json",
@@ -412,11 +414,11 @@ def test_other_groups_and_their_indices_are_noticed(copy, columns):
     write(copy, columns, SEEDS, 10, model="one_hot")
     for model, split in (("kd", "test"), ("one_hot", "train")):
         mine, its = copy / "dumps" / "kd" / "train", copy / "dumps" / model / split
-        kept = (mine / dump_index.INDEX).read_bytes()
-        shutil.copy(its / dump_index.INDEX, mine / dump_index.INDEX)
+        kept = (mine / index.INDEX).read_bytes()
+        shutil.copy(its / index.INDEX, mine / index.INDEX)
         with pytest.raises(InputError, match=r"^dump .* is that of (split|model) .*; must be where it belongs"):
             read_dump(dump_path(copy, "kd", 0, 10, "train"))
-        (mine / dump_index.INDEX).write_bytes(kept)
+        (mine / index.INDEX).write_bytes(kept)
 
 
 def test_dumps_are_removed_and_the_last_with_its_folder(copy, columns):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
-from distill_jax.dump_index import PLACE
+from distill_jax.dumps.index import PLACE
 from distill_jax.errors import InputError
 from distill_jax.files import read_json
 

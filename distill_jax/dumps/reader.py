@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from distill_jax.dumps import Dump, dump_path, read_dump
+from distill_jax.dumps.dump import Dump
+from distill_jax.dumps.reading import dump_path, read_dump
 
 _ROOM = 2**30
 

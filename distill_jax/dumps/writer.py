@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax import dump_group
-from distill_jax.dump_index import IMPLIED, SHARD_EXAMPLES, Index, Place, sum_of
+from distill_jax.dumps import group as group_files
+from distill_jax.dumps.index import IMPLIED, SHARD_EXAMPLES, Index, Place, sum_of
 from distill_jax.errors import InputError
 from distill_jax.files import remove
 
@@ -71,11 +71,11 @@ def write_dumps(
         indices = [part.index() for part in parts]
         tasks: list[Future[Any]] = []
         for part, index in zip(parts, indices, strict=True):
-            tasks += dump_group.write_logits(part.group, index, part.items(), first_row, pool)
+            tasks += group_files.write_logits(part.group, index, part.items(), first_row, pool)
         for part, index in zip(parts, indices, strict=True):  # while the disk is waited for
-            sums = processes.summed(dump_group.block_sums(index, part.logits, first_row))
+            sums = processes.summed(group_files.block_sums(index, part.logits, first_row))
             if processes.is_first():
-                tasks.append(pool.submit(dump_group.write_labels, part.group, index, part.new_labels(index)))
+                tasks.append(pool.submit(group_files.write_labels, part.group, index, part.new_labels(index)))
                 tasks.append(pool.submit(part.completed(index, sums).write_beside, part.group))
         for task in tasks:
             task.result()
@@ -112,7 +112,7 @@ def remove_dumps(paths: Iterable[Path]) -> None:
             left = index.without((place.seed, place.step) for place in places if place.group == group)
             if not left.dumps:
                 remove(group)
-                dump_group.describe_all(group.parents[1])
+                group_files.describe_all(group.parents[1])
             elif left != index:
                 left.write(group)
 
@@ -154,8 +154,8 @@ class _Part:
             self.group.name,
             examples=n,
             num_classes=k,
-            shard_seeds=dump_group.seeds_in_shard(4 * k * min(n, SHARD_EXAMPLES), together),
-            label_seeds=dump_group.seeds_in_shard(4 * n, together),
+            shard_seeds=group_files.seeds_in_shard(4 * k * min(n, SHARD_EXAMPLES), together),
+            label_seeds=group_files.seeds_in_shard(4 * n, together),
         )
 
     def index(self) -> Index:
@@ -180,7 +180,7 @@ class _Part:
     def completed(self, index: Index, sums: np.ndarray) -> Index:
         """The group's index when these are there, whose logits' blocks have these sums."""
         found = zip(self.keys, sums, self.attributes, strict=True)
-        written = {key: (dump_group.sum_of_blocks(of_key), attributes) for key, of_key, attributes in found}
+        written = {key: (group_files.sum_of_blocks(of_key), attributes) for key, of_key, attributes in found}
         labels = {f"label/{seed}": sum_of([label]) for seed, label in self.seed_labels().items()}
         return dataclasses.replace(index, sums={**index.sums, **labels}, dumps={**index.dumps, **written})
 
@@ -217,16 +217,16 @@ def _prepare(parts: Sequence[_Part], columns: Mapping[str, np.ndarray], room: Ro
             index = kept
         if index is None or not index.dumps:
             index = dataclasses.replace(part.new(), sums=sums).with_room(seeds, steps)
-            dump_group.create(part.group, index, **columns, pool=pool)
+            group_files.create(part.group, index, **columns, pool=pool)
             changed[part.group] = index
             continue
         _check(part, index, sums)
         grown = index.with_room(seeds, steps)
         if grown != index:
-            dump_group.describe(part.group, grown, pool)
+            group_files.describe(part.group, grown, pool)
             changed[part.group] = grown
     for root in {group.parents[1] for group in changed}:
-        dump_group.describe_all(root)
+        group_files.describe_all(root)
     list(pool.map(lambda group: changed[group].write(group), changed))
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
-from distill_jax.dump_index import SHARD_EXAMPLES, SPLITS, Index, remedy, sum_of
+from distill_jax.dumps.index import SHARD_EXAMPLES, SPLITS, Index, remedy, sum_of
 from distill_jax.errors import InputError, one_line
 from distill_jax.files import remove, sync, write_text
 
