@@ -35,12 +35,13 @@ from distill_jax.study import sweep, workdir
 from distill_jax.study.checks import validate, validate_on_data
 from distill_jax.study.given_teacher import GivenTeacher, Source, given_teacher, write
 from distill_jax.study.given_weights import TeacherOfWeights, teacher_of_weights
+from distill_jax.study.portions import Portions
 from distill_jax.study.teachers import Teachers
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training import outcomes, streaming
 from distill_jax.training.loop import train
 from distill_jax.training.objective import Objective, switch_step
-from distill_jax.training.population import Member, seeds, shape, split
+from distill_jax.training.population import Member, seeds, shape
 from distill_jax.training.profiling import Profile
 from distill_jax.training.programs import check_batch, feature_layers, inputs_of, mesh_of
 from distill_jax.training.progress import StudyProgress, say
@@ -80,8 +81,9 @@ class Study:
         self.setting, self._console, self._arrays, self._sources = resolved(setting), console, arrays, sources
         processes.require_same(_of_all_processes(self.setting))
         processes.together(self._prepare)
+        self.portions = Portions(self.setting, self.schedule)
         for role in self._networks:  # by what the first process knows, and so alike in all
-            for population in self._split(role, self._members(role)):
+            for population in self.portions.split(role, self.portions.members(role)):
                 mesh = mesh_of(getattr(self.setting, role).name, shape(population))
                 check_batch(self.setting.train.batch_size, mesh)
         self.switch_step = switch_step(self.setting.objective, self.schedule.total_steps)
@@ -160,7 +162,7 @@ class Study:
         if workdir.is_claimed(folder):  # which says what is another there
             workdir.claim(folder, self.identity)
         dumps = find_dumps(folder)
-        for member in [*self._members("teacher"), *self._members("student")]:
+        for member in [*self.portions.members("teacher"), *self.portions.members("student")]:
             member_digest = self._digest(member)
             for step, part in itertools.product(self.schedule.snapshot_steps, ("train", "test")):
                 path = dumps.get((member.name, member.seed, step, part))
@@ -189,7 +191,7 @@ class Study:
                 self._write_given(self._given)
             with StudyProgress(self._console) as progress:
                 for role in self._networks:
-                    progress.plan(role, map(len, self._portions(role)))
+                    progress.plan(role, map(len, self.portions.remaining(role)))
                 for role in self._networks:
                     self._train(role, progress, profile)
             profile.end()
@@ -197,8 +199,8 @@ class Study:
     def _profile(self) -> Profile:
         """What traces some steps of the first training, if that is asked for."""
         run = self.setting.run
-        members = [m for role in self._networks for m in self._members(role)]
-        if run.profile and bool(processes.from_first(self._finished().keys() >= set(members))):
+        members = [m for role in self._networks for m in self.portions.members(role)]
+        if run.profile and bool(processes.from_first(self.portions.finished().keys() >= set(members))):
             raise InputError(
                 "run.profile", True, f"must be left out, since nothing is left to train in `run.workdir` {run.workdir}"
             )
@@ -207,7 +209,7 @@ class Study:
 
     def _write_given(self, teacher: GivenTeacher) -> None:
         """Writes a given teacher's dumps that are not there."""
-        digests = {m.seed: self._digest(m) for m in self._members(TEACHER)}
+        digests = {m.seed: self._digest(m) for m in self.portions.members(TEACHER)}
         written = write(teacher, self.dataset, self.setting.run.workdir, self.schedule.total_steps, digests)
         if written and isinstance(teacher, TeacherOfWeights) and processes.is_first():
             for line in teacher.judged(self.dataset, "do its classes have the numbers of the data's?"):
@@ -239,65 +241,9 @@ class Study:
         """The students of seed 0, those of the sweep included."""
         return sweep.students(self.setting, self.schedule.total_steps)
 
-    def _members(self, role: str) -> list[Member]:
-        # Seed by seed, so that a study stopped early has whole comparisons.
-        seeds = range(self.setting.run.seeds)
-        if role == "teacher":
-            return [Member("teacher", seed) for seed in seeds]
-        return [m for seed in seeds for m in sweep.students(self.setting, self.schedule.total_steps, seed)]
-
-    def _requested_population(self, role: str) -> int:
-        """Most members of a population, as asked for or by default."""
-        network = getattr(self.setting, role).name
-        return self.setting.run.population or backend.defaults(kind(network)).population
-
-    def _population_limit(self, role: str) -> int:
-        """The same, or fewer where it has been found that they would not fit in memory."""
-        run = self.setting.run
-        limit = backend.memory_limit(run.memory_gib)
-        return int(processes.from_first(workdir.fitting(run.workdir, role, self._requested_population(role), limit)))
-
-    def _split(self, role: str, members: Sequence[Member]) -> list[list[Member]]:
-        """Populations of these members."""
-        shared = backend.defaults(kind(getattr(self.setting, role).name)).batch_is_shared
-        return split(members, self._population_limit(role), 1 if shared else jax.local_device_count())
-
-    def _finished(self) -> dict[Member, RunFolder]:
-        """The members whose dumps and last checkpoint are all on disk."""
-        total = self.schedule.total_steps
-        folders = {}
-        there = find_dumps(self.setting.run.workdir)
-        places = list(itertools.product(self.schedule.snapshot_steps, ("train", "test")))
-        for population in workdir.populations(self.setting.run.workdir):
-            has_dumps = all((m.name, m.seed, *place) in there for m in population.members for place in places)
-            if population.is_finished and population.checkpoint(total) and has_dumps:
-                folders |= dict.fromkeys(population.members, population)
-        return folders
-
-    def _portions(self, role: str) -> list[list[Member]]:
-        """The members still to be trained, as populations: those that were begun as they are, then the others."""
-        members, finished = self._members(role), self._finished()
-        unfinished, size_limit = [m for m in members if m not in finished], self._population_limit(role)
-        portions: list[list[Member]] = []
-        for begun in workdir.populations(self.setting.run.workdir):
-            free = set(unfinished) - {m for portion in portions for m in portion}
-            if begun.checkpoint() and len(begun.members) <= size_limit and free.issuperset(begun.members):
-                portions.append(list(begun.members))
-        # Of the others those populations that an undisturbed study would have, so that it is equal to it to the bit.
-        free = set(unfinished) - {m for portion in portions for m in portion}
-        portions += [portion for portion in self._split(role, members) if free.issuperset(portion)]
-        rest = [m for m in unfinished if not any(m in portion for portion in portions)]
-        portions += self._split(role, rest)
-        # The first process has seen the folder as it is: each member's portion, and its place there as a checkpoint
-        # has it; -1 is a member that is finished.
-        position = {m: (number, rank) for number, portion in enumerate(portions) for rank, m in enumerate(portion)}
-        positions = processes.from_first([position.get(m, (-1, -1)) for m in members])
-        placed = sorted((number, rank, i) for i, (number, rank) in enumerate(positions.tolist()) if number >= 0)
-        return [[members[i] for *_, i in group] for _, group in itertools.groupby(placed, lambda p: p[0])]
-
     def _train(self, role: str, progress: StudyProgress, profile: Profile) -> None:
-        portions, size_limit = self._portions(role), self._population_limit(role)
-        remaining, total = sum(map(len, portions)), len(self._members(role))
+        portions, size_limit = self.portions.remaining(role), self.portions.limit(role)
+        remaining, total = sum(map(len, portions)), len(self.portions.members(role))
         if remaining > size_limit > 1:
             say(
                 self._console,
@@ -305,7 +251,7 @@ class Study:
             )
         teachers = None
         if role == "student":
-            arguments = self.setting, self.dataset, self.schedule.total_steps, self._finished(), self._console
+            arguments = self.setting, self.dataset, self.schedule.total_steps, self.portions.finished(), self._console
             variables = self._given.variables if isinstance(self._given, TeacherOfWeights) else None
             teachers = Teachers(*arguments, variables).given([m.seed for portion in portions for m in portion])
         trainers: dict[tuple[int, int], Trainer] = {}
@@ -322,8 +268,8 @@ class Study:
                 fitting = self._fitting(trainer, portion)
                 if fitting < len(portion):
                     del trainers[extent]
-                    self._remember(role, fitting)
-                    portions = self._portions(role)
+                    self.portions.remember(role, fitting)
+                    portions = self.portions.remaining(role)
                     continue
             if processes.is_first():
                 self._begin(population, _name(portion))
@@ -381,13 +327,6 @@ class Study:
             return "has dumps, but not the training they are of, which is done again"
         return None
 
-    def _remember(self, role: str, fitting: int) -> None:
-        run = self.setting.run
-        if processes.is_first():
-            limit = backend.memory_limit(run.memory_gib)
-            workdir.remember_fitting(run.workdir, role, self._requested_population(role), limit, fitting)
-        processes.barrier("fitting-remembered")
-
     def _fitting(self, trainer: Trainer, portion: Sequence[Member]) -> int:
         """How many members to train at once: all of the portion, or fewer where they would not fit in memory."""
         limit, host = backend.memory_limit(self.setting.run.memory_gib), limits.host_memory()
@@ -411,13 +350,13 @@ class Study:
 
     def commits(self) -> list[str | None]:
         """The commits of the code that trained its populations, each once; None is one outside a git checkout."""
-        populations = dict.fromkeys(self._finished().values())
+        populations = dict.fromkeys(self.portions.finished().values())
         return list(dict.fromkeys(commit for population in populations for commit in population.commits()))
 
     def facts(self) -> dict[str, Any]:
         """Seconds of every kind that teachers and students took, over all calls that worked on them."""
         sums: dict[str, dict[str, float]] = {"teacher": {}, "student": {}}
-        for population in dict.fromkeys(self._finished().values()):
+        for population in dict.fromkeys(self.portions.finished().values()):
             role_sums = sums["teacher" if population.members[0].model == "teacher" else "student"]
             for name, value in population.facts().items():
                 role_sums[name] = role_sums.get(name, 0) + value

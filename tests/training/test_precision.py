@@ -36,7 +36,7 @@ def test_dumps_of_a_bfloat16_study_are_its_parameters_in_float32(tmp_path):
     low = {"precision": "bfloat16", "epochs": 2, "snapshots": ()}
     study = Study(setting(tmp_path, "resnet", data=fields, train=low, run={"seeds": 1}), QUIET)
     study.train()
-    of_study = study.setting, study.dataset, study.schedule.total_steps, study._finished(), QUIET
+    of_study = study.setting, study.dataset, study.schedule.total_steps, study.portions.finished(), QUIET
     variables = Teachers(*of_study).given([0])(0)
     for split in ("train", "test"):
         dumped = read_dump(dump_path(tmp_path, "teacher", 0, study.schedule.total_steps, split)).logits
