@@ -56,7 +56,7 @@ class Machine:
 
 _TPU_PRICES = "https://cloud.google.com/tpu/pricing"
 _CATALOG = "https://cloud.google.com/billing/v1/how-tos/catalog-api"
-_NOTES = "notes in public repositories, which agree"
+_NOTES = "notes in public repositories; some name other prices"
 _TABLE = "https://github.com/tgarg01/silybench-data, derived/csv/gpu_prices.csv"
 MACHINES = {
     machine.name: machine

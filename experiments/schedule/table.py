@@ -9,7 +9,7 @@ from distill_jax.errors import InputError
 from experiments.json_interval import quote
 from experiments.markdown_table import markdown_table
 
-_HEAD = ["chip", "seeds", "chips", "hours, a study a claim", "hours, a portion a claim", "no schedule below", "busy"]
+_HEAD = ["chip", "seeds", "chips", "hours, a study a claim", "hours, a portion a claim", "lower bound, hours", "busy"]
 _HEAD += ["cost, $", "idle machines given back, $", "bound by"]
 
 
@@ -46,12 +46,13 @@ def _schedules(said: Mapping[str, Any]) -> str:
     studies = {_case(row): row for row in said["rows"] if row["claimed"] == "study"}
     for row in _portions(said):
         marked = "*" if row["may_not_fit"] else ""
-        cells = [f"{studies[_case(row)]['hours']:,.1f}", f"{row['hours']:,.1f}{marked}"]
+        cells = [f"{studies[_case(row)]['hours']:,.1f}", f"{row['hours']:,.1f}"]
         cells += [f"{row['lower_bound_hours']:,.1f}", f"{row['efficiency']:.0%}"]
         cells += [" or ".join(f"{usd:,.0f}" for usd in row[name]) for name in ("usd", "usd_given_back")]
-        rows.append([*map(str, _case(row)), *cells, _bound(row)])
+        chip, seeds, chips = _case(row)
+        rows.append([chip, str(seeds), f"{chips}{marked}", *cells, _bound(row)])
     unsure = sorted({name for row in said["rows"] for name in row["may_not_fit"]})
-    note = f"\\* {', '.join(unsure)} may not fit there: one model alone needs more than a chip has, by its share.\n"
+    note = f"\\* {', '.join(unsure)} may not fit there: one model alone needs more memory than a chip has, by its share of its program's.\n"
     return markdown_table(_HEAD, rows) + (f"\n{note}" if unsure else "")
 
 
