@@ -52,7 +52,8 @@ def _schedules(said: Mapping[str, Any]) -> str:
         chip, seeds, chips = _case(row)
         rows.append([chip, str(seeds), f"{chips}{marked}", *cells, _bound(row)])
     unsure = sorted({name for row in said["rows"] for name in row["may_not_fit"]})
-    note = f"\\* {', '.join(unsure)} may not fit there: one model alone needs more memory than a chip has, by its share of its program's.\n"
+    reason = "one model alone needs more memory than a chip has, by its share of its program's"
+    note = f"\\* {', '.join(unsure)} may not fit there: {reason}.\n"
     return markdown_table(_HEAD, rows) + (f"\n{note}" if unsure else "")
 
 
