@@ -25,12 +25,17 @@ from experiments.eigenspace import bridge_summary
 from experiments.eigenspace import summary as eigenspace_summary
 from experiments.null_world import picture as null_world_picture
 from experiments.paper import document
+from experiments.schedule import table as schedule_table
 from experiments.throughput import table as throughput_table
 
 PROG = "python -m experiments.pages"
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "your-teacher.md", RESULTS / "README.md")
+PAGES = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "how-far", "your-teacher")),
+    RESULTS / "README.md",
+)
 _BLOCK = re.compile(r"(<!-- ([a-z ]+): ([^\n]*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -119,6 +124,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "label errors": _from_file(label_errors.lines),
     "bridge": _from_file(bridge_summary.lines),
     "explorer frames": _from_file(explorer_frames.lines),
+    "schedule": _from_file(schedule_table.lines),
     "throughput": _throughput,
     "compiled": lambda files: compiled_table.markdown([ROOT / file for file in files.split()]),
 }

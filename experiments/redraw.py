@@ -25,6 +25,7 @@ from experiments.null_world import picture as null_world
 from experiments.paper.figures import beyond, interpolation
 from experiments.paper.scale import SCALES
 from experiments.paper.studies import studies
+from experiments.schedule import picture as schedule
 from experiments.throughput import picture as throughput
 from experiments.throughput import results as throughput_results
 
@@ -56,6 +57,7 @@ def pictures() -> Iterator[tuple[str, Figure]]:
             yield path.stem, sweep.figure(rows, [name for name in rows[0] if name in sweep.FIELDS])
     yield "eigenspace-bridge", bridge_picture.figure(_read(RESULTS / "eigenspace-bridge.json")["rows"])
     yield "null_world", null_world.figure(_read(RESULTS / "null_world.json"))
+    yield "schedule", schedule.figure(_read(RESULTS / "schedule.json"))
     for path in sorted(RESULTS.glob("throughput/*.json")):
         yield f"throughput/{path.stem}", throughput.roofline(throughput_results.read(path, "--table"))
     yield from of_paper(_read(RESULTS / "paper-small" / "results.json"))

@@ -20,7 +20,7 @@ from experiments.paper.scale import PAPER
 from experiments.paper.studies import ROLES, Planned, studies
 
 # Of each data set the shape of an example, classes, and examples of both splits.
-_DATA = {
+DATA = {
     "cifar10": ((32, 32, 3), 10, 50_000, 10_000),
     "cifar100": ((32, 32, 3), 100, 50_000, 10_000),
     "tiny-imagenet": ((64, 64, 3), 200, 100_000, 10_000),
@@ -149,7 +149,7 @@ def _called(plan: Planned, role: str) -> str:
 
 
 def _program(plan: Planned, role: str, extent: tuple[int, int]) -> Program:
-    example_shape, classes, train, test = _DATA[plan.setting.data.dataset]
+    example_shape, classes, train, test = DATA[plan.setting.data.dataset]
     setting, vocabulary = plan.setting, None
     if len(example_shape) == 1:
         vocabulary = _TOKENS

@@ -22,6 +22,7 @@ from experiments.eigenspace import picture as eigenspace
 from experiments.eigenspace.bias import area
 from experiments.null_world import picture as null_world
 from experiments.redraw import RESULTS
+from experiments.schedule import picture as schedule
 from experiments.throughput import picture as throughput
 
 LABELS = [label_of(NAMES[model]) for model in MODELS]
@@ -81,6 +82,7 @@ FIGURES = {
     "eigenspace-bias": bias_figure,
     "bridge": lambda: bridge_picture.figure(read("eigenspace-bridge.json")["rows"]),
     "null_world": lambda: null_world.figure(read("null_world.json")),
+    "schedule": lambda: schedule.figure(read("schedule.json")),
     "map": lambda: sweep.figure(read("channel-temperature-similar.json")["sweep"], ["temperature", "similar"]),
 }
 
