@@ -15,6 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
+GALLERY = ROOT / "docs" / "gallery"
 # Pages of the site by where they lie in the repository; those in docs/ have their own names.
 ELSEWHERE = {
     "README.md": "index.md",
@@ -45,7 +46,8 @@ def on_files(files: Any, config: Any) -> Any:
     add("statements.md", _statements())
     studies = list(_reports())
     for name, page, _ in studies:
-        add(f"reports/{name}.html", page)
+        if page is not None:
+            add(f"reports/{name}.html", page)
     add("reports.md", _report_list(studies))
     for file in list(files.documentation_pages()):
         for _, link, _ in _LINK.findall(_text(file)):
@@ -116,31 +118,35 @@ def _gallery(folder: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _reports() -> Iterator[tuple[str, str, Any]]:
-    """The studies whose results are kept: name, the report made from these again, and the summary."""
+def _reports() -> Iterator[tuple[str, str | None, Any]]:
+    """Studies whose results are kept: name, the report made from these if the gallery has none, and the summary."""
     from distill_jax.measures.study_summary import read_summary
     from distill_jax.report.study_report import render
 
     for path in sorted(RESULTS.glob("*/summary.json")):
         summary = read_summary(path)
+        if (GALLERY / f"{path.parent.name}.html").is_file():
+            yield path.parent.name, None, summary
+            continue
         images = {p.stem: base64.b64encode(p.read_bytes()).decode() for p in path.parent.glob("*.png")}
         yield path.parent.name, render(summary, images), summary
 
 
-def _report_list(studies: list[tuple[str, str, Any]]) -> str:
+def _report_list(studies: list[tuple[str, str | None, Any]]) -> str:
     lines = [
         "# Reports",
         "",
-        "What `python -m distill_jax` writes at its end, of the studies whose results are kept here. They are "
-        "made again from their `summary.json` and the figures that are kept: a report of your own has more of these.",
+        "What `python -m distill_jax` writes at its end, of the studies whose results are kept here. Those of the "
+        "[gallery](gallery/index.html) are whole. The others are made again from their `summary.json` and the figures "
+        "that are kept: a report of your own has more of these, and every example.",
         "",
         "| study | seeds | students | steps |",
         "| --- | --- | --- | --- |",
     ]
-    for name, _, summary in studies:
-        study = summary.study
+    for name, page, summary in studies:
+        study, folder = summary.study, "gallery" if page is None else "reports"
         students = ", ".join(f"`{student}`" for student in study.students)
-        lines.append(f"| [{name}](reports/{name}.html) | {study.seeds} | {students} | {study.total_steps} |")
+        lines.append(f"| [{name}]({folder}/{name}.html) | {study.seeds} | {students} | {study.total_steps} |")
     return "\n".join(lines) + "\n"
 
 
