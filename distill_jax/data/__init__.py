@@ -104,7 +104,9 @@ def load_dataset(setting: DataSetting, arrays: Mapping[str, Any] | None = None) 
     draw_per_seed = draw if setting.noise_draw == "per-seed" else None
     mean_std = (None, None) if raw.vocabulary else _moments(train.x)
     name = Path(setting.dataset).name
-    return Dataset(name, train, test, num_classes, *mean_std, draw_per_seed, raw.vocabulary, names, tuple(notes))
+    titles = raw.titles and raw.titles[:num_classes]
+    described = raw.vocabulary, names, tuple(notes), titles
+    return Dataset(name, train, test, num_classes, *mean_std, draw_per_seed, *described)
 
 
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

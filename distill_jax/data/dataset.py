@@ -80,6 +80,8 @@ class Dataset:
         `train.label` is then that of repetition 0.
       vocabulary: of texts.
       names: of the classes, by number, where the source's labels are others than these numbers.
+      titles: of the classes, by number, where the source numbers them itself and says what they are. They are shown,
+        and no part of what the data are.
       notes: what the data that are learned from have not in common with their source, a line each, with counts.
     """
 
@@ -93,6 +95,12 @@ class Dataset:
     vocabulary: Vocabulary | None = None
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    titles: tuple[str, ...] | None = None
+
+    @property
+    def called(self) -> tuple[str, ...] | None:
+        """What classes are called where they are shown; None where by their numbers."""
+        return self.names or self.titles
 
     def training_label(self, seed: int) -> np.ndarray:
         """The training labels of one repetition, int32 [N]: `train.label`, or its own draw of the noise."""

@@ -228,8 +228,8 @@ class Study:
         saved_setting.save(self.setting, folder / workdir.SAVED)
         own = {role: code([getattr(self.setting, role).name]) for role in self._networks}
         inputs.Inputs.of(self.dataset).save(workdir.inputs_file(folder), own)
-        if names is not None:
-            write_text(workdir.classes_file(folder), json.dumps(names, indent=1, ensure_ascii=False) + "\n")
+        if (called := self.dataset.called) is not None:
+            write_text(workdir.classes_file(folder), json.dumps(called, indent=1, ensure_ascii=False) + "\n")
         for role, model in self._networks.items():
             if isinstance(model, Roberta):
                 huggingface.write_config(workdir.network_folder(folder, role), model, names)

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import os
@@ -44,6 +45,17 @@ def test_cifar100_is_what_tfds_reads(tfds_dir, session_cache):
         assert dataset.test.label[row] == example["label"]
         assert coarse.test.label[row] == example["coarse_label"]
         assert f"test_{dataset.test.id[row]:05d}" == example["id"].decode()
+
+
+def test_classes_are_shown_by_the_source_s_names_and_are_numbers_all_the_same(tfds_dir, session_cache):
+    coarse = load(tfds_dir, session_cache, "cifar100", label="coarse_label")
+    assert coarse.called[:3] == ("aquatic_mammals", "fish", "flowers")
+    assert len(coarse.called) == 20
+    assert coarse.names is None
+    without = dataclasses.replace(coarse, titles=None)
+    assert without.called is None
+    assert without.fingerprint == coarse.fingerprint
+    assert load(tfds_dir, session_cache, "mnist").called is None
 
 
 def test_coarse_labels_share_the_cache_and_group_the_fine(tfds_dir, session_cache):

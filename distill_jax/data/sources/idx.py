@@ -14,6 +14,7 @@ from distill_jax.errors import InputError, one_line
 from distill_jax.setting import DataSetting
 
 _NUM_CLASSES = 10
+_TITLES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 _FILES = {
     "train.x": "train-images-idx3-ubyte",
     "train.label": "train-labels-idx1-ubyte",
@@ -48,7 +49,7 @@ def read(setting: DataSetting) -> Raw:
     arrays = cached(
         setting.cache_dir, f"{setting.dataset}-idx", folder, existing.values(), lambda _: _decode(folder, existing)
     )
-    return Raw(*(_split(arrays, name) for name in ("train", "test")), num_classes=_NUM_CLASSES)
+    return Raw(*(_split(arrays, name) for name in ("train", "test")), num_classes=_NUM_CLASSES, titles=_TITLES)
 
 
 def _split(arrays: Arrays, name: str) -> Split:

@@ -15,7 +15,7 @@ class Raw:
     """A data set as its source has it: whole, and without noise (`true_label` is `label`).
 
     Attributes:
-      train, test, num_classes, vocabulary, names, notes: as in `Dataset`.
+      train, test, num_classes, vocabulary, names, notes, titles: as in `Dataset`.
     """
 
     train: Split
@@ -24,6 +24,7 @@ class Raw:
     vocabulary: Vocabulary | None = None
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    titles: tuple[str, ...] | None = None
 
 
 def data_folder(setting: DataSetting, content: str) -> Path:

@@ -60,7 +60,13 @@ def read(setting: DataSetting) -> Raw:
     for split in ("train", "test"):
         label = arrays[f"{split}.{setting.label}"]
         splits.append(Split(arrays[f"{split}.x"], label, label, arrays[f"{split}.id"]))
-    return Raw(*splits, num_classes=labels[setting.label])
+    return Raw(*splits, num_classes=labels[setting.label], titles=titles(features[setting.label]))
+
+
+def titles(feature: Any) -> tuple[str, ...] | None:
+    """What TFDS calls the classes of a label; None where their numbers."""
+    names = tuple(feature.names)
+    return None if names == tuple(map(str, range(feature.num_classes))) else names
 
 
 def how_to_prepare(name: str, folder: Path | str) -> str:

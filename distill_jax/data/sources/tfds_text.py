@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from distill_jax.data.sources.source import Raw, check_label, data_folder
-from distill_jax.data.sources.tfds_images import damaged, how_to_prepare, newest_version, open_source
+from distill_jax.data.sources.tfds_images import damaged, how_to_prepare, newest_version, open_source, titles
 from distill_jax.data.sources.tokens import Texts, tokenised
 from distill_jax.errors import one_line
 from distill_jax.setting import DataSetting
@@ -62,9 +62,10 @@ def read(setting: DataSetting) -> Raw:
             problem = f"the {splits[split]} split cannot be read ({one_line(error)})"
             raise damaged(spec.name, folder, version, problem) from error
 
-    classes = source["train"].dataset_info.features["label"].num_classes
+    label = source["train"].dataset_info.features["label"]
     files = [path for path in prepared.iterdir() if path.is_file()]
-    return tokenised(setting, f"{spec.name}-{version}", prepared, files, texts, classes)
+    raw = tokenised(setting, f"{spec.name}-{version}", prepared, files, texts, label.num_classes)
+    return dataclasses.replace(raw, titles=titles(label))
 
 
 def _read(spec: _Source, source: Any) -> Texts:

@@ -1,6 +1,7 @@
 """Tiny-ImageNet in its original layout, or a part of its classes in the same layout."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def read(setting: DataSetting) -> Raw:
     notes = not_read("classes of train/", others)
     if left_out:
         notes += (f"{left_out:,} of {left_out + len(test):,} images of val/ are left out, of other classes or of none",)
-    return Raw(*splits, num_classes=len(classes), notes=notes)
+    return Raw(*splits, num_classes=len(classes), notes=notes, titles=_titles(folder, classes))
 
 
 def paths(setting: DataSetting) -> dict[str, dict[int, str]]:
@@ -182,3 +183,13 @@ def _decode(folder: Path, items: list[_Item], name: str) -> Arrays:
         f"{name}.label": np.array([label for _, label, _ in items], np.int32),
         f"{name}.id": np.array([identifier for _, _, identifier in items], np.int64),
     }
+
+
+def _titles(folder: Path, classes: Sequence[str]) -> tuple[str, ...] | None:
+    """The first word for each class in words.txt; None without the file, or where one is not in it."""
+    try:
+        lines = (folder / "words.txt").read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    words = {name: text.split(",")[0].strip() for name, _, text in (line.partition("\t") for line in lines)}
+    return tuple(words[name] for name in classes) if words.keys() >= {*classes} else None
