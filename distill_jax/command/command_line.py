@@ -121,15 +121,16 @@ def _one_line(box: str, prog: str) -> str:
     return f"{message}{hint} (all options: {prog} --help)"
 
 
-def console(columns: int = 160, quiet: bool = False) -> Console:
+def console(columns: int = 160, quiet: bool = False, stderr: bool = False) -> Console:
     """The console of a command, on which what users typed stands as it is, whatever brackets are in it.
 
     Args:
       columns: where it is no terminal.
       quiet: prints nothing.
+      stderr: prints on standard error.
     """
-    width = None if sys.stdout.isatty() else columns
-    return Console(width=width, quiet=quiet, markup=False, emoji=False)
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else columns
+    return Console(width=width, quiet=quiet, stderr=stderr, markup=False, emoji=False)
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:

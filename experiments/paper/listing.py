@@ -1,6 +1,8 @@
 """Lists of figures, tables and studies: which are finished, and how long the rest is expected to take."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -68,6 +70,29 @@ def show(
             expected_time = "not measured" if times[name] is None else _rest([name], times, {})
         table.add_row(name, plan.title, size, expected_time)
     console.print(table)
+
+
+def rows(
+    plans: Mapping[str, Planned],
+    outcomes: Mapping[str, Outcome],
+    seeds: int,
+    records: Iterable[Record],
+    predicted: Mapping[str, Mapping[str, Forecast]],
+) -> dict[str, list[dict[str, Any]]]:
+    """The same for programs, as JSON values; `expected` is null where nothing was measured, and of what is there."""
+    records = list(records)
+    studies = []
+    for name, plan in plans.items():
+        time = expected(plan, seeds, records) if name not in outcomes else None
+        row = {"study": name, "title": plan.title, "models": plan.models_a_seed, "seeds": seeds, "steps": plan.steps}
+        forecasts = {chip: dataclasses.asdict(forecast) for chip, forecast in predicted.get(name, {}).items()}
+        row |= {"is_there": name in outcomes, "expected": time and dataclasses.asdict(time), "predicted": forecasts}
+        studies.append(row)
+    made = [
+        {"make": name, "in_the_paper": where, "studies": [study for study in needed if study in plans]}
+        for name, (where, needed) in targets().items()
+    ]
+    return {"make": made, "studies": studies}
 
 
 def _on(chip: str, forecast: Forecast) -> str:

@@ -3,21 +3,24 @@
 import json
 import math
 import shlex
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from distill_jax.data import needs_folder
 from distill_jax.errors import InputError
 from distill_jax.files import write_result
-from distill_jax.machine import backend, program_cache
+from distill_jax.machine import backend, processes, program_cache
 from distill_jax.machine.environment import environment
 from distill_jax.measures.study_summary import as_json
 from distill_jax.report import plots
 from distill_jax.study.run_study import run_study
+from experiments.compiled.studies import Forecast
 from experiments.paper import document, published
-from experiments.paper.cost import Record, committed, expected
+from experiments.paper.cost import Record, committed, expected, longest_first
 from experiments.paper.figures import Figure
 from experiments.paper.outcome import Outcome, finished
 from experiments.paper.rows import Pair
@@ -27,7 +30,8 @@ from experiments.paper.studies import Planned, studies
 
 RESULTS = Path(__file__).parents[1] / "results"
 Rows = Callable[[Mapping[str, Outcome], Mapping[str, Mapping[str, Any]], str], list[dict[str, Any]]]
-_SEEDS = Setting().seeds
+_DEFAULT = Setting()
+_PASSED_ON = ("seeds", "population", "memory_gib", "checkpoint_seconds")  # to the commands of studies
 
 
 class Maker:
@@ -59,21 +63,59 @@ class Maker:
           InputError: the tokenizer or pretrained weights are not there; nothing has been trained then.
           InputError, RunError, Interrupted: as `Study`.
         """
-        missing = [name for name in names if name not in self.outcomes]
+        missing = self._missing(names)
         if not missing:
             return
         self._check_texts(missing)
-        # The devices share each batch, of whichever study.
-        backend.use_cores(math.gcd(*(self._plans[name].setting.train.batch_size for name in missing)))
+        if not self._setting.distributed:  # where processes must have as many devices as each other
+            # The devices share each batch, of whichever study: as many for each, whatever else is trained in this call.
+            backend.use_cores(math.gcd(*(plan.setting.train.batch_size for plan in self._plans.values())))
         program_cache.keep_programs(None)
         for number, name in enumerate(missing, 1):
-            plan = self._plans[name]
+            plan, setting = self._plans[name], self._setting
             self._console.print(f"study {number} of {len(missing)}, {name}: {plan.title}", soft_wrap=True)
-            setting = plan.located(self._folder, self._setting.data_dir, self._setting.seeds)
-            run_study(setting, self.command(plan), self._console)
-            outcome = finished(plan, self._folder, self._setting.seeds)
-            assert outcome is not None
-            self.outcomes[name] = outcome
+            located = plan.located(self._folder, setting.data_dir, seeds=setting.seeds, **setting.run)
+            run_study(located, self.command(plan), self._console)
+            self.outcomes[name] = self._outcome(plan)
+
+    def _missing(self, names: Sequence[str]) -> list[str]:
+        """Those that are not there; of several processes, by what the first one finds."""
+        if self._setting.distributed:
+            values = {"targets": repr(self._setting.targets), "--scale": self._setting.scale, "studies": repr(names)}
+            processes.require_same(values)
+        missing = [name not in self.outcomes for name in names]
+        if self._setting.distributed and missing:
+            missing = processes.from_first(missing).tolist()
+        return [name for name, is_missing in zip(names, missing, strict=True) if is_missing]
+
+    def _outcome(self, plan: Planned) -> Outcome:
+        """Of a study that has just been trained; processes other than the first wait here for its summary.
+
+        Where the first fails, `processes.connected` ends the others.
+        """
+        while (outcome := finished(plan, self._folder, self._setting.seeds)) is None:
+            assert self._setting.distributed
+            assert not processes.is_first()
+            time.sleep(0.2)
+        return outcome
+
+    def commands(self, names: Sequence[str], predicted: Mapping[str, Mapping[str, Forecast]]) -> list[str]:
+        """The commands that train the studies that are not there, the longest first.
+
+        Args:
+          names: of studies.
+          predicted: as of `longest_first`.
+
+        Raises:
+          InputError: data, the tokenizer or pretrained weights are not given.
+        """
+        missing = [self._plans[name] for name in self._missing(names)]
+        for plan in missing:
+            if self._setting.data_dir is None and needs_folder(plan.setting.data.dataset):
+                raise InputError("--data-dir", None, f"must be given for {plan.name}; must hold the prepared data")
+        self._check_texts([plan.name for plan in missing])
+        ordered = longest_first(missing, self._setting.seeds, self.records(), predicted)
+        return [self.command(plan) for plan in ordered]
 
     def without_texts(self, names: Sequence[str]) -> list[str]:
         """Those of some studies that can be made without --tokenizer; says that there are others."""
@@ -105,9 +147,13 @@ class Maker:
     def command(self, plan: Planned, scale: str | None = None) -> str:
         """The command that trains a study [default: at this scale]."""
         setting = self._setting
-        words = [plan.name, "--scale", scale or setting.scale, "--data-dir", str(setting.data_dir or "DIR")]
+        words = [plan.name, "--scale", scale or setting.scale]
+        if setting.data_dir is not None or needs_folder(plan.setting.data.dataset):
+            words += ["--data-dir", str(setting.data_dir or "DIR")]
         words += ["--workdir", str(setting.workdir)]
-        words += ["--seeds", str(setting.seeds)] if setting.seeds != _SEEDS else []
+        for name in _PASSED_ON:
+            if getattr(setting, name) != getattr(_DEFAULT, name):
+                words += [f"--{name.replace('_', '-')}", str(getattr(setting, name))]
         words += ["--tokenizer", str(setting.tokenizer or "DIR")] if plan.row.is_text else []
         words += ["--pretrained", str(setting.pretrained or "DIR")] if plan.pretrained else []
         return f"{PROG} {shlex.join(words)}"
