@@ -147,7 +147,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     except BaseException as error:
         if streams.is_interruption(error):
             streams.leave()
-        if (fault := _environment_fault(error)) is None:
+        if (fault := environment_fault(error)) is None:
             raise
         line, status = fault
         print(f"error: {printable(line)}", file=sys.stderr)
@@ -155,7 +155,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     sys.exit(status)
 
 
-def _environment_fault(error: BaseException) -> tuple[str, int] | None:
+def environment_fault(error: BaseException) -> tuple[str, int] | None:
     """One line on a fault of the machine or its environment, and the exit status; None where the fault is ours."""
     if _disk_is_full(error):
         return "the disk of --workdir is full; free some space and run the same command", RunError.exit_status

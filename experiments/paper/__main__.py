@@ -4,7 +4,7 @@
     python -m experiments.paper all --scale small --data-dir DIR --tokenizer DIR --workdir W
 
 The same command goes on with what was interrupted, and trains nothing that is there. With --print-commands it prints
-what would train each study, for any scheduler.
+what would train each study, for any scheduler; with --on ray or --on slurm studies are trained there.
 """
 
 import contextlib
@@ -59,8 +59,8 @@ def _make(setting: Setting, plans: Mapping[str, Planned], command: str) -> None:
 
     is_first = not setting.distributed or processes.is_first()
     console = command_line.console(quiet=not is_first, stderr=setting.print_commands)
-    maker = Maker(setting, plans, console)
     on_chips = predicted(RESULTS / "compiled", setting.seeds) if setting.scale == PAPER.name else {}
+    maker = Maker(setting, plans, console, on_chips)
     if setting.list or not setting.targets:
         listing.show(plans, maker.outcomes, setting.seeds, maker.records(), on_chips, console)
         rows = listing.rows(plans, maker.outcomes, setting.seeds, maker.records(), on_chips)
@@ -74,7 +74,7 @@ def _make(setting: Setting, plans: Mapping[str, Planned], command: str) -> None:
     if everything and setting.tokenizer is None:
         needed = maker.without_texts(needed)
     if setting.print_commands:
-        sys.stdout.write("".join(f"{line}\n" for line in maker.commands(needed, on_chips)))
+        sys.stdout.write("".join(f"{line}\n" for line in maker.commands(needed)))
         return
     maker.train(needed)
     if is_first:

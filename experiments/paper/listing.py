@@ -61,15 +61,22 @@ def show(
     table = Table("study", "what", "models x seeds x steps", "expected", box=None, pad_edge=False)
     for name, plan in plans.items():
         size = f"{plan.models_a_seed} x {seeds} x {plan.steps:,}"
-        if name in outcomes:
-            expected_time = "is there"
-        elif times[name] is None and predicted.get(name):
-            forecasts = [_on(chip, forecast) for chip, forecast in predicted[name].items()]
-            expected_time = f"predicted, its training alone: {', '.join(forecasts)}"
-        else:
-            expected_time = "not measured" if times[name] is None else _rest([name], times, {})
-        table.add_row(name, plan.title, size, expected_time)
+        time = "is there" if name in outcomes else expected_time(plan, seeds, records, predicted)
+        table.add_row(name, plan.title, size, time)
     console.print(table)
+
+
+def expected_time(
+    plan: Planned, seeds: int, records: Iterable[Record], predicted: Mapping[str, Mapping[str, Forecast]]
+) -> str:
+    """How long a study that is not there will take, for a reader; see `show`."""
+    time = expected(plan, seeds, records)
+    if time is not None:
+        return _rest([plan.name], {plan.name: time}, {})
+    if not predicted.get(plan.name):
+        return "not measured"
+    forecasts = [_on(chip, forecast) for chip, forecast in predicted[plan.name].items()]
+    return f"predicted, its training alone: {', '.join(forecasts)}"
 
 
 def rows(

@@ -10,12 +10,18 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from distill_jax.command.command_line import check_writable
-from distill_jax.errors import InputError
+from distill_jax.errors import InputError, require
+from distill_jax.pairs import Names
 from distill_jax.setting import RunSetting
 
 PROG = "python -m experiments.paper"
 TABLE, PUBLISHED = "table2", "published"
 ALL = "all"
+ENGINE_OPTIONS = {  # that each takes
+    "here": (),
+    "ray": ("address", "cpus", "gpus", "tpus"),
+    "slurm": ("partition", "time", "sbatch", "cpus", "gpus"),
+}
 # Fields of `RunSetting` that are taken here too. No other fields are: a scale's precision and recipes name its studies.
 RUN = ("population", "memory_gib", "checkpoint_seconds", "distributed", "coordinator", "processes", "process_id")
 NEEDED = {
@@ -62,6 +68,25 @@ class Setting:
     """Memory of one device that a program may take, in GiB [default: what the device reports]."""
     checkpoint_seconds: float = RunSetting.checkpoint_seconds
     """Least time between two checkpoints, in seconds; 0 writes one after every dispatch."""
+    on: Literal["here", "ray", "slurm"] = "here"
+    """Where studies are trained: in this process, one after another; or each as a task of Ray (extra: ray) or of SLURM
+    (extra: slurm), several at once, on machines that share this folder and --workdir. What is lost goes on elsewhere
+    from its last checkpoint; Ctrl-C here makes all save and stop."""
+    address: str | None = None
+    """ray: HOST:PORT of a cluster's head, or auto [default: $RAY_ADDRESS, else this machine alone]."""
+    partition: str | None = None
+    """slurm: the partition [default: SLURM's]."""
+    time: int | None = None
+    """slurm: minutes that a study is given at a time, after which it saves and is queued again [default: 1440]."""
+    sbatch: Names = dataclasses.field(default_factory=dict)
+    """slurm: further options of sbatch, as account=NAME."""
+    cpus: int | None = None
+    """ray, slurm: CPUs of each study [default: beside a GPU or TPU 1, else on Ray all of the smallest node, under SLURM
+    its default]."""
+    gpus: int | None = None
+    """ray, slurm: GPUs of each study [default: 1 where Ray's cluster has any, else 0]."""
+    tpus: int | None = None
+    """ray: TPU chips of each study [default: all of a node's, where the cluster has TPUs and no GPUs]."""
     distributed: Annotated[bool, tyro.conf.FlagConversionOff] = False
     """Join other processes, which are given the same command, and train each study together. On a TPU slice or under
     SLURM the three options below are found by themselves."""
@@ -133,5 +158,16 @@ def _validate_run(setting: Setting) -> None:
         for option in ("list", "json", "markdown", "distributed"):
             if getattr(setting, option):
                 raise InputError("--print-commands", None, f"must be given without --{option}")
+    if setting.on != "here":
+        for option in ("list", "print_commands", "distributed"):
+            if getattr(setting, option):
+                raise InputError("--on", setting.on, f"must be given without --{option.replace('_', '-')}")
+    for option in dict.fromkeys(name for names in ENGINE_OPTIONS.values() for name in names):
+        value, takers = getattr(setting, option), [on for on, names in ENGINE_OPTIONS.items() if option in names]
+        if value not in (None, {}) and setting.on not in takers:
+            raise InputError(f"--{option}", None, f"must be left out, since it is for --on {' or '.join(takers)}")
+    for option, least in (("time", 1), ("cpus", 1), ("gpus", 0), ("tpus", 0)):
+        value = getattr(setting, option)
+        require(value is None or value >= least, f"--{option}", value, f"{least} or more")
     if setting.distributed and (setting.list or not setting.targets):
         raise InputError("--distributed", True, f"must have targets to train, such as {ALL}, and no --list")

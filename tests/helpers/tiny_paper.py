@@ -1,5 +1,6 @@
 """The paper's experiments at a tiny scale, as a command, `python -m tiny_paper`: digits, with reports `undrawn`."""
 
+import os
 from collections.abc import Sequence
 
 from undrawn import leave_out_figures
@@ -10,11 +11,13 @@ from distill_jax.setting import ModelSetting, changed
 from experiments.paper.rows import CROSS_PAIRS, PUBLISHED_PAIRS, TABLE_2
 from experiments.paper.scale import PAPER, SCALES, Ground, Network, Scale
 
+EPOCHS = "TINY_PAPER_EPOCHS"  # a variable for how many, also on other machines
 
-def tiny() -> Scale:
-    """Digits and small perceptrons in place of everything, for some thirty steps."""
+
+def tiny(epochs: int = 8) -> Scale:
+    """Digits and small perceptrons in place of everything, for four steps an epoch."""
     mlp = Network("MLP", ModelSetting(name="mlp", hidden=(8,)))
-    recipe = {"epochs": 8, "batch_size": 24, "precision": "float32"}
+    recipe = {"epochs": epochs, "batch_size": 24, "precision": "float32"}
     base = changed(PRESETS["digits"].setting, data={"train_examples": 96}, train=recipe, objective={"switch_window": 2})
     networks = dict.fromkeys(
         {n for row in (*TABLE_2, *CROSS_PAIRS, *PUBLISHED_PAIRS) for n in (row.teacher, row.student)}, mlp
@@ -28,9 +31,11 @@ def tiny() -> Scale:
 
 def main(arguments: Sequence[str]) -> None:
     """The command, whose scale 'small' is the tiny one."""
+    from experiments.paper import make
     from experiments.paper.__main__ import main as paper
 
-    SCALES["small"] = tiny()
+    make.PROGRAM = "tiny_paper"  # on other machines too
+    SCALES["small"] = tiny(int(os.environ.get(EPOCHS, "8")))
     leave_out_figures()
     paper(arguments)
 
