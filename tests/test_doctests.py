@@ -19,7 +19,7 @@ from distill_jax.setting import ObjectiveSetting, Setting, TrainSetting
 
 WALKED = [m for of in (distill_jax, theory) for m in pkgutil.walk_packages(of.__path__, f"{of.__name__}.")]
 MODULES = [m.name for m in WALKED if "__main__" not in m.name]
-MODULES += ["experiments.markdown_table"]
+MODULES += ["experiments.markdown_table", "experiments.paper.engines.on_ray"]
 # Every public function and class of these has an example, but for what needs a study, or shows nothing in a line.
 WITH_EXAMPLES = [
     *(name for name in MODULES if name.startswith(("theory.", "distill_jax.measures."))),

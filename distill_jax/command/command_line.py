@@ -121,15 +121,16 @@ def _one_line(box: str, prog: str) -> str:
     return f"{message}{hint} (all options: {prog} --help)"
 
 
-def console(columns: int = 160, quiet: bool = False) -> Console:
+def console(columns: int = 160, quiet: bool = False, stderr: bool = False) -> Console:
     """The console of a command, on which what users typed stands as it is, whatever brackets are in it.
 
     Args:
       columns: where it is no terminal.
       quiet: prints nothing.
+      stderr: prints on standard error.
     """
-    width = None if sys.stdout.isatty() else columns
-    return Console(width=width, quiet=quiet, markup=False, emoji=False)
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else columns
+    return Console(width=width, quiet=quiet, stderr=stderr, markup=False, emoji=False)
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
@@ -146,7 +147,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     except BaseException as error:
         if streams.is_interruption(error):
             streams.leave()
-        if (fault := _environment_fault(error)) is None:
+        if (fault := environment_fault(error)) is None:
             raise
         line, status = fault
         print(f"error: {printable(line)}", file=sys.stderr)
@@ -154,7 +155,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     sys.exit(status)
 
 
-def _environment_fault(error: BaseException) -> tuple[str, int] | None:
+def environment_fault(error: BaseException) -> tuple[str, int] | None:
     """One line on a fault of the machine or its environment, and the exit status; None where the fault is ours."""
     if _disk_is_full(error):
         return "the disk of --workdir is full; free some space and run the same command", RunError.exit_status

@@ -29,7 +29,9 @@ def validate(setting: Setting) -> None:
     _check_optimizer(setting.optimizer)
     _check_train(setting.train)
     _check_teacher(setting)
-    _check_run(setting.run)
+    check_run(setting.run)
+    if processes.is_first():
+        trackers.check(setting.run)
 
 
 def _check_objective(objective: ObjectiveSetting) -> None:
@@ -138,7 +140,12 @@ def _check_weights(setting: Setting) -> None:
     )
 
 
-def _check_run(run: RunSetting) -> None:
+def check_run(run: RunSetting) -> None:
+    """Checks how the work is to be carried out; asks no device.
+
+    Raises:
+      InputError: as `validate`.
+    """
     require(1 <= run.seeds <= limits.SEEDS, "run.seeds", run.seeds, f"in 1 to {limits.SEEDS}")
     require(run.population is None or run.population >= 1, "run.population", run.population, "1 or more")
     per_call = run.steps_per_dispatch
@@ -154,8 +161,6 @@ def _check_run(run: RunSetting) -> None:
         run.distributed,
         "True where `run.coordinator`, `run.processes` or `run.process_id` is given",
     )
-    if processes.is_first():
-        trackers.check(run)
 
 
 def _check_losses(setting: Setting) -> None:

@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from distill_jax.identity import identity
+from experiments.compiled.studies import Forecast
 from experiments.paper.studies import ROLES, Planned
 
 
@@ -57,6 +58,28 @@ def expected(plan: Planned, seeds: int, records: Iterable[Record]) -> Expected |
         spent = sum(value for name, value in timing.items() if name.endswith("_seconds"))
         seconds += examples * models * spent / timing["training_examples"]
     return Expected(seconds, device)
+
+
+def longest_first(
+    plans: Sequence[Planned],
+    seeds: int,
+    records: Iterable[Record],
+    predicted: Mapping[str, Mapping[str, Forecast]],
+) -> list[Planned]:
+    """Studies, the longest first, by one measure that all of them have.
+
+    That is the time which `expected` gives, else a chip's in `predicted`, else how many examples they are trained on.
+    """
+    records = list(records)
+    measured = {plan.name: time.seconds for plan in plans if (time := expected(plan, seeds, records)) is not None}
+    hours: dict[str, dict[str, float]] = {}
+    for plan in plans:
+        for chip, forecast in predicted.get(plan.name, {}).items():
+            if forecast.hours is not None:
+                hours.setdefault(chip, {})[plan.name] = forecast.hours
+    examples = {plan.name: float(plan.models_a_seed * plan.steps * plan.setting.train.batch_size) for plan in plans}
+    sizes = next(by_name for by_name in (measured, *hours.values(), examples) if len(by_name) == len(plans))
+    return sorted(plans, key=lambda plan: -sizes[plan.name])
 
 
 def _work(setting: Mapping[str, Any], role: str) -> list[Any]:

@@ -1,6 +1,8 @@
 """Lists of figures, tables and studies: which are finished, and how long the rest is expected to take."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -59,15 +61,45 @@ def show(
     table = Table("study", "what", "models x seeds x steps", "expected", box=None, pad_edge=False)
     for name, plan in plans.items():
         size = f"{plan.models_a_seed} x {seeds} x {plan.steps:,}"
-        if name in outcomes:
-            expected_time = "is there"
-        elif times[name] is None and predicted.get(name):
-            forecasts = [_on(chip, forecast) for chip, forecast in predicted[name].items()]
-            expected_time = f"predicted, its training alone: {', '.join(forecasts)}"
-        else:
-            expected_time = "not measured" if times[name] is None else _rest([name], times, {})
-        table.add_row(name, plan.title, size, expected_time)
+        time = "is there" if name in outcomes else expected_time(plan, seeds, records, predicted)
+        table.add_row(name, plan.title, size, time)
     console.print(table)
+
+
+def expected_time(
+    plan: Planned, seeds: int, records: Iterable[Record], predicted: Mapping[str, Mapping[str, Forecast]]
+) -> str:
+    """How long a study that is not there will take, for a reader; see `show`."""
+    time = expected(plan, seeds, records)
+    if time is not None:
+        return _rest([plan.name], {plan.name: time}, {})
+    if not predicted.get(plan.name):
+        return "not measured"
+    forecasts = [_on(chip, forecast) for chip, forecast in predicted[plan.name].items()]
+    return f"predicted, its training alone: {', '.join(forecasts)}"
+
+
+def rows(
+    plans: Mapping[str, Planned],
+    outcomes: Mapping[str, Outcome],
+    seeds: int,
+    records: Iterable[Record],
+    predicted: Mapping[str, Mapping[str, Forecast]],
+) -> dict[str, list[dict[str, Any]]]:
+    """The same for programs, as JSON values; `expected` is null where nothing was measured, and of what is there."""
+    records = list(records)
+    studies = []
+    for name, plan in plans.items():
+        time = expected(plan, seeds, records) if name not in outcomes else None
+        row = {"study": name, "title": plan.title, "models": plan.models_a_seed, "seeds": seeds, "steps": plan.steps}
+        forecasts = {chip: dataclasses.asdict(forecast) for chip, forecast in predicted.get(name, {}).items()}
+        row |= {"is_there": name in outcomes, "expected": time and dataclasses.asdict(time), "predicted": forecasts}
+        studies.append(row)
+    made = [
+        {"make": name, "in_the_paper": where, "studies": [study for study in needed if study in plans]}
+        for name, (where, needed) in targets().items()
+    ]
+    return {"make": made, "studies": studies}
 
 
 def _on(chip: str, forecast: Forecast) -> str:

@@ -1,23 +1,31 @@
 """Trains the studies that are missing, draws figures from those that are there, and makes the table."""
 
+import contextlib
+import dataclasses
 import json
 import math
 import shlex
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from distill_jax.errors import InputError
+from distill_jax.data import needs_folder
+from distill_jax.errors import InputError, RunError
 from distill_jax.files import write_result
-from distill_jax.machine import backend, program_cache
+from distill_jax.machine import backend, processes, program_cache
 from distill_jax.machine.environment import environment
 from distill_jax.measures.study_summary import as_json
 from distill_jax.report import plots
 from distill_jax.study.run_study import run_study
-from experiments.paper import document, published
-from experiments.paper.cost import Record, committed, expected
+from experiments.compiled.studies import Forecast
+from experiments.paper import document, listing, published
+from experiments.paper.cost import Record, committed, expected, longest_first
+from experiments.paper.engines import Engine, on_ray, on_slurm
+from experiments.paper.engines.follow import follow
+from experiments.paper.engines.jobs import Job
 from experiments.paper.figures import Figure
 from experiments.paper.outcome import Outcome, finished
 from experiments.paper.rows import Pair
@@ -25,9 +33,13 @@ from experiments.paper.scale import PAPER
 from experiments.paper.setting import NEEDED, PROG, Setting
 from experiments.paper.studies import Planned, studies
 
+PROGRAM = "experiments.paper.__main__"  # whose `main` trains a study on another machine
 RESULTS = Path(__file__).parents[1] / "results"
 Rows = Callable[[Mapping[str, Outcome], Mapping[str, Mapping[str, Any]], str], list[dict[str, Any]]]
-_SEEDS = Setting().seeds
+_DEFAULT = Setting()
+_DAY = 24 * 60  # minutes, as submitit counts
+_SHARED_SECONDS = 60  # until a network's disk shows what another machine has written
+_PASSED_ON = ("seeds", "population", "memory_gib", "checkpoint_seconds")  # to the commands of studies
 
 
 class Maker:
@@ -37,10 +49,17 @@ class Maker:
       setting: what was asked for.
       plans: all studies of its scale.
       console: for what a person should see.
+      predicted: of training by chip, as `listing.show`.
     """
 
-    def __init__(self, setting: Setting, plans: Mapping[str, Planned], console: Console):
-        self._setting, self._console = setting, console
+    def __init__(
+        self,
+        setting: Setting,
+        plans: Mapping[str, Planned],
+        console: Console,
+        predicted: Mapping[str, Mapping[str, Forecast]] | None = None,
+    ):
+        self._setting, self._console, self._predicted = setting, console, predicted or {}
         self._plans = {n: plan.placed(setting.tokenizer, setting.pretrained) for n, plan in plans.items()}
         self._folder = setting.workdir / setting.scale
         self.pictures = setting.figures or self._folder / "figures"
@@ -59,21 +78,94 @@ class Maker:
           InputError: the tokenizer or pretrained weights are not there; nothing has been trained then.
           InputError, RunError, Interrupted: as `Study`.
         """
-        missing = [name for name in names if name not in self.outcomes]
+        missing = self._missing(names)
         if not missing:
             return
         self._check_texts(missing)
-        # The devices share each batch, of whichever study.
-        backend.use_cores(math.gcd(*(self._plans[name].setting.train.batch_size for name in missing)))
+        if self._setting.on != "here":
+            self._train_elsewhere(missing)
+            return
+        if not self._setting.distributed:  # where processes must have as many devices as each other
+            # The devices share each batch, of whichever study: as many for each, whatever else is trained in this call.
+            backend.use_cores(math.gcd(*(plan.setting.train.batch_size for plan in self._plans.values())))
         program_cache.keep_programs(None)
         for number, name in enumerate(missing, 1):
-            plan = self._plans[name]
+            plan, setting = self._plans[name], self._setting
             self._console.print(f"study {number} of {len(missing)}, {name}: {plan.title}", soft_wrap=True)
-            setting = plan.located(self._folder, self._setting.data_dir, self._setting.seeds)
-            run_study(setting, self.command(plan), self._console)
-            outcome = finished(plan, self._folder, self._setting.seeds)
-            assert outcome is not None
-            self.outcomes[name] = outcome
+            located = plan.located(self._folder, setting.data_dir, seeds=setting.seeds, **setting.run)
+            run_study(located, self.command(plan), self._console)
+            self.outcomes[name] = self._outcome(plan)
+
+    def _train_elsewhere(self, names: Sequence[str]) -> None:
+        """Has studies trained by an engine."""
+        self._check_data(names)
+        jobs = []
+        for plan in self._ordered(names):
+            expected_time = listing.expected_time(plan, self._setting.seeds, self.records(), self._predicted)
+            log = (self._folder / "logs" / f"{plan.name}.log").absolute()
+            words = tuple(self.words(plan, whole=True))
+            jobs.append(Job(plan.name, words, (self._folder / plan.name).absolute(), log, expected_time, PROGRAM))
+        setting = self._setting
+        if setting.on == "ray":
+            engine: Engine = on_ray.OnRay(setting.address, setting.cpus, setting.gpus, setting.tpus)
+        else:
+            parameters = {"partition": setting.partition, "time": setting.time or _DAY}
+            parameters |= {"cpus_per_task": setting.cpus, "gpus_per_node": setting.gpus or None}
+            logs = (self._folder / "logs" / "slurm").absolute()
+            engine = on_slurm.OnSlurm(on_slurm.executor(logs, parameters, setting.sbatch))
+        with contextlib.closing(engine):
+            follow(jobs, engine, self._console)
+        for name in names:
+            self.outcomes[name] = self._outcome(self._plans[name])
+
+    def _missing(self, names: Sequence[str]) -> list[str]:
+        """Those that are not there; of several processes, by what the first one finds."""
+        if self._setting.distributed:
+            values = {"targets": repr(self._setting.targets), "--scale": self._setting.scale, "studies": repr(names)}
+            processes.require_same(values)
+        missing = [name not in self.outcomes for name in names]
+        if self._setting.distributed and missing:
+            missing = processes.from_first(missing).tolist()
+        return [name for name, is_missing in zip(names, missing, strict=True) if is_missing]
+
+    def _outcome(self, plan: Planned) -> Outcome:
+        """Of a study that has just been trained; processes other than the first wait here for its summary.
+
+        Where the first fails, `processes.connected` ends the others.
+
+        Raises:
+          RunError: another machine has trained it, and what it has written does not come to this one.
+        """
+        others = self._setting.distributed and not processes.is_first()
+        end = time.monotonic() + (_SHARED_SECONDS if self._setting.on != "here" else 0)
+        while (outcome := finished(plan, self._folder, self._setting.seeds)) is None:
+            if not others and time.monotonic() > end:
+                folder = self._folder / plan.name
+                raise RunError(f"{plan.name} is trained, but {folder} does not say so; all must share its disk")
+            time.sleep(0.2)
+        return outcome
+
+    def commands(self, names: Sequence[str]) -> list[str]:
+        """The commands that train the studies that are not there, the longest first.
+
+        Raises:
+          InputError: data, the tokenizer or pretrained weights are not given.
+        """
+        missing = self._missing(names)
+        self._check_data(missing)
+        self._check_texts(missing)
+        return [self.command(plan) for plan in self._ordered(missing)]
+
+    def _ordered(self, names: Sequence[str]) -> list[Planned]:
+        """The studies of these names, the longest first."""
+        plans = [self._plans[name] for name in names]
+        return longest_first(plans, self._setting.seeds, self.records(), self._predicted)
+
+    def _check_data(self, names: Sequence[str]) -> None:
+        """Checks that there is a --data-dir, if these studies need one."""
+        for name in names:
+            if self._setting.data_dir is None and needs_folder(self._plans[name].setting.data.dataset):
+                raise InputError("--data-dir", None, f"must be given for {name}; must hold the prepared data")
 
     def without_texts(self, names: Sequence[str]) -> list[str]:
         """Those of some studies that can be made without --tokenizer; says that there are others."""
@@ -104,13 +196,25 @@ class Maker:
 
     def command(self, plan: Planned, scale: str | None = None) -> str:
         """The command that trains a study [default: at this scale]."""
+        return f"{PROG} {shlex.join(self.words(plan, scale))}"
+
+    def words(self, plan: Planned, scale: str | None = None, whole: bool = False) -> list[str]:
+        """What stands in it behind the program's name, with `whole` paths or as they were typed."""
         setting = self._setting
-        words = [plan.name, "--scale", scale or setting.scale, "--data-dir", str(setting.data_dir or "DIR")]
+        if whole:
+            folders = {name: getattr(setting, name) for name in ("data_dir", "workdir", "tokenizer", "pretrained")}
+            whole_folders = {name: path and path.absolute() for name, path in folders.items()}
+            setting = dataclasses.replace(setting, **whole_folders)
+        words = [plan.name, "--scale", scale or setting.scale]
+        if setting.data_dir is not None or needs_folder(plan.setting.data.dataset):
+            words += ["--data-dir", str(setting.data_dir or "DIR")]
         words += ["--workdir", str(setting.workdir)]
-        words += ["--seeds", str(setting.seeds)] if setting.seeds != _SEEDS else []
+        for name in _PASSED_ON:
+            if getattr(setting, name) != getattr(_DEFAULT, name):
+                words += [f"--{name.replace('_', '-')}", str(getattr(setting, name))]
         words += ["--tokenizer", str(setting.tokenizer or "DIR")] if plan.row.is_text else []
         words += ["--pretrained", str(setting.pretrained or "DIR")] if plan.pretrained else []
-        return f"{PROG} {shlex.join(words)}"
+        return words
 
     def draw(self, figure: Figure) -> dict[str, Any] | None:
         """Draws a figure, writes it as PNG and SVG, and its numbers and caption as JSON, and gives these.

@@ -6,6 +6,7 @@ The variants are those of section 3.2 and appendix C.3, the other precision, and
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from distill_jax.setting import Setting, SweepSetting, changed
 from distill_jax.students import MODELS
@@ -74,12 +75,12 @@ class Planned:
                 setting = changed(setting, **{role: {"roberta": roberta}})
         return dataclasses.replace(self, setting=setting)
 
-    def located(self, folder: Path, data_dir: Path | None, seeds: int) -> Setting:
-        """The setting with folders and repetitions filled in; `data_dir` has both ImageNets beside TFDS's folders."""
+    def located(self, folder: Path, data_dir: Path | None, **run: Any) -> Setting:
+        """The setting with folders and these fields of `run`; `data_dir` has both ImageNets beside TFDS's folders."""
         own_folder = {"tiny-imagenet": "tiny-imagenet-200", "imagenet": "imagenet"}.get(self.setting.data.dataset)
         if data_dir is not None and own_folder is not None:
             data_dir = data_dir / own_folder
-        return changed(self.setting, data={"data_dir": data_dir}, run={"workdir": folder / self.name, "seeds": seeds})
+        return changed(self.setting, data={"data_dir": data_dir}, run={"workdir": folder / self.name, **run})
 
 
 def studies(scale: Scale) -> dict[str, Planned]:

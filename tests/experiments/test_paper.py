@@ -9,14 +9,14 @@ import made_study
 import numpy as np
 import pytest
 from command import refused
+from tiny_paper import tiny
 from tiny_tokenizer import write_tokenizer
 
 from distill_jax.dumps import DumpReader
 from distill_jax.identity import differences, identity
 from distill_jax.measures import deviations, study_summary, sweep_summary
-from distill_jax.presets import PRESETS
 from distill_jax.report import plots
-from distill_jax.setting import ModelSetting, changed
+from distill_jax.setting import changed
 from distill_jax.study import sweep
 from distill_jax.training.schedule import Schedule
 from experiments.paper import cost, document, make, published, table2
@@ -24,27 +24,12 @@ from experiments.paper.__main__ import main
 from experiments.paper.figures import FIGURES
 from experiments.paper.outcome import CONTROL, KD, finished
 from experiments.paper.rows import CROSS_PAIRS, IMAGE_ROWS, PUBLISHED_PAIRS, TABLE_2
-from experiments.paper.scale import PAPER, SCALES, Ground, Network, Scale
+from experiments.paper.scale import PAPER, SCALES
 from experiments.paper.setting import Setting, parts
 from experiments.paper.studies import studies
 
 SEEDS = 2
 MODELS = ("teacher", "one_hot", "kd")
-
-
-def tiny() -> Scale:
-    """Digits and small perceptrons in place of everything, for some thirty steps."""
-    mlp = Network("MLP", ModelSetting(name="mlp", hidden=(8,)))
-    recipe = {"epochs": 8, "batch_size": 24, "precision": "float32"}
-    base = changed(PRESETS["digits"].setting, data={"train_examples": 96}, train=recipe, objective={"switch_window": 2})
-    networks = dict.fromkeys(
-        {n for row in (*TABLE_2, *CROSS_PAIRS, *PUBLISHED_PAIRS) for n in (row.teacher, row.student)}, mlp
-    )
-    grounds = {}
-    for name, of in PAPER.grounds.items():
-        noisy = changed(base, data={"label_noise": of.base.data.label_noise})
-        grounds[name] = Ground(name, noisy, 96, networks, early=4, late=20, swept=of.swept)
-    return Scale("small", "digits", grounds)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,184 @@
+"""Studies on engines: what is refused, what a job says, and submitit's own executor on this machine."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from command import ROOT, refused, results
+from rich.console import Console
+from tiny_paper import EPOCHS
+from xla_flags import xla_flags
+
+from distill_jax.errors import Interrupted, RunError
+from distill_jax.study import workdir
+from experiments.paper.__main__ import main
+from experiments.paper.engines import jobs, on_slurm
+from experiments.paper.engines.follow import follow, state, table
+from experiments.paper.engines.jobs import BEGINS, Ended, Job
+
+NAME = "cifar10-resnet56-resnet56"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--on", "cloud"], ["--on", "here", "ray", "slurm"]),
+        (["--address", "auto"], ["--address", "--on ray"]),
+        (["--on", "slurm", "--address", "auto"], ["--address", "--on ray"]),
+        (["--on", "slurm", "--tpus", "4"], ["--tpus", "--on ray"]),
+        (["--on", "ray", "--partition", "p"], ["--partition", "--on slurm"]),
+        (["--cpus", "2"], ["--cpus", "--on ray or slurm"]),
+        (["--on", "ray", "--cpus", "0"], ["--cpus 0", "1 or more"]),
+        (["--on", "slurm", "--time", "0"], ["--time 0", "1 or more"]),
+        (["--on", "slurm", "--sbatch", "account"], ["--sbatch"]),
+        (["--on", "ray", "--print-commands"], ["--on ray", "without --print-commands"]),
+        (["--on", "ray", "--distributed", "True"], ["--on ray", "without --distributed"]),
+        (["--on", "ray"], ["--data-dir: must be given for cifar10-"]),
+        (["--on", "ray", "--data-dir", "."], ["--on ray: needs ray", "distill-jax[ray]"]),
+        (["--on", "slurm", "--data-dir", "."], ["--on slurm: needs submitit", "distill-jax[slurm]"]),
+    ],
+)
+def test_wrong_engines_are_refused_in_one_line(arguments, parts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for module in ("ray", "submitit"):
+        monkeypatch.setitem(sys.modules, module, None)  # as where they are not installed
+    refused(main, [NAME, *arguments], parts, tmp_path)
+
+
+class Given:
+    """An engine whose jobs end as is said, one at each look."""
+
+    def __init__(self, ends):
+        self.ends, self.looks, self.cancelled = ends, 0, False
+
+    def begin(self, jobs):
+        self.names = [job.name for job in jobs]
+
+    def ended(self):
+        self.looks += 1
+        if isinstance(self.ends, BaseException):
+            raise self.ends
+        return dict(list(self.ends.items())[: self.looks])
+
+    def cancel(self):
+        self.cancelled = True
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("experiments.paper.engines.follow._SECONDS", 0)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def job(folder, name="a", words=(), program="none"):
+    return Job(name, tuple(words), folder / name, folder / f"{name}.log", "1 h", program)
+
+
+def test_all_are_followed_to_their_end_and_then_failures_are_said(quick, tmp_path, capsys):
+    engine = Given({"a": Ended(2, "--what: is wrong"), "b": Ended(0)})
+    with pytest.raises(RunError, match=r"1 of 2 studies have failed, .*: a: --what: is wrong \(.*a\.log"):
+        follow([job(tmp_path), job(tmp_path, "b")], engine, Console(width=80))
+    assert engine.names == ["a", "b"]
+    assert capsys.readouterr().out.splitlines() == ["a: failed: --what: is wrong", "b: done"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Interrupted(signal.SIGTERM, "")], ids=["Ctrl-C", "SIGTERM"])
+def test_who_is_interrupted_cancels_and_says_how_to_go_on(quick, error, tmp_path):
+    engine = Given(error)
+    with pytest.raises(Interrupted, match="the same command goes on") as caught:
+        follow([job(tmp_path)], engine, Console(quiet=True))
+    assert engine.cancelled
+    assert caught.value.exit_status == (130 if isinstance(error, KeyboardInterrupt) else 143)
+
+
+def test_a_state_is_what_its_log_says_since_it_was_begun(tmp_path):
+    one = job(tmp_path)
+    assert state(one, 0, None) == "waits"
+    one.log.write_text(f"{BEGINS}old, then: words\nlong ago\n")
+    offset = one.log.stat().st_size
+    assert state(one, offset, None) == "waits"
+    with one.log.open("a") as log:
+        log.write(f"{BEGINS}n1, now: words\n")
+    assert state(one, offset, None) == "on n1"
+    with one.log.open("a") as log:
+        log.write(f"step 1\n{BEGINS}n2, now: words\nstep 2\nhalf a li")
+    assert state(one, offset, None) == "on n2 (begun 2 times): step 2"
+    assert state(one, offset, Ended(0)) == "done"
+    assert table([one], {"a": "done"}).row_count == 1
+
+
+def test_a_job_waits_for_a_folder_that_another_is_at_work_in_and_is_then_refused(quick, tmp_path, monkeypatch):
+    one = job(tmp_path, words=["--list"], program="json.tool")
+    lock = workdir.lock(one.folder)
+    monkeypatch.setattr(jobs, "_FREE_SECONDS", 0.1)
+    ended = jobs.work(one)
+    assert ended.status == 2
+    assert "is in use by another process" in ended.said
+    assert one.log.read_text().splitlines()[-1] == ended.said
+    monkeypatch.setattr(jobs, "_FREE_SECONDS", 60)
+    threading.Timer(0.3, lock.close).start()
+    assert jobs.work(one).status == 1  # json.tool's main takes no words
+    assert "TypeError" in one.log.read_text()
+
+
+@pytest.fixture
+def local(monkeypatch, tmp_path):
+    submitit = pytest.importorskip("submitit", reason="the extra slurm is not installed")
+    for name, value in {
+        "XLA_FLAGS": xla_flags(1),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")]),
+        EPOCHS: "2000",
+    }.items():
+        monkeypatch.setenv(name, value)
+    executor = submitit.LocalExecutor(tmp_path / "submitit")
+    executor.update_parameters(timeout_min=10)
+    return on_slurm.OnSlurm(executor)
+
+
+def study(folder: Path) -> Job:
+    words = [NAME, "--scale", "small", "--seeds", "1", "--checkpoint-seconds", "0", "--workdir", str(folder)]
+    return Job(NAME, tuple(words), folder / "small" / NAME, folder / "log", "", "tiny_paper")
+
+
+def checkpointed(one: Job) -> None:
+    end = time.monotonic() + 120
+    while not list(one.folder.glob("runs/*/checkpoints/*")):
+        assert time.monotonic() < end, one.log.read_text()
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_what_is_preempted_saves_and_is_queued_again_by_submitit(local, quick, tmp_path):
+    left, whole = study(tmp_path / "left"), study(tmp_path / "whole")
+    local.begin([left])
+    checkpointed(left)
+    for submitted in local._jobs.values():
+        submitted._process.send_signal(signal.SIGTERM)  # which it hands on, as SLURM at a preemption
+    end = time.monotonic() + 240
+    while not local.ended():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert local.ended() == {NAME: Ended(0)}
+    assert left.log.read_text().count(BEGINS) == 2
+    assert "saved; the same command goes on" in left.log.read_text()
+    follow([whole], local, Console(quiet=True))
+    assert results(left.folder) == results(whole.folder)
+
+
+@pytest.mark.slow
+def test_what_is_cancelled_saves_and_is_not_queued_again(local, tmp_path):
+    left = study(tmp_path)
+    local.begin([left])
+    checkpointed(left)
+    local.cancel()
+    assert "saved; the same command goes on" in left.log.read_text().splitlines()[-1]
+    assert local.ended()[NAME].status == 130
