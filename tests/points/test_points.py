@@ -21,7 +21,7 @@ from distill_jax.command import main as command_main
 from distill_jax.command.spelling import spelt
 from distill_jax.data.dataset import Split
 from distill_jax.data.examples import Examples
-from distill_jax.dumps import DumpReader, dump_path, read_dump, save_dump
+from distill_jax.dumps import DumpReader, dump_path, read_dump, remove_dumps, save_dump
 from distill_jax.errors import InputError, RunError
 from distill_jax.measures import comparisons
 from distill_jax.measures.data_maps import data_maps
@@ -167,14 +167,13 @@ def test_a_writing_that_fails_leaves_nothing(study, tmp_path):
 
 
 def test_a_dump_that_is_lost_is_not_left_out_in_silence(study, tmp_path):
-    lost = dump_path(study, "kd", 1, STEPS[1], "test")
-    lost.rename(tmp_path / "lost")
-    try:
-        with pytest.raises(InputError, match="kd/seed-1/step-20/test: is not there"):
-            points(study, "--to", tmp_path / "a.parquet", "--step", "all")
-    finally:
-        (tmp_path / "lost").rename(lost)
-    assert not list(tmp_path.iterdir())
+    copy, to = tmp_path / "study", tmp_path / "to"
+    shutil.copytree(study, copy)
+    to.mkdir()
+    remove_dumps([dump_path(copy, "kd", 1, STEPS[1], "test")])
+    with pytest.raises(InputError, match="kd/seed-1/step-20/test: is not there"):
+        points(copy, "--to", to / "a.parquet", "--step", "all")
+    assert not list(to.iterdir())
 
 
 def test_a_student_of_a_sweep_has_rows_at_the_steps_it_was_dumped_at(study, tmp_path):

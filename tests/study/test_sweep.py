@@ -95,7 +95,7 @@ def test_the_summary_has_the_sweep(swept):
             own = whole["deviations"]["kd"][split][name]
             assert by_name["kd"]["statistics"][f"{split}_{name}"] == own
     report = (swept / "report.html").read_text()
-    assert "<h2>The sweep</h2>" in report
+    assert '<section id="sweep"' in report
     assert (swept / "figures" / "sweep_temperature.png").stat().st_size > 10_000
 
 

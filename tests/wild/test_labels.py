@@ -90,7 +90,7 @@ def test_the_command_says_what_it_made_of_labels_and_keeps_the_table(tmp_path, c
     from distill_jax.report import study_report as report
 
     monkeypatch.setattr(report, "draw", lambda folder, summary: {})
-    monkeypatch.setattr(report, "render", lambda summary, images: "")
+    monkeypatch.setattr(report, "render", lambda summary, images, explorer: "")
     monkeypatch.setattr(backend, "use_cores", lambda batch: None)
     monkeypatch.setattr(program_cache, "keep_programs", lambda folder: None)
     path = write(tmp_path, lambda k: ["cat", "ant", "bee"][k])
