@@ -1,8 +1,10 @@
 """Studies as the tasks of an array job of SLURM, by submitit; what is preempted or out of time is queued again."""
 
+import math
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from experiments.paper.engines.jobs import Ended, Job, work
 
 _TIMEOUTS = 1000  # a study goes on from its last checkpoint each time
 _CANCEL_SECONDS = 600
+_LIST_SECONDS, _GONE_SECONDS = 5, 60  # between two questions to SLURM; until a result must be on the shared disk
 
 
 def executor(folder: Path, parameters: Mapping[str, Any], sbatch: Mapping[str, Any]) -> Any:
@@ -48,6 +51,8 @@ class OnSlurm:
     def __init__(self, submitter: Any):
         self._executor = submitter
         self._jobs: dict[str, Any] = {}
+        self._gone: dict[str, float] = {}  # when those that SLURM lists no more were missed first
+        self._listed = -math.inf  # when it was last asked
 
     def begin(self, jobs: Sequence[Job]) -> None:
         """As of `Engine`."""
@@ -60,9 +65,23 @@ class OnSlurm:
 
     def ended(self) -> Mapping[str, Ended]:
         """As of `Engine`."""
-        return {name: self._result(job) for name, job in self._jobs.items() if job.done()}
+        left = [job for job in self._jobs.values() if _is_of_slurm(job) and not job.paths.result_pickle.exists()]
+        if left and time.monotonic() > self._listed + _LIST_SECONDS:
+            self._listed, queued = time.monotonic(), _queued(left)
+            missed = [job.job_id for job in left if job.job_id not in queued]
+            self._gone = {number: self._gone.get(number, self._listed) for number in missed}
+        return {name: self._result(job) for name, job in self._jobs.items() if self._has_ended(job)}
+
+    def _has_ended(self, job: Any) -> bool:
+        """Whether it has; SLURM's accounting, which submitit would ask, is not kept everywhere."""
+        if not _is_of_slurm(job):
+            return job.done()
+        gone_for = time.monotonic() - self._gone.get(job.job_id, math.inf)
+        return job.paths.result_pickle.exists() or gone_for > _GONE_SECONDS
 
     def _result(self, job: Any) -> Ended:
+        if _is_of_slurm(job) and not job.paths.result_pickle.exists():
+            return Ended(RunError.exit_status, f"SLURM has it no more, as if it was cancelled; see {job.paths.stderr}")
         try:
             return job.result()
         except Exception as error:  # of many types, such as a node that has failed
@@ -71,27 +90,36 @@ class OnSlurm:
     def cancel(self) -> None:
         """As of `Engine`."""
         end = time.monotonic() + _CANCEL_SECONDS
-        waited_for = {job.job_id: job for job in self._jobs.values() if not job.done()}
-        for number, job in waited_for.items():
-            if type(job).__name__ != "SlurmJob":
+        left = [job for job in self._jobs.values() if not self._has_ended(job)]
+        for job in left:
+            if not _is_of_slurm(job):
                 job.cancel(check=False)
                 continue
             # SLURM's own cancel would give those at work half a minute, and SIGTERM, at which they queue again.
             for words in (["--state=PENDING"], ["--signal=INT"]):
-                subprocess.run(["scancel", *words, number], check=False, capture_output=True)
-        while waited_for and time.monotonic() < end:
-            time.sleep(0.5)
-            waited_for = {number: job for number, job in waited_for.items() if _is_at_work(job)}
+                subprocess.run(["scancel", *words, job.job_id], check=False, capture_output=True)
+        while left and time.monotonic() < end:
+            time.sleep(_LIST_SECONDS if _is_of_slurm(left[0]) else 0.5)
+            queued = _queued([job for job in left if _is_of_slurm(job)])
+            left = [job for job in left if (job.job_id in queued if _is_of_slurm(job) else not job.done())]
 
     def close(self) -> None:
         """As of `Engine`."""
 
 
-def _is_at_work(job: Any) -> bool:
-    if type(job).__name__ != "SlurmJob":
-        return not job.done()
-    listed = subprocess.run(["squeue", "-h", "-j", job.job_id], check=False, capture_output=True, text=True)
-    return bool(listed.stdout.strip())
+def _is_of_slurm(job: Any) -> bool:
+    """Whether it is SLURM's; else it is of submitit's executor for one machine."""
+    return type(job).__name__ == "SlurmJob"
+
+
+def _queued(jobs: Sequence[Any]) -> set[str]:
+    """Those that SLURM has, waiting or at work; all of them where it does not answer."""
+    numbers = {job.job_id for job in jobs}
+    if not numbers:
+        return numbers
+    words = ["squeue", "--noheader", "--array", "--format=%i", "--user", str(os.getuid())]
+    listed = subprocess.run(words, check=False, capture_output=True, text=True)
+    return numbers & {line.strip() for line in listed.stdout.splitlines()} if not listed.returncode else numbers
 
 
 class Task:
@@ -107,7 +135,10 @@ class Task:
         ended = work(job)
         signal.signal(signal.SIGUSR2, queue_again)
         if ended.status == 128 + signal.SIGTERM and callable(queue_again):
-            queue_again(signal.SIGUSR2, None)
+            try:
+                queue_again(signal.SIGUSR2, None)
+            except subprocess.CalledProcessError:  # SLURM does so by itself, or somebody has cancelled it
+                sys.exit(ended.status)
         return ended
 
     def checkpoint(self, job: Job) -> Any:
