@@ -67,7 +67,7 @@ def test_a_result_says_how_and_on_what_it_was_made(path):
     said = json.loads(path.read_text())
     for row in said if isinstance(said, list) else [said]:
         environment = row["environment"]
-        assert environment["command"].startswith(("python -m experiments.", "python -m distill_jax "))
+        assert environment["command"].startswith(("python -m experiments.", "python -m distill_jax"))
         assert re.fullmatch("[0-9a-f]{40}", environment["commit"]), "made from files that differ from their commit"
         # A prediction is of no device, but of a chip by a compiler.
         assert environment["device"] if path.parent.name != "compiled" else row["chip"]
