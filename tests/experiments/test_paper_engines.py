@@ -136,7 +136,7 @@ def local(monkeypatch, tmp_path):
     for name, value in {
         "XLA_FLAGS": xla_flags(1),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")]),
-        EPOCHS: "2000",
+        EPOCHS: "1000",
     }.items():
         monkeypatch.setenv(name, value)
     executor = submitit.LocalExecutor(tmp_path / "submitit")

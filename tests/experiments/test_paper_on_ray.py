@@ -42,7 +42,7 @@ def ended(process):
 
 @pytest.fixture
 def cluster(monkeypatch):
-    for name, value in {**ALIKE, EPOCHS: "2000"}.items():
+    for name, value in {**ALIKE, EPOCHS: "1000"}.items():
         monkeypatch.setenv(name, value)
     ray = pytest.importorskip("ray.cluster_utils", reason="the extra ray is not installed")
     nodes = ray.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})

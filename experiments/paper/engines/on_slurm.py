@@ -135,15 +135,24 @@ class Task:
         ended = work(job)
         signal.signal(signal.SIGUSR2, queue_again)
         if ended.status == 128 + signal.SIGTERM and callable(queue_again):
-            try:
-                queue_again(signal.SIGUSR2, None)
-            except subprocess.CalledProcessError:  # SLURM does so by itself, or somebody has cancelled it
+            if not _is_running():  # cancelled, or queued again by SLURM itself: no result is left
                 sys.exit(ended.status)
+            queue_again(signal.SIGUSR2, None)
         return ended
 
     def checkpoint(self, job: Job) -> Any:
         """The same once more, as submitit asks for it: a study's own checkpoints say how far it is."""
         return extras.needed("submitit.helpers", "slurm", "--on", "slurm").DelayedSubmission(self, job)
+
+
+def _is_running() -> bool:
+    """Whether SLURM still means this job to run; where it does not say so, it does."""
+    job = extras.needed("submitit", "slurm", "--on", "slurm").JobEnvironment()
+    if job.cluster != "slurm":  # submitit's executor for one machine
+        return True
+    words = ["squeue", "--noheader", "--format=%T", "--jobs", job.job_id]
+    listed = subprocess.run(words, check=False, capture_output=True, text=True)
+    return bool(listed.returncode) or listed.stdout.strip() == "RUNNING"
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
