@@ -38,6 +38,8 @@ NAME = "cifar10-resnet56-resnet56"
         (["--on", "ray", "--print-commands"], ["--on ray", "without --print-commands"]),
         (["--on", "ray", "--distributed", "True"], ["--on ray", "without --distributed"]),
         (["--on", "ray"], ["--data-dir: must be given for cifar10-"]),
+        (["--on", "ray", "--data-dir", ".", "--address", "head"], ["--address head: Ray cannot be", "HOST:PORT"]),
+        (["--on", "ray", "--data-dir", ".", "--address", "127.0.0.1:1"], ["--address 127.0.0.1:1: Ray cannot be"]),
         (["--on", "ray", "--data-dir", "."], ["--on ray: needs ray", "distill-jax[ray]"]),
         (["--on", "slurm", "--data-dir", "."], ["--on slurm: needs submitit", "distill-jax[slurm]"]),
     ],

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from experiments.paper.engines.jobs import Ended, Job, work
 
 _RETRIES = 10  # of a study whose node is lost; then the same command goes on
 _CANCEL_SECONDS = 600
+_ANSWER_SECONDS = 20
 _DEVICES = ("GPU", "TPU")
 
 
@@ -33,6 +35,8 @@ class OnRay:
     def __init__(self, address: str | None, cpus: int | None, gpus: int | None, tpus: int | None):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers
         address = address or os.environ.get("RAY_ADDRESS")
+        if address not in (None, "auto"):
+            _check_reached(address)
         if address is None:  # said before it is imported: it has no clusters, and so listens to this machine alone
             os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         self._ray = ray = extras.needed("ray", "ray", "--on", "ray")
@@ -40,8 +44,7 @@ class OnRay:
         try:
             ray.init(**({"address": address} if address else here), log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError) as error:
-            fault = f"Ray cannot be reached there ({one_line(error)[:160]}); must be HOST:PORT of a head, or auto"
-            raise InputError("--address", address, fault) from error
+            raise _unreached(address, one_line(error)[:160]) from error
         self._tasks: dict[str, Any] = {}
         try:
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -82,6 +85,22 @@ class OnRay:
     def close(self) -> None:
         """As of `Engine`."""
         self._ray.shutdown()
+
+
+def _check_reached(address: str) -> None:
+    """Checks that somebody answers at an address, for which Ray would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+        raise _unreached(address, "it is no address")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except OSError as error:
+        raise _unreached(address, error.strerror or one_line(error)) from error
+
+
+def _unreached(address: str | None, why: str) -> InputError:
+    fault = f"Ray cannot be reached there ({why}); must be HOST:PORT of a cluster's head, or auto"
+    return InputError("--address", address, fault)
 
 
 def share(nodes: Sequence[Mapping[str, float]], asked: Mapping[str, int | None]) -> dict[str, int]:
