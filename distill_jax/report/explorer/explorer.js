@@ -679,11 +679,11 @@
       button.dataset.row = i;
       button.tabIndex = k ? -1 : 0;
       if (meta.pictures[state.split]) button.append(picture(made("canvas"), i));
+      button.append(made("span", `Example ${numbers.id[i]}, given label `, "x-hidden"));
       const other = numbers.label[i] !== numbers.true_label[i];
       button.append(made("span", other ? `${name(numbers.label[i])}, truly ${name(numbers.true_label[i])}` : name(numbers.label[i]), other ? "x-wrong" : ""));
       if (texts) { const cut = made("span", "", "x-cut"); button.append(cut); write(cut, i); }
       button.append(made("span", `Y − X ${number(gap[i])}`, "x-sub"));
-      button.setAttribute("aria-label", `Example ${numbers.id[i]}, ${labelled(i)}, Y − X ${number(gap[i])}`);
       item.append(button);
       return item;
     }));
