@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GALLERY = 24  # examples of a gallery
 SEEDS, STEPS = 4, 9  # most that a report has room for
-ROOM = 1_300_000  # bytes of numbers before they are compressed; in the page they take less
+ROOM = 1_100_000  # bytes of numbers before they are compressed; in the page they take less
 _PER_PREDICTION, _PER_MODEL, _PER_EXAMPLE = 3, 6, 24  # bytes: Y and guess; three classes with shares; id, labels, X
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from distill_jax.data.examples import Examples
 
 SIDE = 64  # most pixels of a tile
-PICTURES, TEXTS = 500_000, 400_000  # bytes that a report has room for
+PICTURES, TEXTS = 420_000, 400_000  # bytes that a report has room for
 CHARACTERS = 300  # of a text
 # Tried in turn until they fit: side and WebP's quality, None for lossless; characters of a text.
 _SMALLER = (
