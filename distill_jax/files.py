@@ -9,7 +9,7 @@ import stat
 import types
 import typing
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,45 @@ def partial(path: Path) -> Path:
     return temporary
 
 
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """The place `beside` it of a file or folder that is made within this; then it is renamed, or else removed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole(Path(folder) / "a") as temporary:
+    ...         temporary.mkdir()
+    ...     os.listdir(folder)
+    ['a']
+    """
+    temporary = partial(path)
+    try:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        remove(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def unwritable(path: Path) -> Iterator[None]:
+    """Within it errors of the operating system are said of a file or folder that is being written.
+
+    >>> with unwritable(Path("a")):
+    ...     raise OSError(errno.EROFS, "Read-only file system")
+    Traceback (most recent call last):
+    distill_jax.errors.RunError: a cannot be written: Read-only file system; ...
+
+    Raises:
+      RunError: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}; {remedy(error)}") from error
+
+
 def remove(path: Path) -> None:
     """Removes a file, a folder with all that is in it, or a link but not what it names; or does nothing.
 
@@ -114,13 +153,14 @@ def write_result(path: Path, data: bytes) -> None:
     Raises:
       RunError: it cannot be written.
     """
-    try:
+    with unwritable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, data)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            remove(beside(path))
-        raise RunError(f"{path} cannot be written: {error.strerror}; {remedy(error)}") from error
+        try:
+            write_bytes(path, data)
+        except OSError:
+            with contextlib.suppress(OSError):
+                remove(beside(path))
+            raise
 
 
 def remedy(error: OSError) -> str:

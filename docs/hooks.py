@@ -5,7 +5,6 @@ page of the site that shows it, or to a copy of the file.
 """
 
 import base64
-import json
 import posixpath
 import re
 import sys
@@ -152,30 +151,25 @@ def _report_list(studies: list[tuple[str, str | None, Any]]) -> str:
 
 def _statements() -> str:
     """Every statement of the theory as it is printed, with its verdict and what holds in its place."""
-    from theory.formulas import mathml
-    from theory.statements import STATEMENTS
+    from experiments.gallery.pages import statements
 
-    found = json.loads((ROOT / "theory" / "results" / "statements.json").read_text("utf-8"))["statements"]
-    verdicts = {row["id"]: row for row in found}
     lines = [
         "# The theory, formula by formula",
         "",
         "Every statement that `python -m theory` checks, as the paper prints it, and what holds where that does not. "
         "The signs are explained, and the verdicts argued, in [Theory](theory.md).",
     ]
-    for statement in STATEMENTS:
-        row = verdicts[statement.id]
-        unit = "boxes" if row["evidence"] == "certified" else "points"
+    for row in statements():
         lines += [
             "",
-            f"## {statement.id}: {row['as_printed']}",
+            f"## {row['statement'].id}: {row['verdict']}",
             "",
-            f"{statement.says[0].upper()}{statement.says[1:]}.",
+            row["says"],
             "",
-            f'<div class="formula">{mathml(statement.printed)}</div>',
+            f'<div class="formula">{row["printed"]}</div>',
             "",
-            f'<p class="verdict">{row["evidence"].capitalize()}, {row["points"]:,} {unit}; for {statement.domain}.</p>',
+            f'<p class="verdict">{row["checked"]}</p>',
         ]
-        if statement.corrected is not None:
-            lines += ["", "What holds:", "", f'<div class="formula">{mathml(statement.corrected)}</div>']
+        if row["corrected"] is not None:
+            lines += ["", "What holds:", "", f'<div class="formula">{row["corrected"]}</div>']
     return "\n".join(lines) + "\n"

@@ -59,6 +59,11 @@ class Setting:
     """File for the result."""
 
 
+def chromium() -> str | None:
+    """The Chromium on the path; None where there is none, as Playwright takes its own then."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
 def made_up(folder: Path, examples: int) -> StudySummary:
     """Writes a made-up study's dumps, whose students come nearer to the labels from step to step."""
     for split, count in {"train": examples, "test": 1000}.items():
@@ -137,12 +142,11 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError("--scales", " ".join(map(str, setting.scales)), "must be 1 to 4 each")
     command_line.check_writable("--json", setting.json, ".json")
     api = needed("playwright.sync_api", "browser", "--examples", setting.examples)
-    chromium = next(filter(None, map(shutil.which, _NAMES)), None)  # None is Playwright's own
     console = command_line.console()
     with tempfile.TemporaryDirectory() as folder, api.sync_playwright() as playwright:
         summary = made_up(Path(folder), setting.examples)
         path = explorer.write_folder(DumpReader(Path(folder)), summary)
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         rows = [row for scale in setting.scales for row in measure(browser, path, scale)]
         version = browser.version
         browser.close()

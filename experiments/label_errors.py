@@ -26,7 +26,7 @@ from distill_jax.dumps import Dump, DumpReader
 from distill_jax.errors import InputError
 from distill_jax.extras import needed
 from distill_jax.measures import deviations
-from distill_jax.measures.data_maps import data_maps
+from distill_jax.measures.data_maps import data_maps, steps_in_training
 from distill_jax.measures.detection import auc
 from distill_jax.measures.deviations import phi
 from distill_jax.measures.statistics import holm, over_seeds, paired
@@ -75,17 +75,14 @@ def own_scores(read: DumpReader, summary: StudySummary, seed: int) -> Scores:
     for student in (CONTROL, KD):
         dump = read(student, seed, last, "train")
         (own,) = deviations.points(teacher, [dump], teacher)
-        underfit = np.empty(len(dump.id))
-        underfit[own.row] = own.x - own.y
-        found["underfit", student] = underfit
+        found["underfit", student] = own.in_dumps_order(own.x - own.y)
         found["underfit_label", student] = phi(teacher.logits, dump.label) - phi(dump.logits, dump.label)
     maps = data_maps(read, summary, seed)
     for model in MODELS:
         dump = read(model, seed, last, "train")
         found["loss", model] = np.logaddexp(0.0, -phi(dump.logits, dump.label))
         if model in maps:
-            steps = [step for step in summary.trajectories[model]["train_accuracy"].step if step > 0]
-            margins = [margin(read(model, seed, step, "train")) for step in steps]
+            margins = [margin(read(model, seed, step, "train")) for step in steps_in_training(summary, model)]
             found["margin_over_time", model] = -np.mean(margins, axis=0)
             found["map_confidence", model] = -maps[model].confidence
             found["map_variability", model] = maps[model].variability

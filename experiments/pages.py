@@ -114,7 +114,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "studies": _studies,
     "students": lambda files: study_tables.students([ROOT / file for file in files.split()]),
     "paper": lambda file: document.readme(ROOT / file),
-    "null world": lambda file: null_world_picture.read_lines(ROOT / file),
+    "null world": _from_file(null_world_picture.lines),
     "channel": _from_file(channel_summary.lines),
     "channel readings": _readings,
     "channel map": _from_file(channel_sweep.lines),

@@ -17,7 +17,7 @@ from distill_jax.command import command_line
 from distill_jax.files import write_result
 from distill_jax.measures.study_summary import read_summary
 from distill_jax.report import plots
-from distill_jax.students import CONTROL, TEACHER
+from distill_jax.report.study_report import drawn_from
 from experiments import json_interval
 from experiments.channel import sweep
 from experiments.eigenspace import bridge_picture
@@ -62,18 +62,9 @@ def pictures() -> Iterator[tuple[str, Figure]]:
         yield f"throughput/{path.stem}", throughput.roofline(throughput_results.read(path, "--table"))
     yield from of_paper(_read(RESULTS / "paper-small" / "results.json"))
     for path in sorted(RESULTS.glob("*/summary.json")):
-        yield from ((name, figure) for name, figure in of_study(path) if (RESULTS / f"{name}.png").exists())
-
-
-def of_study(path: Path) -> Iterator[tuple[str, Figure]]:
-    """Those of a study that its summary is enough for."""
-    summary, folder = read_summary(path), path.parent.name
-    yield f"{folder}/accuracy", plots.accuracy(summary.trajectories, summary.study.switch_step)
-    selecting = CONTROL if summary.study.one_teacher else TEACHER
-    crossed, as_in_paper = summary.gap_by_decile, summary.gap_by_decile_as_in_paper
-    yield f"{folder}/underfitting", plots.underfitting(crossed, as_in_paper, selecting=selecting)
-    if summary.study.train_mislabelled:
-        yield f"{folder}/mislabelled", plots.mislabelled(summary.deviations)
+        for name, figure in drawn_from(read_summary(path)).items():
+            if path.with_name(f"{name}.png").exists():
+                yield f"{path.parent.name}/{name}", figure
 
 
 def of_paper(results: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:

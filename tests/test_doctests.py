@@ -34,7 +34,7 @@ WITH_EXAMPLES = [
 ]
 WITHOUT = {
     *("files.sync", "limits.host_memory", "measures.findings.findings", "measures.study_summary.StudySummary"),
-    "measures.data_maps.data_maps",
+    *("measures.data_maps.data_maps", "measures.data_maps.steps_in_training"),
     *("measures.study_summary.read_summary", "measures.study_summary.summarise", "measures.sweep_summary.summarise"),
     *("fields.check_finite", "training.step.StepBlock", "theory.formulas.mathml"),
 }

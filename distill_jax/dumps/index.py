@@ -30,8 +30,9 @@ PLACE = re.compile(r"(?P<model>[^/]+)/seed-(?P<seed>\d+)/step-(?P<step>\d+)/(?P<
 class Place(NamedTuple):
     """Which dump of a group is meant.
 
-    >>> Place.named_by(Path("/work/dumps/kd/seed-3/step-600/test"))
-    Place(group=PosixPath('/work/dumps/kd/test'), seed=3, step=600)
+    >>> place = Place.named_by(Path("dumps/kd/seed-3/step-600/test"))
+    >>> place.group.relative_to(Path.cwd()).as_posix(), place.seed, place.step
+    ('dumps/kd/test', 3, 600)
 
     Attributes:
       group: the folder of its model and split.

@@ -7,6 +7,7 @@ When all of that is on disk, the indices, which say that it is there, are rename
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -145,6 +146,11 @@ class _Part:
         """The labels by seed."""
         return {seed: label for (seed, _), label in zip(self.keys, self.labels, strict=True)}
 
+    @functools.cached_property
+    def label_sums(self) -> dict[int, int]:
+        """Their sums by seed."""
+        return {seed: sum_of([label]) for seed, label in self.seed_labels().items()}
+
     def new(self) -> Index:
         """The index of the group that these alone would make."""
         k, n = self.logits[0].shape[1], len(self.labels[0])
@@ -171,17 +177,14 @@ class _Part:
 
     def new_labels(self, index: Index) -> dict[int, np.ndarray]:
         """Those that are not yet written, by seed."""
-        return {
-            seed: label
-            for seed, label in self.seed_labels().items()
-            if index.sums.get(f"label/{seed}") != sum_of([label])
-        }
+        sums, labels = self.label_sums, self.seed_labels()
+        return {seed: label for seed, label in labels.items() if index.sums.get(f"label/{seed}") != sums[seed]}
 
     def completed(self, index: Index, sums: np.ndarray) -> Index:
         """The group's index when these are there, whose logits' blocks have these sums."""
         found = zip(self.keys, sums, self.attributes, strict=True)
         written = {key: (group_files.sum_of_blocks(of_key), attributes) for key, of_key, attributes in found}
-        labels = {f"label/{seed}": sum_of([label]) for seed, label in self.seed_labels().items()}
+        labels = {f"label/{seed}": sum_of_seed for seed, sum_of_seed in self.label_sums.items()}
         return dataclasses.replace(index, sums={**index.sums, **labels}, dumps={**index.dumps, **written})
 
 

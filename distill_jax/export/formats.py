@@ -9,7 +9,7 @@ from distill_jax.errors import InputError
 from distill_jax.export.loading import write_arrays, write_config
 from distill_jax.export.network import Network
 from distill_jax.export.programs import write_onnx, write_stablehlo
-from distill_jax.files import partial, remove
+from distill_jax.files import whole
 from distill_jax.models import huggingface
 
 Format = Literal["safetensors", "stablehlo", "onnx", "huggingface"]
@@ -49,11 +49,6 @@ def write(network: Network, form: Format, to: Path) -> None:
     Raises:
       InputError: the network cannot be written so, or an extra is not installed; then there is no folder.
     """
-    folder = partial(to)
-    try:
+    with whole(to) as folder:
         folder.mkdir()
         _WRITERS[form](folder, network)
-        folder.rename(to)
-    except BaseException:
-        remove(folder)
-        raise

@@ -25,7 +25,12 @@ def data_maps(read: DumpReader, summary: StudySummary, seed: int = 0) -> dict[st
     """
     maps = {}
     for model in (TEACHER, *summary.study.students):
-        steps = [step for step in summary.trajectories[model]["train_accuracy"].step if step > 0]
+        steps = steps_in_training(summary, model)
         if len(steps) > 1:
             maps[model] = DataMap.of([read(model, seed, step, "train") for step in steps])
     return maps
+
+
+def steps_in_training(summary: StudySummary, model: str) -> list[int]:
+    """The steps after the beginning at which a model was dumped."""
+    return [step for step in summary.trajectories[model]["train_accuracy"].step if step > 0]

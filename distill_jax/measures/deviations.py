@@ -87,6 +87,12 @@ class Points:
     y: Float[np.ndarray, " N"]
     z: Float[np.ndarray, " N"]
 
+    def in_dumps_order(self, values: np.ndarray) -> np.ndarray:
+        """Values of the examples, [N] in the order of these points, in that of the dumps."""
+        ordered = np.empty_like(values)
+        ordered[self.row] = values
+        return ordered
+
 
 @dataclasses.dataclass(frozen=True)
 class PerExample(Points, fidelity.Fidelity):
@@ -332,6 +338,15 @@ def _tenths(points: Points) -> dict[str, float]:
     hard, easy = gap[: -(-len(gap) // 10)], gap[-(len(gap) // 10) :]  # as `np.array_split` does
     values = (hard < 0).mean(), (easy < 0).mean(), hard.mean(), easy.mean()
     return dict(zip(TENTHS, values, strict=True))
+
+
+def tenth(count: int) -> Int[np.ndarray, " N"]:
+    """Which tenth of so many examples each is in, from the hardest, 1, to the easiest, 10.
+
+    >>> tenth(12).tolist()
+    [1, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    """
+    return np.repeat(np.arange(1, 11), [len(part) for part in np.array_split(np.arange(count), 10)])
 
 
 def gap_by_decile(points: Points, rows: Int[np.ndarray, " n"] | None = None) -> Float[np.ndarray, 10]:

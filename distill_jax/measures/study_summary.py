@@ -59,6 +59,11 @@ class StudyFacts:
     students: dict[str, str] = dataclasses.field(default_factory=dict)
     one_teacher: bool = False
 
+    @property
+    def selecting(self) -> str:
+        """The model of another seed that chooses class and hard points."""
+        return CONTROL if self.one_teacher else TEACHER
+
 
 @dataclasses.dataclass(frozen=True)
 class StudySummary:

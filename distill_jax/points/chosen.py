@@ -10,7 +10,7 @@ from distill_jax.errors import InputError
 from distill_jax.files import read_json
 from distill_jax.measures.study_summary import FILE, SPLITS, StudySummary, read_summary
 from distill_jax.students import CONTROL, TEACHER
-from distill_jax.study.workdir import check_plain, classes_file, is_claimed
+from distill_jax.study.workdir import check_plain, is_claimed
 
 _AGAIN = "run the study's command again"
 
@@ -108,12 +108,6 @@ def choose_one(
     if len(chosen.seeds) != 1:
         raise InputError("seed", None, f"must name one, of 0 to {chosen.summary.study.seeds - 1}")
     return chosen
-
-
-def class_names(workdir: Path) -> list[str] | None:
-    """Names of a study's classes by number, where they are others than these numbers."""
-    file = classes_file(workdir)
-    return read_json(file, list[str], _AGAIN) if file.exists() else None
 
 
 def identity_of(workdir: Path) -> dict[str, Any]:

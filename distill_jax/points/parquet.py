@@ -1,18 +1,16 @@
 """A study's examples as one table in a Parquet file, written as it is made, a seed and a split at a time."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from distill_jax import __version__
+from distill_jax import __version__, class_names
 from distill_jax.data.progress_log import logged
 from distill_jax.dumps import DumpReader
-from distill_jax.errors import RunError
-from distill_jax.files import partial, remedy, remove, sync
-from distill_jax.points.chosen import Chosen, class_names
+from distill_jax.files import unwritable, whole
+from distill_jax.points.chosen import Chosen
 from distill_jax.points.columns import columns, schema
 from distill_jax.points.rows import Columns, rows
 from distill_jax.points.shown import Shown
@@ -45,27 +43,18 @@ def write(chosen: Chosen, to: Path, shown: Shown | None, group: int = GROUP) -> 
     import pyarrow as pa
     from pyarrow import parquet
 
-    names = class_names(chosen.workdir)
+    names = class_names.read(chosen.workdir)
     table = columns(None if shown is None else shown.kind, names is not None)
-    arrow_schema, temporary, count = schema(table, names, _about(chosen)), partial(to), 0
+    arrow_schema, count = schema(table, names, _about(chosen)), 0
     repeating = [path for path in _REPEATING if path.partition(".")[0] in arrow_schema.names]
     measured = [name for name in arrow_schema.names if name not in ("image", "text")]
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": repeating, "write_statistics": measured}
     options["dictionary_pagesize_limit"] = 2 * _PICTURES
     groups = _groups(chosen, shown, group, names or [], arrow_schema)
-    try:
-        with parquet.ParquetWriter(temporary, arrow_schema, **options) as writer:
-            for arrays in logged(groups, _total(chosen, shown, group), "row groups"):
-                writer.write_table(pa.Table.from_arrays(arrays, schema=arrow_schema), row_group_size=group)
-                count += len(arrays[0])
-        sync(temporary)
-        os.replace(temporary, to)
-    except OSError as error:
-        remove(temporary)
-        raise RunError(f"{to} cannot be written: {error.strerror or error}; {remedy(error)}") from error
-    except BaseException:
-        remove(temporary)
-        raise
+    with unwritable(to), whole(to) as temporary, parquet.ParquetWriter(temporary, arrow_schema, **options) as writer:
+        for arrays in logged(groups, _total(chosen, shown, group), "row groups"):
+            writer.write_table(pa.Table.from_arrays(arrays, schema=arrow_schema), row_group_size=group)
+            count += len(arrays[0])
     return count
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from distill_jax import class_names
 from distill_jax.dumps import Dump, DumpReader
 from distill_jax.errors import InputError
 from distill_jax.files import write_result
-from distill_jax.points.chosen import Chosen, class_names
+from distill_jax.points.chosen import Chosen
 
 
 def pred_probs(dump: Dump) -> np.ndarray:
@@ -50,7 +51,7 @@ def write(chosen: Chosen, to: Path) -> int:
     """
     (model,), (seed,), (split,) = chosen.students, chosen.seeds, chosen.splits
     dump = DumpReader(chosen.workdir)(model, seed, chosen.summary.study.total_steps, split)
-    names = class_names(chosen.workdir)
+    names = class_names.read(chosen.workdir)
     arrays: dict[str, Any] = {
         "pred_probs": pred_probs(dump),
         "labels": dump.label.astype(np.int64),

@@ -28,7 +28,7 @@ def rows(read: DumpReader, chosen: Chosen, seed: int, split: str) -> Sequence[Co
     """
     last, study = chosen.summary.study.total_steps, chosen.summary.study
     teacher, other = read(TEACHER, seed, last, split), selecting_seed(seed, study.seeds)
-    selector = None if other is None else read(CONTROL if study.one_teacher else TEACHER, other, last, split)
+    selector = None if other is None else read(study.selecting, other, last, split)
     found = []
     for name, step in chosen.dumps:
         student = read(name, seed, step, split)
@@ -54,7 +54,7 @@ def compared(teacher: Dump, student: Dump, control: Dump | None, selector: Dump 
     ordered |= {"teacher_correct": own.teacher_correct, "student_correct": own.correct}
     ordered |= {name: getattr(own, name) for name in _FIDELITY}
     found = {"id": student.id, "label": student.label, "true_label": student.true_label}
-    found |= {name: _in_order(values, own.row) for name, values in ordered.items()} | _chosen(own, "")
+    found |= {name: own.in_dumps_order(values) for name, values in ordered.items()} | _chosen(own, "")
     absent = np.full(len(student.id), np.nan)
     if selector is None:
         names = ("class", "X", "Y", "gap", "tenth", "hard")
@@ -70,13 +70,6 @@ def compared(teacher: Dump, student: Dump, control: Dump | None, selector: Dump 
 
 def _chosen(points: Points, ending: str) -> dict[str, np.ndarray]:
     """The columns of points by who has chosen their class and order, in the dumps' order."""
-    parts = np.array_split(np.arange(len(points.x)), 10)  # as `deviations.gap_by_decile` has them
-    tenth = np.repeat(np.arange(1, 11), [len(part) for part in parts])
+    tenth = deviations.tenth(len(points.x))
     values = {"X": points.x, "Y": points.y, "gap": points.y - points.x, "tenth": tenth, "hard": tenth == 1}
-    return {f"{name}{ending}": _in_order(column, points.row) for name, column in values.items()}
-
-
-def _in_order(values: np.ndarray, row: np.ndarray) -> np.ndarray:
-    result = np.empty_like(values)
-    result[row] = values
-    return result
+    return {f"{name}{ending}": points.in_dumps_order(column) for name, column in values.items()}

@@ -13,8 +13,8 @@ import numpy as np
 
 from distill_jax.data.progress_log import logged
 from distill_jax.dumps import Dump, DumpReader
-from distill_jax.errors import InputError, RunError
-from distill_jax.files import partial, remedy, remove, sync
+from distill_jax.errors import InputError
+from distill_jax.files import unwritable, whole
 from distill_jax.points.chosen import Chosen
 
 FOLDER = "training_dynamics"
@@ -35,22 +35,13 @@ def write(chosen: Chosen, to: Path) -> int:
       RunError: the folder cannot be written.
     """
     (model,), (seed,), (split,) = chosen.students, chosen.seeds, chosen.splits
-    read, folder = DumpReader(chosen.workdir, room=0), partial(to)
-    steps = [step for step in chosen.steps[model] if step > 0]
-    try:
+    read, steps = DumpReader(chosen.workdir, room=0), [step for step in chosen.steps[model] if step > 0]
+    with unwritable(to), whole(to) as folder:
         (folder / FOLDER).mkdir(parents=True)
         for epoch, step in logged(enumerate(steps), len(steps), "dumps"):
             _write(folder / FOLDER / f"dynamics_epoch_{epoch}.jsonl", read(model, seed, step, split), epoch)
         about = {"study": chosen.workdir.absolute().name, "model": model, "seed": seed, "split": split, "steps": steps}
         (folder / "dumps.json").write_text(json.dumps(about, indent=1) + "\n")
-        sync(folder)
-        folder.rename(to)
-    except OSError as error:
-        remove(folder)
-        raise RunError(f"{to} cannot be written: {error.strerror}; {remedy(error)}") from error
-    except BaseException:
-        remove(folder)
-        raise
     return len(steps)
 
 

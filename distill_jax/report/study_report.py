@@ -81,22 +81,26 @@ def draw(read: DumpReader, summary: StudySummary) -> dict[str, Figure]:
     snapshots = [read(m, 0, step, "train") for m in students for step in shown_steps if step in steps[m]]
     figures = {
         "scatter": plots.scatter(teachers, final[CONTROL] + final[KD], summary.deviations),
-        "underfitting": plots.underfitting(
-            summary.gap_by_decile,
-            summary.gap_by_decile_as_in_paper,
-            selecting=CONTROL if summary.study.one_teacher else TEACHER,
-        ),
         "evolution": plots.evolution(teachers[0], snapshots, switch),
-        "accuracy": plots.accuracy(summary.trajectories, switch),
     }
     figures |= {
         f"scatter_{name}": plots.scatter(teachers, [dump for s in names for dump in final[s]], summary.deviations)
         for name, names in _others(students).items()
     }
-    if summary.sweep is not None:
-        figures |= {f"sweep_{field}": plots.sweep(summary.sweep, field) for field in summary.sweep.fields}
     if maps := data_maps(read, summary):
         figures["data_maps"] = plots.data_map(maps)
+    return figures | drawn_from(summary)
+
+
+def drawn_from(summary: StudySummary) -> dict[str, Figure]:
+    """Those of the report's figures that show no single examples, for which the summary is enough."""
+    crossed, as_in_paper = summary.gap_by_decile, summary.gap_by_decile_as_in_paper
+    figures = {
+        "accuracy": plots.accuracy(summary.trajectories, summary.study.switch_step),
+        "underfitting": plots.underfitting(crossed, as_in_paper, selecting=summary.study.selecting),
+    }
+    if summary.sweep is not None:
+        figures |= {f"sweep_{field}": plots.sweep(summary.sweep, field) for field in summary.sweep.fields}
     if summary.study.train_mislabelled:
         figures["mislabelled"] = plots.mislabelled(summary.deviations)
     return figures

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ import numpy as np
 from rich.console import Console
 
 import compiler_faults
-from distill_jax import limits, saved_setting
+from distill_jax import class_names, limits, saved_setting
 from distill_jax.data import load_dataset
 from distill_jax.data.sources.tokens import save_tokenizer
 from distill_jax.dumps import dump_attributes, dump_exists, dump_path, find_dumps
 from distill_jax.errors import InputError
 from distill_jax.export import inputs
 from distill_jax.fields import leaves
-from distill_jax.files import write_text
 from distill_jax.identity import identity
 from distill_jax.machine import backend, processes
 from distill_jax.machine.environment import commit
@@ -229,7 +227,7 @@ class Study:
         own = {role: code([getattr(self.setting, role).name]) for role in self._networks}
         inputs.Inputs.of(self.dataset).save(workdir.inputs_file(folder), own)
         if (called := self.dataset.called) is not None:
-            write_text(workdir.classes_file(folder), json.dumps(called, indent=1, ensure_ascii=False) + "\n")
+            class_names.write(folder, called)
         for role, model in self._networks.items():
             if isinstance(model, Roberta):
                 huggingface.write_config(workdir.network_folder(folder, role), model, names)

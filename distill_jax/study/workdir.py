@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from distill_jax import files
+from distill_jax import class_names, files
 from distill_jax.errors import InputError
 from distill_jax.files import read_json, write_text
 from distill_jax.identity import differences, digest
 from distill_jax.training.population import Member
 
 SAVED = "study.json"  # the whole setting, to be given back by --setting
-_READ = (".lock", "setting.json", SAVED, "classes.json", "networks", "runs", "dumps")
+_READ = (".lock", "setting.json", SAVED, class_names.FILE, "networks", "runs", "dumps")
 _REMOVE = "remove that file and run the same command"
 
 
@@ -112,11 +112,6 @@ def inputs_file(workdir: Path) -> Path:
 def tokenizer_folder(workdir: Path) -> Path:
     """Where the tokenizer of a study of texts is kept, as transformers saves it."""
     return workdir / "networks" / "tokenizer"
-
-
-def classes_file(workdir: Path) -> Path:
-    """Where the classes' names are kept, a JSON list by number, if they are others than these numbers."""
-    return workdir / "classes.json"
 
 
 def fitting(workdir: Path, role: str, most: int, limit: float) -> int:

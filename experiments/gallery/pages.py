@@ -40,23 +40,32 @@ def theory() -> str:
     Raises:
       InputError: what writes formulas for browsers is not installed.
     """
+    needed("latex2mathml", "docs", "theory.html")
+    return _page("theory", rows=statements())
+
+
+def statements() -> list[dict[str, Any]]:
+    """The statements of the theory, each with its verdict, its formulas as MathML, and how it was checked in words."""
     from theory.formulas import mathml
     from theory.statements import STATEMENTS
 
-    needed("latex2mathml", "docs", "theory.html")
     found = {row["id"]: row for row in json.loads(_STATEMENTS.read_text("utf-8"))["statements"]}
-    rows = [
+    return [
         {
             "statement": statement,
+            "says": f"{statement.says[0].upper()}{statement.says[1:]}.",
             "printed": mathml(statement.printed),
             "corrected": None if statement.corrected is None else mathml(statement.corrected),
             "verdict": found[statement.id]["as_printed"],
-            "evidence": found[statement.id]["evidence"],
-            "points": found[statement.id]["points"],
+            "checked": _checked(statement, found[statement.id]),
         }
         for statement in STATEMENTS
     ]
-    return _page("theory", rows=rows)
+
+
+def _checked(statement: Any, found: dict[str, Any]) -> str:
+    unit = "boxes" if found["evidence"] == "certified" else "points"
+    return f"{found['evidence'].capitalize()}, {found['points']:,} {unit}; for {statement.domain}."
 
 
 def index(folder: Path) -> str:

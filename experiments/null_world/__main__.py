@@ -21,6 +21,7 @@ from rich.console import Console
 
 from distill_jax.command import command_line
 from distill_jax.errors import InputError
+from experiments.markdown_table import of_result
 
 PROG = "python -m experiments.null_world"
 _PORTION = 50  # studies that a process is handed at once
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
     from experiments.null_world import picture
 
     if setting.markdown is not None:
-        print(picture.read_lines(setting.markdown), end="")
+        print(of_result(setting.markdown, picture.lines), end="")
         return
 
     from distill_jax.machine.environment import environment

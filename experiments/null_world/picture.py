@@ -1,14 +1,11 @@
 """The rates as tables, and as a picture: own against independent selection."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from distill_jax.errors import InputError
 from distill_jax.measures.interval import number
 from distill_jax.report.plots.style import GUIDE, Shares, bars, grid
 from experiments import json_interval
@@ -55,20 +52,6 @@ def lines(result: Mapping[str, Any]) -> str:
     """The page's tables of a result: false verdicts without, and right ones with a deviation."""
     parts = [_markdown(_null_cells(result)), summary(result) + "\n", _markdown(_power_cells(result))]
     return "\n".join(parts)
-
-
-def read_lines(path: Path) -> str:
-    """The same of a result file.
-
-    Raises:
-      InputError: it is none.
-    """
-    try:
-        return lines(json.loads(path.read_text()))
-    except OSError as error:
-        raise InputError("--markdown", path, f"cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError("--markdown", path, "must be a result file of this command") from error
 
 
 def figure(result: Mapping[str, Any]) -> Figure:

@@ -13,6 +13,7 @@ from typing import Any
 
 from distill_jax.command import command_line
 from distill_jax.errors import InputError
+from experiments.markdown_table import of_result
 
 PROG = "python -m experiments.schedule"
 
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
     from experiments.schedule import table
 
     if setting.markdown is not None:
-        print(table.read_lines(setting.markdown), end="")
+        print(of_result(setting.markdown, table.lines), end="")
         return
 
     from distill_jax.machine.environment import environment

@@ -1,11 +1,8 @@
 """The result as tables in Markdown."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from distill_jax.errors import InputError
 from experiments.json_interval import quote
 from experiments.markdown_table import markdown_table
 
@@ -16,20 +13,6 @@ _HEAD += ["cost, $", "idle machines given back, $", "bound by"]
 def lines(said: Mapping[str, Any]) -> str:
     """Hours, cost and bounds; the same with machines that are lost; what the storage is asked for; prices."""
     return "\n".join([_schedules(said), _losses(said), _storage(said), _prices(said)])
-
-
-def read_lines(path: Path) -> str:
-    """The same of a result file.
-
-    Raises:
-      InputError: it is none.
-    """
-    try:
-        return lines(json.loads(path.read_text()))
-    except OSError as error:
-        raise InputError("--markdown", path, f"cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError("--markdown", path, "must be a result file of this command") from error
 
 
 def rate_text(rate: float) -> str:

@@ -1,19 +1,19 @@
 """A headless browser, Playwright's with the Chromium of the system, and what it says of a page.
 
-It wants the extra `browser` and a Chromium: one of `_NAMES` on the path, or what `playwright install chromium` gives.
+It wants the extra `browser` and a Chromium: one on the path, or what `playwright install chromium` gives.
 """
 
 import contextlib
 import importlib.util
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from experiments import explorer_frames
+
 PHONE, DESKTOP = 390, 1400  # widths of windows, CSS pixels
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @contextlib.contextmanager
@@ -25,9 +25,9 @@ def chromium() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         own = Path(playwright.chromium.executable_path)
-        found = next(filter(None, map(shutil.which, _NAMES)), str(own) if own.exists() else None)
+        found = explorer_frames.chromium() or (str(own) if own.exists() else None)
         if found is None:
-            pytest.skip(f"there is no Chromium: none of {', '.join(_NAMES)} on the path, nor Playwright's own")
+            pytest.skip("there is no Chromium on the path, nor Playwright's own")
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         try:
             yield browser

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from distill_jax import dumps, saved_setting
+from distill_jax import class_names, dumps, saved_setting
 from distill_jax.data import load_dataset
 from distill_jax.dumps import DumpReader
 from distill_jax.identity import identity
 from distill_jax.measures.study_summary import FILE, summarise
 from distill_jax.setting import DataSetting, Setting
 from distill_jax.students import KD, MODELS
-from distill_jax.study.workdir import SAVED, classes_file
+from distill_jax.study.workdir import SAVED
 
 NAMES = ("crow", "hen", "owl", "swan", "wren")
 SIZES = {"train": 100, "test": 40}
@@ -51,6 +51,6 @@ def study_of_pictures(folder: Path, seeds: int = 2) -> Path:
     summary = summarise(DumpReader(workdir), said, {}, {}, seeds=seeds, total_steps=STEPS[-1], switch_step=STEPS[1])
     (workdir / FILE).write_text(json.dumps(summary.as_json()))
     (workdir / "setting.json").write_text(json.dumps(said))
-    classes_file(workdir).write_text(json.dumps(NAMES))
+    class_names.write(workdir, NAMES)
     saved_setting.save(setting, workdir / SAVED)
     return workdir

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import numpy as np
 
+from distill_jax import class_names
 from distill_jax.dumps import DumpReader
-from distill_jax.files import read_json, write_result
+from distill_jax.files import write_result
 from distill_jax.measures import comparisons
 from distill_jax.measures.study_summary import SPLITS, StudySummary
 from distill_jax.report.explorer import collecting, thumbnails
 from distill_jax.report.explorer.parts import LEVELS, MISSING
-from distill_jax.report.explorer.shown import GALLERY, Shown, chooser, everything, part
+from distill_jax.report.explorer.shown import GALLERY, Shown, everything, part
 from distill_jax.report.plots.style import SPLITS as TITLES
 from distill_jax.students import CONTROL, KD, KINDS, TEACHER
 
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
     from distill_jax.data.examples import Examples
 
 FOLDER = "explorer"  # in a study's folder
-_CLASSES = "classes.json"  # in a study's folder, where its classes have names
 _PER_FILE = 2048  # pictures or texts
-_REMEDY = "run the study's command to write it again"
 
 
 def explorer(
@@ -108,9 +107,9 @@ def _store_numbers(read: DumpReader, summary: StudySummary, shown: Shown, store:
 
 def _described(read: DumpReader, summary: StudySummary, shown: Shown) -> dict[str, Any]:
     """What the script is told beside the numbers."""
-    last, study, names = summary.study.total_steps, summary.study, read.workdir / _CLASSES
-    classes = read_json(names, list[str], _REMEDY) if names.exists() else list(map(str, range(study.classes)))
-    who = "control" if chooser(summary) == CONTROL else "teacher"
+    last, study = summary.study.total_steps, summary.study
+    classes = class_names.read(read.workdir) or list(map(str, range(study.classes)))
+    who = "control" if study.selecting == CONTROL else "teacher"
     others = [comparisons.selecting_seed(seed, study.seeds) for seed in shown.seeds]
     splits = {}
     for split in SPLITS:

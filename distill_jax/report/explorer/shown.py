@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from distill_jax.measures import comparisons, deviations
 from distill_jax.measures.study_summary import SPLITS
-from distill_jax.students import CONTROL, TEACHER
+from distill_jax.students import TEACHER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,23 +114,17 @@ def selections(read: DumpReader, summary: StudySummary, seed: int, split: str) -
     teacher, other = last(TEACHER, seed), comparisons.selecting_seed(seed, summary.study.seeds)
     selectors = {"own": teacher}
     if other is not None:
-        selectors["other"] = last(chooser(summary), other)
+        selectors["other"] = last(summary.study.selecting, other)
     dumps = {name: last(name, seed) for name in summary.study.students}
     return {name: _selection(teacher, dumps, selector) for name, selector in selectors.items()}
 
 
-def chooser(summary: StudySummary) -> str:
-    """The model whose dump of another seed chooses."""
-    return CONTROL if summary.study.one_teacher else TEACHER
-
-
 def _selection(teacher: Dump, students: dict[str, Dump], selector: Dump) -> Selection:
     found = deviations.points(teacher, list(students.values()), selector)
-    row, place = found[0].row, np.argsort(found[0].row)
-    hard = np.zeros(len(row), bool)
-    hard[row[: -(-len(row) // 10)]] = True
-    y = {name: points.y[place] for name, points in zip(students, found, strict=True)}
-    return Selection(selector.logits.argmax(axis=1), hard, found[0].x[place], y)
+    first = found[0]
+    hard = first.in_dumps_order(deviations.tenth(len(first.x)) == 1)
+    y = {name: points.in_dumps_order(points.y) for name, points in zip(students, found, strict=True)}
+    return Selection(selector.logits.argmax(axis=1), hard, first.in_dumps_order(first.x), y)
 
 
 def galleries(
