@@ -95,14 +95,14 @@ def test_a_stream_gives_the_batches_of_any_steps():
 
 
 def test_a_stream_that_is_closed_reads_no_more():
-    before = threading.active_count()
+    before = set(threading.enumerate())  # of other tests: some of these may end meanwhile
     _, batches = stream(of_two_seeds)
     batches(0, 2)
+    reading = set(threading.enumerate()) - before
     batches.close()
-    deadline = time.monotonic() + 10  # threads end what they are at
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+    for thread in reading:
+        thread.join(timeout=10)  # threads end what they are at
+    assert reading and not any(thread.is_alive() for thread in reading)
 
 
 def test_what_fails_while_reading_ahead_is_said():
