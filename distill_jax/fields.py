@@ -48,7 +48,9 @@ def check_no_credentials(field: object, value: Any) -> None:
     results; must be an address without, and a cloud be told them in its own way
     """
     text = str(value)
-    fault = "has credentials, which would be kept with results; must be an address without, and a cloud be told them in "
+    fault = (
+        "has credentials, which would be kept with results; must be an address without, and a cloud be told them in "
+    )
     if masked(text) != text:
         raise InputError(field, masked(text), f"{fault}its own way")
 
