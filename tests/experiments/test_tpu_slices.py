@@ -1,4 +1,4 @@
-"""The script that asks for TPUs, with a gcloud that only says what it was asked: nothing is known here of the real one."""
+"""The script that asks for TPUs, with a gcloud that only says what it was asked: of the real one nothing is known."""
 
 import os
 import shlex

@@ -2,7 +2,6 @@
 
 import math
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -163,8 +162,10 @@ def _in_queue(submitter: Any) -> dict[str, tuple[Any, Job]]:
 
 
 def _given_otherwise(job: Job, of: Any, earlier: Job) -> InputError:
-    there = shlex.join(word for word in earlier.words if word not in job.words)
-    fault = f"SLURM has {job.name} as {of.job_id} with other options ({there}); give the same, or scancel it first"
+    here, there = (dict(zip(words[1::2], words[2::2], strict=False)) for words in (job.words, earlier.words))
+    differing = [option for option in {**there, **here} if there.get(option) != here.get(option)]
+    texts = ", ".join(f"{option} {there.get(option, 'as by default')}" for option in differing)
+    fault = f"SLURM has {job.name} already, as {of.job_id}, with {texts}; give the same, or scancel it first"
     return InputError("--on", "slurm", fault)
 
 
