@@ -5,9 +5,10 @@
 
 All studies of the scale `rehearsal` are trained by one process; on three nodes of Ray on this machine, of which one is
 lost at a random moment; and by the SLURM that is here, where a study is preempted, one queued again, and the command
-killed and given again, each at a random moment. An engine's run replaces that in FILE, if it is of the same commit.
+killed and given again, each at a random moment. An engine's run replaces that in FILE.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -69,7 +70,7 @@ class Watched:
         self._logs = folder / REHEARSAL.name / "logs"
         common = ["all", "--scale", REHEARSAL.name, "--seeds", str(seeds), "--checkpoint-seconds", "1"]
         self._command = [sys.executable, "-m", "experiments.paper", *common, "--workdir", str(folder), *words]
-        self.began = time.monotonic()
+        self.began, self._load = time.monotonic(), os.getloadavg()[2]  # of others: how busy the machine is
         self.start()
 
     def start(self) -> None:
@@ -121,20 +122,18 @@ class Watched:
         if self._process.wait():
             raise RunError(f"the command has failed; see {self.folder / 'said.txt'}")
         seconds = round(time.monotonic() - self.began, 1)
+        load = [round(value, 1) for value in (self._load, *os.getloadavg()[2:])]
         begun = {path.stem: path.read_text().count(BEGINS) for path in sorted(self._logs.glob("*.log"))}
         again = {name: count for name, count in begun.items() if count > 1}
-        return {"seconds": seconds, "studies": self.done(), "events": self.events, "begun_again": again}
+        return {"seconds": seconds, "studies": self.done(), "load": load, "events": self.events, "begun_again": again}
 
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the command."""
     setting = command_line.parse(Setting(), PROG, arguments)
     command_line.check_writable("--json", setting.json, ".json")
-    from distill_jax.machine.environment import environment
-
-    here = environment(" ".join([PROG, *arguments]))
-    here["versions"] |= {name: version for name in ("ray", "submitit") if (version := _version(name))}
-    kept = _kept(setting.json, here["commit"])
+    here = _environment(" ".join([PROG, *arguments]))
+    kept = json.loads(setting.json.read_text())["runs"] if setting.json is not None and setting.json.exists() else {}
     setting.workdir.mkdir(parents=True, exist_ok=True)
     for engine in ("one", "ray", "slurm"):
         if engine not in setting.engines:
@@ -153,19 +152,15 @@ def main(arguments: Sequence[str]) -> None:
     print(lines({"runs": kept}), end="")
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _kept(path: Path | None, commit: str | None) -> dict[str, Any]:
-    """The runs of a file, if it is of this commit."""
-    if path is None or not path.exists():
-        return {}
-    runs = json.loads(path.read_text())["runs"]
-    return {name: run for name, run in runs.items() if run["environment"]["commit"] == commit}
+def _environment(command: str) -> dict[str, Any]:
+    """As of `environment`, found by another process: this one begins others, which it must not once it has used JAX."""
+    code = "from distill_jax.machine import environment as of; import json; print(json.dumps(of.environment('')))"
+    found = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+    found["command"] = command
+    for name in ("ray", "submitit"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found["versions"][name] = metadata.version(name)
+    return found
 
 
 def _one(folder: Path, setting: Setting) -> dict[str, Any]:
@@ -174,6 +169,9 @@ def _one(folder: Path, setting: Setting) -> dict[str, Any]:
 
 def _ray(folder: Path, setting: Setting) -> dict[str, Any]:
     os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}  # listens here alone
+    os.environ |= {
+        "RAY_worker_niceness": "0"
+    }  # as the other runs: Ray's own, 15, gives way to whatever else is at work
     cluster_utils = extras.needed("ray.cluster_utils", "ray", "engines", "ray")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
