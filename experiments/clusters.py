@@ -70,7 +70,7 @@ class Watched:
         self._logs = folder / REHEARSAL.name / "logs"
         common = ["all", "--scale", REHEARSAL.name, "--seeds", str(seeds), "--checkpoint-seconds", "1"]
         self._command = [sys.executable, "-m", "experiments.paper", *common, "--workdir", str(folder), *words]
-        self.began, self._load = time.monotonic(), os.getloadavg()[2]  # of others: how busy the machine is
+        self.began, self._load = time.monotonic(), os.getloadavg()[2]
         self.start()
 
     def start(self) -> None:
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str]) -> None:
     setting = command_line.parse(Setting(), PROG, arguments)
     command_line.check_writable("--json", setting.json, ".json")
     here = _environment(" ".join([PROG, *arguments]))
-    kept = json.loads(setting.json.read_text())["runs"] if setting.json is not None and setting.json.exists() else {}
+    kept: dict[str, Any] = {}
     setting.workdir.mkdir(parents=True, exist_ok=True)
     for engine in ("one", "ray", "slurm"):
         if engine not in setting.engines:
@@ -147,6 +147,8 @@ def main(arguments: Sequence[str]) -> None:
         run["environment"] = here
         if engine != "one":
             run["different"] = different(setting.workdir / "one", folder)
+        if setting.json is not None and setting.json.exists():
+            kept = json.loads(setting.json.read_text())["runs"]  # what another call may have found meanwhile
         kept[engine] = run
         command_line.write_json(setting.json, {"scale": REHEARSAL.name, "seeds": setting.seeds, "runs": kept})
     print(lines({"runs": kept}), end="")
@@ -262,7 +264,9 @@ def lines(result: Mapping[str, Any]) -> str:
         events = "; ".join(f"{event['seconds']:.0f} s: {event['what']}" for event in run["events"]) or "nothing"
         again = ", ".join(f"{study} ({count} times)" for study, count in run["begun_again"].items()) or "none"
         equal = "" if name == "one" else f"{len(run['different'])} files differ" if run["different"] else "all equal"
-        rows.append([run["how"], str(run["studies"]), f"{run['seconds']:.0f} s", events, again, equal])
+        load = " to ".join(f"{load:.0f}" for load in run["load"])
+        took = f"{run['seconds']:.0f} s, load {load}"
+        rows.append([run["how"], str(run["studies"]), took, events, again, equal])
     head = ["run", "studies", "wall time", "what was done to it", "begun again", "to one process's, by the byte"]
     return markdown_table(head, rows)
 
