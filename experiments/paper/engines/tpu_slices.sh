@@ -29,7 +29,7 @@ others:
   --internal-ip             reach the hosts at their internal addresses, and give them no others
   --source URL              of the repository [default: this clone's origin]
   --commit REV              which code [default: this clone's]
-  --extras NAMES            to install [default: tpu]
+  --extras NAMES            to install [default: tpu,gcs]
   --poll-seconds N          between two looks [default: 30]
   --attempts N              most times that the TPUs are asked for [default: 100]
   --keep                    do not give the TPUs back at the end
@@ -43,7 +43,7 @@ refuse() {
 }
 
 name='' zone='' accelerator='' runtime='' workdir='' project='' nodes=1 spot='' until='' account='' internal=''
-source='' commit='' extras=tpu poll=30 attempts=100 keep='' dry=''
+source='' commit='' extras=tpu,gcs poll=30 attempts=100 keep='' dry=''
 
 while (($#)); do
   case $1 in
