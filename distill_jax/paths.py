@@ -10,7 +10,7 @@ from typing import TypeVar
 from distill_jax.errors import InputError
 
 _T = TypeVar("_T")
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # of a bucket or a server; `Path` makes one stroke of two
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/+|$)")  # of a bucket or a server; `Path` makes one stroke of two
 SCHEMES = ("gs", "s3", "memory")  # of buckets
 SERVED = "served"  # in a field's metadata: 'read' or 'written', of one that may be in a bucket
 _STANDS_FOR: dict[str, str] = {}
@@ -45,7 +45,7 @@ def address(typed: Path | str) -> str | None:
     >>> address(Path("gs://bucket/study/")), address("work/a")
     ('gs://bucket/study', None)
     """
-    return _written_out(typed).rstrip("/") if _ADDRESS.match(str(typed)) else None
+    return re.sub(r"(?<![:/])/+$", "", _written_out(typed)) if _ADDRESS.match(str(typed)) else None
 
 
 def _written_out(typed: Path | str) -> str:
@@ -69,7 +69,7 @@ def served(field: str, typed: Path | str) -> Path:
     if scheme not in SCHEMES:
         known = " or ".join(f"{scheme}://" for scheme in SCHEMES[:2])
         raise InputError(field, found, f"must be a path on this machine, or begin with {known}")
-    parts = rest.split("/")
+    parts = rest.split("/") if rest else [""]
     if "@" in parts[0] or "?" in rest or "#" in rest:
         fault = f"must have no credentials or queries in it; {scheme}:// finds credentials as the cloud's own tools do"
         raise InputError(field, f"{scheme}://...", fault)

@@ -70,12 +70,16 @@ def at_work(
             if number := mirror.pull(claim.before):
                 say(f"{number} files were brought from {address}")
             mirror.claim = claim.number
-            with _repeated(mirror.push, seconds, failed):
-                try:
+            try:
+                with _repeated(mirror.push, seconds, failed):
                     yield folder
-                except BaseException:
-                    failed.reraise()
-                    raise
+            except BaseException:
+                failed.reraise()
+                try:
+                    mirror.push()
+                except (RunError, InputError) as error:
+                    _LOG.warning("%s", one_line(error))
+                raise
             failed.reraise()
             objects.patience = _END_PATIENCE
             mirror.push()
@@ -157,7 +161,7 @@ def _repeated(do: Callable[[], object], seconds: float, failed: _Failed) -> Iter
 
 
 def brought(
-    field: str, typed: Path | str, cache_dir: Path | None, say: Say = lambda line: None, part: str = ""
+    field: str, typed: Path | str, cache_dir: Path | None = None, say: Say = lambda line: None, part: str = ""
 ) -> Path:
     """A path on this machine for one that is read: itself, or what is brought from a bucket.
 
@@ -175,13 +179,14 @@ def brought(
     if address is None:
         return paths.local(field, typed)
     folder, objects = folder_for(address, cache_dir), Objects(field, address)
-    paths.stand_for(folder, address)
     within, _, name = objects.address.rpartition("/")
-    if part and (objects / part).list():
-        _bring(folder / part, objects / part, say)
-    elif "://" in within and Objects(field, within).size(name) is not None:
+    if "://" in within and Objects(field, within).size(name) is not None:
+        paths.stand_for(folder / name, address)
         Objects(field, within).download(name, folder / name)
         return folder / name
+    paths.stand_for(folder, address)
+    if part and (objects / part).list():
+        _bring(folder / part, objects / part, say)
     else:
         _bring(folder, objects, say)
     return folder

@@ -32,6 +32,9 @@ class Stat(NamedTuple):
     inode: int
 
 
+_PERHAPS = Stat(-1, -1, -1)  # of one that was about to be written when it was recorded
+
+
 class Mirror:
     """A folder and its likeness.
 
@@ -97,8 +100,8 @@ class Mirror:
         self._remember()
         here = _files(self._folder)
         if ahead:
-            lost = [name for name in self._known if name not in listed and self._objects.size(name) is None]
-            self._leave_out([name for name in lost if name in here])
+            unchanged = [name for name, (stat, _) in self._known.items() if here.get(name) == stat]
+            self._leave_out([n for n in unchanged if n not in listed and self._objects.size(n) is None])
             return self._done(claim, 0)
         new = sorted(name for name in {*listed, *named} if not self._is_same(name, listed, here))
         self._leave_out([name for name in here if name not in listed and name not in named])
@@ -157,6 +160,7 @@ class Mirror:
         replaced = [name for name in files if name in known]
         covered = {name: folder for name in known if (folder := self._covered(name)) is not None}
         self._forget([mark for mark, folder in covered.items() if any(_within(name, folder) for name in replaced)])
+        self._known |= dict.fromkeys(new, (_PERHAPS, ""))
         self._remember()
         written: dict[str, Stat] = {}
         self._objects.each(lambda name: self._write(name, here[name], written), files)
