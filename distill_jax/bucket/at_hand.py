@@ -82,7 +82,10 @@ def at_work(
                 raise
             failed.reraise()
             objects.patience = _END_PATIENCE
-            mirror.push()
+            try:
+                mirror.push()
+            except Unreached as error:
+                raise Unreached(f"{error}; what was done is kept here, and the same command goes on") from error
 
 
 def _released(claim: Claim) -> None:

@@ -183,8 +183,7 @@ class Objects:
                 if (fault := _final(error)) is not None:
                     raise InputError(self.field, self.address, fault) from error
                 if time.monotonic() + pause > end:
-                    line = f"{self.address} does not answer ({one_line(error)[:160]})"
-                    raise Unreached(f"{line}; what was done is kept here, and the same command goes on") from error
+                    raise Unreached(f"{self.address} does not answer ({one_line(error)[:160]})") from error
             time.sleep(pause * random.uniform(0.5, 1))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
