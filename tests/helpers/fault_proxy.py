@@ -27,6 +27,7 @@ from object_listing import page
 KINDS = ("put", "part", "begin", "abort", "get", "stat", "list", "delete", "copy", "bucket")
 _CHANGES = {"put", "delete", "copy"}
 _OF_A_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "expect", "content-length"}
+_SOMEBODY = "AWS4-HMAC-SHA256 Credential=testing/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 _S3 = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
@@ -97,10 +98,11 @@ class Answer(NamedTuple):
 
 
 def ask(url: str, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Answer:
-    """What a server answers."""
+    """What a server answers; to somebody, where no headers are given (moto lets no anonymous one remove)."""
+    headers = {"Authorization": _SOMEBODY} if headers is None else headers
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     try:
-        sent = (headers or {}) | ({"Content-Length": str(len(body))} if body or method in ("POST", "PUT") else {})
+        sent = headers | ({"Content-Length": str(len(body))} if body or method in ("POST", "PUT") else {})
         connection.request(method, path, body, sent)
         answer = connection.getresponse()
         return Answer(answer.status, answer.getheaders(), answer.read())
