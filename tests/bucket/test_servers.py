@@ -50,7 +50,7 @@ def test_an_object_is_what_was_put(bucket_server, tmp_path: Path):
 
 
 def test_one_of_many_makes_an_object(bucket_server, tmp_path: Path):
-    """Of ten who create the same object at once, whole or in parts, one has done it, and what is there is that one's."""
+    """Of ten who create an object at once, one has done it, and what is there is that one's; in parts too."""
     (tmp_path / "large").write_bytes(bytes(11 * 2**20))
 
     def create(who: int) -> bool:

@@ -8,7 +8,6 @@ By hand, one of these serves until Ctrl-C, with a bucket named bucket, and print
 
 import argparse
 import contextlib
-import gc
 import importlib.util
 import logging
 import os
@@ -24,6 +23,7 @@ from fault_proxy import FaultProxy, Faults, ask
 from gcs_server import GcsServer
 
 BUCKET = "bucket"
+_STORES = {"gs": "gcs", "s3": "s3"}  # as they are called by hand
 PACKAGES = {"gs": ("gcsfs",), "s3": ("s3fs", "moto", "flask", "flask_cors")}  # what a scheme's tests need
 
 
@@ -81,11 +81,10 @@ def used(server: Server) -> Iterator[Server]:
 
 
 def forget(scheme: str) -> None:
-    """Ends what gcsfs or s3fs keeps: a session by the environment of when it was begun."""
+    """Lets go of what gcsfs or s3fs keeps: sessions by the environment of when they were begun."""
     import fsspec
 
     fsspec.get_filesystem_class(scheme).clear_instance_cache()
-    gc.collect()  # sessions are closed with what holds them
 
 
 @contextlib.contextmanager
@@ -104,7 +103,9 @@ def emptied(server: Server) -> None:
     try:
         for name in proxy.entries(server.bucket):
             quoted = quote(name, safe="")
-            path = f"/storage/v1/b/{server.bucket}/o/{quoted}" if server.scheme == "gs" else f"/{server.bucket}/{quoted}"
+            path = (
+                f"/storage/v1/b/{server.bucket}/o/{quoted}" if server.scheme == "gs" else f"/{server.bucket}/{quoted}"
+            )
             assert proxy.ask("DELETE", path).status in (200, 204)
     finally:
         proxy.close()
@@ -136,7 +137,7 @@ def served(scheme: str, port: int = 0) -> Iterator[Server]:
 @contextlib.contextmanager
 def served_beside(scheme: str) -> Iterator[Server]:
     """Serves an empty bucket from a process of its own, as by hand; it ends with this one, however that ends."""
-    command = [sys.executable, __file__, {"gs": "gcs"}.get(scheme, scheme), "0", "--until-eof"]
+    command = [sys.executable, __file__, _STORES[scheme], "0", "--until-eof"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -183,14 +184,15 @@ def bucket_server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def main() -> None:
     """Serves by hand."""
     parser = argparse.ArgumentParser(description="An object store on loopback, with an empty bucket named bucket.")
-    parser.add_argument("store", choices=["gcs", "s3"])
+    parser.add_argument("store", choices=list(_STORES.values()))
     parser.add_argument("port", type=int, help="0 takes a free one")
     parser.add_argument("--until-eof", action="store_true", help="until standard input ends, rather than Ctrl-C")
     given = parser.parse_args()
     ends = {signal.SIGINT, signal.SIGTERM}
     if not given.until_eof:
         signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # of the server's threads too
-    with served({"gcs": "gs"}.get(given.store, given.store), given.port) as server:
+    scheme = next(scheme for scheme, store in _STORES.items() if store == given.store)
+    with served(scheme, given.port) as server:
         print(f"# {server.scheme}://{server.bucket} is served at {server.url}")
         print("\n".join(f"export {name}={value}" for name, value in server.env.items()), flush=True)
         if given.until_eof:

@@ -39,7 +39,7 @@ class Faults:
       kinds: of requests (`KINDS`) that fail; all unless said.
       busy: so many requests are answered `status`, and nothing is done.
       busy_share: that share of the others are, too.
-      status: 503 (busy), 429 (too many), 500 or 403 (forbidden).
+      status: 503 (busy), 429 (too many), 500, 403 (forbidden), or 401 (to whom nobody is known, of gs alone).
       lost_requests: so many connections are reset in the middle of what is sent, and nothing is done.
       lost_answers: so many are reset in the middle of the answer, and what was asked for is done.
       seconds: each request, of any kind, is answered so much later.
@@ -82,7 +82,7 @@ class Faults:
 
 
 class Asked(NamedTuple):
-    """A request that has been made: its kind, its path without a query, and the status of its answer (0: it got none)."""
+    """A request: its kind, its path without a query, and the status of its answer (0: it got none)."""
 
     kind: str
     path: str
@@ -320,7 +320,8 @@ def s3_listing(entries: dict[str, dict[str, Any]], query: dict[str, str]) -> byt
 def _refusal(scheme: str, status: int) -> tuple[bytes, dict[str, str]]:
     """The body and headers of an answer that refuses, as a store spells it."""
     if scheme == "gs":
-        words = {503: "Backend Error", 429: "Rate limit exceeded.", 403: "Caller does not have storage access."}
+        words = {503: "Backend Error", 429: "Rate limit exceeded.", 403: "Caller does not have access."}
+        words[401] = "Anonymous caller does not have storage.objects.get access to the Google Cloud Storage object."
         about = {"code": status, "message": words.get(status, "Internal Error")}
         return json.dumps({"error": about}).encode(), {"Content-Type": "application/json"}
     words = {503: "ServiceUnavailable", 429: "SlowDown", 403: "AccessDenied"}

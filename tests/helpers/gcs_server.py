@@ -1,8 +1,8 @@
 """Google Cloud Storage's JSON API as gcsfs asks it, held in memory: objects made whole, preconditions, uploads, pages.
 
-The emulators that are on PyPI drop `ifGenerationMatch` of resumable uploads, one of them that of all uploads, so that two
-who make the same object both succeed. What this one does not know (a parameter, a method) it answers 400, and so never
-does by halves. It knows of no access rights, versions of objects, or CRC32C.
+The emulators that are on PyPI drop `ifGenerationMatch` of resumable uploads, one of them that of all uploads, so that
+two who make the same object both succeed. What this one does not know (a parameter, a method) it answers 400, and so
+never does by halves. It knows of no access rights, versions of objects, or CRC32C.
 
     python tests/helpers/bucket_servers.py gcs 4443
 """
@@ -30,7 +30,15 @@ _KNOWN = {  # parameters of a request by its kind
     "object": {"generation", *_IF},
     "insert": {"uploadType", "name", "upload_id", "contentEncoding", *_IF},
     "copy": {"rewriteToken", "maxBytesRewrittenPerCall", *_IF, *(f"ifSource{name[2:]}" for name in _IF)},
-    "buckets": {"project", "enableObjectRetention", "predefinedAcl", "predefinedDefaultObjectAcl", "maxResults", "pageToken", "prefix"},
+    "buckets": {
+        "project",
+        "enableObjectRetention",
+        "predefinedAcl",
+        "predefinedDefaultObjectAcl",
+        "maxResults",
+        "pageToken",
+        "prefix",
+    },
 }
 
 
@@ -291,7 +299,10 @@ class _GcsHandler(Handler):
         if self.command == "DELETE":
             del store.uploads[key]
             return self.reply(499)
-        upload, span = store.uploads[key], self.headers.get("Content-Range", f"bytes 0-{len(self.data) - 1}/{len(self.data)}")
+        upload, span = (
+            store.uploads[key],
+            self.headers.get("Content-Range", f"bytes 0-{len(self.data) - 1}/{len(self.data)}"),
+        )
         first, last, size = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", span).groups()  # pyright: ignore
         if first is not None:
             if int(first) > len(upload.got) or int(last) + 1 - int(first) != len(self.data):
@@ -323,7 +334,7 @@ _O = r"/storage/v1/b/([^/]+)/o"
 _ROUTES: list[tuple[str, dict[str, tuple[str, str]]]] = [
     (r"/storage/v1/b/?", {"GET": ("buckets", "buckets"), "POST": ("buckets", "make_bucket")}),
     (r"/storage/v1/b/([^/]+)", {"GET": ("buckets", "bucket"), "DELETE": ("buckets", "remove_bucket")}),
-    (f"/upload{_O}", {method: ("insert", "insert") for method in ("POST", "PUT", "DELETE")}),
+    (f"/upload{_O}", dict.fromkeys(("POST", "PUT", "DELETE"), ("insert", "insert"))),
     (_O, {"GET": ("list", "list")}),
     (f"{_O}/(.+)/(?:rewrite|copy)To/b/([^/]+)/o/(.+)", {"POST": ("copy", "copy")}),
     (f"(?:/download)?{_O}/(.+)", {"GET": ("object", "get"), "DELETE": ("object", "remove")}),

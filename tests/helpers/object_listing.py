@@ -13,7 +13,7 @@ class Page(NamedTuple):
 
 
 def page(names: Iterable[str], prefix: str = "", delimiter: str = "", after: str = "", most: int = 1000) -> Page:
-    """The first `most` names and common prefixes behind `after`, which is a name or a common prefix of a page before."""
+    """The first `most` names and common prefixes behind `after`: a name or a common prefix of the page before."""
     found, prefixes, last = [], [], ""
     for name in sorted(name for name in names if name.startswith(prefix) and name > after):
         if delimiter and after.endswith(delimiter) and len(after) > len(prefix) and name.startswith(after):
