@@ -73,14 +73,13 @@ def test_one_of_many_makes_an_object(bucket_server, tmp_path: Path):
     assert files.info("bucket/two")["size"] == 11 * 2**20
 
 
+@pytest.mark.parametrize("bucket_server", ["gs"], indirect=True)  # S3's pages are moto's
 def test_a_list_comes_in_pages(bucket_server):
     """More than one page of names, all of them, and by a delimiter the first parts of them alone."""
     names = [f"{number % 2}/{number:04d}" for number in range(1100)]
-    path = "/upload/storage/v1/b/bucket/o?uploadType=media&name={}" if bucket_server.scheme == "gs" else "/bucket/{}"
-    with ThreadPoolExecutor(4) as pool:
-        method = "POST" if bucket_server.scheme == "gs" else "PUT"
-        made = pool.map(lambda name: ask(bucket_server.url, method, path.format(name.replace("/", "%2F"))), names)
-        assert {answer.status for answer in made} == {200}
+    for name in names:
+        path = f"/upload/storage/v1/b/bucket/o?uploadType=media&name={name}"
+        assert ask(bucket_server.url, "POST", path).status == 200
     files = of(bucket_server)
     assert sorted(files.find("bucket")) == sorted(f"bucket/{name}" for name in names)
     assert sorted(files.ls("bucket", detail=False)) == ["bucket/0", "bucket/1"]

@@ -173,9 +173,11 @@ def gcs_server() -> Iterator[Server]:
 
 
 @pytest.fixture(params=["gs", "s3"])
-def bucket_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Either server, with an empty bucket, used by this process and those it starts."""
+def bucket_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Either server, with an empty bucket, used by this process, with short pauses, and those it starts."""
     server = request.getfixturevalue({"gs": "gcs_server", "s3": "s3_server"}[request.param])
+    if request.param == "gs":  # it waits 1 to 2 seconds before it asks again, and no setting says otherwise
+        monkeypatch.setattr("gcsfs.retry.min", lambda *_: 0.02, raising=False)
     emptied(server)
     with used(server):
         yield server
