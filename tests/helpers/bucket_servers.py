@@ -63,12 +63,17 @@ class Server:
 @contextlib.contextmanager
 def used(server: Server) -> Iterator[Server]:
     """Within it, this process and those it starts use a server (fsspec reads the environment when it is imported)."""
+    import fsspec
     import fsspec.config
 
     saved, saved_conf = dict(os.environ), dict(fsspec.config.conf)
     os.environ.update(server.env)
     if server.scheme == "gs":
         fsspec.config.conf["gs"] = {"token": "anon"}
+        from gcsfs.core import GCSFileSystem  # pyright: ignore[reportMissingImports]
+
+        # The other class, which gcsfs has taken if it was imported before, waits a minute for gRPC at each request.
+        fsspec.register_implementation("gs", GCSFileSystem, clobber=True)
     forget(server.scheme)
     try:
         yield server
@@ -176,10 +181,10 @@ def gcs_server() -> Iterator[Server]:
 def bucket_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Either server, with an empty bucket, used by this process, with short pauses, and those it starts."""
     server = request.getfixturevalue({"gs": "gcs_server", "s3": "s3_server"}[request.param])
-    if request.param == "gs":  # it waits 1 to 2 seconds before it asks again, and no setting says otherwise
-        monkeypatch.setattr("gcsfs.retry.min", lambda *_: 0.02, raising=False)
     emptied(server)
     with used(server):
+        if request.param == "gs":  # it waits 1 to 2 seconds before it asks again, and no setting says otherwise
+            monkeypatch.setattr("gcsfs.retry.min", lambda *_: 0.02, raising=False)
         yield server
 
 
