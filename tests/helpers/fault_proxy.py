@@ -192,12 +192,14 @@ class _ProxyHandler(Handler):
         """One request."""
         proxy = self.server.proxy
         faults = proxy.faults
-        kind, bucket = (gcs_kind if proxy.scheme == "gs" else s3_kind)(self)
-        status = self._answered(proxy, faults, kind, bucket)
-        proxy.asked.append(Asked(kind, self.route, status))
+        self.kind, bucket = (gcs_kind if proxy.scheme == "gs" else s3_kind)(self)
+        self._answer(proxy, faults, self.kind, bucket)
 
-    def _answered(self, proxy: FaultProxy, faults: Faults, kind: str, bucket: str) -> int:
-        """Its status, 0 for none."""
+    def _note(self, status: int) -> None:
+        """Counts a request, before whoever has made it knows of its answer."""
+        self.server.proxy.asked.append(Asked(self.kind, self.route, status))
+
+    def _answer(self, proxy: FaultProxy, faults: Faults, kind: str, bucket: str) -> None:
         while proxy.faults is faults and faults.silent:
             if proxy.closing.wait(0.02):
                 return self.lost()
@@ -211,8 +213,8 @@ class _ProxyHandler(Handler):
             return self.lost()
         body = self.body()
         if fate == "busy":
-            self.reply(faults.status, *_refusal(proxy.scheme, faults.status))
-            return faults.status
+            self._note(faults.status)
+            return self.reply(faults.status, *_refusal(proxy.scheme, faults.status))
         if kind == "list" and faults.stale:
             return self._old_list(proxy, faults, bucket)
         if kind in _CHANGES and faults.stale:
@@ -221,9 +223,9 @@ class _ProxyHandler(Handler):
         answer = proxy.ask(self.command, self.path, headers, body)
         if kind == "put" and answer.status < 300 and faults.after_put is not None:
             faults.after_put(next(faults._made))
-        return self._pass_on(answer, lost=fate == "lost_answers")
+        self._pass_on(answer, lost=fate == "lost_answers")
 
-    def _pass_on(self, answer: Answer, lost: bool) -> int:
+    def _pass_on(self, answer: Answer, lost: bool) -> None:
         self.send_response_only(answer.status)
         for name, value in answer.headers:
             if name.lower() not in _OF_A_CONNECTION:
@@ -233,25 +235,28 @@ class _ProxyHandler(Handler):
             self.send_header("Content-Length", size)
         if lost and not answer.body:
             return self.lost()  # in the middle of the headers, which have not been sent
+        if not lost:
+            self._note(answer.status)
         self.end_headers()
         self.wfile.write(answer.body[: len(answer.body) // 2] if lost else answer.body)
-        return self.lost() if lost else answer.status
+        if lost:
+            self.lost()
 
-    def lost(self) -> int:
+    def lost(self) -> None:
         """Ends the connection by a reset."""
+        self._note(0)
         self.reset()
-        return 0
 
-    def _old_list(self, proxy: FaultProxy, faults: Faults, bucket: str) -> int:
+    def _old_list(self, proxy: FaultProxy, faults: Faults, bucket: str) -> None:
         """A list as of `stale` seconds ago: as it was before the first change since."""
         since = time.monotonic() - faults.stale
         past = [entries for when, whose, entries in list(faults._past) if whose == bucket and when > since]
         entries = past[0] if past else proxy.entries(bucket)
+        self._note(200)
         if proxy.scheme == "gs":
             self.reply(200, json.dumps(listing(entries, self.query)).encode(), {"Content-Type": "application/json"})
         else:
             self.reply(200, s3_listing(entries, self.query), {"Content-Type": "application/xml"})
-        return 200
 
 
 def gcs_kind(request: Handler) -> tuple[str, str]:
