@@ -4,8 +4,6 @@ What a bucket must do is little: a new object is seen at once by whoever asks fo
 if there is none (`write_new`). Lists of names may be late.
 """
 
-import contextlib
-import functools
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +22,7 @@ _SECONDS = 20  # for one request to be answered
 _PATIENCE = 120.0  # seconds for which a request is made again
 _LONGEST_PAUSE = 8.0
 _SMALL = 32 * 2**20  # bytes that are read and written at once
+_UNKNOWN = ("ProfileNotFound", "RefreshError", "TokenRetrievalError", "UnauthorizedSSOTokenError")  # whose they are
 
 
 class Unreached(RunError):
@@ -65,8 +64,7 @@ class Objects:
         scheme = address.partition("://")[0]
         if scheme in _EXTRAS:
             extras.needed(*_EXTRAS[scheme], field, address)
-        fsspec = extras.needed("fsspec", "s3", field, address)
-        self._fs = fsspec.filesystem(scheme, **_options(scheme))
+        self._fs = _file_system(scheme)
         self._root = self._fs._strip_protocol(self.address)
 
     def __truediv__(self, name: str) -> "Objects":
@@ -188,14 +186,25 @@ class Objects:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-@functools.cache
-def _options(scheme: str) -> Mapping[str, Any]:
-    """How a scheme's package asks: without a memory of lists, and each request for a bounded time."""
+def _file_system(scheme: str) -> Any:
+    """fsspec's way to the buckets of a scheme: without a memory of lists, and with a bounded time for each answer."""
+    if scheme == "gs":
+        import aiohttp  # pyright: ignore[reportMissingImports]
+        from gcsfs.core import GCSFileSystem  # pyright: ignore[reportMissingImports]
+
+        # Not gcsfs's default, which asks by gRPC what kind of bucket it is, for a minute where that is not answered.
+        timeout = aiohttp.ClientTimeout(sock_connect=_SECONDS, sock_read=_SECONDS)
+        return GCSFileSystem(use_listings_cache=False, requests_timeout=timeout)
     if scheme == "s3":
-        retries = {"mode": "standard", "max_attempts": 2}
-        timeouts = {"connect_timeout": _SECONDS, "read_timeout": _SECONDS}
-        return {"use_listings_cache": False, "config_kwargs": {**timeouts, "retries": retries}}
-    return {"use_listings_cache": False} if scheme == "gs" else {}
+        import s3fs  # pyright: ignore[reportMissingImports]
+
+        limits = {"connect_timeout": _SECONDS, "read_timeout": _SECONDS, "retries": {"total_max_attempts": 1}}
+        file_system = s3fs.S3FileSystem(use_listings_cache=False, config_kwargs=limits)
+        file_system.retries = 2  # it is asked again here
+        return file_system
+    import fsspec
+
+    return fsspec.filesystem(scheme)
 
 
 def _version(about: Mapping[str, Any]) -> str:
@@ -207,13 +216,11 @@ def _version(about: Mapping[str, Any]) -> str:
 def _final(error: BaseException) -> str | None:
     """What is wrong where asking again would not help; None where it may."""
     name, text = type(error).__name__, one_line(error)[:160]
-    code = getattr(error, "code", None) or getattr(error, "status", None)
-    with contextlib.suppress(TypeError, ValueError):
-        code = int(code)  # type: ignore[arg-type]
-    if isinstance(error, PermissionError) or code in (401, 403):
-        return f"must be a place that these credentials may read and write ({text})"
-    if "Credentials" in name or name in ("RefreshError", "TokenRetrievalError", "UnauthorizedSSOTokenError"):
+    code = str(getattr(error, "code", None) or getattr(error, "status", None))
+    if code == "401" or "Credentials" in name or name in _UNKNOWN:
         return f"must be asked with credentials, as the cloud's own tools find them ({text})"
+    if isinstance(error, PermissionError) or code == "403" or text.startswith("Forbidden"):
+        return f"must be a place that these credentials may read and write ({text})"
     if isinstance(error, TypeError | AttributeError | NotImplementedError):
         raise error  # ours
     return None
