@@ -38,7 +38,8 @@ def _identity_fields(group: Any) -> dict[str, Any]:
     for field in dataclasses.fields(group):
         value = getattr(group, field.name)
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        if not field.metadata or (field.metadata == LATER and value != default):
+        kind = field.metadata.get("identity")
+        if kind is None or (kind == LATER["identity"] and value != default):
             values[field.name] = _identity_fields(value) if dataclasses.is_dataclass(value) else value
     return values
 

@@ -154,7 +154,7 @@ def run(
         arrays=dataset,
         teacher=teacher,
     )
-    return open_study(full_setting.run.workdir)
+    return open_study(full_setting.run.workdir, full_setting.data.cache_dir)
 
 
 def _call(setting: Any, fields: Mapping[str, Any], **keywords: Any) -> str:
@@ -199,13 +199,19 @@ def _changed(setting: "Setting", fields: Mapping[str, Any]) -> "Setting":
     return setting
 
 
-def open_study(folder: Path | str) -> FinishedStudy:
+def open_study(folder: Path | str, cache_dir: Path | None = None) -> FinishedStudy:
     """A finished study.
+
+    Args:
+      folder: its `run.workdir`, which may be in a bucket.
+      cache_dir: where it is brought to from there [default: ~/.cache/distill-jax].
 
     Raises:
       InputError: there is none in the folder.
     """
-    folder = Path(folder)
+    from distill_jax.bucket.at_hand import brought, local_cache
+
+    folder = brought("run.workdir", folder, local_cache(cache_dir))
     if not (folder / FILE).exists():
         raise InputError(folder, None, f"has no {FILE}; must be the `run.workdir` of a finished study")
     return FinishedStudy(folder, read_summary(folder))

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 from distill_jax.errors import InputError, one_line
 from distill_jax.files import write_text
+from distill_jax.paths import as_typed
 from distill_jax.setting import Setting
 
 
 def save(setting: Setting, path: Path) -> None:
-    """Writes a setting, whole or not at all; paths as they are."""
-    write_text(path, json.dumps(dataclasses.asdict(setting), indent=1, default=str) + "\n")
+    """Writes a setting, whole or not at all; paths as they are, and addresses as they were typed."""
+    write_text(path, as_typed(json.dumps(dataclasses.asdict(setting), indent=1, default=str)) + "\n")
 
 
 def load(path: Path) -> Setting:

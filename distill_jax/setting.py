@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from distill_jax.pairs import Names, NumberLists, Numbers, Values
+from distill_jax.paths import SERVED
 from distill_jax.students import STUDENTS
 
 # What of a field is part of a study's identity: by default its value. A field that is added to a setting says LATER, so
 # that studies older than it keep their names. What some students alone depend on is part of these (`run_digest`).
 NEVER, LATER = {"identity": "never"}, {"identity": "where it is not the default"}
+READ, WRITTEN = {SERVED: "read"}, {SERVED: "written"}  # of a field that may be in a bucket
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +32,13 @@ class DataSetting:
     own .tar.gz or its folder, python or binary | your own folder of texts, with train and test as .csv, .tsv, .jsonl
     or .parquet (columns text, label and, for pairs, text_pair, or as GLUE and the hub name them) | hf:NAME, pictures of
     Hugging Face's hub | module:function of your own, which gives the four arrays as a dictionary."""
-    data_dir: Path | None = dataclasses.field(default=None, metadata=NEVER)
+    data_dir: Path | None = dataclasses.field(default=None, metadata=NEVER | READ)
     """Folder that holds the prepared data: a TFDS data_dir (mnist, cifar10, cifar100, texts), the folder of
-    Tiny-ImageNet, of ImageNet or that of Fashion-MNIST's idx files. Not needed for digits and your own data."""
-    cache_dir: Path | None = dataclasses.field(default=None, metadata=NEVER)
-    """Folder for decoded arrays and compiled programs [default: ~/.cache/distill-jax]."""
+    Tiny-ImageNet, of ImageNet or that of Fashion-MNIST's idx files. Not needed for digits and your own data. Of a
+    bucket (gs://, s3://) what the data set needs is brought here once, below --cache-dir."""
+    cache_dir: Path | None = dataclasses.field(default=None, metadata=NEVER | WRITTEN)
+    """Folder for decoded arrays and compiled programs [default: ~/.cache/distill-jax]. In a bucket (gs://, s3://)
+    compiled programs alone are kept, for all machines of one kind; the rest is in the default's."""
     label: str = "label"
     """Which label of the data set to learn: cifar100 has 'label' (100 classes) and 'coarse_label' (20)."""
     classes: int | None = None
@@ -59,7 +63,7 @@ class DataSetting:
     repetition): intervals then range over draws of the noise too. The subset is always the same."""
     augment: Literal["none", "crop", "crop-flip"] = "none"
     """On-device augmentation: zero-pad by an eighth of the side and crop at random; crop-flip also mirrors."""
-    tokenizer: Path | None = dataclasses.field(default=None, metadata=NEVER)
+    tokenizer: Path | None = dataclasses.field(default=None, metadata=NEVER | READ)
     """texts: folder of a tokenizer: tokenizer.json; or RoBERTa's vocab.json and merges.txt; or BERT's vocab.txt and
     tokenizer_config.json."""
     length: int = 128
@@ -80,7 +84,7 @@ class RobertaSetting:
       0.1
     """
 
-    pretrained: Path | None = None
+    pretrained: Path | None = dataclasses.field(default=None, metadata=READ)
     """Folder to begin from, of a RoBERTa, BERT or DistilBERT: config.json and model.safetensors, or its shards, as
     transformers saves them, whose kind and sizes count then; a head that it has not is drawn by seed."""
     layers: int = 4
@@ -167,11 +171,11 @@ class GivenTeacherSetting:
       ('teacher.npz',)
     """
 
-    logits: tuple[str, ...] = ()
+    logits: tuple[str, ...] = dataclasses.field(default=(), metadata=READ)
     """In place of a network that is trained: a file of numpy.savez with train and test, logits [N, K] in the data's
     order (or with train_id and test_id); a folder of dumps, as DIR/dumps/teacher of another study, whose seeds are
     this one's; or module:function of your own, from inputs [B, ...] to logits [B, K]. Of several, their mean."""
-    weights: Path | None = None
+    weights: Path | None = dataclasses.field(default=None, metadata=READ)
     """The weights of resnet18-v1, resnet34-v1, resnet50-v1 or resnet-cifar-v1, which are not trained: a state_dict of
     PyTorch's as safetensors.torch.save_file has it. The teacher sees the very images that students see."""
     mean: tuple[float, ...] = ()
@@ -310,8 +314,9 @@ class RunSetting:
       'auto'
     """
 
-    workdir: Path = Path("work")
-    """Folder for checkpoints, dumps, figures and the report; holds one setting."""
+    workdir: Path = dataclasses.field(default=Path("work"), metadata=WRITTEN)
+    """Folder for checkpoints, dumps, figures and the report; holds one setting. gs://BUCKET/NAME and s3://BUCKET/NAME
+    too (extras: gcs, s3): a folder on this machine, below --cache-dir, whose likeness there follows it."""
     seeds: int = 3
     """How many independent repetitions (initialisation, data order, augmentation), each with its own teacher."""
     population: int | None = None

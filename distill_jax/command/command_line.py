@@ -24,7 +24,7 @@ from distill_jax.command.spelling import by_option, options, spelt
 from distill_jax.errors import InputError, Interrupted, RunError, printable
 from distill_jax.fields import check_finite, check_no_credentials
 from distill_jax.files import REMEDIES, remedy, write_text
-from distill_jax.paths import resolved
+from distill_jax.paths import as_typed, resolved
 
 _T = TypeVar("_T")
 
@@ -141,7 +141,9 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         _check_words(sys.argv[1:])
         main(sys.argv[1:])
     except (InputError, RunError, Interrupted) as error:
-        print(f"{'' if isinstance(error, Interrupted) else 'error: '}{printable(spelt(error))}", file=sys.stderr)
+        print(
+            f"{'' if isinstance(error, Interrupted) else 'error: '}{printable(as_typed(spelt(error)))}", file=sys.stderr
+        )
         status = error.exit_status
     except SystemExit:
         raise

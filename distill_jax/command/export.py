@@ -14,6 +14,7 @@ import tyro
 from distill_jax.command import command_line
 from distill_jax.command.spelling import by_option
 from distill_jax.errors import InputError
+from distill_jax.setting import READ
 
 PROG = "distill-jax export"
 _SPELT = {"workdir": "WORKDIR", "run.workdir": "--workdir", "model": "--model", "seed": "--seed", "format": "--format"}
@@ -23,8 +24,8 @@ _SPELT = {"workdir": "WORKDIR", "run.workdir": "--workdir", "model": "--model", 
 class Setting:
     """Writes a trained network so that others can load it (docs/take-it-away.md says how)."""
 
-    workdir: tyro.conf.Positional[Path | None] = None
-    """The --workdir of a study."""
+    workdir: tyro.conf.Positional[Path | None] = dataclasses.field(default=None, metadata=READ)
+    """The --workdir of a study, which may be in a bucket."""
     to: Path | None = None
     """Folder to write, which must not be there."""
     model: str = "kd"
@@ -52,11 +53,12 @@ def main(arguments: Sequence[str], default: Setting | None = None, prog: str = P
         raise InputError("--to", setting.to, "is there already; must be a new folder")
     command_line.check_writable("--to", setting.to)
 
+    from distill_jax.bucket.at_hand import brought
     from distill_jax.export.formats import write
     from distill_jax.study.trained import trained
 
     try:
-        write(trained(setting.workdir, setting.model, setting.seed), setting.format, setting.to)
+        write(trained(brought("workdir", setting.workdir), setting.model, setting.seed), setting.format, setting.to)
     except InputError as error:
         raise by_option(error, _SPELT) from error
     command_line.console().print(f"{setting.model}, seed {setting.seed}: {setting.to}", soft_wrap=True)

@@ -28,7 +28,7 @@ from distill_jax.command import command_line
 from distill_jax.command.spelling import by_option
 from distill_jax.errors import InputError, printable
 from distill_jax.own_code import is_own
-from distill_jax.paths import local
+from distill_jax.paths import as_typed, local
 from distill_jax.presets import PRESETS, preset_for
 from distill_jax.setting import NETWORKS, ModelSetting, Setting
 
@@ -205,7 +205,7 @@ def main(arguments: Sequence[str]) -> None:
     name, setting = _named_setting(arguments)
     run = setting.run
     if not run.distributed or run.process_id == 0:
-        at_once = f"distill-jax {__version__}: {name}, work folder {run.workdir}; importing JAX"
+        at_once = f"distill-jax {__version__}: {name}, work folder {as_typed(str(run.workdir))}; importing JAX"
         print(printable(at_once), flush=True)
     from distill_jax.machine import processes  # only now: from here on seconds may pass without a word
 
@@ -225,4 +225,4 @@ def _run(setting: Setting, arguments: Sequence[str]) -> None:
     program_cache.keep_programs(setting.data.cache_dir)
     console = command_line.console(quiet=not processes.is_first())
     report = run_study(setting, f"{PROG} {' '.join(arguments)}".strip(), console)
-    console.print(f"report: {report}", soft_wrap=True)
+    console.print(f"report: {as_typed(str(report))}", soft_wrap=True)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from distill_jax.bucket.at_hand import brought
 from distill_jax.command import command_line
 from distill_jax.command.spelling import by_option
 from distill_jax.errors import InputError
 from distill_jax.extras import needed
+from distill_jax.setting import READ
 
 if TYPE_CHECKING:
     from distill_jax.points.chosen import Chosen
@@ -30,8 +32,8 @@ class Setting:
     """Writes a finished study's examples as a file that Embedding Atlas, Spotlight, pandas, DuckDB or cleanlab read
     (docs/points.md says how)."""
 
-    workdir: tyro.conf.Positional[Path | None] = None
-    """The --workdir of a study."""
+    workdir: tyro.conf.Positional[Path | None] = dataclasses.field(default=None, metadata=READ)
+    """The --workdir of a study, which may be in a bucket."""
     to: Path | None = None
     """File to write, which must not be there: .parquet, or .npz for cleanlab; for cartography a folder."""
     format: Literal["parquet", "cartography", "cleanlab"] = "parquet"
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     command_line.refuse_idle(_idle(setting), arguments)
     to = _checked(setting.to, setting.format)
     try:
-        said = _WRITERS[setting.format](setting, setting.workdir, to)
+        said = _WRITERS[setting.format](setting, brought("workdir", setting.workdir), to)
     except InputError as error:
         raise by_option(error, _SPELT) from error
     command_line.console().print(f"{said}: {to}", soft_wrap=True)

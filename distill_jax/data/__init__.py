@@ -158,6 +158,11 @@ def needs_folder(dataset: str) -> bool:
     return dataset != "digits" if dataset in _SOURCES else kind(dataset) == "unknown"
 
 
+def folder_of(dataset: str) -> str:
+    """The folder within `data.data_dir` in which a data set, as named, lies; empty where that is the folder itself."""
+    return dataset if dataset in (*tfds_images.NAMES, *tfds_text.NAMES) else ""
+
+
 def _check(setting: DataSetting) -> None:
     """Checks the fields that can be checked before the data are read."""
     require(0 <= setting.label_noise < 1, "data.label_noise", setting.label_noise, "a share in [0, 1)")

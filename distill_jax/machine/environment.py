@@ -28,7 +28,7 @@ def environment(command: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")},
         "backend": jax.default_backend(),
-        "device": _cpu() if on_cpu else devices[0].device_kind,
+        "device": cpu() if on_cpu else devices[0].device_kind,
         "devices": len(devices),
         "processes": jax.process_count(),
         "cpu_cores": backend.cores(),
@@ -50,7 +50,8 @@ def driver(runtime: str) -> str:
     return ", ".join(parts)
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """What this machine's processor is called."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

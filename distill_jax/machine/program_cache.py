@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import platform
 import shutil
 import threading
 import uuid
@@ -23,9 +24,12 @@ from typing import Any
 import jax
 import jax.monitoring
 
+from distill_jax.bucket.objects import Objects
+from distill_jax.bucket.shared_files import SharedFiles
 from distill_jax.errors import one_line
 from distill_jax.files import checksum
-from distill_jax.paths import cache_folder
+from distill_jax.machine.environment import cpu
+from distill_jax.paths import address, cache_folder, served
 
 _LOG = logging.getLogger(__name__)
 _COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's event after each, once the entry is written
@@ -41,16 +45,23 @@ def keep_programs(cache_dir: Path | None) -> None:
     a line says so, and programs are not kept.
 
     Args:
-      cache_dir: folder in which to keep them [default: ~/.cache/distill-jax].
+      cache_dir: folder in which to keep them [default: ~/.cache/distill-jax]; of a bucket they are brought from there,
+        and new ones sent there, for machines of this kind.
 
     Raises:
       InputError: as `paths.cache_folder`.
     """
     if jax.config.jax_compilation_cache_dir is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return
-    folder = cache_folder(cache_dir) / "programs" / f"jax-{jax.__version__}"
+    place = None if cache_dir is None else address(served("data.cache_dir", cache_dir))
+    folder = cache_folder(None if place else cache_dir) / "programs" / f"jax-{jax.__version__}"
     try:
-        cache = ProgramCache(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        shared = None
+        if place is not None:
+            shared = SharedFiles(folder, Objects("data.cache_dir", f"{place}/programs/jax-{jax.__version__}/{_kind()}"))
+            shared.bring()
+        cache = ProgramCache(folder, shared)
     except OSError as error:
         _LOG.warning("compiled programs are not kept: their folder %s cannot be written: %s", folder, one_line(error))
         return
@@ -74,13 +85,14 @@ class ProgramCache:
 
     Args:
       folder: the common one, made where it is not there.
+      shared: who is told of entries that are new in it.
 
     Raises:
       OSError: it cannot be written.
     """
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, shared: SharedFiles | None = None):
+        self._folder, self._shared = folder, shared
         self._publishing, self._warned = threading.Lock(), False
         folder.mkdir(parents=True, exist_ok=True)
         self._remove_abandoned()
@@ -129,7 +141,10 @@ class ProgramCache:
         if _is_complete(entry):
             self._known.add(path.name)
             if not any(self._folder.glob(f"{path.name}.*")):  # else another process has compiled it too
-                _link(path, self._folder / f"{path.name}.{zlib.crc32(entry):08x}")
+                kept = self._folder / f"{path.name}.{zlib.crc32(entry):08x}"
+                _link(path, kept)
+                if self._shared is not None:
+                    self._shared.send(kept)
         elif shutil.disk_usage(self._folder).free < 2**20:  # else JAX is writing it in another thread
             self._warn(f"the disk of the cache folder {self._folder} is full")
 
@@ -139,7 +154,9 @@ class ProgramCache:
             _LOG.warning("compiled programs are not kept: %s", reason)
 
     def close(self) -> None:
-        """Removes this process's folder."""
+        """Removes this process's folder; waits a while for what is being sent."""
+        if self._shared is not None:
+            self._shared.close()
         shutil.rmtree(self.own, ignore_errors=True)
         self._lock.close()
 
@@ -149,6 +166,15 @@ class ProgramCache:
             with contextlib.suppress(OSError), lock.open() as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(lock.parent, ignore_errors=True)
+
+
+def _kind() -> str:
+    """Names processors that run each other's programs; of other devices JAX's own names of programs say more."""
+    features = ""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return f"{platform.machine()}-{zlib.crc32(f'{cpu()} {features}'.encode()):08x}"
 
 
 def _link(path: Path, other: Path) -> None:

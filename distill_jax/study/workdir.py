@@ -3,6 +3,7 @@
 import dataclasses
 import fcntl
 import json
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,11 @@ from distill_jax.identity import differences, digest
 from distill_jax.training.population import Member
 
 SAVED = "study.json"  # the whole setting, to be given back by --setting
+_COVERED = (  # of a small file what it says is complete
+    (re.compile(r"(dumps/[^/]+/[^/]+)/logits/complete\.json"), r"\1"),
+    (re.compile(r"(runs/[^/]+)/seals/([^/]+)\.json"), r"\1/checkpoints/\2"),
+    (re.compile(r"(runs/[^/]+)/done\.json"), r"\1"),
+)
 _READ = (".lock", "setting.json", SAVED, class_names.FILE, "networks", "runs", "dumps")
 _REMOVE = "remove that file and run the same command"
 
@@ -41,6 +47,15 @@ def check_plain(workdir: Path) -> None:
 def is_claimed(workdir: Path) -> bool:
     """Whether it says whose it is."""
     return (workdir / "setting.json").exists()
+
+
+def covered(name: str) -> str | None:
+    """What a file of a study's folder says is complete: a folder there; None of a file that says so of none.
+
+    >>> covered("runs/kd-seed-0-1a2b3c/seals/600.json"), covered("summary.json")
+    ('runs/kd-seed-0-1a2b3c/checkpoints/600', None)
+    """
+    return next((match.expand(folder) for mark, folder in _COVERED if (match := mark.fullmatch(name))), None)
 
 
 def lock(workdir: Path) -> IO[str]:

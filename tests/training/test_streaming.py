@@ -2,7 +2,6 @@
 
 import sys
 import threading
-import time
 
 import jax
 import numpy as np
@@ -102,7 +101,8 @@ def test_a_stream_that_is_closed_reads_no_more():
     batches.close()
     for thread in reading:
         thread.join(timeout=10)  # threads end what they are at
-    assert reading and not any(thread.is_alive() for thread in reading)
+    assert reading
+    assert not any(thread.is_alive() for thread in reading)
 
 
 def test_what_fails_while_reading_ahead_is_said():

@@ -1,0 +1,265 @@
+"""A setting whose buckets are at hand: each address stands as a folder on this machine while a study is at work.
+
+The work folder is claimed for this command, brought here, and from then on its likeness follows it every few seconds,
+behind the back of whoever works in the folder. What is only read is brought, if it is not here as it is there.
+"""
+
+import _thread
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from distill_jax import paths
+from distill_jax.bucket.claim import RENEWED, Claim, latest
+from distill_jax.bucket.mirror import Covered, Mirror
+from distill_jax.bucket.objects import Objects, Unreached
+from distill_jax.errors import InputError, RunError, one_line
+from distill_jax.paths import cache_folder
+from distill_jax.setting import Setting, changed
+
+_LOG = logging.getLogger(__name__)
+_SECONDS = 5.0  # between two looks at the folder
+_END_PATIENCE = 600.0  # seconds, for what was done to come into the bucket at the end
+_NAME_LENGTH = 60
+
+Say = Callable[[str], None]
+
+
+def folder_for(address: str, cache_dir: Path | None) -> Path:
+    """The folder on this machine that stands for an address."""
+    readable = re.sub(r"[^\w.-]", "_", address.partition("://")[2])[-_NAME_LENGTH:]
+    code = hashlib.sha256(address.encode()).hexdigest()[:12]
+    return cache_folder(cache_dir) / "buckets" / f"{readable}-{code}"
+
+
+@contextlib.contextmanager
+def at_work(
+    field: str, address: str, cache_dir: Path | None, covered: Covered, say: Say, *, seconds: float = _SECONDS
+) -> Iterator[Path]:
+    """A folder on this machine in which one works, for a place in a bucket, which follows it.
+
+    Args:
+      field: of a setting that it was typed for.
+      address: of the place, as `paths.address` gives it.
+      cache_dir: where the folder is, as of `paths.cache_folder`.
+      covered: as of `Mirror`.
+      say: tells a person.
+      seconds: between two looks at the folder.
+
+    Raises:
+      InputError: another command is at work there, or the bucket cannot be read and written.
+      Unreached: it does not answer.
+      LostClaim: another command has taken it over meanwhile, since this one was not heard of.
+    """
+    folder, objects = folder_for(address, cache_dir), Objects(field, address)
+    with _alone(folder, field, address):
+        paths.stand_for(folder, address)
+        claim = Claim.take(objects, own=Mirror(folder, objects).claim)
+        mirror = Mirror(folder, objects, covered, claim.check)
+        with contextlib.ExitStack() as stack:
+            stack.callback(_released, claim)
+            failed = _Failed()
+            stack.enter_context(_repeated(claim.renew, claim.lease / RENEWED, failed))
+            if number := mirror.pull(claim.before):
+                say(f"{number} files were brought from {address}")
+            mirror.claim = claim.number
+            try:
+                with _repeated(mirror.push, seconds, failed):
+                    yield folder
+            except BaseException:
+                failed.reraise()
+                try:
+                    mirror.push()
+                except (RunError, InputError) as error:
+                    _LOG.warning("%s", one_line(error))
+                raise
+            failed.reraise()
+            objects.patience = _END_PATIENCE
+            try:
+                mirror.push()
+            except Unreached as error:
+                raise Unreached(f"{error}; what was done is kept here, and the same command goes on") from error
+
+
+def _released(claim: Claim) -> None:
+    with contextlib.suppress(RunError, InputError):
+        claim.release()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, field: str, address: str) -> Iterator[None]:
+    """While no other process of this machine is at work in a folder.
+
+    Raises:
+      InputError: one is, or the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".claimed").open("a")
+    except OSError as error:
+        fault = f"cannot be written: {one_line(error)}; name a folder that can"
+        raise InputError("data.cache_dir", folder, fault) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            fault = "is in use by another process; wait for it or choose another folder"
+            raise InputError(field, address, fault) from error
+        yield
+
+
+class _Failed:
+    """What has failed behind the back of the work for good, which is then interrupted."""
+
+    def __init__(self) -> None:
+        self._error: Exception | None = None
+        self._lock = threading.Lock()
+
+    def note(self, error: Exception) -> None:
+        with self._lock:
+            if self._error is None:
+                self._error = error
+                _thread.interrupt_main()
+
+    def __bool__(self) -> bool:
+        return self._error is not None
+
+    def reraise(self) -> None:
+        if self._error is not None:
+            raise self._error from None
+
+
+@contextlib.contextmanager
+def _repeated(do: Callable[[], object], seconds: float, failed: _Failed) -> Iterator[None]:
+    """While something is done every few seconds, by a thread; a bucket that does not answer is asked again."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        silent = False
+        while not over.wait(seconds) and not failed:
+            try:
+                do()
+                silent = False
+            except Unreached as error:
+                if not silent:
+                    _LOG.warning("%s; it is asked again while the work goes on here", one_line(error))
+                silent = True
+            except Exception as error:
+                failed.note(error)
+
+    thread = threading.Thread(target=repeat, name="likeness", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def brought(
+    field: str, typed: Path | str, cache_dir: Path | None = None, say: Say = lambda line: None, part: str = ""
+) -> Path:
+    """A path on this machine for one that is read: itself, or what is brought from a bucket.
+
+    Args:
+      field: of a setting that it was typed for.
+      typed: a path or an address.
+      cache_dir: as of `paths.cache_folder`.
+      say: tells a person.
+      part: the folder in it that is needed, which alone is brought where there is one.
+
+    Raises:
+      InputError: there is nothing, or it cannot be read.
+    """
+    address = paths.address(paths.served(field, typed))
+    if address is None:
+        return paths.local(field, typed)
+    folder, objects = folder_for(address, cache_dir), Objects(field, address)
+    within, _, name = objects.address.rpartition("/")
+    if "://" in within and Objects(field, within).size(name) is not None:
+        paths.stand_for(folder / name, address)
+        Objects(field, within).download(name, folder / name)
+        return folder / name
+    paths.stand_for(folder, address)
+    if part and (objects / part).list():
+        _bring(folder / part, objects / part, say)
+    else:
+        _bring(folder, objects, say)
+    return folder
+
+
+def _bring(folder: Path, objects: Objects, say: Say) -> None:
+    """Makes a folder as a place in a bucket is, unless one is at work in it here."""
+    try:
+        with _alone(folder, objects.field, objects.address):
+            mirror = Mirror(folder, objects)
+            if number := mirror.pull(latest(objects)):
+                say(f"{number} files were brought from {objects.address}")
+    except InputError as error:
+        if not isinstance(error.__cause__, BlockingIOError):
+            raise
+    if not any(path for path in folder.iterdir() if not path.name.startswith(".")):
+        raise InputError(objects.field, objects.address, "holds nothing; must be where it was written")
+
+
+@contextlib.contextmanager
+def at_hand(
+    setting: Setting, covered: Covered, say: Say, *, data_part: str = "", first: bool = True
+) -> Iterator[Setting]:
+    """A setting with folders of this machine in the place of addresses, while one is at work on it.
+
+    Args:
+      setting: as it was typed.
+      covered: as of `Mirror`, for the work folder.
+      say: tells a person.
+      data_part: the folder in that of the data that is needed.
+      first: whether this process is the first of its study's, which alone is at work in the bucket.
+
+    Raises:
+      InputError, RunError: as `at_work` and `brought`.
+    """
+    cache_dir = local_cache(setting.data.cache_dir)
+    setting = paths.resolved(setting)
+
+    def bring(field: str, typed: Path | str) -> Path:
+        return brought(field, typed, cache_dir, say, data_part if field == "data.data_dir" else "")
+
+    here = _read_ones(setting, "", bring)
+    here = changed(here, data={"cache_dir": cache_dir})
+    address = paths.address(setting.run.workdir)
+    if address is None:
+        yield here
+        return
+    field = "run.workdir"
+    if not first:
+        yield changed(here, run={"workdir": folder_for(address, cache_dir) / "of the first process"})
+        return
+    with at_work(field, address, cache_dir, covered, say) as folder:
+        yield changed(here, run={"workdir": folder})
+
+
+def local_cache(cache_dir: Path | None) -> Path | None:
+    """The cache's folder on this machine: by default where it is in a bucket, which keeps programs alone."""
+    return None if cache_dir is not None and paths.address(cache_dir) is not None else cache_dir
+
+
+def _read_ones(group: Any, within: str, bring: Callable[[str, Any], Path]) -> Any:
+    """A setting, of nested dataclasses, with what is brought for the address in each field that is read."""
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(group):
+        name, value = within + field.name, getattr(group, field.name)
+        if dataclasses.is_dataclass(value):
+            changes[field.name] = _read_ones(value, f"{name}.", bring)
+        elif field.metadata.get(paths.SERVED) == "read" and value is not None:
+            if isinstance(value, tuple):
+                changes[field.name] = tuple(str(bring(name, v)) if paths.address(v) else v for v in value)
+            elif paths.address(value) is not None:
+                changes[field.name] = bring(name, value)
+    return dataclasses.replace(group, **changes)

@@ -1,0 +1,240 @@
+"""A folder on this machine and its likeness in a bucket, which is at every moment as a kill could have left the folder.
+
+Some files are marks: each says of other files that they are complete. Of a change the files are written first, then
+the names of all, then the marks; and before files that a mark speaks of are replaced or removed, it is. So whoever
+finds the likeness, wherever its writing was stopped, may go on with it as with a folder.
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from distill_jax.bucket.claim import FOLDER
+from distill_jax.bucket.objects import Object, Objects
+from distill_jax.files import read_json, remove, write_text
+
+Covered = Callable[[str], str | None]
+NAMES = f"{FOLDER}/names.json"  # of all files, for lists that are late
+RECORD = ".likeness.json"  # of this folder, what is known of the bucket
+_NOT_KEPT = re.compile(r"(^|/)\.[^/]*(/|$)|\.partial$|\.__lock$|orbax-checkpoint-tmp")
+_REMEDY = "remove that file and run the same command"
+
+
+class Stat(NamedTuple):
+    """By what a file is known to be the one that it was."""
+
+    size: int
+    mtime: int
+    inode: int
+
+
+_PERHAPS = Stat(-1, -1, -1)  # of one that was about to be written when it was recorded
+
+
+class Mirror:
+    """A folder and its likeness.
+
+    >>> import tempfile
+    >>> objects = Objects("run.workdir", "memory://bucket/study")
+    >>> with tempfile.TemporaryDirectory() as here, tempfile.TemporaryDirectory() as elsewhere:
+    ...     (Path(here) / "summary.json").write_text("{}")
+    ...     Mirror(Path(here), objects).push()
+    ...     Mirror(Path(elsewhere), objects).pull()
+    ...     os.listdir(elsewhere)
+    2
+    3
+    1
+    ['summary.json', '.likeness.json']
+
+    Args:
+      folder: on this machine; is made where it is not there.
+      objects: those of the likeness.
+      covered: from the name of a file to that of the folder, or None of a file that is no mark; a mark's folder is what
+        it speaks of, and may be the folder it is in.
+      check: raises where nothing may be changed in the bucket any more.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        objects: Objects,
+        covered: Covered = lambda name: None,
+        check: Callable[[], None] = lambda: None,
+    ):
+        self._folder, self._objects, self._covered, self._check = folder, objects, covered, check
+        folder.mkdir(parents=True, exist_ok=True)
+        self._known: dict[str, tuple[Stat, str]] = {}  # what the bucket has, as files here and versions there
+        self.claim: int | None = None  # the last one under which this folder was as its likeness, or ahead of it
+        self._recall()
+
+    def _recall(self) -> None:
+        path = self._folder / RECORD
+        if path.exists():
+            kind = dict[str, Any]
+            record = read_json(path, kind, _REMEDY)
+            self.claim = record["claim"]
+            self._known = {name: (Stat(*stat), version) for name, (stat, version) in record["files"].items()}
+
+    def _remember(self) -> None:
+        record = {"claim": self.claim, "files": self._known}
+        write_text(self._folder / RECORD, json.dumps(record))
+
+    def pull(self, claim: int | None = None) -> int:
+        """Makes the folder as its likeness is.
+
+        Args:
+          claim: the last one that others have made; where it is this folder's own, what it has more than its likeness
+            was made here since, and stays.
+
+        Returns:
+          How many files were brought.
+        """
+        listed = {name: about for name, about in self._objects.list().items() if not _NOT_KEPT.search(name)}
+        named = json.loads(self._objects.read(NAMES) or b"[]")
+        ahead = claim is not None and claim == self.claim
+        self.claim = None
+        self._remember()
+        here = _files(self._folder)
+        if ahead:
+            unchanged = [name for name, (stat, _) in self._known.items() if here.get(name) == stat]
+            self._leave_out([n for n in unchanged if n not in listed and self._objects.size(n) is None])
+            return self._done(claim, 0)
+        new = sorted(name for name in {*listed, *named} if not self._is_same(name, listed, here))
+        self._leave_out([name for name in here if name not in listed and name not in named])
+        self._bring([name for name in new if self._covered(name) is not None], listed)  # and then what they speak of
+        self._bring([name for name in new if self._covered(name) is None], listed)
+        return self._done(claim, len(new))
+
+    def _done(self, claim: int | None, brought: int) -> int:
+        self.claim = claim
+        self._remember()
+        return brought
+
+    def _is_same(self, name: str, listed: Mapping[str, Object], here: Mapping[str, Stat]) -> bool:
+        known = self._known.get(name)
+        return known is not None and name in listed and known == (here.get(name), listed[name].version)
+
+    def _bring(self, names: list[str], listed: Mapping[str, Object]) -> None:
+        """Brings files; those that are there no more are left out."""
+
+        def bring(name: str) -> None:
+            path = self._folder / name
+            if self._objects.download(name, path):
+                self._known[name] = _stat(path), listed[name].version if name in listed else ""
+            else:
+                self._leave_out([name])
+
+        self._objects.each(bring, names)
+
+    def _leave_out(self, names: list[str]) -> None:
+        """Removes files here; marks first."""
+        for name in sorted(names, key=lambda name: self._covered(name) is None):
+            remove(self._folder / name)
+            self._known.pop(name, None)
+            for folder in (self._folder / name).parents:
+                if folder == self._folder or any(folder.iterdir()):
+                    break
+                folder.rmdir()
+
+    def push(self) -> int:
+        """Makes the likeness as the folder is.
+
+        Returns:
+          How many files were written or removed.
+
+        Raises:
+          InputError, Unreached: of the bucket.
+        """
+        known = {name: stat for name, (stat, _) in self._known.items()}
+        if _files(self._folder) == known:
+            return 0
+        self._check()
+        marks = dict(self._marks())
+        here = _files(self._folder)  # after the marks, and so with all that they speak of
+        new = [name for name in here if known.get(name) != here[name]]
+        files = {name for name in new if self._covered(name) is None}
+        replaced = [name for name in files if name in known]
+        covered = {name: folder for name in known if (folder := self._covered(name)) is not None}
+        self._forget([mark for mark, folder in covered.items() if any(_within(name, folder) for name in replaced)])
+        self._known |= dict.fromkeys(new, (_PERHAPS, ""))
+        self._remember()
+        written: dict[str, Stat] = {}
+        self._objects.each(lambda name: self._write(name, here[name], written), files)
+        if here.keys() != known.keys():
+            self._check()
+            self._objects.write(NAMES, json.dumps(sorted(here)).encode())
+        self._write_marks(marks, here, files - written.keys(), written)
+        gone = [name for name in known if name not in here]
+        self._forget([name for name in gone if name in covered])
+        self._forget([name for name in gone if name not in covered])
+        self._known |= {name: (stat, "") for name, stat in written.items()}
+        self._remember()
+        return len(gone) + len(written)
+
+    def _marks(self) -> Iterator[tuple[str, bytes]]:
+        """What marks say."""
+        for name in _files(self._folder):
+            if self._covered(name) is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    yield name, (self._folder / name).read_bytes()
+
+    def _forget(self, names: list[str]) -> None:
+        """Removes objects."""
+        if names:
+            self._check()
+            self._objects.remove(names)
+            for name in names:
+                self._known.pop(name, None)
+
+    def _write(self, name: str, stat: Stat, written: dict[str, Stat]) -> None:
+        """Writes a file, if none has taken its place since the marks were read; else the next time."""
+        path = self._folder / name
+        with contextlib.suppress(FileNotFoundError):
+            now = _stat(path)
+            if now.inode == stat.inode and now.size >= stat.size:  # which may have grown, as curves do
+                self._check()
+                self._objects.upload(name, path)
+                written[name] = now
+
+    def _write_marks(
+        self, marks: Mapping[str, bytes], here: Mapping[str, Stat], late: Collection[str], written: dict[str, Stat]
+    ) -> None:
+        """Writes marks of which all that they speak of is in the bucket, and that still say the same."""
+        for name, content in marks.items():
+            folder, known = self._covered(name), self._known.get(name)
+            if folder is None or name not in here or (known is not None and known[0] == here[name]):
+                continue
+            if any(_within(other, folder) for other in late):
+                continue
+            path = self._folder / name
+            with contextlib.suppress(FileNotFoundError):
+                if path.read_bytes() == content and _stat(path) == here[name]:
+                    self._check()
+                    self._objects.write(name, content)
+                    written[name] = here[name]
+
+
+def _files(folder: Path) -> dict[str, Stat]:
+    """The files of a folder that are whole, by name."""
+    found: dict[str, Stat] = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place) / name
+            relative = path.relative_to(folder).as_posix()
+            if not _NOT_KEPT.search(relative):
+                with contextlib.suppress(FileNotFoundError):
+                    found[relative] = _stat(path)
+    return found
+
+
+def _stat(path: Path) -> Stat:
+    status = path.stat()
+    return Stat(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def _within(name: str, folder: str) -> bool:
+    return folder in ("", ".") or name.startswith(f"{folder}/")

@@ -1,0 +1,57 @@
+"""A study is killed between two objects, and goes on from its bucket on another disk."""
+
+import json
+import random
+
+import pytest
+from bucket_servers import through_faults, used
+from command import SMALL, here, results, run, start, write_npz
+from fault_proxy import Faults
+
+import distill_jax
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory):
+    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(npz, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("undisturbed")
+    here(["--dataset", npz, "--workdir", workdir, *SMALL])
+    return workdir
+
+
+def killed_and_resumed(server, npz, tmp_path, kills, monkeypatch):
+    """Kills a study `kills` times, each at a random one of the objects that it makes, and on a new disk each time."""
+    monkeypatch.setenv("LEASE", "3")
+    rng = random.Random(0)
+    address = f"{server.scheme}://{server.bucket}/study"
+    arguments = ["--dataset", npz, "--workdir", address, *SMALL, "--checkpoint-seconds", "0"]
+    with through_faults(server) as (behind, proxy), used(behind):
+        ended = []
+        for disk in range(kills):
+            process = start([*arguments, "--cache-dir", tmp_path / str(disk)], module="quick_claims")
+            at = rng.randint(1, 80)
+            proxy.faults = Faults(after_put=lambda n, at=at, process=process: process.kill() if n == at else None)
+            process.communicate(timeout=240)
+            ended.append(process.returncode)
+        proxy.faults = Faults(stale=5, busy_share=0.1)
+        said = run([*arguments, "--cache-dir", tmp_path / "last"], module="quick_claims")
+        assert "Traceback" not in said
+        return ended, distill_jax.open_study(address, tmp_path / "elsewhere").folder
+
+
+def test_killed_and_resumed_on_another_disk_is_undisturbed(gcs_server, npz, undisturbed, tmp_path, monkeypatch):
+    ended, folder = killed_and_resumed(gcs_server, npz, tmp_path, 1, monkeypatch)
+    assert ended == [-9]
+    assert results(folder) == results(undisturbed)
+
+
+@pytest.mark.slow
+def test_killed_twelve_times_in_either_bucket_is_undisturbed(bucket_server, npz, undisturbed, tmp_path, monkeypatch):
+    ended, folder = killed_and_resumed(bucket_server, npz, tmp_path, 12, monkeypatch)
+    assert ended.count(-9) >= 8, ended
+    assert results(folder) == results(undisturbed)
+    assert json.loads((folder / "setting.json").read_text())["fingerprint"]
