@@ -66,7 +66,7 @@ def test_from_python_too(tmp_path, monkeypatch):
         lambda: validate(changed(Setting(), data={"dataset": address})),
         lambda: validate(changed(Setting(), student={"settings": {"address": address}})),
     ):
-        with pytest.raises(InputError, match="has credentials") as caught:
+        with pytest.raises(InputError, match="credentials") as caught:
             ask()
         assert "secret" not in str(caught.value)
     assert not list(tmp_path.iterdir())
