@@ -38,7 +38,9 @@ def executor(folder: Path, parameters: Mapping[str, Any], sbatch: Mapping[str, A
     except RuntimeError as error:
         raise InputError("--on", "slurm", f"{one_line(error)}; must be typed where sbatch and srun are") from error
     given = {name: value for name, value in parameters.items() if value is not None}
-    slurm.update_parameters(job_name="paper", additional_parameters={"requeue": True, **sbatch}, **given)
+    # With sbatch's export=NONE srun would not even hand on what the job's own script says.
+    given |= {"job_name": "paper", "srun_args": ["--export=ALL"]}
+    slurm.update_parameters(additional_parameters={"requeue": True, **sbatch}, **given)
     return slurm
 
 
