@@ -93,10 +93,27 @@ class Watched:
         """How many studies have ended."""
         return len(list(self.folder.glob(f"{REHEARSAL.name}/*/summary.json")))
 
+    def _lines(self, name: str) -> list[str]:
+        """What a study has said since it was begun the last time."""
+        path = self._logs / f"{name}.log"
+        return path.read_text().rpartition(BEGINS)[2].splitlines() if path.exists() else []
+
+    def is_at_work(self, name: str) -> bool:
+        """Whether a study has begun and neither ended nor stopped."""
+        lines = self._lines(name)
+        return bool(lines) and not lines[-1].startswith("finished") and "the same command goes on" not in lines[-1]
+
+    def has_finished(self, name: str) -> bool:
+        """Whether a study has ended by itself."""
+        return self._lines(name)[-1:] == ["finished"]
+
+    def has_teachers(self, name: str) -> bool:
+        """Whether it is at work on students."""
+        return self.is_at_work(name) and any("teachers" in line and "examples/s" in line for line in self._lines(name))
+
     def at_work(self) -> list[str]:
-        """The studies whose logs have begun and not ended."""
-        logs = {path.stem: path.read_text().splitlines() for path in self._logs.glob("*.log")}
-        return [name for name, lines in logs.items() if lines and not lines[-1].startswith(("finished", "stopped"))]
+        """The studies that are at work."""
+        return sorted(path.stem for path in self._logs.glob("*.log") if self.is_at_work(path.stem))
 
     def until(self, holds: Callable[[], Any]) -> Any:
         """Waits for something to be true, while the command is at work; gives it."""
@@ -181,7 +198,7 @@ def _ray(folder: Path, setting: Setting) -> dict[str, Any]:
             cluster.add_node(num_cpus=CPUS)
         run = Watched(folder, ["--on", "ray", "--address", cluster.address], setting.seeds)
         run.until_random(3, len(studies(REHEARSAL)) // 2)
-        at_work = ", ".join(sorted(run.at_work()))
+        at_work = ", ".join(run.at_work())
         cluster.remove_node(random.choice(sorted(cluster.worker_nodes, key=id)), allow_graceful=False)
         run.says(f"one of {NODES} nodes is lost, while these are at work: {at_work}")
         return run.end() | {
@@ -196,15 +213,11 @@ def _slurm(folder: Path, setting: Setting) -> dict[str, Any]:
     nodes = len(set(_asked(["sinfo", "--noheader", "--Node", "--format=%N", "--partition", setting.partition]).split()))
     run = Watched(folder, ["--on", "slurm", "--partition", setting.partition], setting.seeds)
     third = len(studies(REHEARSAL)) // 3
-    running = ["squeue", "--noheader", "--array", "--states=RUNNING", f"--partition={setting.partition}"]
     run.until_random(1, third)
-    sleep = f"--wrap=sleep {_PREEMPTED_SECONDS}"
-    _asked(["sbatch", "--parsable", "--output=/dev/null", f"--partition={setting.preempting}", "--exclusive", sleep])
-    run.says(f"a job of a partition of higher priority preempts one of: {', '.join(sorted(run.at_work()))}")
+    job = ["sbatch", "--output=/dev/null", f"--partition={setting.preempting}", f"--wrap=sleep {_PREEMPTED_SECONDS}"]
+    _lose(run, setting, "a job of higher priority takes its node", lambda _, node: [*job, f"--nodelist={node}"])
     run.until_random(third, 2 * third)
-    number, name = run.until(lambda: [line.split() for line in _asked([*running, "--format=%i %N"]).splitlines()])[0]
-    _asked(["scontrol", "requeue", number])
-    run.says(f"scontrol requeue of {number}, at work on {name}")
+    _lose(run, setting, "scontrol requeue", lambda number, _: ["scontrol", "requeue", number])
     run.until_random(2 * third, 2 * third + 3)
     run.kill()
     run.says("the command that was typed is killed (SIGKILL)")
@@ -212,9 +225,38 @@ def _slurm(folder: Path, setting: Setting) -> dict[str, Any]:
     run.start()
     run.says("the same command is typed again")
     how = f"SLURM, {nodes} nodes; preempted, queued again, and the command killed and typed again"
-    slurm = {"slurm": _asked(["sinfo", "--version"]).strip()}
-    ended = run.end() | {"nodes": nodes, "how": how} | slurm
+    ended = run.end() | {"nodes": nodes, "how": how, "slurm": _asked(["sinfo", "--version"]).strip()}
     return ended | {"submitted": len(list(folder.glob(f"{REHEARSAL.name}/logs/slurm/*_submitted.pkl")))}
+
+
+def _lose(run: Watched, setting: Setting, what: str, words: Callable[[str, str], Sequence[str]]) -> None:
+    """Makes a study lose its place while it trains students; tries another one where it has ended before.
+
+    Args:
+      run: whose.
+      setting: with the partition.
+      what: is done to it.
+      words: of the program that does it, from the job's number and its node's name.
+    """
+    while True:
+        number, node, name = run.until(lambda: _training(run, setting.partition))
+        _asked(words(number, node))
+        run.until(lambda: not run.is_at_work(name))
+        if not run.has_finished(name):
+            run.says(f"{what}: {name} saves and stops")
+            return
+
+
+def _training(run: Watched, partition: str) -> tuple[str, str, str] | None:
+    """A job that is at work on students: its number, its node, and its study."""
+    load = extras.needed("submitit.core.utils", "slurm", "engines", "slurm").DelayedSubmission.load
+    running = ["squeue", "--noheader", "--array", "--states=RUNNING", f"--partition={partition}", "--format=%i %N"]
+    for line in _asked(running).splitlines():
+        number, node = line.split()
+        pickled = run.folder / REHEARSAL.name / "logs" / "slurm" / f"{number}_submitted.pkl"
+        if pickled.exists() and run.has_teachers(name := load(pickled).args[0].name):
+            return number, node, name
+    return None
 
 
 def _asked(words: Sequence[str]) -> str:

@@ -54,7 +54,12 @@ def test_what_is_at_work_is_what_its_log_does_not_end(tmp_path):
     watched = clusters.Watched.__new__(clusters.Watched)
     watched.folder, watched._logs = tmp_path, tmp_path / "logs"
     watched._logs.mkdir()
-    for name, text in {"a": "at work on n1\nstep 1\n", "b": "at work on n1\nfinished\n", "c": ""}.items():
+    for name, text in {
+        "a": "at work on n1\nstep 1\n",
+        "b": "at work on n1\nfinished\n",
+        "c": "",
+        "d": "at work on n1\nsaved; the same command goes on\n",
+    }.items():
         (watched._logs / f"{name}.log").write_text(text)
     assert watched.at_work() == ["a"]
 
