@@ -115,6 +115,11 @@ class Watched:
         """The studies that are at work."""
         return sorted(path.stem for path in self._logs.glob("*.log") if self.is_at_work(path.stem))
 
+    def all_have_teachers(self, number: int) -> list[str]:
+        """So many studies that are all that is at work, all on students; else none."""
+        names = self.at_work()
+        return names if len(names) == number and all(self.has_teachers(name) for name in names) else []
+
     def until(self, holds: Callable[[], Any]) -> Any:
         """Waits for something to be true, while the command is at work; gives it."""
         while not (value := holds()):
@@ -187,10 +192,11 @@ def _one(folder: Path, setting: Setting) -> dict[str, Any]:
 
 
 def _ray(folder: Path, setting: Setting) -> dict[str, Any]:
-    os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}  # listens here alone
     os.environ |= {
-        "RAY_worker_niceness": "0"
-    }  # as the other runs: Ray's own, 15, gives way to whatever else is at work
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # listens to this machine alone
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # as the other runs: Ray's own, 15, gives way to whatever else is at work
+    }
     cluster_utils = extras.needed("ray.cluster_utils", "ray", "engines", "ray")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
@@ -198,13 +204,11 @@ def _ray(folder: Path, setting: Setting) -> dict[str, Any]:
             cluster.add_node(num_cpus=CPUS)
         run = Watched(folder, ["--on", "ray", "--address", cluster.address], setting.seeds)
         run.until_random(3, len(studies(REHEARSAL)) // 2)
-        at_work = ", ".join(run.at_work())
+        names = run.until(lambda: run.all_have_teachers(NODES))
         cluster.remove_node(random.choice(sorted(cluster.worker_nodes, key=id)), allow_graceful=False)
-        run.says(f"one of {NODES} nodes is lost, while these are at work: {at_work}")
-        return run.end() | {
-            "nodes": NODES,
-            "how": f"Ray's `Cluster`, {NODES} nodes of {CPUS} CPU, of which one is lost",
-        }
+        run.says(f"one of {NODES} nodes is lost, while these are at work, one on each: {', '.join(names)}")
+        how = f"Ray's `Cluster`, {NODES} nodes of {CPUS} CPU, of which one is lost"
+        return run.end() | {"nodes": NODES, "how": how}
     finally:
         cluster.shutdown()
 
@@ -241,7 +245,7 @@ def _lose(run: Watched, setting: Setting, what: str, words: Callable[[str, str],
     while True:
         number, node, name = run.until(lambda: _training(run, setting.partition))
         _asked(words(number, node))
-        run.until(lambda: not run.is_at_work(name))
+        run.until(lambda name=name: not run.is_at_work(name))
         if not run.has_finished(name):
             run.says(f"{what}: {name} saves and stops")
             return
