@@ -155,7 +155,7 @@ def main(arguments: Sequence[str]) -> None:
     setting = command_line.parse(Setting(), PROG, arguments)
     command_line.check_writable("--json", setting.json, ".json")
     here = _environment(" ".join([PROG, *arguments]))
-    kept: dict[str, Any] = {}
+    rows: list[dict[str, Any]] = []
     setting.workdir.mkdir(parents=True, exist_ok=True)
     for engine in ("one", "ray", "slurm"):
         if engine not in setting.engines:
@@ -166,14 +166,14 @@ def main(arguments: Sequence[str]) -> None:
         os.environ["HOME"] = str(folder / "home")  # no program is there already, compiled by another run
         (folder / "home").mkdir(parents=True)
         run = {"one": _one, "ray": _ray, "slurm": _slurm}[engine](folder, setting)
-        run["environment"] = here
         if engine != "one":
             run["different"] = different(setting.workdir / "one", folder)
         if setting.json is not None and setting.json.exists():
-            kept = json.loads(setting.json.read_text())["runs"]  # what another call may have found meanwhile
-        kept[engine] = run
-        command_line.write_json(setting.json, {"scale": REHEARSAL.name, "seeds": setting.seeds, "runs": kept})
-    print(lines({"runs": kept}), end="")
+            rows = json.loads(setting.json.read_text())  # what another call may have found meanwhile
+        row = {"run": engine, "scale": REHEARSAL.name, "seeds": setting.seeds, **run, "environment": here}
+        rows = [*(other for other in rows if other["run"] != engine), row]
+        command_line.write_json(setting.json, rows)
+    print(lines(rows), end="")
 
 
 def _environment(command: str) -> dict[str, Any]:
@@ -303,13 +303,14 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def lines(result: Mapping[str, Any]) -> str:
+def lines(runs: Sequence[Mapping[str, Any]]) -> str:
     """A result in Markdown."""
     rows = []
-    for name, run in result["runs"].items():
+    for run in runs:
         events = "; ".join(f"{event['seconds']:.0f} s: {event['what']}" for event in run["events"]) or "nothing"
         again = ", ".join(f"{study} ({count} times)" for study, count in run["begun_again"].items()) or "none"
-        equal = "" if name == "one" else f"{len(run['different'])} files differ" if run["different"] else "all equal"
+        differing = run.get("different")  # one process has none to differ from
+        equal = "" if differing is None else f"{len(differing)} files differ" if differing else "all equal"
         load = " to ".join(f"{load:.0f}" for load in run["load"])
         took = f"{run['seconds']:.0f} s, load {load}"
         rows.append([run["how"], str(run["studies"]), took, events, again, equal])

@@ -126,7 +126,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "explorer frames": _from_file(explorer_frames.lines),
     "schedule": _from_file(schedule_table.lines),
     "throughput": _throughput,
-    "clusters": _from_file(clusters.lines),
+    "clusters": lambda file: clusters.lines(json.loads((ROOT / file).read_text())),
     "compiled": lambda files: compiled_table.markdown([ROOT / file for file in files.split()]),
 }
 

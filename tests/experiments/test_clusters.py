@@ -36,13 +36,22 @@ def test_runs_are_equal_but_for_time_and_place(tmp_path):
     assert clusters.different(one, tmp_path / "other") == [f"{FIRST}/summary.json"]
 
 
-RUN = {"how": "one process", "studies": 2, "seconds": 3.2, "load": [0.5, 2.0], "events": [], "begun_again": {}}
+RUN = {
+    "run": "one",
+    "how": "one process",
+    "studies": 2,
+    "seconds": 3.2,
+    "load": [0.5, 2.0],
+    "events": [],
+    "begun_again": {},
+}
 
 
 def test_a_table_has_what_was_done_and_whether_it_is_equal():
     lost = {"events": [{"seconds": 1.4, "studies_done": 1, "what": "a node is lost"}], "begun_again": {"a": 2}}
-    runs = {"one": RUN, "ray": RUN | lost | {"how": "Ray", "different": []}}
-    said = clusters.lines({"runs": runs | {"slurm": RUN | {"how": "SLURM", "different": ["a", "b"]}}}).splitlines()
+    ray = RUN | lost | {"run": "ray", "how": "Ray", "different": []}
+    slurm = RUN | {"run": "slurm", "how": "SLURM", "different": ["a", "b"]}
+    said = clusters.lines([RUN, ray, slurm]).splitlines()
     assert said[2:] == [
         "| one process | 2 | 3 s, load 0 to 2 | nothing | none |  |",
         "| Ray | 2 | 3 s, load 0 to 2 | 1 s: a node is lost | a (2 times) | all equal |",
