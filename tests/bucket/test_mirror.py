@@ -110,7 +110,7 @@ def test_a_file_that_lists_do_not_have_yet_is_brought(tmp_path, objects, monkeyp
 
 
 def _consistent(folder):
-    """Whether a mark speaks of files with the content that it says, as an index has their sums, or they all are gone."""
+    """Whether a mark speaks of files with the content that it says, as by the sums of an index, or all are gone."""
     for mark in folder.glob("*/mark"):
         if not any(mark.parent.glob("data/*")):
             continue
