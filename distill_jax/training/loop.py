@@ -128,7 +128,6 @@ def train(
         with contextlib.ExitStack() as open_files:
             open_files.enter_context(contextlib.closing(runner))
             bar = progress.begin(name, members, schedule.total_steps, first)
-            open_files.enter_context(contextlib.closing(bar))
             scalars = _scalars(trainer, members, folder, first, progress)
             if scalars is not None:
                 open_files.enter_context(contextlib.closing(scalars))
@@ -137,6 +136,7 @@ def train(
             open_files.enter_context(contextlib.closing(profile))
             session = _Session(runner, meter, snapshots, checkpoints, writer, profile)
             end = session.advance(state, first, interruption)
+            bar.close()  # one that fails is not counted as done: it may go on in parts
             checkpoints.wait()
             stop = interruption.requested()
             if stop:
