@@ -71,19 +71,27 @@ def state_of(kept: Any, rows: Sequence[int], trainer: Trainer, members: Sequence
     Raises:
       InputError: parts of the state are not there.
     """
-    there = {_names(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(kept)}
-    like, structure = jax.tree_util.tree_flatten_with_path(trainer.state_like())
-    paths = [_names(path) for path, _ in like]
-    lacking = [path for path in paths if path not in there]
-    for path in lacking:
-        if PARAMS not in path:
-            raise InputError("checkpoint", None, f"has no {'.'.join(path)}; must be of the same network and optimizer")
-    initial = jax.tree.leaves(trainer.initial_state(members)) if lacking else [None] * len(paths)
-    leaves = [
-        drawn if path in lacking else place(trainer.mesh, np.asarray(there[path])[list(rows)], MEMBER)
-        for path, drawn in zip(paths, initial, strict=True)
+    leaves, structure = _as_in(trainer.state_like(), kept)
+    initial = jax.tree.leaves(trainer.initial_state(members)) if any(leaf is None for leaf in leaves) else leaves
+    placed = [
+        drawn if leaf is None else place(trainer.mesh, np.asarray(leaf)[list(rows)], MEMBER)
+        for leaf, drawn in zip(leaves, initial, strict=True)
     ]
-    return jax.tree.unflatten(structure, leaves)
+    return jax.tree.unflatten(structure, placed)
+
+
+def variables_of(kept: Any, like: TrainState) -> dict[str, Any]:
+    """The variables of all members in a checkpoint, arrays of the host.
+
+    Args:
+      kept: as of `state_of`.
+      like: what the whole state is like, see `Programs.state_like`.
+
+    Raises:
+      InputError: as of `state_of`.
+    """
+    leaves, structure = _as_in(like, kept)
+    return jax.tree.map(np.asarray, jax.tree.unflatten(structure, leaves).variables)
 
 
 def restored(checkpoints: Checkpoints, step: int, trainer: Trainer, members: Sequence[Member]) -> Restored:
@@ -100,6 +108,17 @@ def restored(checkpoints: Checkpoints, step: int, trainer: Trainer, members: Seq
         return checkpoints.restore(step, like)
     kept = checkpoints.restore(step)
     return dataclasses.replace(kept, state=state_of(kept.state, range(len(members)), trainer, members))
+
+
+def _as_in(like: TrainState, kept: Any) -> tuple[list[Any], Any]:
+    """The leaves of a state in its own order, None for losses' parameters that are not there, and its structure."""
+    there = {_names(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(kept)}
+    paths, structure = jax.tree_util.tree_flatten_with_path(like)
+    names = [_names(path) for path, _ in paths]
+    for name in names:
+        if name not in there and PARAMS not in name:
+            raise InputError("checkpoint", None, f"has no {'.'.join(name)}; must be of the same network and optimizer")
+    return [there.get(name) for name in names], structure
 
 
 def _shapes(tree: Any) -> dict[tuple[str, ...], tuple[int, ...]]:
