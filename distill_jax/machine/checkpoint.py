@@ -23,6 +23,7 @@ from etils import epath
 from distill_jax.errors import InputError, RunError, one_line
 from distill_jax.files import checksum, read_json, write_text
 from distill_jax.machine import processes
+from distill_jax.machine.backend import is_out_of_memory
 
 # Orbax tells of every save, and of an error in a stack trace of its own; what matters is raised and told in one line.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
@@ -53,6 +54,13 @@ def _checksums(folder: Path) -> dict[str, int]:
     """The checksum of every file in a folder and below, by its path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
+
+
+def complete_steps(folder: Path) -> list[int]:
+    """Steps of which a folder has a complete checkpoint, ascending, as `Checkpoints.steps`; it is only looked at."""
+    steps = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
+    seals = folder.with_name("seals")
+    return [step for step in steps if (seals / f"{step}.json").exists()] if seals.is_dir() else steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,8 +179,8 @@ class Checkpoints:
             )
             raise ValueError(f"{changed[0]} is not as it was written")
 
-    def _on_host(self, step: int) -> Any:
-        """What a checkpoint says of its state: shapes and dtypes, to be read into the host's memory."""
+    def content(self, step: int) -> Any:
+        """What the checkpoint of `step` says of its state: shapes and dtypes, to be read into the host's memory."""
         metadata: Any = ocp.StandardCheckpointHandler().metadata(_Folder(self._folder) / str(step) / "state")
         host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), metadata.tree)
@@ -196,11 +204,13 @@ class Checkpoints:
         try:
             if self._sealed:
                 self._check(step)
-            like = self._on_host(step) if like is None else like
+            like = self.content(step) if like is None else like
             args = ocp.args.Composite(state=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore())
             items = self._manager.restore(step, args=args)
             jax.block_until_ready(items["state"])
         except Exception as error:  # Orbax and TensorStore raise whatever the damaged file led them to
+            if is_out_of_memory(error):
+                raise
             message = one_line(error)[:120]
             raise InputError(
                 "checkpoint",

@@ -1,5 +1,6 @@
 """Which models a study has, which of them are finished, and which of the others train together."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -9,7 +10,8 @@ from distill_jax.dumps import find_dumps
 from distill_jax.machine import backend, processes
 from distill_jax.models import kind
 from distill_jax.setting import Setting
-from distill_jax.study import sweep, workdir
+from distill_jax.study import splitting, sweep, workdir
+from distill_jax.study.splitting import Begun
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training import population
 from distill_jax.training.population import Member
@@ -43,12 +45,16 @@ class Portions:
         """The same, or fewer where it has been found that they would not fit in memory."""
         run = self._setting.run
         limit = backend.memory_limit(run.memory_gib)
-        return int(processes.from_first(workdir.fitting(run.workdir, role, self._requested(role), limit)))
+        devices = jax.device_count()
+        return int(processes.from_first(workdir.fitting(run.workdir, role, self._requested(role), limit, devices)))
 
     def split(self, role: str, members: Sequence[Member]) -> list[list[Member]]:
         """Populations of these members."""
+        return self._split(role, self.limit(role), members)
+
+    def _split(self, role: str, size_limit: int, members: Sequence[Member]) -> list[list[Member]]:
         shared = backend.defaults(kind(getattr(self._setting, role).name)).batch_is_shared
-        return population.split(members, self.limit(role), 1 if shared else jax.local_device_count())
+        return population.split(members, size_limit, 1 if shared else jax.local_device_count())
 
     def finished(self) -> dict[Member, RunFolder]:
         """The members whose dumps and last checkpoint are all on disk."""
@@ -62,15 +68,18 @@ class Portions:
                 folders |= dict.fromkeys(folder.members, folder)
         return folders
 
+    def begun(self, role: str) -> list[Begun]:
+        """The populations that were begun, and how their members go on."""
+        finished, size_limit = self.finished(), self.limit(role)
+        unfinished = [m for m in self.members(role) if m not in finished]
+        folders = workdir.populations(self._setting.run.workdir)
+        return splitting.begun(folders, unfinished, size_limit, functools.partial(self._split, role, size_limit))
+
     def remaining(self, role: str) -> list[list[Member]]:
-        """The members still to be trained, as populations: those that were begun as they are, then the others."""
+        """The members still to be trained, as populations: those that were begun go on, then come the others."""
         members, finished = self.members(role), self.finished()
-        unfinished, size_limit = [m for m in members if m not in finished], self.limit(role)
-        portions: list[list[Member]] = []
-        for begun in workdir.populations(self._setting.run.workdir):
-            free = set(unfinished) - {m for portion in portions for m in portion}
-            if begun.checkpoint() and len(begun.members) <= size_limit and free.issuperset(begun.members):
-                portions.append(list(begun.members))
+        unfinished = [m for m in members if m not in finished]
+        portions = [list(portion) for begun in self.begun(role) for portion in begun.portions]
         # Of the others those populations that an undisturbed study would have, so that it is equal to it to the bit.
         free = set(unfinished) - {m for portion in portions for m in portion}
         portions += [portion for portion in self.split(role, members) if free.issuperset(portion)]
@@ -88,5 +97,6 @@ class Portions:
         run = self._setting.run
         if processes.is_first():
             limit = backend.memory_limit(run.memory_gib)
-            workdir.remember_fitting(run.workdir, role, self._requested(role), limit, fitting)
+            most, devices = self._requested(role), jax.device_count()
+            workdir.remember_fitting(run.workdir, role, most, limit, devices, fitting)
         processes.barrier("fitting-remembered")
