@@ -1,7 +1,8 @@
 """Dumps written: several groups' at once, by all processes, so that each is there as a whole or not at all.
 
 Each process writes its own rows of logits, or hands them to the first where they share no folder. The first writes
-labels too, and the groups' new indices beside the old. When all of that is on disk, the indices, which say that it is there, are renamed into their places.
+labels too, and the groups' new indices beside the old. When all of that is on disk, the indices, which say that it is
+there, are renamed into their places.
 """
 
 import contextlib

@@ -1,7 +1,9 @@
 """Checkpoints of a training: the whole state, written by Orbax while training goes on, there whole or not at all.
 
-Of several processes the first alone writes and reads them, as if it were the only one, and hands the others what it has
-read: each of them has the whole state, and needs no folder. This is the only module that knows Orbax, which does not notice a bit that has changed in what it reads. So each
+Of several processes, each of which has the whole state, the first alone writes and reads them, as if it were the only
+one, and hands the others what it has read.
+
+This is the only module that knows Orbax, which does not notice a bit that has changed in what it reads. So each
 checkpoint has a seal beside it, of the checksums of its files and of whose state it is, made behind the back of the
 training; without one it counts as not yet written.
 """
@@ -137,8 +139,8 @@ class Checkpoints:
                 f"the disk of `run.workdir` is full: {free / 2**20:.1f} MiB are free and a checkpoint needs "
                 f"{required / 2**20:.1f}; free some space and run the same command"
             )
-        # The next training step is given this state's buffers, and on a CPU Orbax would still be reading them. Of arrays
-        # that lie on the devices of several processes it would ask the others.
+        # The next training step is given this state's buffers, and on a CPU Orbax would still be reading them.
+        # For arrays that lie on several processes' devices it would wait for the others.
         state = jax.tree.map(jnp.copy if jax.process_count() == 1 else on_host, state)
         self._manager.save(
             step,

@@ -32,9 +32,9 @@ SMALL = [
 EVERY_CALL = ["--checkpoint-seconds", "0"]  # a checkpoint after each call of the program, as for a kill
 
 
-def write_npz(path: Path) -> Path:
-    """A file as a user would bring it: x_train, y_train, x_test, y_test."""
-    data = dataset()
+def write_npz(path: Path, train: int = 100) -> Path:
+    """A file as a user would bring it: x_train, y_train, x_test, y_test; so many for training."""
+    data = dataset(train)
     arrays = {
         f"{k}_{s}": getattr(getattr(data, s), f) for s in ("train", "test") for k, f in (("x", "x"), ("y", "label"))
     }
@@ -150,11 +150,15 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def start_two(arguments: list, of_second: Sequence = ()) -> list[subprocess.Popen]:
-    """Two processes with two devices each, joined on this machine; the second with more arguments."""
-    joined = ["--distributed", "True", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
-    more = ((), of_second)
-    return [start([*arguments, *joined, "--process-id", str(i), *more[i]], devices=2) for i in range(2)]
+def start_joined(arguments: Sequence, own: Sequence[Sequence], devices: int = 2) -> list[subprocess.Popen]:
+    """Processes with so many devices each, joined on this machine, and each with arguments of its own besides."""
+    joined = ["--distributed", "True", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", str(len(own))]
+    return [start([*arguments, *joined, "--process-id", str(i), *more], devices) for i, more in enumerate(own)]
+
+
+def start_two(arguments: Sequence, of_second: Sequence = ()) -> list[subprocess.Popen]:
+    """Two of them with two devices each, the second with more arguments."""
+    return start_joined(arguments, ((), of_second))
 
 
 def end(processes: list[subprocess.Popen]) -> tuple[list[int], list[tuple[str, str]]]:
