@@ -150,10 +150,13 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def start_joined(arguments: Sequence, own: Sequence[Sequence], devices: int = 2) -> list[subprocess.Popen]:
+def start_joined(
+    arguments: Sequence, own: Sequence[Sequence], devices: int = 2, module: str = "undrawn"
+) -> list[subprocess.Popen]:
     """Processes with so many devices each, joined on this machine, and each with arguments of its own besides."""
     joined = ["--distributed", "True", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", str(len(own))]
-    return [start([*arguments, *joined, "--process-id", str(i), *more], devices) for i, more in enumerate(own)]
+    words = [[*arguments, *joined, "--process-id", str(i), *more] for i, more in enumerate(own)]
+    return [start(of_one, devices, module=module) for of_one in words]
 
 
 def start_two(arguments: Sequence, of_second: Sequence = ()) -> list[subprocess.Popen]:

@@ -1,15 +1,11 @@
 """Several processes: with a work folder that all share or the first alone has; killed, and with others' devices."""
 
 import random
-import shutil
 import time
 
-import numpy as np
 import pytest
-from command import EVERY_CALL, SMALL, end, results, start, start_joined, start_two, write_npz
+from command import EVERY_CALL, SMALL, end, results, start_joined, start_two, write_npz
 from killed_pair import kill_one_of_two
-
-from distill_jax.dumps import find_dumps, read_dump
 
 NOWHERE = ["--workdir", "/dev/null/work"]  # of a process that can have no work folder
 FOLDERS = pytest.mark.parametrize("of_second", [(), NOWHERE], ids=["shared", "the first's alone"])
@@ -30,7 +26,7 @@ def test_a_folder_of_the_first_alone_has_what_a_shared_one_has(tmp_path, process
     assert statuses == [0] * processes, said
     assert "share no work folder" not in said[0][0]
     own = [(), ("--workdir", tmp_path / "second"), NOWHERE][:processes]
-    (tmp_path / "second").mkdir(mode=0o500)
+    (tmp_path / "second").mkdir()
     statuses, said = end(start_joined([*arguments, tmp_path / "first"], own))
     assert statuses == [0] * processes, said
     assert said[0][0].count("the processes share no work folder: the first alone writes and reads it") == 1
@@ -43,9 +39,10 @@ def test_a_folder_of_the_first_alone_has_what_a_shared_one_has(tmp_path, process
 @FOLDERS
 def test_one_of_two_processes_killed_twenty_times_is_undisturbed(npz, tmp_path, of_second):
     arguments = ["--dataset", npz, *SMALL, *EVERY_CALL, "--epochs", "40", "--learning-rate", "0.01"]
+    started = time.monotonic()
     statuses, said = end(start_two([*arguments, "--workdir", tmp_path / "whole"]))
     assert statuses == [0, 0], said
-    killing = (20, 12.0, random.Random(0), of_second)
-    kills, ended = kill_one_of_two(arguments, tmp_path / "killed", *killing)
+    seconds, rng = time.monotonic() - started, random.Random(0)
+    kills, ended = kill_one_of_two(arguments, tmp_path / "killed", 20, seconds, rng, of_second)
     assert len(kills) == 20
     assert all(found == results(tmp_path / "whole") for found in ended)
