@@ -10,21 +10,17 @@ from pathlib import Path
 from command import end, results, start_joined
 
 _MOST_SECONDS = 60  # for the other to end
-# Of what was being done at a kill, by the newest file: what was written last.
-_PHASES = {
-    "dumps": "dumps",
-    "checkpoints": "checkpoint",
-    "seals": "checkpoint",
-    "scalars.jsonl": "training",
-    "summary.json": "report",
-    "figures": "report",
-    "report.html": "report",
-}
+_REPORT = ("summary.json", "figures", "report.html")
 
 
 @dataclasses.dataclass(frozen=True)
 class Kill:
-    """Which process was killed, after what the study had written last, and the seconds until the other had ended."""
+    """Which process was killed, and the seconds until the other had ended.
+
+    Attributes:
+      phase: of the study then, by what was written last: 'start', 'training', 'checkpoint' of which not all is there,
+        'dumps', 'report'; or 'end' where the other had nothing left to do with it and came to its own end.
+    """
 
     who: int
     phase: str
@@ -67,9 +63,7 @@ def kill_one_of_two(
 def _kill(both: list, workdir: Path, who: int, before: int) -> Kill:
     both[who].kill()
     killed = time.monotonic()
-    newest, path = _newest(workdir)
-    parts = () if path is None else path.relative_to(workdir).parts
-    phase = next((_PHASES[part] for part in parts if part in _PHASES), "start") if newest > before else "start"
+    phase = _phase(workdir, before)
     statuses, said = end(both)
     took = time.monotonic() - killed
     assert took < _MOST_SECONDS
@@ -81,6 +75,18 @@ def _kill(both: list, workdir: Path, who: int, before: int) -> Kill:
     lines = [line for line in err.splitlines() if line.strip() and "[Gloo] Rank" not in line]
     assert lines == [f"error: process {who} is gone (killed, or its machine); the same command goes on from here"], said
     return Kill(who, phase, took)
+
+
+def _phase(workdir: Path, before: int) -> str:
+    newest, path = _newest(workdir)
+    parts = () if path is None else path.relative_to(workdir).parts
+    if newest == before or not parts or parts[0] not in ("runs", "dumps", *_REPORT):
+        return "start"
+    if parts[0] != "runs":
+        return "dumps" if parts[0] == "dumps" else "report"
+    run = workdir.joinpath(*parts[:2])
+    whole = {path.stem for path in run.glob("seals/*.json")}
+    return "training" if {path.name for path in run.glob("checkpoints/*")} <= whole else "checkpoint"
 
 
 def _newest(workdir: Path) -> tuple[int, Path | None]:

@@ -38,7 +38,8 @@ def test_a_folder_of_the_first_alone_has_what_a_shared_one_has(tmp_path, process
 @pytest.mark.slow
 @FOLDERS
 def test_one_of_two_processes_killed_twenty_times_is_undisturbed(npz, tmp_path, of_second):
-    arguments = ["--dataset", npz, *SMALL, *EVERY_CALL, "--epochs", "40", "--learning-rate", "0.01"]
+    arguments = ["--dataset", npz, *SMALL, *EVERY_CALL, "--epochs", "60", "--learning-rate", "0.01"]
+    arguments += ["--snapshots", *(str(i / 10) for i in range(1, 11)), "--explorer", "none"]
     started = time.monotonic()
     statuses, said = end(start_two([*arguments, "--workdir", tmp_path / "whole"]))
     assert statuses == [0, 0], said
