@@ -282,7 +282,7 @@ def array_of(process: int, array: np.ndarray | None, shape: Sequence[int], dtype
         assert (array.shape, array.dtype) == (tuple(shape), np.dtype(dtype))
         if jax.process_count() == 1:
             return array
-    whole = np.ascontiguousarray(array) if is_source else np.empty(shape, dtype)
+    whole = np.ascontiguousarray(array).reshape(shape) if is_source else np.empty(shape, dtype)
     content = whole.reshape(-1).view(np.uint8)
     for start in range(0, len(content), _PIECE):
         part = content[start : start + _PIECE]

@@ -23,6 +23,7 @@ from distill_jax.fields import leaves
 from distill_jax.identity import digest, identity
 from distill_jax.machine import backend, processes
 from distill_jax.machine.environment import commit
+from distill_jax.machine.placement import BATCH
 from distill_jax.models import build_for, huggingface, kind, pretrained
 from distill_jax.models.roberta import Roberta
 from distill_jax.own_code import code
@@ -77,13 +78,13 @@ class Study:
             given = dataclasses.replace(setting.given, logits=(*setting.given.logits, "arrays"))
             setting = dataclasses.replace(setting, given=given)
         self.setting, self._console, self._arrays, self._sources = resolved(setting), console, arrays, sources
+        self._notes: set[str] = set()  # that were said
         processes.require_same(_of_all_processes(self.setting))
         processes.together(self._prepare)
         self.portions = Portions(self.setting, self.schedule)
         for role in self._networks:  # by what the first process knows, and so alike in all
             for population in self.portions.split(role, self.portions.members(role)):
-                mesh = mesh_of(getattr(self.setting, role).name, shape(population))
-                check_batch(self.setting.train.batch_size, mesh)
+                self._check_devices(getattr(self.setting, role).name, shape(population))
         self.switch_step = switch_step(self.setting.objective, self.schedule.total_steps)
         self.identity = identity(self.setting) | {"fingerprint": self.dataset.fingerprint}
         if self._given is not None:
@@ -143,6 +144,19 @@ class Study:
                     "all-outcomes",
                     f"needs {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}; must be in-step",
                 )
+
+    def _check_devices(self, network: str, extent: tuple[int, int]) -> None:
+        """Checks that there are devices for a population of a network; says which of them it leaves idle."""
+        batch_size = self.setting.train.batch_size
+        mesh = mesh_of(network, extent, batch_size)
+        check_batch(batch_size, mesh)
+        idle = jax.device_count() - mesh.size
+        if idle and backend.defaults(kind(network)).batch_is_shared:
+            sharing = mesh.shape[BATCH]
+            note = f"{idle} of {jax.device_count()} devices stay idle: {sharing} share a batch of {batch_size}"
+            if note not in self._notes:
+                say(self._console, f"{note}, which more do not divide evenly")
+            self._notes.add(note)
 
     def _given_teacher(self) -> GivenTeacher | None:
         """The teacher that is there already; None where teachers are trained."""

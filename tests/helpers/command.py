@@ -23,12 +23,14 @@ from distill_jax.command.spelling import spelt
 from distill_jax.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-SMALL = [
+ANY_NETWORK = [
     *("--optimizer", "sgd", "--learning-rate", "0.1", "--weight-decay", "1e-4"),
-    *("--teacher.hidden", "16", "--student.hidden", "16", "--label-noise", "0.1", "--augment", "crop-flip"),
+    *("--label-noise", "0.1", "--augment", "crop-flip"),
     *("--epochs", "6", "--batch-size", "8", "--warmup-epochs", "1", "--snapshots", "0.5"),
     *("--seeds", "2", "--population", "4", "--steps-per-dispatch", "6"),
 ]
+SMALL = ["--teacher.hidden", "16", "--student.hidden", "16", *ANY_NETWORK]
+NOWHERE = ["--workdir", "/dev/null/work"]  # of a process that can have no work folder
 EVERY_CALL = ["--checkpoint-seconds", "0"]  # a checkpoint after each call of the program, as for a kill
 
 

@@ -91,7 +91,7 @@ def _phase(workdir: Path, before: int) -> str:
 
 def _newest(workdir: Path) -> tuple[int, Path | None]:
     """When a folder was last written into, and which file or folder of it."""
-    times = [(0, None)]
+    times: list[tuple[int, Path | None]] = [(0, None)]
     for path in (workdir, *workdir.rglob("*")):
         try:
             times.append((path.stat().st_mtime_ns, path))
