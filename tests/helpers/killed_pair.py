@@ -40,7 +40,7 @@ def kill_one_of_two(
     done, ended = list[Kill](), list[dict[str, bytes]]()
     while True:
         before = _newest(workdir)[0]
-        both = start_joined([*arguments, "--workdir", workdir], ((), of_second), module="distill_jax")
+        both = start_joined([*arguments, "--workdir", workdir], ((), of_second))
         started = time.monotonic()
         while all(p.poll() is None for p in both) and _newest(workdir)[0] == before:
             time.sleep(0.01)
