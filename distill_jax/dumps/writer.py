@@ -73,13 +73,8 @@ def write_dumps(
                 locks.enter_context(_locked(root))
             _prepare(parts, columns, room, pool)
         processes.barrier("dumps-prepared")
-        indices = [part.index() if shared or processes.is_first() else part.new() for part in parts]
         tasks: list[Future[Any]] = []
-        for part, index in zip(parts, indices, strict=True):
-            if shared or processes.is_first():
-                tasks += group_files.write_logits(part.group, index, part.items(), first_row, pool)
-            if not shared:
-                _hand_over(part, index, first_row, pool)
+        indices = [_write_logits(part, first_row, shared, pool, tasks) for part in parts]
         for part, index in zip(parts, indices, strict=True):  # while the disk is waited for
             sums = processes.summed(group_files.block_sums(index, part.logits, first_row))
             if processes.is_first():
@@ -94,10 +89,20 @@ def write_dumps(
     processes.barrier("dumps-complete")
 
 
-def _hand_over(part: "_Part", index: Index, first_row: int, pool: Executor) -> None:
-    """Hands the other processes' rows to the first, those of a file at a time, which writes them."""
+def _write_logits(part: "_Part", first_row: int, shared: bool, pool: Executor, tasks: list[Future[Any]]) -> Index:
+    """Begins to write logits, in tasks that are added to; gives the index of their group.
+
+    Where the folder is not shared, the other processes hand their rows to the first, those of a file at a time.
+    """
     from distill_jax.machine import processes
 
+    if shared or processes.is_first():
+        index = part.index()
+        tasks += group_files.write_logits(part.group, index, part.items(), first_row, pool)
+    else:
+        index = part.new()
+    if shared:
+        return index
     places = processes.of_all([first_row, len(part.logits[0])])
     for process, (first, count) in list(enumerate(places))[1:]:
         for start in range(0, count, SHARD_EXAMPLES):
@@ -112,6 +117,7 @@ def _hand_over(part: "_Part", index: Index, first_row: int, pool: Executor) -> N
                 # Before the next come, so that no more than these are kept.
                 for task in group_files.write_logits(part.group, index, items, first + start, pool):
                     task.result()
+    return index
 
 
 def remove_dumps(paths: Iterable[Path]) -> None:

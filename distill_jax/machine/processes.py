@@ -248,8 +248,8 @@ def by_first(f: Callable[[], _T]) -> _T | None:
 def seen_by_first(f: Callable[[], _T]) -> _T:
     """The result of `f`, which the first process alone calls, in every process.
 
-    >>> seen_by_first(lambda: {"a": Path("work")})
-    {'a': PosixPath('work')}
+    >>> seen_by_first(lambda: {"kd": [0, 600]})
+    {'kd': [0, 600]}
 
     Raises:
       InputError: as `by_first`.
