@@ -17,6 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from distill_jax.errors import InputError, one_line
+from distill_jax.machine import last_words
 from distill_jax.machine.watch import watched
 
 _T = TypeVar("_T")
@@ -40,6 +41,9 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
     # On CPUs programs that have one device in each process are not kept in order, and the exchanges of two such meet
     # each other's numbers (gloo: "distributed collective mismatch"). So each ends before the next begins.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    restore = last_words.in_one_line(
+        f"not all processes have come within {_JOIN_SECONDS} s; the same command, on each of them, begins again"
+    )
     try:
         jax.distributed.initialize(
             coordinator,
@@ -59,6 +63,8 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
             "elsewhere give each `run.coordinator` ADDRESS:PORT, `run.processes` N and a `run.process_id` of "
             "its own",
         ) from error
+    finally:
+        restore()
     _check_devices()
     _check_exchange()
     with watched(host, jax.process_index(), jax.process_count(), from_first):

@@ -58,7 +58,7 @@ def watched(host: str | None, number: int, processes: int, share: Share) -> Iter
     if len(connections) < (processes - 1 if number == 0 else 1):
         _LOG.warning("the processes cannot watch each other; the loss of one is noticed within minutes, by JAX")
     if number:
-        last_words.in_one_line()
+        last_words.in_one_line(last_words.GONE.format(0))
     watch = _Watch(number, connections)
     try:
         yield

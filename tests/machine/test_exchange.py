@@ -27,6 +27,24 @@ with processes.connected("127.0.0.1:" + sys.argv[1], 3, number):
 """
 
 
+ALONE = """
+import sys
+from distill_jax.machine import processes
+
+processes._JOIN_SECONDS = 1
+with processes.connected("127.0.0.1:" + sys.argv[1], 2, 0):
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_one_who_waits_for_another_that_does_not_come_says_so_in_one_line():
+    (status,), said = end([start_python(["-c", ALONE, str(free_port())], devices=1)])
+    assert status != 0
+    line = "error: not all processes have come within 1 s; the same command, on each of them, begins again"
+    assert said[0][1].splitlines() == [line]
+
+
 @pytest.mark.slow
 def test_arrays_and_values_come_whole_to_every_process():
     port = str(free_port())

@@ -15,6 +15,10 @@ E1130 22:55:02.816352   19315 coordination_service_agent.cc:289] Polled an error
 """
 FATAL = """\
 F1130 22:55:02.816357   19315 client.h:80] Terminating process because the JAX distributed service detected fatal errors
+
+RPC: /xla.coordination.CoordinationService/RegisterTask
+*** Check failure stack trace: ***
+    @     0x7f1cd0840634  absl::lts_20260107::log_internal::LogMessage::SendToLog()
 :UNKNOWN:Error received from peer  {grpc_status:14, grpc_message:"Socket closed"}
 """
 
@@ -31,7 +35,7 @@ F1130 22:55:02.816357   19315 client.h:80] Terminating process because the JAX d
     ],
 )
 def test_the_end_of_the_first_process_is_one_line(written, shown):
-    code = "import os, sys; from distill_jax.machine import last_words; last_words.in_one_line(); "
+    code = "import os, sys; from distill_jax.machine.last_words import GONE, in_one_line; in_one_line(GONE.format(0)); "
     code += "os.write(2, sys.argv[1].encode()); os._exit(1)"
     ended = subprocess.run([sys.executable, "-c", code, written], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (1, shown)
