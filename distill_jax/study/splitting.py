@@ -106,18 +106,10 @@ def origin(workdir: Path, members: Sequence[Member], digest_of: Callable[[Member
     Raises:
       InputError: they were begun there by other code or with other settings.
     """
-    text = processes.by_first(lambda: json.dumps(_found(workdir, members, digest_of))) or ""
-    encoded = list(text.encode())
-    length = int(processes.from_first(len(encoded)))
-    found = json.loads(bytes(processes.from_first((encoded + [0] * length)[:length]).tolist()))
-    if found is None:
-        return None
-    name, steps, rows, count, of = found
-    return Origin(workdir / "runs" / name, tuple(steps), tuple(rows), count, of)
+    return processes.seen_by_first(lambda: _origin(workdir, members, digest_of))
 
 
-def _found(workdir: Path, members: Sequence[Member], digest_of: Callable[[Member], str]) -> tuple | None:
-    """What `origin` says: a folder's name, its steps, the members' rows, how many it has, the name of its training."""
+def _origin(workdir: Path, members: Sequence[Member], digest_of: Callable[[Member], str]) -> Origin | None:
     own = RunFolder.of(workdir, members)
     others = [p for p in populations(workdir) if p != own and p.steps() and set(p.members).issuperset(members)]
     population = max(others, key=lambda p: p.steps()[-1], default=None)
@@ -141,7 +133,8 @@ def _found(workdir: Path, members: Sequence[Member], digest_of: Callable[[Member
                 f"has {member.name}, seed {member.seed}, of other settings of its loss, other features or code; remove "
                 "that folder, whose models are then trained again, or choose another folder than `run.workdir`",
             )
-    return population.folder.name, population.steps(), rows, len(population.members), digest(digests)
+    of = digest(digests)
+    return Origin(population.folder, tuple(population.steps()), tuple(rows), len(population.members), of)
 
 
 def carry_over(found: Origin, population: RunFolder) -> None:

@@ -21,9 +21,10 @@ from distill_jax.dumps import dump_attributes, dump_exists, dump_path, find_dump
 from distill_jax.errors import InputError
 from distill_jax.export import inputs
 from distill_jax.fields import leaves
-from distill_jax.identity import identity
+from distill_jax.identity import digest, identity
 from distill_jax.machine import backend, processes
 from distill_jax.machine.environment import commit
+from distill_jax.machine.placement import BATCH
 from distill_jax.models import build_for, huggingface, kind, pretrained
 from distill_jax.models.roberta import Roberta
 from distill_jax.own_code import code
@@ -78,25 +79,22 @@ class Study:
             given = dataclasses.replace(setting.given, logits=(*setting.given.logits, "arrays"))
             setting = dataclasses.replace(setting, given=given)
         self.setting, self._console, self._arrays, self._sources = resolved(setting), console, arrays, sources
+        self._notes: set[str] = set()  # that were said
         processes.require_same(_of_all_processes(self.setting))
         processes.together(self._prepare)
         self.portions = Portions(self.setting, self.schedule)
         for role in self._networks:  # by what the first process knows, and so alike in all
             for population in self.portions.split(role, self.portions.members(role)):
-                mesh = mesh_of(getattr(self.setting, role).name, shape(population))
-                check_batch(self.setting.train.batch_size, mesh)
+                self._check_devices(getattr(self.setting, role).name, shape(population))
         self.switch_step = switch_step(self.setting.objective, self.schedule.total_steps)
         self.identity = identity(self.setting) | {"fingerprint": self.dataset.fingerprint}
         if self._given is not None:
             self.identity["teacher"] = dict(self._given.identity)
+        processes.require_same({"the study's " + name: digest(value) for name, value in self.identity.items()})
         processes.by_first(self._claim)
-        if not processes.everywhere(lambda: workdir.holds(self.setting.run.workdir, self.identity)):
-            raise InputError(
-                "run.workdir",
-                self.setting.run.workdir,
-                "is not the same folder, or the setting not the same, in all processes; choose a folder that "
-                "they share",
-            )
+        self._shared = workdir.is_shared(self.setting.run.workdir)
+        if not self._shared:
+            say(console, "the processes share no work folder: the first alone writes and reads it")
 
     def _prepare(self) -> None:
         """Loads the data, builds the networks, and checks what a process can check without the others."""
@@ -147,6 +145,19 @@ class Study:
                     "all-outcomes",
                     f"needs {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}; must be in-step",
                 )
+
+    def _check_devices(self, network: str, extent: tuple[int, int]) -> None:
+        """Checks that there are devices for a population of a network; says which of them it leaves idle."""
+        batch_size = self.setting.train.batch_size
+        mesh = mesh_of(network, extent, batch_size)
+        check_batch(batch_size, mesh)
+        idle = jax.device_count() - mesh.size
+        if idle and backend.defaults(kind(network)).batch_is_shared:
+            sharing = mesh.shape[BATCH]
+            note = f"{idle} of {jax.device_count()} devices stay idle: {sharing} share a batch of {batch_size}"
+            if note not in self._notes:
+                say(self._console, f"{note}, which more do not divide evenly")
+            self._notes.add(note)
 
     def _given_teacher(self) -> GivenTeacher | None:
         """The teacher that is there already; None where teachers are trained."""
@@ -201,7 +212,7 @@ class Study:
         """What traces some steps of the first training, if that is asked for."""
         run = self.setting.run
         members = [m for role in self._networks for m in self.portions.members(role)]
-        if run.profile and bool(processes.from_first(self.portions.finished().keys() >= set(members))):
+        if run.profile and processes.seen_by_first(lambda: self.portions.finished().keys() >= set(members)):
             raise InputError(
                 "run.profile", True, f"must be left out, since nothing is left to train in `run.workdir` {run.workdir}"
             )
@@ -211,7 +222,8 @@ class Study:
     def _write_given(self, teacher: GivenTeacher) -> None:
         """Writes a given teacher's dumps that are not there."""
         digests = {m.seed: self._digest(m) for m in self.portions.members(TEACHER)}
-        written = write(teacher, self.dataset, self.setting.run.workdir, self.schedule.total_steps, digests)
+        last, shared = self.schedule.total_steps, self._shared
+        written = write(teacher, self.dataset, self.setting.run.workdir, last, digests, shared=shared)
         if written and isinstance(teacher, TeacherOfWeights) and processes.is_first():
             for line in teacher.judged(self.dataset, "do its classes have the numbers of the data's?"):
                 say(self._console, line)
@@ -252,7 +264,8 @@ class Study:
             )
         teachers = None
         if role == "student":
-            arguments = self.setting, self.dataset, self.schedule.total_steps, self.portions.finished(), self._console
+            finished = processes.seen_by_first(self.portions.finished)
+            arguments = self.setting, self.dataset, self.schedule.total_steps, finished, self._console
             variables = self._given.variables if isinstance(self._given, TeacherOfWeights) else None
             teachers = Teachers(*arguments, variables).given([m.seed for portion in portions for m in portion])
         trainers: dict[tuple[int, int], Trainer] = {}
@@ -302,7 +315,7 @@ class Study:
             trainers[extent] = Trainer(self.setting, self.dataset, role, extent)
         trainer = trainers[extent]
         population = RunFolder.of(self.setting.run.workdir, portion)
-        if len(portion) > 1 and not processes.from_first(population.checkpoint(self.schedule.total_steps)):
+        if len(portion) > 1 and not processes.seen_by_first(lambda: population.checkpoint(self.schedule.total_steps)):
             fitting = self._fitting(trainer, portion)
             if fitting < len(portion):
                 return fitting
@@ -318,6 +331,7 @@ class Study:
             portion,
             stacked_outputs,
             folder=population.folder,
+            shared=self._shared,
             digests=[self._digest(member) for member in portion],
             name=_name(portion) + number,
             progress=progress,

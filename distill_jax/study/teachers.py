@@ -63,7 +63,10 @@ class Teachers:
 
     def _logits(self, seed: int) -> np.ndarray:
         """A teacher's logits on the training set, [N, K], or those of other examples."""
-        logits = read_dump(dump_path(self.setting.run.workdir, TEACHER, seed, self.last, "train")).logits
+        path = dump_path(self.setting.run.workdir, TEACHER, seed, self.last, "train")
+        read = processes.by_first(lambda: read_dump(path).logits)
+        shape = len(self.dataset.train.label), self.dataset.num_classes
+        logits = processes.array_of(0, read, shape, np.float32)
         return shuffled(logits, self.dataset.training_label(seed), seed, self.setting.objective.teacher_shuffle)
 
     def _outcomes(self, seed: int, variables: Any) -> np.ndarray:

@@ -4,15 +4,19 @@ import dataclasses
 import fcntl
 import json
 import re
+import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import jax
+
 from distill_jax import class_names, files
 from distill_jax.errors import InputError
 from distill_jax.files import read_json, write_text
 from distill_jax.identity import differences, digest
+from distill_jax.machine import processes
 from distill_jax.machine.checkpoint import complete_steps
 from distill_jax.training.population import Member
 
@@ -23,6 +27,7 @@ _COVERED = (  # of a small file what it says is complete
     (re.compile(r"(runs/[^/]+)/done\.json"), r"\1"),
 )
 _READ = (".lock", "setting.json", SAVED, class_names.FILE, "networks", "runs", "dumps")
+_SEEN = ".seen-by-all-"  # begins the name of what the processes look for
 _REMOVE = "remove that file and run the same command"
 
 
@@ -104,15 +109,42 @@ def _hold(workdir: Path, identity: dict[str, Any]) -> None:
         )
 
 
-def holds(workdir: Path, identity: dict[str, Any], seconds: float = 10.0) -> bool:
-    """Whether it holds this study; what another process has just written a network's disk may show late."""
-    path, end = workdir / "setting.json", time.monotonic() + seconds
-    while not path.exists() and time.monotonic() < end:
-        time.sleep(0.5)
+def is_shared(workdir: Path, seconds: float = 2.0) -> bool:
+    """Whether every process sees, and may write into, what the first has just made in the work directory.
+
+    A folder of another disk may have all that this one has, but no name that is new. Where a network's disk shows it
+    later than within so many seconds, the first process writes and reads alone, which is slower and as right.
+    """
+    if jax.process_count() == 1:
+        return True
+    name = processes.seen_by_first(lambda: f"{_SEEN}{secrets.token_hex(8)}")
+    processes.by_first(lambda: _make_only(workdir / name))
     try:
-        return json.loads(path.read_text()) == identity
-    except (OSError, ValueError):
+        return processes.everywhere(lambda: processes.is_first() or _can_write(workdir / name, seconds))
+    finally:
+        if processes.is_first():
+            files.remove(workdir / name)
+
+
+def _make_only(folder: Path) -> None:
+    """Makes a new folder where none is left of a process that was killed while others looked for it."""
+    for left in folder.parent.glob(f"{_SEEN}*"):
+        files.remove(left)
+    folder.mkdir()
+
+
+def _can_write(folder: Path, seconds: float) -> bool:
+    """Whether a folder appears in time, and can be written into."""
+    end = time.monotonic() + seconds
+    try:
+        while not folder.is_dir():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        (folder / str(jax.process_index())).touch()
+    except OSError:
         return False
+    return True
 
 
 def network_folder(workdir: Path, role: str) -> Path:

@@ -50,12 +50,12 @@ class Snapshots:
 
     def missing(self, step: int) -> dict[str, np.ndarray]:
         """Of each split that lacks dumps whether each member does, bool [members]."""
-        # As the first process sees it: the others' view of a shared folder may be older.
-        missing = {
-            split: processes.from_first([not dump_exists(path) for path in self.paths(step, split)])
-            for split in self.trainer.inputs
-        }
-        return {split: flags for split, flags in missing.items() if flags.any()}
+
+        def missing() -> dict[str, np.ndarray]:
+            paths = {split: self.paths(step, split) for split in self.trainer.inputs}
+            return {split: np.array([not dump_exists(path) for path in of_split]) for split, of_split in paths.items()}
+
+        return {split: flags for split, flags in processes.seen_by_first(missing).items() if flags.any()}
 
     def remove_after(self, step: int) -> None:
         """Removes those of later steps."""
@@ -91,6 +91,7 @@ def train(
     teachers: Any,
     *,
     folder: Path,
+    shared: bool,
     digests: Sequence[str],
     name: str,
     progress: StudyProgress,
@@ -104,6 +105,7 @@ def train(
       members: who is trained.
       teachers: as `Trainer.runner` takes them.
       folder: of this population, for checkpoints.
+      shared: whether all processes share it and that of the dumps, see `write_dumps`.
       digests: of each member's run; see `run_digest`.
       name: what to call it while it works.
       progress: of the study.
@@ -121,7 +123,7 @@ def train(
     run, schedule = trainer.setting.run, trainer.schedule
     snapshots = Snapshots(trainer, members, digests)
     checkpoints = Checkpoints(folder / "checkpoints", run.keep_checkpoints, digest(digests))
-    with checkpoints, DumpWriter() as writer, Interruption() as interruption:
+    with checkpoints, DumpWriter(shared) as writer, Interruption() as interruption:
         state, first = _beginning(snapshots, checkpoints, writer, origin)
         timing = snapshots.timing
         runner = trainer.runner(members, teachers, timing)
