@@ -27,6 +27,7 @@ from distill_jax.setting import Setting, changed
 _LOG = logging.getLogger(__name__)
 _SECONDS = 5.0  # between two looks at the folder
 _END_PATIENCE = 600.0  # seconds, for what was done to come into the bucket at the end
+_LAST_LOOKS = 10  # at the end, when nothing changes any more, two or three are enough
 _NAME_LENGTH = 60
 
 Say = Callable[[str], None]
@@ -76,16 +77,22 @@ def at_work(
             except BaseException:
                 failed.reraise()
                 try:
-                    mirror.push()
+                    _push_all(mirror)
                 except (RunError, InputError) as error:
                     _LOG.warning("%s", one_line(error))
                 raise
             failed.reraise()
             objects.patience = _END_PATIENCE
             try:
-                mirror.push()
+                _push_all(mirror)
             except Unreached as error:
                 raise Unreached(f"{error}; what was done is kept here, and the same command goes on") from error
+
+
+def _push_all(mirror: Mirror) -> None:
+    for _ in range(_LAST_LOOKS):
+        if not mirror.push():
+            return
 
 
 def _released(claim: Claim) -> None:

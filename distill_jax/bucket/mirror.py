@@ -5,6 +5,7 @@ the names of all, then the marks; and before files that a mark speaks of are rep
 finds the likeness, wherever its writing was stopped, may go on with it as with a folder.
 """
 
+import bisect
 import contextlib
 import json
 import os
@@ -53,8 +54,7 @@ class Mirror:
     Args:
       folder: on this machine; is made where it is not there.
       objects: those of the likeness.
-      covered: from the name of a file to that of the folder, or None of a file that is no mark; a mark's folder is what
-        it speaks of, and may be the folder it is in.
+      covered: from the name of a file to that of the folder that it speaks of, or None of a file that is no mark.
       check: raises where nothing may be changed in the bucket any more.
     """
 
@@ -135,31 +135,34 @@ class Mirror:
         for name in sorted(names, key=lambda name: self._covered(name) is None):
             remove(self._folder / name)
             self._known.pop(name, None)
-            for folder in (self._folder / name).parents:
-                if folder == self._folder or any(folder.iterdir()):
-                    break
-                folder.rmdir()
+            with contextlib.suppress(OSError):  # a folder that is not empty, or gone
+                for folder in (self._folder / name).parents:
+                    if folder == self._folder:
+                        break
+                    folder.rmdir()
 
     def push(self) -> int:
-        """Makes the likeness as the folder is.
+        """Makes the likeness as the folder is, but for what changes meanwhile.
 
         Returns:
-          How many files were written or removed.
+          How many files were written or removed; 0 where it is as the folder is.
 
         Raises:
           InputError, Unreached: of the bucket.
         """
         known = {name: stat for name, (stat, _) in self._known.items()}
-        if _files(self._folder) == known:
+        if self._here() == known:
             return 0
         self._check()
         marks = dict(self._marks())
-        here = _files(self._folder)  # after the marks, and so with all that they speak of
+        here = self._here()  # after the marks, and so with all that they speak of
         new = [name for name in here if known.get(name) != here[name]]
         files = {name for name in new if self._covered(name) is None}
         replaced = [name for name in files if name in known]
+        gone = [name for name in known if name not in here]
         covered = {name: folder for name in known if (folder := self._covered(name)) is not None}
-        self._forget([mark for mark, folder in covered.items() if any(_within(name, folder) for name in replaced)])
+        stale = _marks_of(files, {name: folder for name, folder in covered.items() if name not in here})
+        self._forget({*stale, *_marks_of(replaced, covered)})
         self._known |= dict.fromkeys(new, (_PERHAPS, ""))
         self._remember()
         written: dict[str, Stat] = {}
@@ -167,13 +170,25 @@ class Mirror:
         if here.keys() != known.keys():
             self._check()
             self._objects.write(NAMES, json.dumps(sorted(here)).encode())
-        self._write_marks(marks, here, files - written.keys(), written)
-        gone = [name for name in known if name not in here]
-        self._forget([name for name in gone if name in covered])
+        self._write_marks(marks, here, {*gone, *(files - written.keys())}, written)
+        self._forget({*_marks_of(gone, covered), *(name for name in gone if name in covered)} - written.keys())
         self._forget([name for name in gone if name not in covered])
         self._known |= {name: (stat, "") for name, stat in written.items()}
         self._remember()
-        return len(gone) + len(written)
+        return max(len(gone) + len(written), 1)
+
+    def _here(self) -> dict[str, Stat]:
+        """The folder's files, but for marks that speak of none."""
+        files = _files(self._folder)
+        names = sorted(files)
+
+        def speaks(name: str) -> bool:
+            if (folder := self._covered(name)) is None:
+                return True
+            first = bisect.bisect_left(names, f"{folder}/")
+            return first < len(names) and _within(names[first], folder)
+
+        return {name: stat for name, stat in files.items() if speaks(name)}
 
     def _marks(self) -> Iterator[tuple[str, bytes]]:
         """What marks say."""
@@ -182,7 +197,7 @@ class Mirror:
                 with contextlib.suppress(FileNotFoundError):
                     yield name, (self._folder / name).read_bytes()
 
-    def _forget(self, names: list[str]) -> None:
+    def _forget(self, names: Collection[str]) -> None:
         """Removes objects."""
         if names:
             self._check()
@@ -203,7 +218,7 @@ class Mirror:
     def _write_marks(
         self, marks: Mapping[str, bytes], here: Mapping[str, Stat], late: Collection[str], written: dict[str, Stat]
     ) -> None:
-        """Writes marks of which all that they speak of is in the bucket, and that still say the same."""
+        """Writes marks of which all that they speak of is in the bucket, none `late`, and that still say the same."""
         for name, content in marks.items():
             folder, known = self._covered(name), self._known.get(name)
             if folder is None or name not in here or (known is not None and known[0] == here[name]):
@@ -236,5 +251,10 @@ def _stat(path: Path) -> Stat:
     return Stat(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
+def _marks_of(names: Collection[str], covered: Mapping[str, str]) -> list[str]:
+    """The marks that speak of some of these files."""
+    return [mark for mark, folder in covered.items() if any(_within(name, folder) for name in names)]
+
+
 def _within(name: str, folder: str) -> bool:
-    return folder in ("", ".") or name.startswith(f"{folder}/")
+    return name.startswith(f"{folder}/")

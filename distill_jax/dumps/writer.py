@@ -1,7 +1,8 @@
 """Dumps written: several groups' at once, by all processes, so that each is there as a whole or not at all.
 
-Each process writes its own rows of logits, the first of them labels too, and the groups' new indices beside the old.
-When all of that is on disk, the indices, which say that it is there, are renamed into their places.
+Each process writes its own rows of logits, or hands them to the first where they share no folder. The first writes
+labels too, and the groups' new indices beside the old. When all of that is on disk, the indices, which say that it is
+there, are renamed into their places.
 """
 
 import contextlib
@@ -34,6 +35,8 @@ def write_dumps(
     id: np.ndarray,
     first_row: int = 0,
     room: Room = ((), ()),
+    *,
+    shared: bool = True,
 ) -> None:
     """Writes the dumps of several models, seeds and steps on one split; every process calls it with its own rows.
 
@@ -52,6 +55,7 @@ def write_dumps(
       true_label, id: [N] of the whole split; like `label` the same in every process.
       first_row: number of the first of this process's rows; a multiple of `SHARD_EXAMPLES`.
       room: all seeds and all steps that are to come, for which the arrays have room at once.
+      shared: whether all processes share the folder; else the first alone writes and reads it.
 
     Raises:
       ValueError: a path is no dump's, or rows do not begin at a shard, which two processes would then write at once.
@@ -69,10 +73,8 @@ def write_dumps(
                 locks.enter_context(_locked(root))
             _prepare(parts, columns, room, pool)
         processes.barrier("dumps-prepared")
-        indices = [part.index() for part in parts]
         tasks: list[Future[Any]] = []
-        for part, index in zip(parts, indices, strict=True):
-            tasks += group_files.write_logits(part.group, index, part.items(), first_row, pool)
+        indices = [_write_logits(part, first_row, shared, pool, tasks) for part in parts]
         for part, index in zip(parts, indices, strict=True):  # while the disk is waited for
             sums = processes.summed(group_files.block_sums(index, part.logits, first_row))
             if processes.is_first():
@@ -85,6 +87,37 @@ def write_dumps(
             for part in parts:
                 Index.put_in_place(part.group)
     processes.barrier("dumps-complete")
+
+
+def _write_logits(part: "_Part", first_row: int, shared: bool, pool: Executor, tasks: list[Future[Any]]) -> Index:
+    """Begins to write logits, in tasks that are added to; gives the index of their group.
+
+    Where the folder is not shared, the other processes hand their rows to the first, those of a file at a time.
+    """
+    from distill_jax.machine import processes
+
+    if shared or processes.is_first():
+        index = part.index()
+        tasks += group_files.write_logits(part.group, index, part.items(), first_row, pool)
+    else:
+        index = part.new()
+    if shared:
+        return index
+    places = processes.of_all([first_row, len(part.logits[0])])
+    for process, (first, count) in list(enumerate(places))[1:]:
+        for start in range(0, count, SHARD_EXAMPLES):
+            rows = slice(start, min(start + SHARD_EXAMPLES, count))
+            logits = None
+            if process == processes.number():
+                logits = np.stack([of_item[rows] for of_item in part.logits]).astype(np.float32, copy=False)
+            shape = (len(part.keys), rows.stop - start, index.num_classes)
+            logits = processes.array_of(process, logits, shape, np.float32)
+            if processes.is_first():
+                items = ((*key, of_item) for key, of_item in zip(part.keys, logits, strict=True))
+                # Before the next come, so that no more than these are kept.
+                for task in group_files.write_logits(part.group, index, items, first + start, pool):
+                    task.result()
+    return index
 
 
 def remove_dumps(paths: Iterable[Path]) -> None:
@@ -270,6 +303,9 @@ class DumpWriter:
 
     Several processes write before they go on, since they have to meet.
 
+    Args:
+      shared: as of `write_dumps`.
+
     >>> import tempfile
     >>> from distill_jax.dumps import dump_path, read_dump
     >>> with tempfile.TemporaryDirectory() as folder, DumpWriter() as write:
@@ -280,8 +316,8 @@ class DumpWriter:
     (40, 4)
     """
 
-    def __init__(self) -> None:
-        self._pool, self._pending = ThreadPoolExecutor(1), None
+    def __init__(self, shared: bool = True) -> None:
+        self._pool, self._pending, self._shared = ThreadPoolExecutor(1), None, shared
 
     def __enter__(self) -> "DumpWriter":
         return self
@@ -299,7 +335,7 @@ class DumpWriter:
 
         self.wait()
         if jax.process_count() > 1:
-            write_dumps(*args)
+            write_dumps(*args, shared=self._shared)
         else:
             self._pending = self._pool.submit(write_dumps, *args)
 

@@ -134,6 +134,15 @@ def check_options() -> None:
             )
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device's memory was too small, for a program or for what it is given.
+
+    >>> is_out_of_memory(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"))
+    True
+    """
+    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+
+
 def memory_limit(gib: float | None = None) -> float:
     """Bytes of a device's memory that programs may take.
 

@@ -1,5 +1,8 @@
 """Checkpoints of a training: the whole state, written by Orbax while training goes on, there whole or not at all.
 
+Of several processes, each of which has the whole state, the first alone writes and reads them, as if it were the only
+one, and hands the others what it has read.
+
 This is the only module that knows Orbax, which does not notice a bit that has changed in what it reads. So each
 checkpoint has a seal beside it, of the checksums of its files and of whose state it is, made behind the back of the
 training; without one it counts as not yet written.
@@ -17,12 +20,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
 from distill_jax.errors import InputError, RunError, one_line
 from distill_jax.files import checksum, read_json, write_text
 from distill_jax.machine import processes
+from distill_jax.machine.backend import is_out_of_memory
+from distill_jax.machine.placement import on_host
 
 # Orbax tells of every save, and of an error in a stack trace of its own; what matters is raised and told in one line.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
@@ -55,6 +61,13 @@ def _checksums(folder: Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
 
 
+def complete_steps(folder: Path) -> list[int]:
+    """Steps of which a folder has a complete checkpoint, ascending, as `Checkpoints.steps`; it is only looked at."""
+    steps = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
+    seals = folder.with_name("seals")
+    return [step for step in steps if (seals / f"{step}.json").exists()] if seals.is_dir() else steps
+
+
 @dataclasses.dataclass(frozen=True)
 class Restored:
     """A checkpoint's content: the state, the step it was taken after, and the seconds spent until then by kind."""
@@ -75,14 +88,24 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int | None, of: str | None = None):
         self._folder, self._of = Path(folder).absolute(), of
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._pool, self._left = ThreadPoolExecutor(1), threading.Event()
         self._sealing: list[Future[None]] = []
         self._seals = self._folder.with_name("seals")
-        if of is not None and not any(self._folder.iterdir()):
+        if processes.is_first():
+            self._open(keep)
+
+    def _open(self, keep: int | None) -> None:
+        """Makes the folder, and what knows it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if self._of is not None and not any(self._folder.iterdir()):
             self._seals.mkdir(exist_ok=True)
         self._sealed = self._seals.is_dir()  # not so of trainings that began before there were seals
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            cleanup_tmp_directories=True,
+            create=False,  # it is there
+            multiprocessing_options=ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}),
+        )
         self._manager = _Manager(_Folder(self._folder), options=options)
 
     def __enter__(self) -> "Checkpoints":
@@ -90,7 +113,8 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._manager.close()
+            if processes.is_first():
+                self._manager.close()
         finally:
             self._left.set()
             self._pool.shutdown()
@@ -99,6 +123,9 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of which there is a complete checkpoint, ascending."""
+        return processes.seen_by_first(self._steps)
+
+    def _steps(self) -> list[int]:
         steps = sorted(self._manager.all_steps())
         return [step for step in steps if self._seal(step).exists()] if self._sealed else steps
 
@@ -108,6 +135,10 @@ class Checkpoints:
         Raises:
           RunError: there is no room for it.
         """
+        if processes.is_first():
+            self._save(step, state, seconds)
+
+    def _save(self, step: int, state: Any, seconds: dict[str, float]) -> None:
         # Looked at beforehand, since on a disk that fills up while they write, Orbax's threads print stack traces.
         free = shutil.disk_usage(self._folder).free
         required = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _OVERHEAD
@@ -117,18 +148,19 @@ class Checkpoints:
                 f"{required / 2**20:.1f}; free some space and run the same command"
             )
         # The next training step is given this state's buffers, and on a CPU Orbax would still be reading them.
-        state = jax.tree.map(jnp.copy, state)
+        # For arrays that lie on several processes' devices it would wait for the others.
+        state = jax.tree.map(jnp.copy if jax.process_count() == 1 else on_host, state)
         self._manager.save(
             step,
             args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(seconds)),
         )
-        if processes.is_first():
-            self._sealing = [future for future in self._sealing if not future.done() or future.result()]
-            self._sealing.append(self._pool.submit(self._seal_when_there, step))
+        self._sealing = [future for future in self._sealing if not future.done() or future.result()]
+        self._sealing.append(self._pool.submit(self._seal_when_there, step))
 
     def wait(self) -> None:
         """Returns when all that was saved is on disk."""
-        self._manager.wait_until_finished()
+        if processes.is_first():
+            self._manager.wait_until_finished()
         for future in self._sealing:
             future.result()
         processes.barrier("sealed")
@@ -171,14 +203,18 @@ class Checkpoints:
             )
             raise ValueError(f"{changed[0]} is not as it was written")
 
-    def _on_host(self, step: int) -> Any:
-        """What a checkpoint says of its state: shapes and dtypes, to be read into the host's memory."""
+    def content(self, step: int) -> Any:
+        """What the checkpoint of `step` says of its state: shapes and dtypes, to be read into the host's memory."""
         metadata: Any = ocp.StandardCheckpointHandler().metadata(_Folder(self._folder) / str(step) / "state")
         host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), metadata.tree)
 
     def delete_after(self, step: int) -> None:
         """Deletes the checkpoints later than `step`, also such as were not sealed."""
+        if processes.is_first():
+            self._delete_after(step)
+
+    def _delete_after(self, step: int) -> None:
         for later in [s for s in self._manager.all_steps() if s > step]:
             self._seal(later).unlink(missing_ok=True)
             self._manager.delete(later)
@@ -193,14 +229,35 @@ class Checkpoints:
         Raises:
           InputError: the checkpoint cannot be read.
         """
+        if jax.process_count() == 1:
+            return self._restore(step, like)
+        host = None if like is None else jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
+        found = processes.by_first(lambda: self._restore(step, host))
+
+        def described() -> tuple[Any, dict[str, float]]:
+            assert found is not None
+            return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), found.state), found.seconds
+
+        shapes, seconds = processes.seen_by_first(described)
+
+        def placed(leaf: jax.ShapeDtypeStruct, array: Any, to: jax.ShapeDtypeStruct) -> Any:
+            whole = processes.array_of(0, np.asarray(array) if found is not None else None, leaf.shape, leaf.dtype)
+            return whole if like is None else jax.make_array_from_callback(leaf.shape, to.sharding, whole.__getitem__)
+
+        read = shapes if found is None else found.state
+        return Restored(jax.tree.map(placed, shapes, read, shapes if like is None else like), step, seconds)
+
+    def _restore(self, step: int, like: Any) -> Restored:
         try:
             if self._sealed:
                 self._check(step)
-            like = self._on_host(step) if like is None else like
+            like = self.content(step) if like is None else like
             args = ocp.args.Composite(state=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore())
             items = self._manager.restore(step, args=args)
             jax.block_until_ready(items["state"])
         except Exception as error:  # Orbax and TensorStore raise whatever the damaged file led them to
+            if is_out_of_memory(error):
+                raise
             message = one_line(error)[:120]
             raise InputError(
                 "checkpoint",

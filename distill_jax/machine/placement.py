@@ -1,9 +1,9 @@
 """Where arrays live: one mesh over every device of every process, with axes for seeds, for students and for the batch.
 
 All models of a population train in one program. In each process seeds are split over the devices first, then students,
-as far as they divide evenly, since models need no communication. Devices left over share each batch, or stay idle for
-networks too small for that. The model axes never cross processes: every process holds all models and a slice of the
-batch, and writes its own rows of every dump.
+as far as they divide evenly, since models need no communication. Devices left over share each batch, as many as divide
+it evenly; the others, and all of them for networks too small for that, stay idle. The model axes never cross processes:
+every process holds all models and a slice of the batch, and has its own rows of every dump.
 """
 
 import math
@@ -20,7 +20,13 @@ MEMBER = (SEED, STUDENT)  # of an axis that has all members, seed by seed
 _TILE = 128  # lanes of a TPU's vector registers
 
 
-def make_mesh(seeds: int, students: int, batch_is_shared: bool = True, devices: Sequence[Any] | None = None) -> Mesh:
+def make_mesh(
+    seeds: int,
+    students: int,
+    batch_is_shared: bool = True,
+    devices: Sequence[Any] | None = None,
+    batch_size: int | None = None,
+) -> Mesh:
     """The mesh for a population of so many seeds and students of each: axes ('seed', 'student', 'batch').
 
     >>> dict(make_mesh(seeds=4, students=2, devices=jax.devices()[:1]).shape)
@@ -31,6 +37,7 @@ def make_mesh(seeds: int, students: int, batch_is_shared: bool = True, devices: 
       students: of each seed.
       batch_is_shared: whether devices of a process share a batch; else those without whole members are not in the mesh.
       devices: as many of each process; None for all that there are.
+      batch_size: which those that share a batch divide evenly if the processes do; None where all share it.
     """
     devices = jax.devices() if devices is None else devices
     numbers = sorted({d.process_index for d in devices})
@@ -40,9 +47,12 @@ def make_mesh(seeds: int, students: int, batch_is_shared: bool = True, devices: 
     # Students are spread only where each device has one seed: else members, seed by seed, would not be contiguous.
     over_students = parts(students, local // over_seeds) if over_seeds == seeds else 1
     across = over_seeds * over_students
-    used = local if batch_is_shared else across
+    sharing = local // across if batch_is_shared else 1
+    if batch_size is not None and batch_size % len(numbers) == 0:
+        sharing = largest_divisor(batch_size // len(numbers), sharing)
+    used = across * sharing
     by_process = np.array([[d for d in devices if d.process_index == number][:used] for number in numbers])
-    grid = by_process.reshape(len(numbers), across, used // across)
+    grid = by_process.reshape(len(numbers), across, sharing)
     grid = grid.transpose(1, 0, 2).reshape(over_seeds, over_students, -1)  # batch axis: process by process
     return Mesh(grid, (SEED, STUDENT, BATCH), axis_types=(AxisType.Auto,) * 3)
 

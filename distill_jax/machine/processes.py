@@ -1,11 +1,15 @@
-"""Helpers for runs of several processes: rank, barriers, broadcasts."""
+"""Helpers for runs of several processes: rank, barriers, and what one of them tells the others.
+
+What is in a study's folder is seen by the first process alone, which tells the others: they need no such folder.
+"""
 
 import collections
 import contextlib
+import pickle
 import socket
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -13,10 +17,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from distill_jax.errors import InputError, one_line
+from distill_jax.machine import last_words
 from distill_jax.machine.watch import watched
 
 _T = TypeVar("_T")
 _JOIN_SECONDS, _SHUTDOWN_SECONDS = 120, 4 * 3600
+_PIECE = 2**25  # bytes that are exchanged at once
+_LEAST = 2**10  # bytes of an exchange, of which each size is a program of its own
 
 
 @contextlib.contextmanager
@@ -34,6 +41,9 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
     # On CPUs programs that have one device in each process are not kept in order, and the exchanges of two such meet
     # each other's numbers (gloo: "distributed collective mismatch"). So each ends before the next begins.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    restore = last_words.in_one_line(
+        f"not all processes have come within {_JOIN_SECONDS} s; the same command, on each of them, begins again"
+    )
     try:
         jax.distributed.initialize(
             coordinator,
@@ -53,6 +63,8 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
             "elsewhere give each `run.coordinator` ADDRESS:PORT, `run.processes` N and a `run.process_id` of "
             "its own",
         ) from error
+    finally:
+        restore()
     _check_devices()
     _check_exchange()
     with watched(host, jax.process_index(), jax.process_count(), from_first):
@@ -186,6 +198,11 @@ def together(f: Callable[[], _T]) -> _T:
     return result  # type: ignore[return-value]
 
 
+def number() -> int:
+    """This process's, from 0."""
+    return jax.process_index()
+
+
 def is_first() -> bool:
     """Whether this process is the one that prints and writes what is written once."""
     return jax.process_index() == 0
@@ -210,6 +227,16 @@ def summed(array: np.ndarray) -> np.ndarray:
     )
 
 
+def of_all(values: Sequence[int]) -> list[list[int]]:
+    """Every process's numbers, int32 and as many in each, by its own number.
+
+    >>> of_all([3, 4])
+    [[3, 4]]
+    """
+    array = np.asarray(values, np.int32)
+    return [array.tolist()] if jax.process_count() == 1 else multihost_utils.process_allgather(array).tolist()
+
+
 def everywhere(f: Callable[[], bool]) -> bool:
     """Whether `f` is true in each of several processes; one alone need not ask."""
     return jax.process_count() == 1 or bool(np.all(multihost_utils.process_allgather(np.array(f()))))
@@ -222,3 +249,53 @@ def by_first(f: Callable[[], _T]) -> _T | None:
       InputError: the first process's own; the others raise one that refers to it, and none waits for another.
     """
     return together(lambda: f() if is_first() else None)
+
+
+def seen_by_first(f: Callable[[], _T]) -> _T:
+    """The result of `f`, which the first process alone calls, in every process.
+
+    >>> seen_by_first(lambda: {"kd": [0, 600]})
+    {'kd': [0, 600]}
+
+    Raises:
+      InputError: as `by_first`.
+    """
+    result = by_first(f)
+    if jax.process_count() == 1:
+        return result  # type: ignore[return-value]
+    # Among the processes of one study, which trust each other's numbers as well; and of one code.
+    content = pickle.dumps(result) if is_first() else b""
+    size = int(from_first(len(content)))
+    room = max(1 << (size - 1).bit_length(), _LEAST)
+    padded = np.frombuffer(content.ljust(room, b"\0"), np.uint8) if is_first() else None
+    return pickle.loads(array_of(0, padded, (room,), np.uint8)[:size].tobytes())
+
+
+def array_of(process: int, array: np.ndarray | None, shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """An array of one process in every process, piece by piece.
+
+    >>> array_of(0, np.arange(3), (3,), int)
+    array([0, 1, 2])
+
+    Args:
+      process: whose it is.
+      array: there; in the others it does not matter.
+      shape, dtype: of it, which all know.
+    """
+    is_source = jax.process_index() == process
+    if is_source:
+        assert array is not None
+        assert (array.shape, array.dtype) == (tuple(shape), np.dtype(dtype))
+        if jax.process_count() == 1:
+            return array
+    whole = np.ascontiguousarray(array).reshape(shape) if is_source else np.empty(shape, dtype)
+    content = whole.reshape(-1).view(np.uint8)
+    for start in range(0, len(content), _PIECE):
+        part = content[start : start + _PIECE]
+        words = np.zeros(-(-len(part) // 4), np.uint32)  # which every backend adds
+        if is_source:
+            words.view(np.uint8)[: len(part)] = part
+        words = multihost_utils.broadcast_one_to_all(words, is_source)
+        if not is_source:
+            part[:] = words.view(np.uint8)[: len(part)]
+    return whole

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from distill_jax.errors import Interrupted, RunError
+from distill_jax.machine import last_words
 
 _LOG = logging.getLogger(__name__)
 _MEET_SECONDS = 60  # to connect to the first process
@@ -56,6 +57,8 @@ def watched(host: str | None, number: int, processes: int, share: Share) -> Iter
         connections = {} if not port else _connect(address, port, token, number)
     if len(connections) < (processes - 1 if number == 0 else 1):
         _LOG.warning("the processes cannot watch each other; the loss of one is noticed within minutes, by JAX")
+    if number:
+        last_words.in_one_line(last_words.GONE.format(0))
     watch = _Watch(number, connections)
     try:
         yield
@@ -151,12 +154,12 @@ class _Watch:
         return (message, other) if self._number == 0 else _NEWS.unpack(message)
 
     def _leave(self, news: bytes, process: int) -> None:
-        line = f"process {process} is gone (killed, or its machine); the same command goes on from here"
+        line = last_words.GONE.format(process)
         if news == _FAILED:
             line = (
                 f"process {process} has failed; its message says why, and the same command goes on once that is mended"
             )
-        print(f"error: {line}", file=sys.stderr)
+        sys.stderr.write(f"error: {line}\n")  # at once, so that no words of XLA's come between
         sys.stdout.flush()
         sys.stderr.flush()
         if self._number == 0:

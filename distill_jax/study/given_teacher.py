@@ -219,12 +219,15 @@ def _rows(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray | None:
     return rows if len(np.unique(ids)) == len(ids) and np.array_equal(ids[rows], wanted) else None
 
 
-def write(teacher: GivenTeacher, dataset: Dataset, workdir: Path, step: int, digests: Mapping[int, str]) -> bool:
+def write(
+    teacher: GivenTeacher, dataset: Dataset, workdir: Path, step: int, digests: Mapping[int, str], *, shared: bool
+) -> bool:
     """Writes the teacher's dumps that are not there, from which a study goes on as from a trained one's.
 
     Args:
       step: the last of the study, whose dumps they are.
       digests: of each seed, what makes its teacher what it is.
+      shared: as of `write_dumps`.
 
     Returns:
       Whether any was not there.
@@ -232,13 +235,13 @@ def write(teacher: GivenTeacher, dataset: Dataset, workdir: Path, step: int, dig
     any_written = False
     for seed, split in itertools.product(digests, SPLITS):
         path = dump_path(workdir, TEACHER, seed, step, split)
-        if bool(processes.from_first([dump_exists(path)])[0]):
+        if processes.seen_by_first(functools.partial(dump_exists, path)):
             continue
         examples, logits = getattr(dataset, split), teacher.of_seed(seed)[split]
         rows = process_rows(len(logits), jax.process_index(), jax.process_count())
         items = [(path, logits[rows], {"setting": digests[seed]})]
         label, room = dataset.label(split, seed), (list(digests), [step])
-        write_dumps(items, label, examples.true_label, examples.id, rows.start, room)
+        write_dumps(items, label, examples.true_label, examples.id, rows.start, room, shared=shared)
         any_written = True
     return any_written
 

@@ -1,5 +1,6 @@
 """Which models a study has, which of them are finished, and which of the others train together."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -9,7 +10,8 @@ from distill_jax.dumps import find_dumps
 from distill_jax.machine import backend, processes
 from distill_jax.models import kind
 from distill_jax.setting import Setting
-from distill_jax.study import sweep, workdir
+from distill_jax.study import splitting, sweep, workdir
+from distill_jax.study.splitting import Begun
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training import population
 from distill_jax.training.population import Member
@@ -41,17 +43,23 @@ class Portions:
 
     def limit(self, role: str) -> int:
         """The same, or fewer where it has been found that they would not fit in memory."""
+        return processes.seen_by_first(lambda: self._limit(role))
+
+    def _limit(self, role: str) -> int:
         run = self._setting.run
-        limit = backend.memory_limit(run.memory_gib)
-        return int(processes.from_first(workdir.fitting(run.workdir, role, self._requested(role), limit)))
+        limit, devices = backend.memory_limit(run.memory_gib), jax.device_count()
+        return workdir.fitting(run.workdir, role, self._requested(role), limit, devices)
 
     def split(self, role: str, members: Sequence[Member]) -> list[list[Member]]:
         """Populations of these members."""
+        return processes.seen_by_first(lambda: self._split(role, members))
+
+    def _split(self, role: str, members: Sequence[Member]) -> list[list[Member]]:
         shared = backend.defaults(kind(getattr(self._setting, role).name)).batch_is_shared
-        return population.split(members, self.limit(role), 1 if shared else jax.local_device_count())
+        return population.split(members, self._limit(role), 1 if shared else jax.local_device_count())
 
     def finished(self) -> dict[Member, RunFolder]:
-        """The members whose dumps and last checkpoint are all on disk."""
+        """The members whose dumps and last checkpoint are all on disk; asked of the first process alone."""
         total = self._schedule.total_steps
         folders = {}
         there = find_dumps(self._setting.run.workdir)
@@ -62,31 +70,35 @@ class Portions:
                 folders |= dict.fromkeys(folder.members, folder)
         return folders
 
+    def begun(self, role: str) -> list[Begun]:
+        """The populations that were begun, and how their members go on."""
+        return processes.seen_by_first(lambda: self._begun(role))
+
+    def _begun(self, role: str) -> list[Begun]:
+        finished, folders = self.finished(), workdir.populations(self._setting.run.workdir)
+        unfinished = [m for m in self.members(role) if m not in finished]
+        return splitting.begun(folders, unfinished, self._limit(role), functools.partial(self._split, role))
+
     def remaining(self, role: str) -> list[list[Member]]:
-        """The members still to be trained, as populations: those that were begun as they are, then the others."""
+        """The members still to be trained, as populations: those that were begun go on, then come the others."""
+        return processes.seen_by_first(lambda: self._remaining(role))
+
+    def _remaining(self, role: str) -> list[list[Member]]:
         members, finished = self.members(role), self.finished()
-        unfinished, size_limit = [m for m in members if m not in finished], self.limit(role)
-        portions: list[list[Member]] = []
-        for begun in workdir.populations(self._setting.run.workdir):
-            free = set(unfinished) - {m for portion in portions for m in portion}
-            if begun.checkpoint() and len(begun.members) <= size_limit and free.issuperset(begun.members):
-                portions.append(list(begun.members))
+        unfinished = [m for m in members if m not in finished]
+        portions = [list(portion) for begun in self._begun(role) for portion in begun.portions]
         # Of the others those populations that an undisturbed study would have, so that it is equal to it to the bit.
         free = set(unfinished) - {m for portion in portions for m in portion}
-        portions += [portion for portion in self.split(role, members) if free.issuperset(portion)]
+        portions += [portion for portion in self._split(role, members) if free.issuperset(portion)]
         rest = [m for m in unfinished if not any(m in portion for portion in portions)]
-        portions += self.split(role, rest)
-        # The first process has seen the folder as it is: each member's portion, and its place there as a checkpoint
-        # has it; -1 is a member that is finished.
-        position = {m: (number, rank) for number, portion in enumerate(portions) for rank, m in enumerate(portion)}
-        positions = processes.from_first([position.get(m, (-1, -1)) for m in members])
-        placed = sorted((number, rank, i) for i, (number, rank) in enumerate(positions.tolist()) if number >= 0)
-        return [[members[i] for *_, i in group] for _, group in itertools.groupby(placed, lambda p: p[0])]
+        portions += self._split(role, rest)
+        return portions
 
     def remember(self, role: str, fitting: int) -> None:
         """Notes that no more than so many fit in memory at once."""
         run = self._setting.run
         if processes.is_first():
             limit = backend.memory_limit(run.memory_gib)
-            workdir.remember_fitting(run.workdir, role, self._requested(role), limit, fitting)
+            most, devices = self._requested(role), jax.device_count()
+            workdir.remember_fitting(run.workdir, role, most, limit, devices, fitting)
         processes.barrier("fitting-remembered")

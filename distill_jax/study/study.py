@@ -1,10 +1,11 @@
 """A whole study: teachers, then their students, population by population; what is finished is not done again."""
 
+import collections
 import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,17 @@ from distill_jax.dumps import dump_attributes, dump_exists, dump_path, find_dump
 from distill_jax.errors import InputError
 from distill_jax.export import inputs
 from distill_jax.fields import leaves
-from distill_jax.identity import identity
+from distill_jax.identity import digest, identity
 from distill_jax.machine import backend, processes
 from distill_jax.machine.environment import commit
+from distill_jax.machine.placement import BATCH
 from distill_jax.models import build_for, huggingface, kind, pretrained
 from distill_jax.models.roberta import Roberta
 from distill_jax.own_code import code
 from distill_jax.paths import resolved
 from distill_jax.setting import Setting
 from distill_jax.students import MODELS, TEACHER
-from distill_jax.study import sweep, workdir
+from distill_jax.study import splitting, sweep, workdir
 from distill_jax.study.checks import validate, validate_on_data
 from distill_jax.study.given_teacher import GivenTeacher, Source, given_teacher, write
 from distill_jax.study.given_weights import TeacherOfWeights, teacher_of_weights
@@ -77,25 +79,22 @@ class Study:
             given = dataclasses.replace(setting.given, logits=(*setting.given.logits, "arrays"))
             setting = dataclasses.replace(setting, given=given)
         self.setting, self._console, self._arrays, self._sources = resolved(setting), console, arrays, sources
+        self._notes: set[str] = set()  # that were said
         processes.require_same(_of_all_processes(self.setting))
         processes.together(self._prepare)
         self.portions = Portions(self.setting, self.schedule)
         for role in self._networks:  # by what the first process knows, and so alike in all
             for population in self.portions.split(role, self.portions.members(role)):
-                mesh = mesh_of(getattr(self.setting, role).name, shape(population))
-                check_batch(self.setting.train.batch_size, mesh)
+                self._check_devices(getattr(self.setting, role).name, shape(population))
         self.switch_step = switch_step(self.setting.objective, self.schedule.total_steps)
         self.identity = identity(self.setting) | {"fingerprint": self.dataset.fingerprint}
         if self._given is not None:
             self.identity["teacher"] = dict(self._given.identity)
+        processes.require_same({"the study's " + name: digest(value) for name, value in self.identity.items()})
         processes.by_first(self._claim)
-        if not processes.everywhere(lambda: workdir.holds(self.setting.run.workdir, self.identity)):
-            raise InputError(
-                "run.workdir",
-                self.setting.run.workdir,
-                "is not the same folder, or the setting not the same, in all processes; choose a folder that "
-                "they share",
-            )
+        self._shared = workdir.is_shared(self.setting.run.workdir)
+        if not self._shared:
+            say(console, "the processes share no work folder: the first alone writes and reads it")
 
     def _prepare(self) -> None:
         """Loads the data, builds the networks, and checks what a process can check without the others."""
@@ -147,6 +146,19 @@ class Study:
                     f"needs {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}; must be in-step",
                 )
 
+    def _check_devices(self, network: str, extent: tuple[int, int]) -> None:
+        """Checks that there are devices for a population of a network; says which of them it leaves idle."""
+        batch_size = self.setting.train.batch_size
+        mesh = mesh_of(network, extent, batch_size)
+        check_batch(batch_size, mesh)
+        idle = jax.device_count() - mesh.size
+        if idle and backend.defaults(kind(network)).batch_is_shared:
+            sharing = mesh.shape[BATCH]
+            note = f"{idle} of {jax.device_count()} devices stay idle: {sharing} share a batch of {batch_size}"
+            if note not in self._notes:
+                say(self._console, f"{note}, which more do not divide evenly")
+            self._notes.add(note)
+
     def _given_teacher(self) -> GivenTeacher | None:
         """The teacher that is there already; None where teachers are trained."""
         if self.setting.given.weights is not None:
@@ -193,12 +205,14 @@ class Study:
                 for role in self._networks:
                     self._train(role, progress, profile)
             profile.end()
+            if processes.is_first():
+                splitting.remove_superseded(self.setting.run.workdir, self.portions.finished())
 
     def _profile(self) -> Profile:
         """What traces some steps of the first training, if that is asked for."""
         run = self.setting.run
         members = [m for role in self._networks for m in self.portions.members(role)]
-        if run.profile and bool(processes.from_first(self.portions.finished().keys() >= set(members))):
+        if run.profile and processes.seen_by_first(lambda: self.portions.finished().keys() >= set(members)):
             raise InputError(
                 "run.profile", True, f"must be left out, since nothing is left to train in `run.workdir` {run.workdir}"
             )
@@ -208,7 +222,8 @@ class Study:
     def _write_given(self, teacher: GivenTeacher) -> None:
         """Writes a given teacher's dumps that are not there."""
         digests = {m.seed: self._digest(m) for m in self.portions.members(TEACHER)}
-        written = write(teacher, self.dataset, self.setting.run.workdir, self.schedule.total_steps, digests)
+        last, shared = self.schedule.total_steps, self._shared
+        written = write(teacher, self.dataset, self.setting.run.workdir, last, digests, shared=shared)
         if written and isinstance(teacher, TeacherOfWeights) and processes.is_first():
             for line in teacher.judged(self.dataset, "do its classes have the numbers of the data's?"):
                 say(self._console, line)
@@ -249,56 +264,91 @@ class Study:
             )
         teachers = None
         if role == "student":
-            arguments = self.setting, self.dataset, self.schedule.total_steps, self.portions.finished(), self._console
+            finished = processes.seen_by_first(self.portions.finished)
+            arguments = self.setting, self.dataset, self.schedule.total_steps, finished, self._console
             variables = self._given.variables if isinstance(self._given, TeacherOfWeights) else None
             teachers = Teachers(*arguments, variables).given([m.seed for portion in portions for m in portion])
         trainers: dict[tuple[int, int], Trainer] = {}
         done = 0
+        self._say_splits(role)
         while portions:
             progress.plan(role, map(len, portions))
             portion = portions.pop(0)
-            extent = shape(portion)
-            if extent not in trainers:
-                trainers[extent] = Trainer(self.setting, self.dataset, role, extent)
-            trainer = trainers[extent]
-            population = RunFolder.of(self.setting.run.workdir, portion)
-            if len(portion) > 1 and not population.checkpoint():
-                fitting = self._fitting(trainer, portion)
-                if fitting < len(portion):
-                    del trainers[extent]
-                    self.portions.remember(role, fitting)
-                    portions = self.portions.remaining(role)
-                    continue
-            if processes.is_first():
-                self._begin(population, _name(portion))
-            teacher_outputs = None if teachers is None else [teachers(seed) for seed in seeds(portion)]
-            stacked_outputs = (
-                None if teacher_outputs is None else jax.tree.map(lambda *a: np.stack(a), *teacher_outputs)
-            )
+            number = f" ({done + 1} of {done + 1 + len(portions)})" if done + len(portions) > 0 else ""
+            fitting, error = len(portion), None
+            try:
+                fitting = self._train_portion(role, portion, number, teachers, trainers, (progress, profile))
+            except jax.errors.JaxRuntimeError as raised:
+                error = splitting.shortage(raised, portion)
+            if error is not None:
+                fitting = len(portion) // 2
+                say(self._console, f"{_name(portion)}: {error}: {fitting} at once are tried instead")
+            if fitting < len(portion):
+                trainers.clear()
+                self.portions.remember(role, fitting)
+                self._say_splits(role)
+                portions = self.portions.remaining(role)
+                continue
             done += 1
-            name = _name(portion) + (f" ({done} of {done + len(portions)})" if done + len(portions) > 1 else "")
-            timing = train(
-                trainer,
-                portion,
-                stacked_outputs,
-                folder=population.folder,
-                digests=[self._digest(member) for member in portion],
-                name=name,
-                progress=progress,
-                profile=profile,
-            )
-            if processes.is_first():
-                self._finish(population, name, timing, len(portion))
-            processes.barrier("finished")
         if processes.is_first() and remaining < total:
             say(self._console, f"{total - remaining} of {total} {role}s were there already")
+
+    def _say_splits(self, role: str) -> None:
+        """Says which populations do not go on as they were begun."""
+        begun, most = self.portions.begun(role), self.portions.limit(role)
+        for population in begun if processes.is_first() else ():
+            if population.is_split:
+                say(self._console, splitting.said(population, _name, self.portions.members(role), most))
+
+    def _train_portion(
+        self,
+        role: str,
+        portion: list[Member],
+        number: str,
+        teachers: Callable[[int], Any] | None,
+        trainers: dict[tuple[int, int], Trainer],
+        watched: tuple[StudyProgress, Profile],
+    ) -> int:
+        """Trains a population, where it fits; gives how many members do."""
+        extent, progress, profile = shape(portion), *watched
+        if extent not in trainers:
+            trainers[extent] = Trainer(self.setting, self.dataset, role, extent)
+        trainer = trainers[extent]
+        population = RunFolder.of(self.setting.run.workdir, portion)
+        if len(portion) > 1 and not processes.seen_by_first(lambda: population.checkpoint(self.schedule.total_steps)):
+            fitting = self._fitting(trainer, portion)
+            if fitting < len(portion):
+                return fitting
+        origin = splitting.origin(self.setting.run.workdir, portion, self._digest)
+        if processes.is_first():
+            if origin is not None:
+                splitting.carry_over(origin, population)
+            self._begin(population, _name(portion))
+        teacher_outputs = None if teachers is None else [teachers(seed) for seed in seeds(portion)]
+        stacked_outputs = None if teacher_outputs is None else jax.tree.map(lambda *a: np.stack(a), *teacher_outputs)
+        timing = train(
+            trainer,
+            portion,
+            stacked_outputs,
+            folder=population.folder,
+            shared=self._shared,
+            digests=[self._digest(member) for member in portion],
+            name=_name(portion) + number,
+            progress=progress,
+            profile=profile,
+            origin=origin,
+        )
+        if processes.is_first():
+            self._finish(population, _name(portion) + number, timing, len(portion))
+        processes.barrier("finished")
+        return len(portion)
 
     def _begin(self, population: RunFolder, name: str) -> None:
         """Notes in a population's folder by which code it is trained."""
         if (message := self._lost(population)) is not None:
             say(self._console, f"{name}: {message}")
         last_commits, current_commit = population.commits()[-1:], commit()
-        population.begin(current_commit)
+        population.begin(current_commit, [self._digest(member) for member in population.members])
         if last_commits not in ([], [current_commit]):
             begun = f"begun by code of commit {last_commits[0]}, goes on with {current_commit}"
             say(self._console, f"{name}: {begun}")
@@ -354,10 +404,12 @@ class Study:
     def facts(self) -> dict[str, Any]:
         """Seconds of every kind that teachers and students took, over all calls that worked on them."""
         sums: dict[str, dict[str, float]] = {"teacher": {}, "student": {}}
-        for population in dict.fromkeys(self.portions.finished().values()):
+        # A population has gone on in parts where it was split: each member's share is where it was finished.
+        for population, members in collections.Counter(self.portions.finished().values()).items():
             role_sums = sums["teacher" if population.members[0].model == "teacher" else "student"]
             for name, value in population.facts().items():
-                role_sums[name] = role_sums.get(name, 0) + value
+                share = value if members == len(population.members) else value * members / len(population.members)
+                role_sums[name] = role_sums.get(name, 0) + share
         for role_sums in filter(None, sums.values()):
             role_sums["examples_per_second"] = role_sums["training_examples"] / max(role_sums["training_seconds"], 1e-9)
         total = sum(v for role_sums in sums.values() for name, v in role_sums.items() if name.endswith("_seconds"))

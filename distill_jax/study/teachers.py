@@ -14,7 +14,6 @@ from distill_jax.data.dataset import Dataset
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.machine import backend, processes
 from distill_jax.machine.checkpoint import Checkpoints
-from distill_jax.machine.placement import on_host
 from distill_jax.models import build_for, kind
 from distill_jax.models.evaluation import evaluation
 from distill_jax.setting import Setting
@@ -22,6 +21,7 @@ from distill_jax.students import TEACHER
 from distill_jax.study.given_teacher import shuffled
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training import outcomes
+from distill_jax.training.origin import variables_of
 from distill_jax.training.population import Member, shape
 from distill_jax.training.progress import say
 from distill_jax.training.teacher_source import teacher_mean_std, teacher_source
@@ -63,7 +63,10 @@ class Teachers:
 
     def _logits(self, seed: int) -> np.ndarray:
         """A teacher's logits on the training set, [N, K], or those of other examples."""
-        logits = read_dump(dump_path(self.setting.run.workdir, TEACHER, seed, self.last, "train")).logits
+        path = dump_path(self.setting.run.workdir, TEACHER, seed, self.last, "train")
+        read = processes.by_first(lambda: read_dump(path).logits)
+        shape = len(self.dataset.train.label), self.dataset.num_classes
+        logits = processes.array_of(0, read, shape, np.float32)
         return shuffled(logits, self.dataset.training_label(seed), seed, self.setting.objective.teacher_shuffle)
 
     def _outcomes(self, seed: int, variables: Any) -> np.ndarray:
@@ -94,8 +97,8 @@ class Teachers:
             if extent not in trainers:
                 trainers[extent] = Trainer(self.setting, self.dataset, TEACHER, extent)
             with Checkpoints(population.folder / "checkpoints", self.setting.run.keep_checkpoints) as saved:
-                restored = saved.restore(self.last, trainers[extent].state_like())
-            host = jax.tree.map(on_host, restored.state.variables)
+                restored = saved.restore(self.last)  # on the host: all together may be too many for the devices
+            host = variables_of(restored.state, trainers[extent].state_like())
             for i, member in enumerate(population.members):
                 variables[member.seed] = jax.tree.map(lambda a, i=i: a[i], host)
         return variables

@@ -4,15 +4,20 @@ import dataclasses
 import fcntl
 import json
 import re
+import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import jax
+
 from distill_jax import class_names, files
 from distill_jax.errors import InputError
 from distill_jax.files import read_json, write_text
 from distill_jax.identity import differences, digest
+from distill_jax.machine import processes
+from distill_jax.machine.checkpoint import complete_steps
 from distill_jax.training.population import Member
 
 SAVED = "study.json"  # the whole setting, to be given back by --setting
@@ -22,6 +27,7 @@ _COVERED = (  # of a small file what it says is complete
     (re.compile(r"(runs/[^/]+)/done\.json"), r"\1"),
 )
 _READ = (".lock", "setting.json", SAVED, class_names.FILE, "networks", "runs", "dumps")
+_SEEN = ".seen-by-all-"  # begins the name of what the processes look for
 _REMOVE = "remove that file and run the same command"
 
 
@@ -103,15 +109,42 @@ def _hold(workdir: Path, identity: dict[str, Any]) -> None:
         )
 
 
-def holds(workdir: Path, identity: dict[str, Any], seconds: float = 10.0) -> bool:
-    """Whether it holds this study; what another process has just written a network's disk may show late."""
-    path, end = workdir / "setting.json", time.monotonic() + seconds
-    while not path.exists() and time.monotonic() < end:
-        time.sleep(0.5)
+def is_shared(workdir: Path, seconds: float = 2.0) -> bool:
+    """Whether every process sees, and may write into, what the first has just made in the work directory.
+
+    A folder of another disk may have all that this one has, but no name that is new. Where a network's disk shows it
+    later than within so many seconds, the first process writes and reads alone, which is slower and as right.
+    """
+    if jax.process_count() == 1:
+        return True
+    name = processes.seen_by_first(lambda: f"{_SEEN}{secrets.token_hex(8)}")
+    processes.by_first(lambda: _make_only(workdir / name))
     try:
-        return json.loads(path.read_text()) == identity
-    except (OSError, ValueError):
+        return processes.everywhere(lambda: processes.is_first() or _can_write(workdir / name, seconds))
+    finally:
+        if processes.is_first():
+            files.remove(workdir / name)
+
+
+def _make_only(folder: Path) -> None:
+    """Makes a new folder where none is left of a process that was killed while others looked for it."""
+    for left in folder.parent.glob(f"{_SEEN}*"):
+        files.remove(left)
+    folder.mkdir()
+
+
+def _can_write(folder: Path, seconds: float) -> bool:
+    """Whether a folder appears in time, and can be written into."""
+    end = time.monotonic() + seconds
+    try:
+        while not folder.is_dir():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        (folder / str(jax.process_index())).touch()
+    except OSError:
         return False
+    return True
 
 
 def network_folder(workdir: Path, role: str) -> Path:
@@ -129,19 +162,20 @@ def tokenizer_folder(workdir: Path) -> Path:
     return workdir / "networks" / "tokenizer"
 
 
-def fitting(workdir: Path, role: str, most: int, limit: float) -> int:
-    """How many members to train at once: `most`, or what was found to fit into `limit` bytes of a device."""
+def fitting(workdir: Path, role: str, most: int, limit: float, devices: int) -> int:
+    """How many members to train at once: `most`, or what was found to fit into `limit` bytes of so many devices."""
     path = workdir / "runs" / f"fitting-{role}.json"
     stored = read_json(path, dict[str, float], _REMOVE) if path.exists() else {}
-    return int(stored["members"]) if (stored.get("most"), stored.get("bytes")) == (most, limit) else most
+    # Older versions did not say of how many devices.
+    found = stored.get("most"), stored.get("bytes"), stored.get("devices", devices)
+    return int(stored["members"]) if found == (most, limit, devices) else most
 
 
-def remember_fitting(workdir: Path, role: str, most: int, limit: float, members: int) -> None:
+def remember_fitting(workdir: Path, role: str, most: int, limit: float, devices: int, members: int) -> None:
     """Keeps what was found, so that a resumed study has the same populations."""
     (workdir / "runs").mkdir(exist_ok=True)
-    write_text(
-        workdir / "runs" / f"fitting-{role}.json", json.dumps({"most": most, "bytes": limit, "members": members})
-    )
+    found = {"most": most, "bytes": limit, "devices": devices, "members": members}
+    write_text(workdir / "runs" / f"fitting-{role}.json", json.dumps(found))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,18 +195,32 @@ class RunFolder:
         code = digest([dataclasses.astuple(m) for m in members])[:6]
         return cls(workdir / "runs" / f"{name}-{span}-{code}", tuple(members))
 
-    def begin(self, commit: str | None) -> None:
-        """Makes the folder, and says in it who is trained and, of every call that goes on with it, by which code."""
+    def begin(self, commit: str | None, digests: Sequence[str] = ()) -> None:
+        """Makes the folder, and says in it who is trained and, of every call that goes on with it, by which code.
+
+        Args:
+          digests: of each member's run, see `run_digest`.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         commits = self.commits()
         if commits[-1:] != [commit]:
             write_text(self.folder / "commits.json", json.dumps([*commits, commit]))
+        if digests:
+            write_text(self.folder / "digests.json", json.dumps(list(digests)))
         write_text(self.folder / "members.json", json.dumps([dataclasses.astuple(m) for m in self.members]))
 
     def commits(self) -> list[str | None]:
         """The commits of the code that trained it, in order; None is one outside a git checkout."""
         path = self.folder / "commits.json"
         return read_json(path, list[str | None], _REMOVE) if path.exists() else []
+
+    def digests(self) -> list[str]:
+        """Of each member's run, as it was begun; empty where it was by an older version."""
+        path = self.folder / "digests.json"
+        digests = read_json(path, list[str], _REMOVE) if path.exists() else []
+        if digests and len(digests) != len(self.members):
+            raise InputError(path, None, f"is of another population; {_REMOVE}")
+        return digests
 
     def finish(self, facts: dict[str, Any]) -> None:
         """Marks that all of the population's dumps and its last checkpoint are on disk."""
@@ -190,6 +238,10 @@ class RunFolder:
     def checkpoint(self, step: int | None = None) -> bool:
         """Whether there is a checkpoint, of a given step or of any."""
         return any((self.folder / "checkpoints").glob(str(step) if step is not None else "[0-9]*"))
+
+    def steps(self) -> tuple[int, ...]:
+        """Steps of which there is a complete checkpoint, ascending."""
+        return tuple(complete_steps(self.folder / "checkpoints"))
 
 
 def populations(workdir: Path) -> list[RunFolder]:

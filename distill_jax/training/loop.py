@@ -17,6 +17,7 @@ from distill_jax.machine import processes
 from distill_jax.machine.checkpoint import Checkpoints
 from distill_jax.machine.interruption import Interruption
 from distill_jax.training.meter import Meter
+from distill_jax.training.origin import Origin, restored
 from distill_jax.training.population import Member
 from distill_jax.training.profiling import Profile
 from distill_jax.training.progress import Scalars, StudyProgress, say
@@ -49,17 +50,17 @@ class Snapshots:
 
     def missing(self, step: int) -> dict[str, np.ndarray]:
         """Of each split that lacks dumps whether each member does, bool [members]."""
-        # As the first process sees it: the others' view of a shared folder may be older.
-        missing = {
-            split: processes.from_first([not dump_exists(path) for path in self.paths(step, split)])
-            for split in self.trainer.inputs
-        }
-        return {split: flags for split, flags in missing.items() if flags.any()}
 
-    def remove(self) -> None:
-        """Removes all that there are."""
+        def missing() -> dict[str, np.ndarray]:
+            paths = {split: self.paths(step, split) for split in self.trainer.inputs}
+            return {split: np.array([not dump_exists(path) for path in of_split]) for split, of_split in paths.items()}
+
+        return {split: flags for split, flags in processes.seen_by_first(missing).items() if flags.any()}
+
+    def remove_after(self, step: int) -> None:
+        """Removes those of later steps."""
         if processes.is_first():
-            steps, splits = self.trainer.schedule.snapshot_steps, self.trainer.inputs
+            steps, splits = [s for s in self.trainer.schedule.snapshot_steps if s > step], self.trainer.inputs
             remove_dumps([path for step in steps for split in splits for path in self.paths(step, split)])
         processes.barrier("dumps-removed")
 
@@ -90,22 +91,26 @@ def train(
     teachers: Any,
     *,
     folder: Path,
+    shared: bool,
     digests: Sequence[str],
     name: str,
     progress: StudyProgress,
     profile: Profile,
+    origin: Origin | None = None,
 ) -> Timing:
-    """Trains a population to its end and dumps its snapshots; resumes a training begun in `folder`.
+    """Trains a population to its end and dumps its snapshots; resumes a training begun in `folder`, or in another.
 
     Args:
       trainer: for populations of this shape.
       members: who is trained.
       teachers: as `Trainer.runner` takes them.
       folder: of this population, for checkpoints.
+      shared: whether all processes share it and that of the dumps, see `write_dumps`.
       digests: of each member's run; see `run_digest`.
       name: what to call it while it works.
       progress: of the study.
       profile: traces some of its steps.
+      origin: where the members have got further than in `folder`, if anywhere.
 
     Returns:
       The time it took. The last checkpoint has the trained models.
@@ -118,14 +123,13 @@ def train(
     run, schedule = trainer.setting.run, trainer.schedule
     snapshots = Snapshots(trainer, members, digests)
     checkpoints = Checkpoints(folder / "checkpoints", run.keep_checkpoints, digest(digests))
-    with checkpoints, DumpWriter() as writer, Interruption() as interruption:
-        state, first = _beginning(trainer, members, checkpoints, snapshots, writer)
+    with checkpoints, DumpWriter(shared) as writer, Interruption() as interruption:
+        state, first = _beginning(snapshots, checkpoints, writer, origin)
         timing = snapshots.timing
         runner = trainer.runner(members, teachers, timing)
         with contextlib.ExitStack() as open_files:
             open_files.enter_context(contextlib.closing(runner))
             bar = progress.begin(name, members, schedule.total_steps, first)
-            open_files.enter_context(contextlib.closing(bar))
             scalars = _scalars(trainer, members, folder, first, progress)
             if scalars is not None:
                 open_files.enter_context(contextlib.closing(scalars))
@@ -134,6 +138,7 @@ def train(
             open_files.enter_context(contextlib.closing(profile))
             session = _Session(runner, meter, snapshots, checkpoints, writer, profile)
             end = session.advance(state, first, interruption)
+            bar.close()  # one that fails is not counted as done: it may go on in parts
             checkpoints.wait()
             stop = interruption.requested()
             if stop:
@@ -197,24 +202,32 @@ def _scalars(
 
 
 def _beginning(
-    trainer: Trainer, members: Sequence[Member], checkpoints: Checkpoints, snapshots: Snapshots, writer: DumpWriter
+    snapshots: Snapshots, checkpoints: Checkpoints, writer: DumpWriter, origin: Origin | None
 ) -> tuple[TrainState, int]:
     """The state to begin from and its step: the newest checkpoint's that serves, with its seconds, or a new one."""
+    trainer, members = snapshots.trainer, snapshots.members
     schedule = trainer.schedule
     # A dump that is lost can be made again only from a checkpoint at or before its step.
     first_missing = next((step for step in schedule.snapshot_steps if snapshots.missing(step)), schedule.total_steps)
-    usable = [step for step in checkpoints.steps() if step <= first_missing]
-    if not usable:
+    others = () if origin is None else origin.steps
+    usable = max((step for step in (*checkpoints.steps(), *others) if step <= first_missing), default=None)
+    if usable is None:
         checkpoints.delete_after(-1)
         # Dumps that are there are another training's: equal to this one's to rounding, but not to the bit.
-        snapshots.remove()
+        snapshots.remove_after(0)
         return trainer.initial_state(members), 0
-    checkpoints.delete_after(usable[-1])
-    restored = checkpoints.restore(usable[-1], trainer.state_like())
-    snapshots.timing = Timing(**restored.seconds)
-    if restored.step in schedule.snapshot_steps:
-        snapshots.write(writer, restored.state, restored.step)
-    return restored.state, restored.step
+    if origin is not None and usable in others:
+        found = origin.restore(usable, trainer, members)
+        checkpoints.delete_after(usable - 1)
+        checkpoints.save(usable, found.state, found.seconds)
+        snapshots.remove_after(usable)  # for the same reason
+    else:
+        checkpoints.delete_after(usable)
+        found = restored(checkpoints, usable, trainer, members)
+    snapshots.timing = Timing(**found.seconds)
+    if found.step in schedule.snapshot_steps:
+        snapshots.write(writer, found.state, found.step)
+    return found.state, found.step
 
 
 def _save(checkpoints: Checkpoints, writer: DumpWriter, state: TrainState, step: int, timing: Timing) -> None:

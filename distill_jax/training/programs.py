@@ -141,7 +141,7 @@ class Programs:
     def _suit_machine(self, network: ModelSetting, target: Target | None) -> None:
         """Chooses what depends on the devices: who is where, what is done in turn, and how much at once."""
         batch_size, run, defaults = self.setting.train.batch_size, self.setting.run, _defaults(network.name, target)
-        self.mesh = mesh_of(network.name, self.shape, target)
+        self.mesh = mesh_of(network.name, self.shape, batch_size, target)
         positions = batch_size * first_positions(network, self.dataset.input_shape)
         self._students_in_turn = positions >= defaults.in_turn_from
         self.seeds_in_turn = defaults.seeds_in_turn or self._students_in_turn
@@ -352,10 +352,10 @@ def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:
     return {s: Buckets.of(getattr(dataset, s).x, dataset.vocabulary.pad, most) for s in ("train", "test")}
 
 
-def mesh_of(network: str, shape: tuple[int, int], target: Target | None = None) -> Mesh:
+def mesh_of(network: str, shape: tuple[int, int], batch_size: int, target: Target | None = None) -> Mesh:
     """The devices for a population of a network of that name, see `population.shape`."""
     devices = None if target is None else target.devices
-    return make_mesh(*shape, _defaults(network, target).batch_is_shared, devices)
+    return make_mesh(*shape, _defaults(network, target).batch_is_shared, devices, batch_size)
 
 
 def _defaults(network: str, target: Target | None) -> backend.Defaults:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import shlex
@@ -63,8 +64,12 @@ class Maker:
         self._plans = {n: plan.placed(setting.tokenizer, setting.pretrained) for n, plan in plans.items()}
         self._folder = setting.workdir / setting.scale
         self.pictures = setting.figures or self._folder / "figures"
-        outcomes = {name: finished(plan, self._folder, setting.seeds) for name, plan in self._plans.items()}
-        self.outcomes: dict[str, Outcome] = {name: outcome for name, outcome in outcomes.items() if outcome is not None}
+        self.outcomes = processes.seen_by_first(self._found) if setting.distributed else self._found()
+
+    def _found(self) -> dict[str, Outcome]:
+        """Of the studies that are there."""
+        found = {name: finished(plan, self._folder, self._setting.seeds) for name, plan in self._plans.items()}
+        return {name: outcome for name, outcome in found.items() if outcome is not None}
 
     def records(self) -> list[Record]:
         """Times that studies have taken: those of committed results, then those that are there."""
@@ -94,7 +99,9 @@ class Maker:
             self._console.print(f"study {number} of {len(missing)}, {name}: {plan.title}", soft_wrap=True)
             located = plan.located(self._folder, setting.data_dir, seeds=setting.seeds, **setting.run)
             run_study(located, self.command(plan), self._console)
-            self.outcomes[name] = self._outcome(plan)
+            found = functools.partial(self._outcome, plan)
+            # The others wait here for the first's report.
+            self.outcomes[name] = processes.seen_by_first(found) if setting.distributed else found()
 
     def _train_elsewhere(self, names: Sequence[str]) -> None:
         """Has studies trained by an engine."""
@@ -119,27 +126,21 @@ class Maker:
             self.outcomes[name] = self._outcome(self._plans[name])
 
     def _missing(self, names: Sequence[str]) -> list[str]:
-        """Those that are not there; of several processes, by what the first one finds."""
+        """Those that are not there."""
         if self._setting.distributed:
             values = {"targets": repr(self._setting.targets), "--scale": self._setting.scale, "studies": repr(names)}
             processes.require_same(values)
-        missing = [name not in self.outcomes for name in names]
-        if self._setting.distributed and missing:
-            missing = processes.from_first(missing).tolist()
-        return [name for name, is_missing in zip(names, missing, strict=True) if is_missing]
+        return [name for name in names if name not in self.outcomes]
 
     def _outcome(self, plan: Planned) -> Outcome:
-        """Of a study that has just been trained; processes other than the first wait here for its summary.
-
-        Where the first fails, `processes.connected` ends the others.
+        """Of a study that has just been trained.
 
         Raises:
           RunError: another machine has trained it, and what it has written does not come to this one.
         """
-        others = self._setting.distributed and not processes.is_first()
         end = time.monotonic() + (_SHARED_SECONDS if self._setting.on != "here" else 0)
         while (outcome := finished(plan, self._folder, self._setting.seeds)) is None:
-            if not others and time.monotonic() > end:
+            if time.monotonic() > end:
                 folder = self._folder / plan.name
                 raise RunError(f"{plan.name} is trained, but {folder} does not say so; all must share its disk")
             time.sleep(0.2)

@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 
 import pytest
 
@@ -52,7 +53,8 @@ def test_it_comes_back_elsewhere_and_follows_every_change(tmp_path, objects):
     assert contents(elsewhere) == {"a/data/1": "one", "a/data/2": "two", "a/mark": "1 2", "summary": "{}"}
     write(here, a__data__1="another", a__mark="1", summary="{2}")
     (here / "a/data/2").unlink()
-    mirror.push()
+    while mirror.push():
+        pass
     Mirror(elsewhere, objects, covered).pull()
     assert contents(elsewhere) == {"a/data/1": "another", "a/mark": "1", "summary": "{2}"}
 
@@ -108,8 +110,10 @@ def test_a_file_that_lists_do_not_have_yet_is_brought(tmp_path, objects, monkeyp
 
 
 def _consistent(folder):
-    """Whether a mark that is there speaks of files with the content that it says, as an index has their sums."""
+    """Whether a mark speaks of files with the content that it says, as by the sums of an index, or all are gone."""
     for mark in folder.glob("*/mark"):
+        if not any(mark.parent.glob("data/*")):
+            continue
         said = dict(pair.split("=") for pair in mark.read_text().split())
         there = {name: (mark.parent / "data" / name) for name in said}
         if any(not path.exists() or path.read_text() != said[name] for name, path in there.items()):
@@ -121,6 +125,11 @@ def _change(folder, rng):
     """One change of a group as a study makes them: its mark first has less, then files are written, then it has all."""
     group = folder / rng.choice("ab")
     mark, said = group / "mark", {}
+    if rng.random() < 0.2 and (group / "data").exists():  # as an old checkpoint, whose seal stays for a while
+        shutil.rmtree(group / "data")
+        yield
+        mark.unlink(missing_ok=True)
+        return
     if mark.exists():
         said = dict(pair.split("=") for pair in mark.read_text().split())
     changed = rng.sample("1234", rng.randint(1, 3))
@@ -178,8 +187,10 @@ def test_stopped_at_any_request_it_is_as_a_kill_could_have_left_the_folder(tmp_p
                 if rng.random() < 0.5:  # another process of this machine goes on
                     mirror = Mirror(here, objects, covered)
                     mirror.pull(1)
-    assert steps > 5
+    assert steps > 2
     left[0] = 0
-    mirror.push()
+    while mirror.push():
+        pass
     Mirror(tmp_path / "all", objects, covered).pull()
-    assert contents(tmp_path / "all") == contents(here)
+    idle = {f"{group}/mark" for group in "ab" if not any((here / group).glob("data/*"))}  # which speaks of none
+    assert contents(tmp_path / "all") == {name: text for name, text in contents(here).items() if name not in idle}

@@ -43,10 +43,6 @@ def npz(tmp_path_factory):
         (["mnist"], ["--data-dir", "must be given", "download_and_prepare"]),
         (["mnist", "--data-dir", "/nowhere"], ["--data-dir /nowhere", "does not exist"]),
         (["--batch-size", "5000"], ["--batch-size 5000", "1437"]),
-        (
-            ["--student.name", "resnet-cifar", "--student.depth", "8", "--batch-size", "30", "--population", "1"],
-            ["--batch-size 30", "multiple of 4"],
-        ),
         (["--switch-step", "1100"], ["--switch-step 1100", "[0, 1100)"]),
         (["--switch-window", "551"], ["--switch-window 551", "1100"]),
         (["--temperature", "0"], ["--temperature 0.0", "positive"]),

@@ -23,18 +23,20 @@ from distill_jax.command.spelling import spelt
 from distill_jax.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-SMALL = [
+ANY_NETWORK = [
     *("--optimizer", "sgd", "--learning-rate", "0.1", "--weight-decay", "1e-4"),
-    *("--teacher.hidden", "16", "--student.hidden", "16", "--label-noise", "0.1", "--augment", "crop-flip"),
+    *("--label-noise", "0.1", "--augment", "crop-flip"),
     *("--epochs", "6", "--batch-size", "8", "--warmup-epochs", "1", "--snapshots", "0.5"),
     *("--seeds", "2", "--population", "4", "--steps-per-dispatch", "6"),
 ]
+SMALL = ["--teacher.hidden", "16", "--student.hidden", "16", *ANY_NETWORK]
+NOWHERE = ["--workdir", "/dev/null/work"]  # of a process that can have no work folder
 EVERY_CALL = ["--checkpoint-seconds", "0"]  # a checkpoint after each call of the program, as for a kill
 
 
-def write_npz(path: Path) -> Path:
-    """A file as a user would bring it: x_train, y_train, x_test, y_test."""
-    data = dataset()
+def write_npz(path: Path, train: int = 100) -> Path:
+    """A file as a user would bring it: x_train, y_train, x_test, y_test; so many for training."""
+    data = dataset(train)
     arrays = {
         f"{k}_{s}": getattr(getattr(data, s), f) for s in ("train", "test") for k, f in (("x", "x"), ("y", "label"))
     }
@@ -150,11 +152,18 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def start_two(arguments: list, of_second: Sequence = ()) -> list[subprocess.Popen]:
-    """Two processes with two devices each, joined on this machine; the second with more arguments."""
-    joined = ["--distributed", "True", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
-    more = ((), of_second)
-    return [start([*arguments, *joined, "--process-id", str(i), *more[i]], devices=2) for i in range(2)]
+def start_joined(
+    arguments: Sequence, own: Sequence[Sequence], devices: int = 2, module: str = "undrawn"
+) -> list[subprocess.Popen]:
+    """Processes with so many devices each, joined on this machine, and each with arguments of its own besides."""
+    joined = ["--distributed", "True", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", str(len(own))]
+    words = [[*arguments, *joined, "--process-id", str(i), *more] for i, more in enumerate(own)]
+    return [start(of_one, devices, module=module) for of_one in words]
+
+
+def start_two(arguments: Sequence, of_second: Sequence = ()) -> list[subprocess.Popen]:
+    """Two of them with two devices each, the second with more arguments."""
+    return start_joined(arguments, ((), of_second))
 
 
 def end(processes: list[subprocess.Popen]) -> tuple[list[int], list[tuple[str, str]]]:

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from command import EVERY_CALL, SMALL, end, results, start, start_two, write_npz
+from command import ANY_NETWORK, EVERY_CALL, NOWHERE, SMALL, end, results, start, start_two, write_npz
 
 from distill_jax.dumps import find_dumps, read_dump
 
@@ -47,12 +47,13 @@ def assert_same(a, b):
 
 @pytest.mark.parametrize("network", ["mlp", pytest.param("resnet", marks=pytest.mark.slow)])
 def test_one_device_four_devices_and_two_processes(npz, tmp_path, network):
-    arguments = ["--dataset", npz, *SMALL, *(RESNET if network == "resnet" else ("--epochs", "3"))]
+    arguments = ["--dataset", npz, *([*ANY_NETWORK, *RESNET] if network == "resnet" else [*SMALL, "--epochs", "3"])]
     alone = [start([*arguments, "--workdir", tmp_path / name], devices=n) for name, n in (("one", 1), ("four", 4))]
     statuses, said = end(alone)
     assert statuses == [0, 0], said
-    statuses, said = end(start_two([*arguments, "--workdir", tmp_path / "two"]))
+    statuses, said = end(start_two([*arguments, "--workdir", tmp_path / "two"], NOWHERE))
     assert statuses == [0, 0], said
+    assert "the processes share no work folder: the first alone writes and reads it" in said[0][0].splitlines()
     assert "report:" in said[0][0]
     assert "report:" not in said[1][0]  # only the first process speaks
     assert_same(tmp_path / "one", tmp_path / "four")
@@ -69,8 +70,9 @@ def test_two_processes_stop_together_and_go_on(npz, tmp_path):
     statuses, said = end(both)
     assert statuses == [143, 143], said
     assert list(tmp_path.glob("runs/teacher*/checkpoints/*"))
-    statuses, said = end(start_two(arguments))
+    statuses, said = end(start_two(arguments, NOWHERE))  # from what both have written
     assert statuses == [0, 0], said
+    assert "were there already" not in said[0][0]
 
 
 def test_wrong_input_ends_both_processes(npz, tmp_path):
@@ -80,12 +82,13 @@ def test_wrong_input_ends_both_processes(npz, tmp_path):
     assert "holds another setting" in said[0][1]
 
 
-@pytest.mark.slow
-def test_a_folder_that_is_not_shared_ends_both_processes(npz, tmp_path):
-    arguments = ["--dataset", npz, *SMALL, "--workdir", tmp_path / "first"]
-    statuses, said = end(start_two(arguments, of_second=["--workdir", tmp_path / "second"]))
+def test_other_data_in_another_process_end_both(npz, tmp_path):
+    other = write_npz(tmp_path / "other.npz", train=104)
+    arguments = [*SMALL, "--workdir", tmp_path / "work", "--dataset", npz]
+    statuses, said = end(start_two(arguments, ["--dataset", other]))
     assert statuses == [2, 2], said
-    assert all("is not the same folder" in err for _, err in said)
+    assert all("is not the same in processes 0 and 1" in err for _, err in said)
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.slow

@@ -108,8 +108,14 @@ def test_devices_without_members_share_batches_or_rest(monkeypatch, population, 
     on_devices(monkeypatch, 4)
     assert placement.make_mesh(*population).devices.shape == shared
     assert placement.make_mesh(*population, batch_is_shared=False).devices.shape == alone
-    assert mesh_of("resnet-cifar", population).devices.shape == shared
-    assert mesh_of("mlp", population).devices.shape == alone
+    assert mesh_of("resnet-cifar", population, 8).devices.shape == shared
+    assert mesh_of("mlp", population, 8).devices.shape == alone
+
+
+def test_devices_that_do_not_divide_a_batch_rest(monkeypatch):
+    on_devices(monkeypatch, 4)
+    assert [mesh_of("resnet-cifar", (1, 1), size).devices.size for size in (8, 10, 9, 7)] == [4, 2, 3, 1]
+    assert mesh_of("resnet-cifar", (2, 1), 7).devices.shape == (2, 1, 1)
 
 
 @pytest.mark.parametrize("network", ["mlp", "resnet"])

@@ -225,11 +225,11 @@ def test_members_of_another_population_are_noticed(copy):
 
 
 def test_a_fitting_that_is_damaged_is_refused(copy):
-    workdir.remember_fitting(copy, "student", 4, 1.0, 2)
-    assert workdir.fitting(copy, "student", 4, 1.0) == 2
+    workdir.remember_fitting(copy, "student", 4, 1.0, 1, 2)
+    assert workdir.fitting(copy, "student", 4, 1.0, 1) == 2
     (copy / "runs" / "fitting-student.json").write_text('{"members": "two"}')
     with pytest.raises(InputError, match=r"fitting-student.json: is damaged .*; remove that file"):
-        workdir.fitting(copy, "student", 4, 1.0)
+        workdir.fitting(copy, "student", 4, 1.0, 1)
 
 
 def test_code_that_has_changed_since_a_training_began_is_said(copy, monkeypatch):
