@@ -1,5 +1,7 @@
 """The ways in which a command of this project ends early, each reported as one line without a traceback."""
 
+from distill_jax.credentials import masked
+
 
 class InputError(Exception):
     """A wrong input, so that nothing can be done: exit status 2, nothing written.
@@ -64,9 +66,9 @@ def printable(text: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    r"""An exception's message without line breaks, or its type where it has none.
+    r"""An exception's message without line breaks and `credentials`, or its type where it has none.
 
     >>> one_line(ValueError("first\n  second")), one_line(KeyError())
     ('first second', 'KeyError')
     """
-    return " ".join(str(error).split()) or type(error).__name__
+    return masked(" ".join(str(error).split())) or type(error).__name__

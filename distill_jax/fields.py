@@ -6,6 +6,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+from distill_jax.credentials import masked
 from distill_jax.errors import InputError
 
 
@@ -33,6 +34,25 @@ def check_finite(setting: Any) -> None:
         for number in _numbers(value):
             if not math.isfinite(number):
                 raise InputError(field, number, "must be a finite number")
+
+
+def check_no_credentials(field: object, value: Any) -> None:
+    """Checks a value of any type: what is asked for is kept with results, shown in reports and told to trackers.
+
+    Raises:
+      InputError: an address in it has credentials; without them.
+
+    >>> check_no_credentials("data.dataset", "https://me:secret@host/a.npz")
+    Traceback (most recent call last):
+    distill_jax.errors.InputError: data.dataset https://***@host/a.npz: has credentials, which would be kept with \
+    results; must be an address without, and a cloud be told them in its own way
+    """
+    text = str(value)
+    fault = (
+        "has credentials, which would be kept with results; must be an address without, and a cloud be told them in "
+    )
+    if masked(text) != text:
+        raise InputError(field, masked(text), f"{fault}its own way")
 
 
 def check_choices(setting: Any, within: str = "") -> None:

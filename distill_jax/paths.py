@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from distill_jax.errors import InputError
+from distill_jax.fields import check_no_credentials
 
 _T = TypeVar("_T")
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/+|$)")  # of a bucket or a server; `Path` makes one stroke of two
@@ -29,6 +30,7 @@ def local(field: str, typed: Path | str) -> Path:
     >>> local("run.workdir", "work/a")
     PosixPath('work/a')
     """
+    check_no_credentials(field, typed)
     if _ADDRESS.match(str(typed)):
         raise InputError(field, _written_out(typed), "must be a path on this machine")
     if re.search(r"[\0-\x1f\x7f\\\ud800-\udfff]", str(typed)):  # a backslash is a stroke to TensorStore

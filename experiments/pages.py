@@ -15,7 +15,7 @@ from typing import NamedTuple
 from distill_jax.command import command_line
 from distill_jax.errors import InputError
 from distill_jax.files import write_result
-from experiments import explorer_frames, image_parity, label_errors, study_tables
+from experiments import clusters, explorer_frames, image_parity, label_errors, study_tables
 from experiments.channel import reading_table
 from experiments.channel import summary as channel_summary
 from experiments.channel import sweep as channel_sweep
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "how-far", "your-teacher")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "clusters", "how-far", "your-teacher")),
     RESULTS / "README.md",
 )
 _BLOCK = re.compile(r"(<!-- ([a-z ]+): ([^\n]*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -126,6 +126,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "explorer frames": _from_file(explorer_frames.lines),
     "schedule": _from_file(schedule_table.lines),
     "throughput": _throughput,
+    "clusters": lambda file: clusters.lines(json.loads((ROOT / file).read_text())),
     "compiled": lambda files: compiled_table.markdown([ROOT / file for file in files.split()]),
 }
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from distill_jax.command import streams
 from distill_jax.command.spelling import by_option, options, spelt
 from distill_jax.errors import InputError, Interrupted, RunError, printable
-from distill_jax.fields import check_finite
+from distill_jax.fields import check_finite, check_no_credentials
 from distill_jax.files import REMEDIES, remedy, write_text
 from distill_jax.paths import as_typed, resolved
 
@@ -138,6 +138,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     streams.prepare()
     status = 0
     try:
+        _check_words(sys.argv[1:])
         main(sys.argv[1:])
     except (InputError, RunError, Interrupted) as error:
         print(
@@ -155,6 +156,13 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         print(f"error: {printable(line)}", file=sys.stderr)
     sys.stdout.flush()
     sys.exit(status)
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Checks that no word has credentials, before anything quotes it."""
+    for before, word in itertools.pairwise(["", *words]):
+        option, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
+        check_no_credentials(option if option.startswith("--") else "argument", value if equals else "")
 
 
 def environment_fault(error: BaseException) -> tuple[str, int] | None:

@@ -4,7 +4,7 @@ import math
 
 from distill_jax import limits
 from distill_jax.errors import InputError, require
-from distill_jax.fields import check_choices, check_finite
+from distill_jax.fields import check_choices, check_finite, check_no_credentials, leaves
 from distill_jax.machine import processes
 from distill_jax.models import torch_weights
 from distill_jax.setting import ObjectiveSetting, OptimizerSetting, RunSetting, Setting, TrainSetting
@@ -22,6 +22,8 @@ def validate(setting: Setting) -> None:
     Raises:
       InputError: a value that cannot be right; one line that names the field, the value and what would be.
     """
+    for field, value in leaves(setting):
+        check_no_credentials(field, value)
     check_finite(setting)
     check_choices(setting)
     _check_losses(setting)

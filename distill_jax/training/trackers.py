@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from distill_jax.credentials import masked
 from distill_jax.errors import InputError, one_line, require
 from distill_jax.extras import needed
 from distill_jax.fields import leaves
@@ -249,8 +250,8 @@ class MLflow(_InBatches):
         uri = f"sqlite:///{folder / 'mlflow.db'}" if own_store else mlflow.get_tracking_uri()
         self._client, self._total_steps = mlflow.MlflowClient(tracking_uri=uri), training.total_steps
         self._metric = mlflow.entities.Metric
-        kept = self.kept()
-        if kept.get("store") == uri:
+        kept, store = self.kept(), masked(uri)  # an address may have a password, which is not for files
+        if kept.get("store") == store:
             self._run = kept["run"]
             self._client.update_run(self._run, status="RUNNING")
             self.last_step = max((m.step for m in self._client.get_metric_history(self._run, "loss")), default=0)
@@ -262,7 +263,7 @@ class MLflow(_InBatches):
             number = self._client.create_experiment(folder.name, str(folder / "mlruns") if own_store else None)
         tags = {"model": training.model, "seed": str(training.seed), "workdir": str(training.workdir)}
         self._run = self._client.create_run(number, tags=tags, run_name=training.name).info.run_id
-        self.keep(store=uri, run=self._run)
+        self.keep(store=store, run=self._run)
         parameters = [
             mlflow.entities.Param(name, str(_plain(value)))
             for name, value in training.setting.items()

@@ -170,7 +170,7 @@ class Maker:
 
     def without_texts(self, names: Sequence[str]) -> list[str]:
         """Those of some studies that can be made without --tokenizer; says that there are others."""
-        possible = [name for name in names if name in self.outcomes or not self._plans[name].row.is_text]
+        possible = [name for name in names if name in self.outcomes or not self._plans[name].is_of_texts]
         if len(possible) < len(names):
             self._console.print("texts are left out, since --tokenizer is not given", soft_wrap=True)
         return possible
@@ -180,7 +180,7 @@ class Maker:
         from distill_jax.data.sources.tokens import load_tokenizer
         from distill_jax.models import huggingface
 
-        texts = [name for name in names if self._plans[name].row.is_text]
+        texts = [name for name in names if self._plans[name].is_of_texts]
         if not texts:
             return
         sizes = sorted({size for name in texts for size in self._plans[name].pretrained.values()})
@@ -213,7 +213,7 @@ class Maker:
         for name in _PASSED_ON:
             if getattr(setting, name) != getattr(_DEFAULT, name):
                 words += [f"--{name.replace('_', '-')}", str(getattr(setting, name))]
-        words += ["--tokenizer", str(setting.tokenizer or "DIR")] if plan.row.is_text else []
+        words += ["--tokenizer", str(setting.tokenizer or "DIR")] if plan.is_of_texts else []
         words += ["--pretrained", str(setting.pretrained or "DIR")] if plan.pretrained else []
         return words
 

@@ -28,6 +28,7 @@ from experiments.json_interval import quote
 from experiments.markdown_table import markdown_table
 from experiments.paper.outcome import CONTROL, KD, Outcome
 from experiments.paper.rows import CROSS_PAIRS, PUBLISHED_PAIRS, TABLE_2, Pair, Row
+from experiments.paper.scale import PAPER
 from experiments.paper.table2 import missing, percent
 
 SETTINGS: tuple[Pair, ...] = (*TABLE_2, *CROSS_PAIRS, *PUBLISHED_PAIRS)
@@ -214,7 +215,7 @@ def lines(table: Sequence[Mapping[str, Any]]) -> str:
             ]
         else:
             cells += [number(None)] * 7
-        stand_in = row["scale"] == "small" and row["status"] == "finished"
+        stand_in = row["scale"] != PAPER.name and row["status"] == "finished"
         body.append([*cells, f"stand-in: {row['stands_for']}" if stand_in else row["status"]])
     head += ["gain", "one-hot → KD", "KD → one-hot", "n", "status"]
     parts = [markdown_table(head, body), missing(table), sentences(table)]

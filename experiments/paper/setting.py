@@ -38,12 +38,13 @@ class Setting:
     """What to make: names of figures ('fig1' is all parts of it) or of studies, 'table2' or 'published' (which train
     nothing: what is not there is said to be not run), or 'all', without the texts where no tokenizer is given. --list
     shows them."""
-    scale: Literal["paper", "small"] = "paper"
-    """'paper': its data, networks and recipes. 'small': stand-ins for a CPU, two hours on 2 cores for all images."""
+    scale: Literal["paper", "small", "rehearsal"] = "paper"
+    """'paper': its data, networks and recipes. 'small': stand-ins for a CPU, two hours on 2 cores for all images.
+    'rehearsal': every study by its name in seconds, of digits that need no folder, to try a cluster with."""
     data_dir: Path | None = None
     """Folder that holds the prepared data: cifar10/, cifar100/, glue/, imdb_reviews/ and ag_news_subset/ as TensorFlow
     Datasets prepares them, and tiny-imagenet-200/. Needed where something has to be trained; 'small' needs cifar100 and
-    imdb_reviews alone."""
+    imdb_reviews alone, 'rehearsal' none."""
     tokenizer: Path | None = None
     """Folder of RoBERTa's tokenizer, vocab.json and merges.txt, or tokenizer.json. Needed to train on texts."""
     pretrained: Path | None = None

@@ -48,6 +48,11 @@ class Planned:
         return self.name in {row.name for row in TABLE_2}
 
     @property
+    def is_of_texts(self) -> bool:
+        """Whether it is trained on texts, for which a tokenizer is needed."""
+        return self.setting.data.tokenizer is not None
+
+    @property
     def title(self) -> str:
         """The study in one line."""
         return ", ".join(filter(None, (self.data, self.networks, self.variant)))
@@ -67,7 +72,7 @@ class Planned:
     def placed(self, tokenizer: Path | None, pretrained: Path | None) -> "Planned":
         """The same with the user's tokenizer and pretrained weights, where it needs any and they are given."""
         setting = self.setting
-        if setting.data.tokenizer is not None and tokenizer is not None:
+        if self.is_of_texts and tokenizer is not None:
             setting = changed(setting, data={"tokenizer": tokenizer})
         if pretrained is not None:
             for role, size in self.pretrained.items():

@@ -20,6 +20,7 @@ from experiments.json_interval import quote
 from experiments.markdown_table import markdown_table
 from experiments.paper.outcome import Outcome
 from experiments.paper.rows import TABLE_2, Row
+from experiments.paper.scale import PAPER
 
 MODELS = ("teacher", "one_hot", "kd")
 SPLITS = ("train", "test")
@@ -31,7 +32,7 @@ def rows(outcomes: Mapping[str, Outcome], not_run: Mapping[str, Mapping[str, Any
     Args:
       outcomes: the finished studies by the rows' names.
       not_run: of the rows that are not: `command`, `expected_seconds` and `expected_on`, null where unknown.
-      scale: 'paper' or 'small'.
+      scale: by its name.
 
     Returns:
       dataset, teacher, student as the paper names them; paper[split][model]; study, stands_for (what is run in its
@@ -62,7 +63,7 @@ def _row(row: Row, outcome: Outcome | None, not_run: Mapping[str, Any], scale: s
     gain = percent(accuracy["test_accuracy"].paired["kd_minus_one_hot"])
     result |= {"stands_for": outcome.plan.title, "step": outcome.last, "n": outcome.seeds}
     result["ours"] = as_json(ours | {"gain": gain})
-    if scale == "small":
+    if scale != PAPER.name:
         return result | {"status": f"stand-in; gain {verdict(gain, 1)}"}
     differences = {s: {m: ours[s][m].mean - paper[s][m] for m in MODELS} for s in SPLITS}
     inside = [_predicts(ours["test"][m].per_seed, paper["test"][m]) for m in MODELS]

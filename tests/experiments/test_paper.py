@@ -211,6 +211,28 @@ def test_the_small_scale_has_the_papers_moments_as_shares_of_training():
         assert plan.models_a_seed == of.models_a_seed
 
 
+def test_the_rehearsal_has_every_study_of_the_paper_in_seconds_and_no_two_alike():
+    paper, rehearsed = (studies(SCALES[name]) for name in ("paper", "rehearsal"))
+    assert list(rehearsed) == list(paper)
+    for name, plan in rehearsed.items():
+        of = paper[name]
+        for mine, its in ((plan.switch_step, of.switch_step), *zip(*(_moments(p) for p in (plan, of)), strict=True)):
+            assert mine / plan.steps == pytest.approx(its / of.steps, abs=0.001)
+        assert plan.models_a_seed == of.models_a_seed
+        assert plan.setting.data.dataset == "digits"
+        assert not plan.is_of_texts
+        assert plan.steps * plan.setting.train.batch_size <= 250_000
+    settings = [str(identity(plan.setting)) for plan in rehearsed.values()]
+    assert len({*settings}) == len(settings)
+
+
+def test_the_rehearsal_needs_no_folder_of_anything(tmp_path, capsys):
+    main(["all", "--scale", "rehearsal", "--print-commands", "--workdir", str(tmp_path)])
+    commands = capsys.readouterr().out.splitlines()
+    assert len(commands) == len(studies(SCALES["rehearsal"]))
+    assert not any("--data-dir" in line or "--tokenizer" in line or "--pretrained" in line for line in commands)
+
+
 def _moments(plan):
     shares = [round(share * plan.steps) for share in plan.setting.train.snapshots]
     return [*shares, *plan.setting.sweep.switch_step, plan.setting.objective.switch_window]

@@ -13,7 +13,7 @@ from rich.console import Console
 from tiny_paper import EPOCHS
 from xla_flags import xla_flags
 
-from distill_jax.errors import Interrupted, RunError
+from distill_jax.errors import InputError, Interrupted, RunError
 from distill_jax.study import workdir
 from experiments.paper.__main__ import main
 from experiments.paper.engines import jobs, on_slurm
@@ -52,13 +52,14 @@ def test_wrong_engines_are_refused_in_one_line(arguments, parts, tmp_path, monke
 
 
 class Given:
-    """An engine whose jobs end as is said, one at each look."""
+    """An engine whose jobs end as is said, one at each look, and which has some from before."""
 
-    def __init__(self, ends):
-        self.ends, self.looks, self.cancelled = ends, 0, False
+    def __init__(self, ends, has=()):
+        self.ends, self.looks, self.cancelled, self.has = ends, 0, False, has
 
     def begin(self, jobs):
         self.names = [job.name for job in jobs]
+        return self.has
 
     def ended(self):
         self.looks += 1
@@ -91,6 +92,69 @@ def test_all_are_followed_to_their_end_and_then_failures_are_said(quick, tmp_pat
         follow([job(tmp_path), job(tmp_path, "b")], engine, Console(width=80))
     assert engine.names == ["a", "b"]
     assert capsys.readouterr().out.splitlines() == ["a: failed: --what: is wrong", "b: done"]
+
+
+def test_what_an_earlier_command_has_begun_is_said_and_followed_by_all_of_its_log(quick, tmp_path, capsys):
+    one = job(tmp_path)
+    one.log.write_text(f"{BEGINS}n1, then: words\nstep 1\n")
+    follow([one], Given({"a": Ended(0)}, has=["a"]), Console(width=80))
+    assert capsys.readouterr().out.splitlines() == ["of an earlier command, and followed: a", "a: done"]
+    assert state(one, 0, None) == "on n1: step 1"
+
+
+SQUEUE = """#!/bin/sh
+cat "$(dirname "$0")/queue"
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A SLURM whose queue is a file, and of which submitit's part is real; and what was submitted to it."""
+    submitit = pytest.importorskip("submitit", reason="the extra slurm is not installed")
+    (tmp_path / "squeue").write_text(SQUEUE)
+    (tmp_path / "squeue").chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    folder, submitted = tmp_path / "logs", []
+
+    class SlurmExecutor:
+        def __init__(self):
+            self.folder = folder
+
+        def map_array(self, task, given):
+            submitted.append([one.name for one in given])
+            for number, one in enumerate(given):
+                submitit.core.utils.DelayedSubmission(task, one).dump(folder / f"7_{number}_submitted.pkl")
+            return [submitit.SlurmJob(folder, f"7_{number}", [0]) for number in range(len(given))]
+
+    def queue(*lines):
+        text = "".join(f"{number} {folder / 'submission.sh' if of is None else of}\n" for number, of in lines)
+        (tmp_path / "queue").write_text(text)
+
+    queue()
+    return lambda: on_slurm.OnSlurm(SlurmExecutor()), queue, submitted
+
+
+def test_what_slurm_s_queue_has_of_a_command_that_died_is_not_submitted_again(slurm, tmp_path):
+    engine, queue, submitted = slurm
+    both = [job(tmp_path, "a", ["a"]), job(tmp_path, "b", ["b"])]
+    assert not engine().begin(both)
+    queue(("7_0", None), ("7_1", "/of/another/workdir/submission.sh"), ("3", None))
+    again = engine()
+    assert again.begin(both) == ("a",)
+    assert submitted == [["a", "b"], ["b"]]
+    assert again._jobs["a"].job_id == "7_0"
+    queue(("7_0", None))
+    assert engine().begin([job(tmp_path, "b", ["b"])]) == ("b",)  # as 7_0 is now b
+    assert len(submitted) == 2
+
+
+def test_what_slurm_s_queue_has_with_other_options_is_refused(slurm, tmp_path):
+    engine, queue, submitted = slurm
+    engine().begin([job(tmp_path, "a", ["a", "--seeds", "3"])])
+    queue(("7_0", None))
+    with pytest.raises(InputError, match="SLURM has a already, as 7_0, with --seeds 3; give the same"):
+        engine().begin([job(tmp_path, "a", ["a", "--seeds", "5"])])
+    assert len(submitted) == 1
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Interrupted(signal.SIGTERM, "")], ids=["Ctrl-C", "SIGTERM"])

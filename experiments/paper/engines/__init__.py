@@ -3,7 +3,7 @@
 An engine is given jobs, each a study, and says which have ended and how; who is given what and when is its own affair.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from experiments.paper.engines.jobs import Ended, Job
@@ -12,8 +12,11 @@ from experiments.paper.engines.jobs import Ended, Job
 class Engine(Protocol):
     """What trains studies elsewhere. Each may be trained anew from its last checkpoint where a machine is lost."""
 
-    def begin(self, jobs: Sequence[Job]) -> None:
+    def begin(self, jobs: Sequence[Job]) -> Collection[str]:
         """Gives all jobs to the engine, the most urgent first; returns at once.
+
+        Returns:
+          The names of those that it has already, of an earlier command: these go on as they are.
 
         Raises:
           InputError: the engine refuses them.

@@ -28,7 +28,9 @@ def follow(jobs: Sequence[Job], engine: Engine, console: Console) -> None:
     ended: dict[str, Ended] = {}
     command_line.stop_when_terminated()
     try:
-        engine.begin(jobs)
+        if begun := engine.begin(jobs):
+            console.print(f"of an earlier command, and followed: {', '.join(sorted(begun))}", soft_wrap=True)
+            offsets |= dict.fromkeys(begun, 0)
         with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
             shown: dict[str, str] = {}
             while len(ended) < len(jobs):

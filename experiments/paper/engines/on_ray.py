@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from distill_jax import extras
@@ -53,14 +53,15 @@ class OnRay:
             self.close()
             raise
 
-    def begin(self, jobs: Sequence[Job]) -> None:
-        """As of `Engine`."""
+    def begin(self, jobs: Sequence[Job]) -> Collection[str]:
+        """As of `Engine`; tasks end with the command that began them, so it has none."""
         # A process of its own for each, since JAX keeps the devices that it has found first.
         task = self._ray.remote(max_calls=1)(_task)
         cpus, gpus, tpus = (self._share[kind] for kind in ("CPU", *_DEVICES))
         options = {"num_cpus": cpus, "num_gpus": gpus, "resources": {"TPU": tpus} if tpus else None}
         options |= {"max_retries": _RETRIES, "retry_exceptions": [Stopped]}
         self._tasks = {job.name: task.options(**options, name=job.name).remote(job) for job in jobs}
+        return ()
 
     def ended(self) -> Mapping[str, Ended]:
         """As of `Engine`."""

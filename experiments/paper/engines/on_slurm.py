@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from distill_jax import extras
 from distill_jax.errors import InputError, RunError, one_line
+from distill_jax.study import workdir
 from experiments.paper.engines.jobs import Ended, Job, work
 
 _TIMEOUTS = 1000  # a study goes on from its last checkpoint each time
@@ -37,7 +38,9 @@ def executor(folder: Path, parameters: Mapping[str, Any], sbatch: Mapping[str, A
     except RuntimeError as error:
         raise InputError("--on", "slurm", f"{one_line(error)}; must be typed where sbatch and srun are") from error
     given = {name: value for name, value in parameters.items() if value is not None}
-    slurm.update_parameters(job_name="paper", additional_parameters={"requeue": True, **sbatch}, **given)
+    # With sbatch's export=NONE srun would not even hand on what the job's own script says.
+    given |= {"job_name": "paper", "srun_args": ["--export=ALL"]}
+    slurm.update_parameters(additional_parameters={"requeue": True, **sbatch}, **given)
     return slurm
 
 
@@ -54,14 +57,27 @@ class OnSlurm:
         self._gone: dict[str, float] = {}  # when those that SLURM lists no more were missed first
         self._listed = -math.inf  # when it was last asked
 
-    def begin(self, jobs: Sequence[Job]) -> None:
-        """As of `Engine`."""
+    def begin(self, jobs: Sequence[Job]) -> Collection[str]:
+        """As of `Engine`. What the queue has of an earlier command, which may have died, is not given to it again.
+
+        Raises:
+          InputError: sbatch or squeue refuse, or the queue has a study with other words.
+        """
         errors = extras.needed("submitit.core.utils", "slurm", "--on", "slurm")
-        try:
-            submitted = self._executor.map_array(Task(), jobs)
-        except (errors.FailedJobError, errors.FailedSubmissionError) as error:
-            raise InputError("--on", "slurm", f"sbatch refuses the studies ({one_line(error)[-300:]})") from error
-        self._jobs = {job.name: of for job, of in zip(jobs, submitted, strict=True)}
+        with workdir.lock(Path(self._executor.folder)):  # against the same command, typed twice
+            earlier = _in_queue(self._executor)
+            for job in jobs:
+                if job.name in earlier and earlier[job.name][1].words != job.words:
+                    raise _given_otherwise(job, *earlier[job.name])
+            new = [job for job in jobs if job.name not in earlier]
+            try:
+                submitted = self._executor.map_array(Task(), new) if new else []
+            except (errors.FailedJobError, errors.FailedSubmissionError) as error:
+                raise InputError("--on", "slurm", f"sbatch refuses the studies ({one_line(error)[-300:]})") from error
+        self._jobs = {job.name: earlier[job.name][0] for job in jobs if job.name in earlier}
+        has = tuple(self._jobs)
+        self._jobs |= {job.name: of for job, of in zip(new, submitted, strict=True)}
+        return has
 
     def ended(self) -> Mapping[str, Ended]:
         """As of `Engine`."""
@@ -120,6 +136,39 @@ def _queued(jobs: Sequence[Any]) -> set[str]:
     words = ["squeue", "--noheader", "--array", "--format=%i", "--user", str(os.getuid())]
     listed = subprocess.run(words, check=False, capture_output=True, text=True)
     return numbers & {line.strip() for line in listed.stdout.splitlines()} if not listed.returncode else numbers
+
+
+def _in_queue(submitter: Any) -> dict[str, tuple[Any, Job]]:
+    """Studies of the executor's folder that SLURM has, waiting or at work, each with submitit's job, by name.
+
+    Raises:
+      InputError: SLURM does not answer.
+    """
+    if type(submitter).__name__ != "SlurmExecutor":  # submitit's executor for one machine
+        return {}
+    slurm = extras.needed("submitit", "slurm", "--on", "slurm")
+    words = ["squeue", "--noheader", "--array", "--format=%i %o", "--user", str(os.getuid())]
+    listed = subprocess.run(words, check=False, capture_output=True, text=True)
+    if listed.returncode:
+        raise InputError("--on", "slurm", f"squeue does not answer ({' '.join(listed.stderr.split())[-200:]})")
+    found = {}
+    for line in listed.stdout.splitlines():
+        number, _, script = line.strip().partition(" ")
+        if Path(script).parent != Path(submitter.folder):  # else of another --workdir, or no study
+            continue
+        of = slurm.SlurmJob(submitter.folder, number, [0])
+        if of.paths.submitted_pickle.exists():  # else its command has died before it was written: the task will fail
+            job = slurm.core.utils.DelayedSubmission.load(of.paths.submitted_pickle).args[0]
+            found[job.name] = of, job
+    return found
+
+
+def _given_otherwise(job: Job, of: Any, earlier: Job) -> InputError:
+    here, there = (dict(zip(words[1::2], words[2::2], strict=False)) for words in (job.words, earlier.words))
+    differing = [option for option in {**there, **here} if there.get(option) != here.get(option)]
+    texts = ", ".join(f"{option} {there.get(option, 'as by default')}" for option in differing)
+    fault = f"SLURM has {job.name} already, as {of.job_id}, with {texts}; give the same, or scancel it first"
+    return InputError("--on", "slurm", fault)
 
 
 class Task:
