@@ -82,8 +82,9 @@ class Study:
         self.portions = Portions(self.setting, self.schedule)
         for role in self._networks:  # by what the first process knows, and so alike in all
             for population in self.portions.split(role, self.portions.members(role)):
-                mesh = mesh_of(getattr(self.setting, role).name, shape(population))
-                check_batch(self.setting.train.batch_size, mesh)
+                shards = self.setting.train.batch_shards
+                mesh = mesh_of(getattr(self.setting, role).name, shape(population), batch_shards=shards)
+                check_batch(self.setting.train, mesh)
         self.switch_step = switch_step(self.setting.objective, self.schedule.total_steps)
         self.identity = identity(self.setting) | {"fingerprint": self.dataset.fingerprint}
         if self._given is not None:

@@ -15,7 +15,8 @@ from distill_jax.data.augment import normalise
 from distill_jax.dumps import SHARD_EXAMPLES
 from distill_jax.machine.placement import BATCH, MEMBER, on_host, place, whole_models_per_device
 from distill_jax.training.buckets import Buckets
-from distill_jax.training.population import over_mesh
+from distill_jax.training.population import over_members, over_mesh
+from distill_jax.training.shards import Shards, apart
 from distill_jax.training.streaming import rows_on_devices
 
 
@@ -40,6 +41,8 @@ class Predictor:
       mean, std: of the inputs, by channel or feature, in raw units.
       input_shape: of one example.
       batch: most examples of a call.
+      shards: where what an example's logits are must not depend on the devices: a call is then of as many blocks as a
+        batch has shards, each of the same examples and by the same operations on any number of devices.
     """
 
     def __init__(
@@ -52,9 +55,10 @@ class Predictor:
         std: ArrayLike | None,
         input_shape: tuple[int, ...],
         batch: int,
+        shards: Shards | None = None,
     ):
         across = mesh.shape[BATCH]
-        self._mesh, self._batch = mesh, -(-batch // across) * across
+        self._mesh, self._batch, self._shards = mesh, -(-batch // across) * across, shards
 
         def forward(
             length: int | None, gathers: bool, variables: Any, x: jax.Array, chosen: jax.Array | None
@@ -75,10 +79,43 @@ class Predictor:
 
         self.compiled = compiled
 
+        def of_block(
+            buckets: Buckets | None, variables: Any, raw: jax.Array, bucket: jax.Array | None
+        ) -> Float32[jax.Array, "n K"]:
+            inputs = normalise(raw.reshape(-1, *input_shape), mean, std, jnp.float32)
+            of_inputs = functools.partial(evaluate, variables)
+            return of_inputs(inputs) if buckets is None else buckets.cut(of_inputs, inputs, bucket)
+
+        @functools.cache
+        def by_blocks(buckets: Buckets | None, gathers: bool) -> Any:
+            assert shards is not None
+            of_members = over_members(functools.partial(of_block, buckets), (0, None, None), members)
+
+            def on_device(
+                variables: Any, x: jax.Array, chosen: jax.Array | None, bucket: jax.Array | None
+            ) -> jax.Array:
+                parts = jnp.split(x if chosen is None else chosen, shards.on_device)
+                raw = [part if chosen is None else x[part] for part in parts]
+                known = [(variables, r, None if bucket is None else bucket[i]) for i, r in enumerate(raw)]
+                return jnp.concatenate([apart(of_members(*apart(block))) for block in known], axis=1)
+
+            all_rows, rows = PartitionSpec(), PartitionSpec(BATCH)
+            specs = (PartitionSpec(), all_rows if gathers else rows, rows, rows)
+            out_specs = PartitionSpec(None, BATCH)
+            mapped = jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=out_specs, check_vma=False)
+            return jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
+
+        self.by_blocks = by_blocks
+
     def batch(self, examples: int) -> int:
         """Rows of a call for a split of so many examples: no more than those, so that a small one is not padded far."""
         across = self._mesh.shape[BATCH]
-        return min(self._batch, -(-examples // across) * across)
+        if self._shards is None:
+            return min(self._batch, -(-examples // across) * across)
+        # Blocks are powers of two up to a dump's shard: processes begin at whole shards, and so at whole blocks.
+        count = self._shards.count
+        most, enough = max(self._batch // count, 1), -(-examples // count)
+        return count * min(1 << most.bit_length() - 1, 1 << (enough - 1).bit_length(), SHARD_EXAMPLES)
 
     def __call__(
         self, variables: Any, x: Shaped[jax.Array | np.ndarray, "N ..."], buckets: Buckets | None = None
@@ -96,11 +133,13 @@ class Predictor:
         processes = jax.process_count()
         rows = [process_rows(len(x), p, processes) for p in range(processes)]
         most = max(r.stop - r.start for r in rows)
-        local = self.batch(most * processes) // processes
+        local = self.batch(most * processes if self._shards is None else len(x)) // processes
         mine = rows[jax.process_index()]
         orders = [np.arange(r.start, r.stop) for r in rows]
         if buckets is not None:
-            orders = [order[np.argsort(buckets.bucket[order], kind="stable")] for order in orders]
+            # Of blocks, each is of a dump's shard alone.
+            units = [order // SHARD_EXAMPLES if self._shards else np.zeros_like(order) for order in orders]
+            orders = [o[np.lexsort((buckets.bucket[o], unit))] for o, unit in zip(orders, units, strict=True)]
         parts: list[np.ndarray] = []
         under_way: jax.Array | None = None
         for start in range(0, most, local):
@@ -109,12 +148,7 @@ class Predictor:
             chosen = np.concatenate(
                 [np.pad(o, (0, local - len(o)), constant_values=len(x) - 1) for o in rows_by_process]
             )
-            length = None if buckets is None else buckets.lengths[buckets.bucket[chosen].max()]
-            if isinstance(x, np.ndarray):
-                batch = rows_on_devices(x, chosen, self._mesh)
-                logits = self.compiled(length, gathers=False)(variables, batch, None)
-            else:
-                logits = self.compiled(length)(variables, x, place(self._mesh, chosen.astype(np.int32), BATCH))
+            logits = self._of_rows(variables, x, chosen, buckets)
             logits.copy_to_host_async()
             if under_way is not None:  # fetched while the devices are at the next
                 parts.append(on_host(under_way))
@@ -127,3 +161,20 @@ class Predictor:
         logits = np.empty_like(ordered_logits)
         logits[:, orders[jax.process_index()] - mine.start] = ordered_logits
         return logits, mine.start
+
+    def _of_rows(
+        self, variables: Any, x: jax.Array | np.ndarray, chosen: np.ndarray, buckets: Buckets | None
+    ) -> jax.Array:
+        """Logits of a call's rows, [P, rows, K]."""
+        if isinstance(x, np.ndarray):
+            inputs, on_devices = rows_on_devices(x, chosen, self._mesh), None
+        else:
+            inputs, on_devices = x, place(self._mesh, chosen.astype(np.int32), BATCH)
+        if self._shards is None:
+            length = None if buckets is None else buckets.lengths[buckets.bucket[chosen].max()]
+            return self.compiled(length, gathers=on_devices is not None)(variables, inputs, on_devices)
+        bucket = None
+        if buckets is not None:
+            longest = buckets.bucket[chosen].reshape(self._shards.count, -1).max(1)
+            bucket = place(self._mesh, longest, BATCH)
+        return self.by_blocks(buckets, on_devices is not None)(variables, inputs, on_devices, bucket)

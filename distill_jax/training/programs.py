@@ -34,15 +34,16 @@ from distill_jax.models import build_for, first_positions, kind
 from distill_jax.models.evaluation import evaluation, rounded_kernels, teaching
 from distill_jax.models.outputs import Outputs, chosen_layers, outputs
 from distill_jax.own_code import is_own
-from distill_jax.setting import ModelSetting, Setting
+from distill_jax.setting import ModelSetting, Setting, TrainSetting
 from distill_jax.training import outcomes
 from distill_jax.training.buckets import Buckets
-from distill_jax.training.inputs import MAPPED, SPREAD, PerMember, PerSeed, Shared
+from distill_jax.training.inputs import MAPPED, ON_EACH, SPREAD, PerMember, PerSeed, Shared
 from distill_jax.training.objective import Objective
 from distill_jax.training.optimizer import make_rule
 from distill_jax.training.population import over_members, over_mesh
 from distill_jax.training.predict import Predictor
 from distill_jax.training.schedule import Schedule
+from distill_jax.training.shards import Shards
 from distill_jax.training.step import StepBlock, TrainState, make_epoch_order, make_frozen_features, make_init
 from distill_jax.training.streaming import batches_like, is_streamed, steps_that_fit
 from distill_jax.training.teacher_source import teacher_mean_std, teacher_source
@@ -117,7 +118,9 @@ class Programs:
         self._suit_machine(network, target)
         self.rule = make_rule(setting.optimizer)
         self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
-        check_batch(setting.train.batch_size, self.mesh)
+        check_batch(setting.train, self.mesh)
+        count = setting.train.batch_shards
+        self._shards = None if count is None else Shards(count, self.mesh.shape[BATCH])
         examples = len(dataset.train.label)
         epochs = (self.steps_per_dispatch + self.schedule.steps_per_epoch - 2) // self.schedule.steps_per_epoch + 1
         init_one = make_init(self.model, self.rule, self._inputs, self._losses_init())
@@ -135,14 +138,16 @@ class Programs:
             std=dataset.std,
             input_shape=dataset.input_shape,
             batch=_defaults(network.name, target).examples_at_once(dataset.input_shape, self.members),
+            shards=self._shards,
         )
         self._frozen_features = self._make_frozen_features()
 
     def _suit_machine(self, network: ModelSetting, target: Target | None) -> None:
         """Chooses what depends on the devices: who is where, what is done in turn, and how much at once."""
         batch_size, run, defaults = self.setting.train.batch_size, self.setting.run, _defaults(network.name, target)
-        self.mesh = mesh_of(network.name, self.shape, target)
-        positions = batch_size * first_positions(network, self.dataset.input_shape)
+        shards = self.setting.train.batch_shards
+        self.mesh = mesh_of(network.name, self.shape, target, shards)
+        positions = batch_size // (shards or 1) * first_positions(network, self.dataset.input_shape)
         self._students_in_turn = positions >= defaults.in_turn_from
         self.seeds_in_turn = defaults.seeds_in_turn or self._students_in_turn
         self.packed: PackingKind = defaults.packed
@@ -153,7 +158,7 @@ class Programs:
         self.steps_per_dispatch = run.steps_per_dispatch or defaults.steps_per_dispatch
         self.streamed = is_streamed(run.streaming, self.dataset, self._memory)
         if self.streamed:
-            over = self.mesh.shape[SEED] * self.mesh.shape[BATCH]
+            over = 1 if shards else self.mesh.shape[SEED] * self.mesh.shape[BATCH]
             step_bytes = self.dataset.train.x[:1].nbytes * self.seeds * batch_size / over
             self.steps_per_dispatch = min(self.steps_per_dispatch, steps_that_fit(step_bytes, self._memory))
 
@@ -194,6 +199,8 @@ class Programs:
     def _make_frozen_features(self) -> Any:
         """The jitted (variables, x) -> [P, N, ...] of `frozen_features`; None where it is computed in every step."""
         if not hasattr(self.model, "frozen_features") or self.setting.data.augment != "none" or self.streamed:
+            return None
+        if self.setting.train.batch_shards is not None:  # whether they fit would depend on the machine
             return None
         data = self.dataset
         input_options = {"mean": data.mean, "std": data.std, "input_shape": data.input_shape}
@@ -259,14 +266,15 @@ class Programs:
     def jitted_steps(self, with_teacher: bool, steps: int) -> Any:
         """The jitted block of so many steps, with the teacher in it or not."""
         whole_models = whole_models_per_device(self.mesh)
-        members_unshared = whole_models or self.mesh.size == 1  # no device shares a member with another
+        # Each device has programs of its own, of whole members or of whole shards.
+        members_unshared = whole_models or self.mesh.size == 1 or self._shards is not None
         seeds, students_per_seed = self.shape
         if whole_models:
             seeds, students_per_seed = seeds // self.mesh.shape[SEED], students_per_seed // self.mesh.shape[STUDENT]
         block = StepBlock(
             self.model,
             self.rule,
-            None if whole_models else self.mesh,
+            None if whole_models or self._shards is not None else self.mesh,
             mean=self.dataset.mean,
             std=self.dataset.std,
             augmentation=self.setting.data.augment,
@@ -285,9 +293,10 @@ class Programs:
             teacher_mean_std=teacher_mean_std(self.setting, self.dataset),
             buckets=self.buckets.get("train"),
             packed=self.packed,
+            shards=self._shards,
         )
         in_turn = self.seeds_in_turn and members_unshared
-        steps_of_seeds = over_members(block, MAPPED, seeds, None if whole_models else SEED, in_turn)
+        steps_of_seeds = over_members(block, MAPPED, seeds, None if block.mesh is None else SEED, in_turn)
         low_precision = self.setting.objective.teacher_precision == "bfloat16"
         rounded = with_teacher and low_precision and not is_own(self.setting.teacher.name)
 
@@ -305,6 +314,9 @@ class Programs:
 
         if whole_models:
             population = over_devices(population, self.mesh, SPREAD, MEMBER)
+        elif self._shards is not None:
+            all_devices = {"mesh": self.mesh, "in_specs": ON_EACH, "out_specs": PartitionSpec(), "check_vma": False}
+            population = jax.shard_map(population, **all_devices)
         metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if whole_models else None))
         return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, metrics))
 
@@ -312,11 +324,14 @@ class Programs:
         """The evaluation of a batch of a split, of whole length, traced."""
         x = self.inputs_like(split)
         rows = self.predict.batch(x.shape[0])
+        variables, chosen = self.state_like().variables, self._like((rows,), jnp.int32, BATCH)
         if self.streamed:
-            batch = self._like((rows, x.shape[1]), x.dtype, BATCH)
-            return self.predict.compiled(None, gathers=False).trace(self.state_like().variables, batch, None)
-        chosen = self._like((rows,), jnp.int32, BATCH)
-        return self.predict.compiled(None).trace(self.state_like().variables, x, chosen)
+            x, chosen = self._like((rows, x.shape[1]), x.dtype, BATCH), None
+        if self._shards is None:
+            return self.predict.compiled(None, gathers=not self.streamed).trace(variables, x, chosen)
+        buckets = self.buckets.get(split)
+        bucket = None if buckets is None else self._like((self._shards.count,), jnp.int32, BATCH)
+        return self.predict.by_blocks(buckets, not self.streamed).trace(variables, x, chosen, bucket)
 
     def _like(self, shape: tuple[int, ...], dtype: Any, *axes: Axes) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(self.mesh, PartitionSpec(*axes)))
@@ -352,23 +367,33 @@ def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:
     return {s: Buckets.of(getattr(dataset, s).x, dataset.vocabulary.pad, most) for s in ("train", "test")}
 
 
-def mesh_of(network: str, shape: tuple[int, int], target: Target | None = None) -> Mesh:
-    """The devices for a population of a network of that name, see `population.shape`."""
+def mesh_of(
+    network: str, shape: tuple[int, int], target: Target | None = None, batch_shards: int | None = None
+) -> Mesh:
+    """The devices for a population of a network of that name, see `population.shape`.
+
+    Where batches are in shards, members are not spread over them: what one computes for a member alone differs by
+    rounding from what it computes for several.
+    """
     devices = None if target is None else target.devices
-    return make_mesh(*shape, _defaults(network, target).batch_is_shared, devices)
+    return make_mesh(*(shape if batch_shards is None else (1, 1)), _defaults(network, target).batch_is_shared, devices)
 
 
 def _defaults(network: str, target: Target | None) -> backend.Defaults:
     return backend.defaults(kind(network), None if target is None else target.platform)
 
 
-def check_batch(batch_size: int, mesh: Mesh) -> None:
-    """Checks that a batch divides evenly.
+def check_batch(train: TrainSetting, mesh: Mesh) -> None:
+    """Checks that a batch, or its shards, divide evenly.
 
     Raises:
-      InputError: it does not.
+      InputError: they do not.
     """
-    sharing = mesh.shape[BATCH]
+    batch_size, shards, sharing = train.batch_size, train.batch_shards, mesh.shape[BATCH]
+    if shards is not None and shards % sharing:
+        raise InputError(
+            "train.batch_shards", shards, f"must be a multiple of {sharing}, the number of devices that share a batch"
+        )
     if batch_size % sharing:
         raise InputError(
             "train.batch_size", batch_size, f"must be a multiple of {sharing}, the number of devices that share a batch"

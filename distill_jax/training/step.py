@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import flax.struct
@@ -24,6 +24,7 @@ from distill_jax.training.inputs import PerMember, PerSeed, Shared
 from distill_jax.training.objective import PARAMS, Objective
 from distill_jax.training.packing import StatePacking
 from distill_jax.training.population import over_members
+from distill_jax.training.shards import Shards, apart
 
 _CHANGING = "batch_stats"  # the one collection that a step changes
 
@@ -49,6 +50,10 @@ class TrainState:
     def variables(self) -> dict[str, Any]:
         """The model's variables, as `model.apply` takes them."""
         return {"params": _without_losses(self.params), **self.collections}
+
+
+def _accuracy(logits: jax.Array, label: jax.Array) -> jax.Array:
+    return jnp.mean(jnp.argmax(logits, axis=-1) == label)
 
 
 def _without_losses(params: Any) -> Any:
@@ -94,6 +99,11 @@ class _BlockInputs:
     constants: Any
     buckets: jax.Array | None
     first_epoch: jax.Array
+
+    def of_students(self, step: jax.Array, features: jax.Array | None) -> _StudentInputs:
+        """The students' own inputs in a step; with their frozen features of its batch."""
+        weights = {name: table[:, step] for name, table in self.own.weights.items()}
+        return _StudentInputs(self.constants, weights, self.own.rate[:, step], self.own.settings, features)
 
 
 def make_init(
@@ -198,6 +208,8 @@ class StepBlock:
       layers: of the students' features by name, where a loss compares them.
       buckets: of texts, whose batches are cut to their lengths; the order must be of the same buckets.
       packed: which arrays of the state are one within a call, see `packing`.
+      shards: in which a batch is computed; this function is then mapped over the devices that share it. None for all of
+        a batch at once.
     """
 
     model: nn.Module
@@ -222,6 +234,7 @@ class StepBlock:
     layers: Mapping[str, str] | None = None
     buckets: Buckets | None = None
     packed: PackingKind = "none"
+    shards: Shards | None = None
 
     def __call__(
         self, state: TrainState, own: PerMember, of_seed: PerSeed, shared: Shared
@@ -256,30 +269,52 @@ class StepBlock:
         self, block: _BlockInputs, packing: StatePacking, state: TrainState, step: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """One step of all students of the seed."""
-        per_member = block.own
+        if self.shards is not None:
+            return self._step_by_shards(self.shards, block, packing, state, step)
         batch, features = self._batch(block, step)
-        update = functools.partial(self._update, packing)
-        update_students = over_members(update, (0, 0, None), self.students, STUDENT, self.in_turn)
-        weights = {name: table[:, step] for name, table in per_member.weights.items()}
-        return update_students(
-            state,
-            _StudentInputs(block.constants, weights, per_member.rate[:, step], per_member.settings, features),
-            batch,
-        )
+        update_students = self._over_students(functools.partial(self._update, packing), (0, 0, None))
+        return update_students(state, block.of_students(step, features), batch)
 
-    def _batch(self, block: _BlockInputs, step: jax.Array) -> tuple[_Batch, jax.Array | None]:
-        """Inputs that the students share in a step, and their frozen features of the batch where they have some."""
+    def _step_by_shards(
+        self, shards: Shards, block: _BlockInputs, packing: StatePacking, state: TrainState, step: jax.Array
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """The same with a batch in shards: each shard's gradient by the same operations on any number of devices."""
+        needed = dataclasses.replace(state, opt_state=())
+
+        def of_shard(shard: jax.Array) -> Any:
+            batch, features = self._batch(block, step, shard)
+            inputs = dataclasses.replace(block.of_students(step, features), constants=())
+            known, inputs, batch = apart((needed, inputs, batch))
+            inputs = dataclasses.replace(inputs, constants=block.constants)  # which are large where there are any
+            of_students = self._over_students(functools.partial(self._of_shard, packing), (0, 0, None))
+            return apart(of_students(known, inputs, batch))
+
+        grads, collections, metrics = shards.mean(of_shard)
+        params, opt_state = self._over_students(self._moved, (0, 0, 0))(state, block.own.rate[:, step], grads)
+        return TrainState(params, collections, opt_state), metrics
+
+    def _over_students(self, f: Callable[..., Any], in_axes: Sequence[int | None]) -> Callable[..., Any]:
+        return over_members(f, in_axes, self.students, STUDENT, self.in_turn)
+
+    def _batch(
+        self, block: _BlockInputs, step: jax.Array, shard: jax.Array | None = None
+    ) -> tuple[_Batch, jax.Array | None]:
+        """Inputs that the students share in a step, and their frozen features of the batch where they have some.
+
+        Of the whole batch, or of a shard of that number.
+        """
         per_seed, frozen_features = block.of_seed, block.own.frozen_features
         epoch, within = step // self.steps_per_epoch - block.first_epoch, step % self.steps_per_epoch
         row = per_seed.order[epoch]
         bucket = None if block.buckets is None else block.buckets[epoch, within]
         with jax.named_scope("batch"):
-            chosen = self._on_devices(jax.lax.dynamic_slice(row, (within * self.batch_size,), (self.batch_size,)))
-            raw = self._raw(block, chosen, step)
+            of_batch = self._on_devices(jax.lax.dynamic_slice(row, (within * self.batch_size,), (self.batch_size,)))
+            chosen = self._part(of_batch, shard)
+            raw = self._raw(block, chosen, step, shard)
             label = self._on_devices(per_seed.label[chosen])
         with jax.named_scope("augmentation"):
             key = jax.random.fold_in(model_key(per_seed.role, per_seed.seed, Purpose.AUGMENT), step)
-            outcome = draw(key, self.batch_size, self.augmentation, raw.shape[1:])
+            outcome = self._part(draw(key, self.batch_size, self.augmentation, raw.shape[1:]), shard)
             augmented = moved(raw, outcome, self.augmentation)
             inputs, features = None, None
             if isinstance(frozen_features, dict):  # there are none
@@ -290,16 +325,30 @@ class StepBlock:
             teacher = self._teacher_outputs(per_seed, chosen, outcome, augmented, bucket)
         # The same of all students of a seed.
         dropout = jax.random.fold_in(model_key(per_seed.role, per_seed.seed, Purpose.DROPOUT), step)
+        if shard is not None:
+            dropout = jax.random.fold_in(dropout, shard)
         return _Batch(inputs, label, teacher, dropout, bucket), features
 
-    def _raw(self, block: _BlockInputs, chosen: jax.Array, step: jax.Array) -> jax.Array:
+    def _part(self, of_batch: jax.Array, shard: jax.Array | None) -> jax.Array:
+        """A shard's part of what a batch has for each of its examples."""
+        if self.shards is None:
+            return of_batch
+        assert shard is not None
+        size = self.batch_size // self.shards.count
+        return jax.lax.dynamic_slice_in_dim(of_batch, shard * size, size)
+
+    def _raw(self, block: _BlockInputs, chosen: jax.Array, step: jax.Array, shard: jax.Array | None) -> jax.Array:
         """The inputs of a step's examples as the data set has them, [B, ...]."""
         x, batches = block.shared.x, block.of_seed.batches
         if isinstance(batches, dict):  # they are not streamed
             shape = x.shape[1:] if self.input_shape is None else self.input_shape
-            return x[chosen].reshape(self.batch_size, *shape)
+            return x[chosen].reshape(len(chosen), *shape)
         assert self.input_shape is not None
-        return self._on_devices(batches[step - block.shared.first_step]).reshape(self.batch_size, *self.input_shape)
+        batch = self._on_devices(batches[step - block.shared.first_step])
+        if self.shards is not None:  # of which this device has its own shards' alone
+            assert shard is not None
+            batch = self._part(batch, shard % self.shards.on_device)
+        return batch.reshape(len(chosen), *self.input_shape)
 
     def _teacher_outputs(
         self, per_seed: PerSeed, chosen: jax.Array, outcome: Any, augmented: jax.Array, bucket: jax.Array | None
@@ -324,6 +373,28 @@ class StepBlock:
         self, packing: StatePacking, state: TrainState, inputs: _StudentInputs, batch: _Batch
     ) -> tuple[TrainState, Any]:
         """One student's step on a batch."""
+        (loss, (logits, updated)), grads = self._gradient(packing, state, inputs, batch)
+        with jax.named_scope("optimizer"):
+            params, opt_state = self._moved(state, inputs.rate, packing.params.pack(grads))
+            collections = packing.collections.pack(dict(updated))
+        metrics = {"loss": loss, "accuracy": _accuracy(logits, batch.label)}
+        return TrainState(params, collections, opt_state), metrics
+
+    def _of_shard(self, packing: StatePacking, state: TrainState, inputs: _StudentInputs, batch: _Batch) -> Any:
+        """One student's gradient, changed collections and metrics on a shard: of all of them a step has the means."""
+        (loss, (logits, updated)), grads = self._gradient(packing, state, inputs, batch)
+        grads, collections = packing.params.pack(grads), packing.collections.pack(dict(updated))
+        return grads, collections, {"loss": loss, "accuracy": _accuracy(logits, batch.label)}
+
+    def _moved(self, state: TrainState, rate: jax.Array, grads: Any) -> tuple[Any, Any]:
+        """One student's parameters and the optimizer's state after a step by its gradient, all packed."""
+        direction, opt_state = self.rule.update(grads, state.opt_state, state.params)
+        return jax.tree.map(lambda p, d: p - rate * d, state.params, direction), opt_state
+
+    def _gradient(
+        self, packing: StatePacking, state: TrainState, inputs: _StudentInputs, batch: _Batch
+    ) -> tuple[tuple[jax.Array, tuple[jax.Array, Any]], Any]:
+        """One student's loss, its logits and changed collections, and its gradient."""
         apply_options: dict[str, Any] = {} if inputs.features is None else {"of_frozen_features": True}
 
         def loss_of(params: Any, x: jax.Array) -> tuple[jax.Array, Any]:
@@ -346,13 +417,7 @@ class StepBlock:
         gradient = functools.partial(jax.value_and_grad(loss_of, has_aux=True), packing.params.unpack(state.params))
         x = batch.x if inputs.features is None else inputs.features
         assert x is not None
-        (loss, (logits, updated)), grads = self._cut(gradient, x, batch.bucket)
-        with jax.named_scope("optimizer"):
-            direction, opt_state = self.rule.update(packing.params.pack(grads), state.opt_state, state.params)
-            params = jax.tree.map(lambda p, d: p - inputs.rate * d, state.params, direction)
-            collections = packing.collections.pack(dict(updated))
-        accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == batch.label)
-        return TrainState(params, collections, opt_state), {"loss": loss, "accuracy": accuracy}
+        return self._cut(gradient, x, batch.bucket)
 
     def _on_devices(self, batch: jax.Array) -> jax.Array:
         """A batch split over the devices that share it."""
