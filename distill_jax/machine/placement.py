@@ -65,6 +65,15 @@ def whole_models_per_device(mesh: Mesh) -> bool:
     return mesh.shape[BATCH] == 1 < mesh.size
 
 
+def evaluating(batch_shards: int | None) -> list[Any]:
+    """This process's devices, or its first alone where batches are in shards: of what each process computes by itself.
+
+    >>> len(evaluating(batch_shards=4))
+    1
+    """
+    return jax.local_devices()[: None if batch_shards is None else 1]
+
+
 def place(mesh: Mesh, tree: Any, *axes: Axes) -> Any:
     """Puts host arrays, the same in every process, on the mesh with their leading axes split over `axes`.
 

@@ -48,6 +48,7 @@ class Portions:
     def split(self, role: str, members: Sequence[Member]) -> list[list[Member]]:
         """Populations of these members."""
         shared = backend.defaults(kind(getattr(self._setting, role).name)).batch_is_shared
+        shared |= self._setting.train.batch_shards is not None  # else populations would depend on the devices
         return population.split(members, self.limit(role), 1 if shared else jax.local_device_count())
 
     def finished(self) -> dict[Member, RunFolder]:

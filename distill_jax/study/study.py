@@ -41,7 +41,7 @@ from distill_jax.training.loop import train
 from distill_jax.training.objective import Objective, switch_step
 from distill_jax.training.population import Member, seeds, shape
 from distill_jax.training.profiling import Profile
-from distill_jax.training.programs import check_batch, feature_layers, inputs_of, mesh_of
+from distill_jax.training.programs import check_batch, check_statistics, feature_layers, inputs_of, mesh_of
 from distill_jax.training.progress import StudyProgress, say
 from distill_jax.training.run_digest import run_digest
 from distill_jax.training.schedule import Schedule
@@ -124,6 +124,7 @@ class Study:
         if isinstance(self._given, TeacherOfWeights):
             networks["teacher"] = self._given.network
         feature_layers(setting, Objective.of_study(setting), networks, inputs_of(self.dataset))
+        check_statistics(setting.train, self._networks, inputs_of(self.dataset))
         if self._given is not None:
             for line in self._given.description(self.dataset, setting.data.augment):
                 say(console, line)

@@ -79,9 +79,7 @@ class Predictor:
 
         self.compiled = compiled
 
-        def of_block(
-            buckets: Buckets | None, variables: Any, raw: jax.Array, bucket: jax.Array | None
-        ) -> Float32[jax.Array, "n K"]:
+        def of_block(buckets: Buckets | None, variables: Any, raw: jax.Array, bucket: jax.Array | None) -> jax.Array:
             inputs = normalise(raw.reshape(-1, *input_shape), mean, std, jnp.float32)
             of_inputs = functools.partial(evaluate, variables)
             return of_inputs(inputs) if buckets is None else buckets.cut(of_inputs, inputs, bucket)
@@ -90,20 +88,7 @@ class Predictor:
         def by_blocks(buckets: Buckets | None, gathers: bool) -> Any:
             assert shards is not None
             of_members = over_members(functools.partial(of_block, buckets), (0, None, None), members)
-
-            def on_device(
-                variables: Any, x: jax.Array, chosen: jax.Array | None, bucket: jax.Array | None
-            ) -> jax.Array:
-                parts = jnp.split(x if chosen is None else chosen, shards.on_device)
-                raw = [part if chosen is None else x[part] for part in parts]
-                known = [(variables, r, None if bucket is None else bucket[i]) for i, r in enumerate(raw)]
-                return jnp.concatenate([apart(of_members(*apart(block))) for block in known], axis=1)
-
-            all_rows, rows = PartitionSpec(), PartitionSpec(BATCH)
-            specs = (PartitionSpec(), all_rows if gathers else rows, rows, rows)
-            out_specs = PartitionSpec(None, BATCH)
-            mapped = jax.shard_map(on_device, mesh=mesh, in_specs=specs, out_specs=out_specs, check_vma=False)
-            return jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
+            return _by_blocks(of_members, mesh, shards, gathers)
 
         self.by_blocks = by_blocks
 
@@ -178,3 +163,30 @@ class Predictor:
             longest = buckets.bucket[chosen].reshape(self._shards.count, -1).max(1)
             bucket = place(self._mesh, longest, BATCH)
         return self.by_blocks(buckets, on_devices is not None)(variables, inputs, on_devices, bucket)
+
+
+def _by_blocks(of_members: Callable[..., jax.Array], mesh: Mesh, shards: Shards, gathers: bool) -> Any:
+    """The jitted (variables, x, chosen, buckets) -> [P, rows, K]: a call's rows, in a block for each shard of a batch.
+
+    Args:
+      of_members: (variables, raw inputs, bucket) -> logits of a block, [P, n, K].
+      gathers: whether a block's rows are `chosen` of all x; else x has the call's rows alone, and `chosen` is None.
+    """
+
+    def on_device(variables: Any, x: jax.Array, chosen: jax.Array | None, buckets: jax.Array | None) -> jax.Array:
+        rows = x if chosen is None else chosen
+        size = len(rows) // shards.on_device
+
+        def logits(shard: jax.Array) -> jax.Array:
+            number = shard % shards.on_device
+            block = jax.lax.dynamic_slice_in_dim(rows, number * size, size)
+            bucket = None if buckets is None else buckets[number]
+            return apart(of_members(*apart((variables, x[block] if gathers else block, bucket))))
+
+        return jnp.concatenate(shards.each(logits), axis=1)
+
+    everywhere, rows = PartitionSpec(), PartitionSpec(BATCH)
+    in_specs = (everywhere, everywhere if gathers else rows, rows, rows)
+    out_specs = PartitionSpec(None, BATCH)
+    mapped = jax.shard_map(on_device, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+    return jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))

@@ -44,7 +44,7 @@ from distill_jax.training.population import over_members, over_mesh
 from distill_jax.training.predict import Predictor
 from distill_jax.training.schedule import Schedule
 from distill_jax.training.shards import Shards
-from distill_jax.training.step import StepBlock, TrainState, make_epoch_order, make_frozen_features, make_init
+from distill_jax.training.step import CHANGING, StepBlock, TrainState, make_epoch_order, make_frozen_features, make_init
 from distill_jax.training.streaming import batches_like, is_streamed, steps_that_fit
 from distill_jax.training.teacher_source import teacher_mean_std, teacher_source
 
@@ -119,8 +119,6 @@ class Programs:
         self.rule = make_rule(setting.optimizer)
         self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
         check_batch(setting.train, self.mesh)
-        count = setting.train.batch_shards
-        self._shards = None if count is None else Shards(count, self.mesh.shape[BATCH])
         examples = len(dataset.train.label)
         epochs = (self.steps_per_dispatch + self.schedule.steps_per_epoch - 2) // self.schedule.steps_per_epoch + 1
         init_one = make_init(self.model, self.rule, self._inputs, self._losses_init())
@@ -151,6 +149,7 @@ class Programs:
         self._students_in_turn = positions >= defaults.in_turn_from
         self.seeds_in_turn = defaults.seeds_in_turn or self._students_in_turn
         self.packed: PackingKind = defaults.packed
+        self._shards = None if shards is None else Shards(shards, self.mesh.shape[BATCH], defaults.shards_in_loop)
         devices_by_teacher = self.mesh.shape[STUDENT]
         evenly_divided = batch_size % devices_by_teacher == 0
         self._sharing = devices_by_teacher if defaults.teacher_is_shared and evenly_divided else 1
@@ -357,6 +356,26 @@ def feature_layers(
     return {
         role: chosen_layers(network, inputs, named[role], f"--{role}-features") for role, network in networks.items()
     }
+
+
+def check_statistics(train: TrainSetting, networks: Mapping[str, Any], inputs: jax.ShapeDtypeStruct) -> None:
+    """Checks that batch normalisation takes no statistics over several shards of a batch.
+
+    Raises:
+      InputError: it would.
+    """
+    if train.batch_shards is None or train.norm_examples is not None:
+        return
+    for role, network in networks.items():
+        init = functools.partial(network.init, train=False)
+        if CHANGING in jax.eval_shape(init, jax.random.key(0), inputs):
+            examples = train.batch_size // train.batch_shards
+            raise InputError(
+                "train.norm_examples",
+                None,
+                f"must be a divisor of {examples}, the examples in each of `train.batch_shards` {train.batch_shards}, "
+                f"since the {role} has batch normalisation",
+            )
 
 
 def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:

@@ -22,16 +22,19 @@ from distill_jax.machine.placement import BATCH
 class Shards:
     """The shards of a batch, and who has them; for a function that is mapped over the devices of the mesh's batch axis.
 
-    >>> Shards(count=8, devices=2).on_device
+    >>> Shards(count=8, devices=2, in_loop=True).on_device
     4
 
     Attributes:
       count: of all shards, a power of two, so that each device has a whole subtree of the sum.
       devices: that share a batch, a divisor of it; each has as many neighbouring shards.
+      in_loop: whether a device computes its shards in a loop, so that a program is as long as for one, or each by
+        operations of its own.
     """
 
     count: int
     devices: int
+    in_loop: bool
 
     @property
     def on_device(self) -> int:
@@ -41,7 +44,10 @@ class Shards:
     def each(self, of_shard: Callable[[jax.Array], Any]) -> list[Any]:
         """What is made of each of this device's shards, of the shards' numbers from 0."""
         first = jax.lax.axis_index(BATCH) * self.on_device
-        return [of_shard(first + i) for i in range(self.on_device)]
+        if not self.in_loop or self.on_device == 1:
+            return [of_shard(first + i) for i in range(self.on_device)]
+        made = jax.lax.map(of_shard, first + jnp.arange(self.on_device))
+        return [jax.tree.map(lambda a, i=i: a[i], made) for i in range(self.on_device)]
 
     def mean(self, of_shard: Callable[[jax.Array], Any]) -> Any:
         """The mean over all shards, on every device, of a tree of float32 arrays that is made of each.

@@ -26,7 +26,7 @@ from distill_jax.training.packing import StatePacking
 from distill_jax.training.population import over_members
 from distill_jax.training.shards import Shards, apart
 
-_CHANGING = "batch_stats"  # the one collection that a step changes
+CHANGING = "batch_stats"  # the one collection that a step changes
 
 
 @flax.struct.dataclass
@@ -245,8 +245,8 @@ class StepBlock:
         """
         first_epoch = shared.first_step // self.steps_per_epoch
         # Collections that do not change stay out of the loop, which would carry them from step to step.
-        constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
-        state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == _CHANGING})
+        constants = {name: c for name, c in state.collections.items() if name != CHANGING}
+        state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == CHANGING})
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), state)
         packing = StatePacking(self.packed if self.steps > 1 else "none", shapes)
         state = jax.vmap(packing.pack)(state)
@@ -322,6 +322,9 @@ class StepBlock:
             else:
                 features = frozen_features[:, chosen]
         with jax.named_scope("teacher"):
+            if shard is not None and callable(self.teacher):
+                variables, augmented = apart((per_seed.teacher_inputs, augmented))
+                per_seed = dataclasses.replace(per_seed, teacher_inputs=variables)
             teacher = self._teacher_outputs(per_seed, chosen, outcome, augmented, bucket)
         # The same of all students of a seed.
         dropout = jax.random.fold_in(model_key(per_seed.role, per_seed.seed, Purpose.DROPOUT), step)
@@ -406,7 +409,7 @@ class StepBlock:
                 x,
                 layers,
                 train=True,
-                mutable=[_CHANGING],
+                mutable=[CHANGING],
                 rngs=rngs,
                 **apply_options,
             )
