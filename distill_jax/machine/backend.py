@@ -38,7 +38,6 @@ class Defaults:
       teacher_is_shared: whether devices that have students of one seed share their teacher's work, and tell each other
         its logits in each step.
       packed: which arrays of a model's state are one within a call, see `packing`.
-      shards_in_loop: whether the shards of a batch are computed in a loop, see `shards.Shards`.
     """
 
     population: int
@@ -49,7 +48,6 @@ class Defaults:
     batch_is_shared: bool = True
     teacher_is_shared: bool = False
     packed: PackingKind = "none"
-    shards_in_loop: bool = True
 
     def examples_at_once(self, input_shape: tuple[int, ...], members: int = 1) -> int:
         """Examples of each member in one evaluation call; of images of more than 64x64 pixels as many fewer.
@@ -77,7 +75,7 @@ def defaults(kind: Literal["convolutional", "text", "dense"], platform: str | No
         if kind == "convolutional":
             # Mapped over members a convolution becomes a grouped one, which XLA's CPU backend runs slowly, and
             # its gradient inside a loop is slower still: one model at a time, one step a call.
-            return Defaults(population=1, steps_per_dispatch=1, evaluation_batch=512, shards_in_loop=False)
+            return Defaults(population=1, steps_per_dispatch=1, evaluation_batch=512)
         # In turn, since the state of a few small networks stays in the cache and that of all does not. A batch is not
         # shared: the devices would wait for each other longer than one of them takes for it.
         return Defaults(

@@ -8,9 +8,8 @@ on the host.
 from typing import Any
 
 import flax.struct
-from jax.sharding import PartitionSpec
 
-from distill_jax.machine.placement import BATCH, MEMBER, SEED, Axes
+from distill_jax.machine.placement import MEMBER, SEED, Axes
 
 
 @flax.struct.dataclass
@@ -78,8 +77,5 @@ class Shared:
 
 # Of a dispatch's arguments, (state, PerMember, PerSeed, Shared): the axes of the mesh over which they are spread.
 SPREAD: tuple[Axes, ...] = (MEMBER, MEMBER, SEED, None)
-# Where devices share every batch, and each has all members: all is on each of them but the batches that are streamed.
-_ALL = PartitionSpec()
-ON_EACH: tuple[Any, ...] = (_ALL, _ALL, PerSeed(*[_ALL] * 5, batches=PartitionSpec(None, None, BATCH)), _ALL)
 # And the axes that it is mapped over, once for the seeds, with the members of each within.
 MAPPED = (0, 0, 0, None)

@@ -16,7 +16,7 @@ from distill_jax.dumps import SHARD_EXAMPLES
 from distill_jax.machine.placement import BATCH, MEMBER, on_host, place, whole_models_per_device
 from distill_jax.training.buckets import Buckets
 from distill_jax.training.population import over_members, over_mesh
-from distill_jax.training.shards import Shards, apart
+from distill_jax.training.shards import views
 from distill_jax.training.streaming import rows_on_devices
 
 
@@ -41,8 +41,8 @@ class Predictor:
       mean, std: of the inputs, by channel or feature, in raw units.
       input_shape: of one example.
       batch: most examples of a call.
-      shards: where what an example's logits are must not depend on the devices: a call is then of as many blocks as a
-        batch has shards, each of the same examples and by the same operations on any number of devices.
+      shards: of a batch. With them an example's logits do not depend on the devices: it is in the same block of
+        examples on any number of them, and one program of one device evaluates a block, see `shards`.
     """
 
     def __init__(
@@ -55,10 +55,11 @@ class Predictor:
         std: ArrayLike | None,
         input_shape: tuple[int, ...],
         batch: int,
-        shards: Shards | None = None,
+        shards: int | None = None,
     ):
         across = mesh.shape[BATCH]
         self._mesh, self._batch, self._shards = mesh, -(-batch // across) * across, shards
+        self._block = max(batch // (shards or 1), 1)
 
         def forward(
             length: int | None, gathers: bool, variables: Any, x: jax.Array, chosen: jax.Array | None
@@ -68,39 +69,26 @@ class Predictor:
             else:
                 raw = x.reshape(-1, *input_shape) if length is None else x[:, :length]
             inputs = normalise(raw, mean, std, jnp.float32)
-            if not whole_models_per_device(mesh):
+            if shards is None and not whole_models_per_device(mesh):
                 inputs = jax.lax.with_sharding_constraint(inputs, NamedSharding(mesh, PartitionSpec(BATCH)))
             return evaluate(variables, inputs)
 
         @functools.cache
         def compiled(length: int | None, gathers: bool = True) -> Any:
+            if shards is not None:
+                return jax.jit(over_members(functools.partial(forward, length, gathers), (0, None, None), members))
             mapped = over_mesh(functools.partial(forward, length, gathers), (0, None, None), members, mesh)
             return jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
 
         self.compiled = compiled
 
-        def of_block(buckets: Buckets | None, variables: Any, raw: jax.Array, bucket: jax.Array | None) -> jax.Array:
-            inputs = normalise(raw.reshape(-1, *input_shape), mean, std, jnp.float32)
-            of_inputs = functools.partial(evaluate, variables)
-            return of_inputs(inputs) if buckets is None else buckets.cut(of_inputs, inputs, bucket)
-
-        @functools.cache
-        def by_blocks(buckets: Buckets | None, gathers: bool) -> Any:
-            assert shards is not None
-            of_members = over_members(functools.partial(of_block, buckets), (0, None, None), members)
-            return _by_blocks(of_members, mesh, shards, gathers)
-
-        self.by_blocks = by_blocks
-
     def batch(self, examples: int) -> int:
         """Rows of a call for a split of so many examples: no more than those, so that a small one is not padded far."""
+        if self._shards is not None:  # a power of two up to a dump's shard, with which a process's rows begin
+            most, enough = self._block, -(-examples // self._shards)
+            return min(1 << most.bit_length() - 1, 1 << (enough - 1).bit_length(), SHARD_EXAMPLES)
         across = self._mesh.shape[BATCH]
-        if self._shards is None:
-            return min(self._batch, -(-examples // across) * across)
-        # Blocks are powers of two up to a dump's shard: processes begin at whole shards, and so at whole blocks.
-        count = self._shards.count
-        most, enough = max(self._batch // count, 1), -(-examples // count)
-        return count * min(1 << most.bit_length() - 1, 1 << (enough - 1).bit_length(), SHARD_EXAMPLES)
+        return min(self._batch, -(-examples // across) * across)
 
     def __call__(
         self, variables: Any, x: Shaped[jax.Array | np.ndarray, "N ..."], buckets: Buckets | None = None
@@ -116,15 +104,16 @@ class Predictor:
           float32 [P, n, K] on the host, and the number of the first row.
         """
         processes = jax.process_count()
+        if self._shards is not None:
+            mine = process_rows(len(x), jax.process_index(), processes)
+            return self._by_blocks(variables, x, np.arange(mine.start, mine.stop), buckets), mine.start
         rows = [process_rows(len(x), p, processes) for p in range(processes)]
         most = max(r.stop - r.start for r in rows)
-        local = self.batch(most * processes if self._shards is None else len(x)) // processes
+        local = self.batch(most * processes) // processes
         mine = rows[jax.process_index()]
         orders = [np.arange(r.start, r.stop) for r in rows]
         if buckets is not None:
-            # Of blocks, each is of a dump's shard alone.
-            units = [order // SHARD_EXAMPLES if self._shards else np.zeros_like(order) for order in orders]
-            orders = [o[np.lexsort((buckets.bucket[o], unit))] for o, unit in zip(orders, units, strict=True)]
+            orders = [order[np.argsort(buckets.bucket[order], kind="stable")] for order in orders]
         parts: list[np.ndarray] = []
         under_way: jax.Array | None = None
         for start in range(0, most, local):
@@ -133,7 +122,12 @@ class Predictor:
             chosen = np.concatenate(
                 [np.pad(o, (0, local - len(o)), constant_values=len(x) - 1) for o in rows_by_process]
             )
-            logits = self._of_rows(variables, x, chosen, buckets)
+            length = None if buckets is None else buckets.lengths[buckets.bucket[chosen].max()]
+            if isinstance(x, np.ndarray):
+                batch = rows_on_devices(x, chosen, self._mesh)
+                logits = self.compiled(length, gathers=False)(variables, batch, None)
+            else:
+                logits = self.compiled(length)(variables, x, place(self._mesh, chosen.astype(np.int32), BATCH))
             logits.copy_to_host_async()
             if under_way is not None:  # fetched while the devices are at the next
                 parts.append(on_host(under_way))
@@ -147,46 +141,30 @@ class Predictor:
         logits[:, orders[jax.process_index()] - mine.start] = ordered_logits
         return logits, mine.start
 
-    def _of_rows(
-        self, variables: Any, x: jax.Array | np.ndarray, chosen: np.ndarray, buckets: Buckets | None
-    ) -> jax.Array:
-        """Logits of a call's rows, [P, rows, K]."""
-        if isinstance(x, np.ndarray):
-            inputs, on_devices = rows_on_devices(x, chosen, self._mesh), None
-        else:
-            inputs, on_devices = x, place(self._mesh, chosen.astype(np.int32), BATCH)
-        if self._shards is None:
+    def _by_blocks(self, variables: Any, x: Any, rows: np.ndarray, buckets: Buckets | None) -> np.ndarray:
+        """Logits of some rows, float32 [P, rows, K], block by block, each on one of this process's devices in turn."""
+        order = rows
+        if buckets is not None:  # by their lengths within each shard of a dump, of which a process has whole ones
+            order = rows[np.lexsort((buckets.bucket[rows], rows // SHARD_EXAMPLES))]
+        size, gathers = self.batch(len(x)), not isinstance(x, np.ndarray)
+        devices = [d for d in self._mesh.devices.ravel() if d.process_index == jax.process_index()]
+        there = list(zip(devices, views((variables, x if gathers else None), devices), strict=True))
+        parts: list[np.ndarray] = []
+        under_way: list[jax.Array] = []
+        for number, start in enumerate(range(0, max(len(order), 1), size)):
+            block = order[start : start + size]
+            chosen = np.pad(block, (0, size - len(block)), constant_values=len(x) - 1)
             length = None if buckets is None else buckets.lengths[buckets.bucket[chosen].max()]
-            return self.compiled(length, gathers=on_devices is not None)(variables, inputs, on_devices)
-        bucket = None
-        if buckets is not None:
-            longest = buckets.bucket[chosen].reshape(self._shards.count, -1).max(1)
-            bucket = place(self._mesh, longest, BATCH)
-        return self.by_blocks(buckets, on_devices is not None)(variables, inputs, on_devices, bucket)
-
-
-def _by_blocks(of_members: Callable[..., jax.Array], mesh: Mesh, shards: Shards, gathers: bool) -> Any:
-    """The jitted (variables, x, chosen, buckets) -> [P, rows, K]: a call's rows, in a block for each shard of a batch.
-
-    Args:
-      of_members: (variables, raw inputs, bucket) -> logits of a block, [P, n, K].
-      gathers: whether a block's rows are `chosen` of all x; else x has the call's rows alone, and `chosen` is None.
-    """
-
-    def on_device(variables: Any, x: jax.Array, chosen: jax.Array | None, buckets: jax.Array | None) -> jax.Array:
-        rows = x if chosen is None else chosen
-        size = len(rows) // shards.on_device
-
-        def logits(shard: jax.Array) -> jax.Array:
-            number = shard % shards.on_device
-            block = jax.lax.dynamic_slice_in_dim(rows, number * size, size)
-            bucket = None if buckets is None else buckets[number]
-            return apart(of_members(*apart((variables, x[block] if gathers else block, bucket))))
-
-        return jnp.concatenate(shards.each(logits), axis=1)
-
-    everywhere, rows = PartitionSpec(), PartitionSpec(BATCH)
-    in_specs = (everywhere, everywhere if gathers else rows, rows, rows)
-    out_specs = PartitionSpec(None, BATCH)
-    mapped = jax.shard_map(on_device, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
-    return jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
+            device, (known, inputs) = there[number % len(devices)]
+            if gathers:
+                logits = self.compiled(length)(known, inputs, jax.device_put(chosen.astype(np.int32), device))
+            else:
+                logits = self.compiled(length, gathers=False)(known, jax.device_put(x[chosen], device), None)
+            logits.copy_to_host_async()
+            under_way.append(logits)
+            if len(under_way) > 2 * len(devices):
+                parts.append(np.asarray(under_way.pop(0)))
+        ordered = np.concatenate([*parts, *map(np.asarray, under_way)], axis=1)[:, : len(order)]
+        logits_of_rows = np.empty_like(ordered)
+        logits_of_rows[:, np.searchsorted(rows, order)] = ordered
+        return logits_of_rows

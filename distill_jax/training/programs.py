@@ -37,13 +37,13 @@ from distill_jax.own_code import is_own
 from distill_jax.setting import ModelSetting, Setting, TrainSetting
 from distill_jax.training import outcomes
 from distill_jax.training.buckets import Buckets
-from distill_jax.training.inputs import MAPPED, ON_EACH, SPREAD, PerMember, PerSeed, Shared
+from distill_jax.training.inputs import MAPPED, SPREAD, PerMember, PerSeed, Shared
 from distill_jax.training.objective import Objective
 from distill_jax.training.optimizer import make_rule
 from distill_jax.training.population import over_members, over_mesh
 from distill_jax.training.predict import Predictor
 from distill_jax.training.schedule import Schedule
-from distill_jax.training.shards import Shards
+from distill_jax.training.shards import ShardedSteps
 from distill_jax.training.step import CHANGING, StepBlock, TrainState, make_epoch_order, make_frozen_features, make_init
 from distill_jax.training.streaming import batches_like, is_streamed, steps_that_fit
 from distill_jax.training.teacher_source import teacher_mean_std, teacher_source
@@ -123,7 +123,7 @@ class Programs:
         epochs = (self.steps_per_dispatch + self.schedule.steps_per_epoch - 2) // self.schedule.steps_per_epoch + 1
         init_one = make_init(self.model, self.rule, self._inputs, self._losses_init())
         init = over_members(init_one, (0, 0), self.members, MEMBER)
-        self._init = jax.jit(init, out_shardings=self.by_member)
+        self._init, self._init_alone = jax.jit(init, out_shardings=self.by_member), jax.jit(init)
         self.buckets = _buckets(setting, dataset)
         order_one = make_epoch_order(examples, epochs, self.buckets.get("train"), setting.train.batch_size)
         order = over_members(order_one, (0, 0, None), self.seeds, SEED)
@@ -149,7 +149,7 @@ class Programs:
         self._students_in_turn = positions >= defaults.in_turn_from
         self.seeds_in_turn = defaults.seeds_in_turn or self._students_in_turn
         self.packed: PackingKind = defaults.packed
-        self._shards = None if shards is None else Shards(shards, self.mesh.shape[BATCH], defaults.shards_in_loop)
+        self._shards = shards
         devices_by_teacher = self.mesh.shape[STUDENT]
         evenly_divided = batch_size % devices_by_teacher == 0
         self._sharing = devices_by_teacher if defaults.teacher_is_shared and evenly_divided else 1
@@ -262,15 +262,10 @@ class Programs:
         batch_size, values = self.setting.train.batch_size, math.prod(self.dataset.input_shape)
         return batches_like((self.seeds, steps, batch_size, values), self.dataset.train.x.dtype, self.mesh)
 
-    def jitted_steps(self, with_teacher: bool, steps: int) -> Any:
-        """The jitted block of so many steps, with the teacher in it or not."""
+    def _block(self, with_teacher: bool, steps: int) -> StepBlock:
+        """So many steps of the students of a seed, with the teacher in them or not."""
         whole_models = whole_models_per_device(self.mesh)
-        # Each device has programs of its own, of whole members or of whole shards.
-        members_unshared = whole_models or self.mesh.size == 1 or self._shards is not None
-        seeds, students_per_seed = self.shape
-        if whole_models:
-            seeds, students_per_seed = seeds // self.mesh.shape[SEED], students_per_seed // self.mesh.shape[STUDENT]
-        block = StepBlock(
+        return StepBlock(
             self.model,
             self.rule,
             None if whole_models or self._shards is not None else self.mesh,
@@ -285,8 +280,8 @@ class Programs:
             steps=steps,
             classes=self.dataset.num_classes,
             input_shape=self.dataset.input_shape,
-            students=students_per_seed,
-            in_turn=self._students_in_turn and members_unshared,
+            students=self.students // self.mesh.shape[STUDENT] if whole_models else self.students,
+            in_turn=self._students_in_turn and self._members_unshared,
             sharing=self._sharing if whole_models else 1,
             teacher=(self.teach if teacher_source(self.setting) == "variables" else "cached") if with_teacher else None,
             teacher_mean_std=teacher_mean_std(self.setting, self.dataset),
@@ -294,8 +289,39 @@ class Programs:
             packed=self.packed,
             shards=self._shards,
         )
-        in_turn = self.seeds_in_turn and members_unshared
-        steps_of_seeds = over_members(block, MAPPED, seeds, None if block.mesh is None else SEED, in_turn)
+
+    @property
+    def _members_unshared(self) -> bool:
+        """Whether no device shares a member with another in a program."""
+        return whole_models_per_device(self.mesh) or self.mesh.size == 1 or self._shards is not None
+
+    def sharded_steps(self, with_teacher: bool, steps: int) -> ShardedSteps:
+        """The same where batches are in shards."""
+        assert self._shards is not None
+        block, in_turn = self._block(with_teacher, steps), self.seeds_in_turn and self._members_unshared
+        of_seeds = over_members(block.of_shard, (*MAPPED, None, None), self.seeds, None, in_turn)
+        moved_of_seeds = over_members(block.moved, (0, 0, 0, None), self.seeds, None, in_turn)
+
+        def by_seed(tree: Any) -> Any:
+            return jax.tree.map(lambda a: a.reshape(self.seeds, self.students, *a.shape[1:]), tree)
+
+        def by_member(tree: Any) -> Any:
+            return jax.tree.map(lambda a: a.reshape(self.members, *a.shape[2:]), tree)
+
+        def of_shard(state: TrainState, per_member: PerMember, *others: Any) -> Any:
+            return by_member(of_seeds(by_seed(state), by_seed(per_member), *others))
+
+        def moved(state: TrainState, per_member: PerMember, means: Any, step: jax.Array) -> Any:
+            return by_member(moved_of_seeds(by_seed(state), by_seed(per_member), by_seed(means), step))
+
+        return ShardedSteps(of_shard, moved, self.arguments_like(with_teacher, steps), self._shards, self.mesh)
+
+    def jitted_steps(self, with_teacher: bool, steps: int) -> Any:
+        """The jitted block of so many steps, with the teacher in it or not."""
+        whole_models = whole_models_per_device(self.mesh)
+        block, in_turn = self._block(with_teacher, steps), self.seeds_in_turn and self._members_unshared
+        seeds, students_per_seed = self.seeds // self.mesh.shape[SEED] if whole_models else self.seeds, block.students
+        steps_of_seeds = over_members(block, MAPPED, seeds, None if whole_models else SEED, in_turn)
         low_precision = self.setting.objective.teacher_precision == "bfloat16"
         rounded = with_teacher and low_precision and not is_own(self.setting.teacher.name)
 
@@ -313,9 +339,6 @@ class Programs:
 
         if whole_models:
             population = over_devices(population, self.mesh, SPREAD, MEMBER)
-        elif self._shards is not None:
-            all_devices = {"mesh": self.mesh, "in_specs": ON_EACH, "out_specs": PartitionSpec(), "check_vma": False}
-            population = jax.shard_map(population, **all_devices)
         metrics = NamedSharding(self.mesh, PartitionSpec(MEMBER if whole_models else None))
         return jax.jit(population, donate_argnums=0, out_shardings=(self.by_member, metrics))
 
@@ -323,14 +346,11 @@ class Programs:
         """The evaluation of a batch of a split, of whole length, traced."""
         x = self.inputs_like(split)
         rows = self.predict.batch(x.shape[0])
-        variables, chosen = self.state_like().variables, self._like((rows,), jnp.int32, BATCH)
         if self.streamed:
-            x, chosen = self._like((rows, x.shape[1]), x.dtype, BATCH), None
-        if self._shards is None:
-            return self.predict.compiled(None, gathers=not self.streamed).trace(variables, x, chosen)
-        buckets = self.buckets.get(split)
-        bucket = None if buckets is None else self._like((self._shards.count,), jnp.int32, BATCH)
-        return self.predict.by_blocks(buckets, not self.streamed).trace(variables, x, chosen, bucket)
+            batch = self._like((rows, x.shape[1]), x.dtype, BATCH)
+            return self.predict.compiled(None, gathers=False).trace(self.state_like().variables, batch, None)
+        chosen = self._like((rows,), jnp.int32, BATCH)
+        return self.predict.compiled(None).trace(self.state_like().variables, x, chosen)
 
     def _like(self, shape: tuple[int, ...], dtype: Any, *axes: Axes) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(self.mesh, PartitionSpec(*axes)))

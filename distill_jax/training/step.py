@@ -24,7 +24,6 @@ from distill_jax.training.inputs import PerMember, PerSeed, Shared
 from distill_jax.training.objective import PARAMS, Objective
 from distill_jax.training.packing import StatePacking
 from distill_jax.training.population import over_members
-from distill_jax.training.shards import Shards, apart
 
 CHANGING = "batch_stats"  # the one collection that a step changes
 
@@ -208,8 +207,7 @@ class StepBlock:
       layers: of the students' features by name, where a loss compares them.
       buckets: of texts, whose batches are cut to their lengths; the order must be of the same buckets.
       packed: which arrays of the state are one within a call, see `packing`.
-      shards: in which a batch is computed; this function is then mapped over the devices that share it. None for all of
-        a batch at once.
+      shards: in which a batch is computed, by `of_shard` and `moved`; None for all of a batch at once.
     """
 
     model: nn.Module
@@ -234,7 +232,7 @@ class StepBlock:
     layers: Mapping[str, str] | None = None
     buckets: Buckets | None = None
     packed: PackingKind = "none"
-    shards: Shards | None = None
+    shards: int | None = None
 
     def __call__(
         self, state: TrainState, own: PerMember, of_seed: PerSeed, shared: Shared
@@ -252,13 +250,8 @@ class StepBlock:
         state = jax.vmap(packing.pack)(state)
         epochs = first_epoch + jnp.arange(len(of_seed.order))
         # Of no seed: mapped over seeds it stays one choice, of which one branch is run, and not all of them.
-        buckets = self.buckets
-        bucket_of_step = (
-            None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch=self.batch_size), epochs)
-        )
-        step = functools.partial(
-            self._step, _BlockInputs(own, of_seed, shared, constants, bucket_of_step, first_epoch), packing
-        )
+        inputs = _BlockInputs(own, of_seed, shared, constants, self._buckets_of(epochs), first_epoch)
+        step = functools.partial(self._step, inputs, packing)
         if self.steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
             state, metrics = step(state, shared.first_step)
             return state, jax.tree.map(lambda m: m[:, None], metrics)
@@ -269,29 +262,52 @@ class StepBlock:
         self, block: _BlockInputs, packing: StatePacking, state: TrainState, step: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """One step of all students of the seed."""
-        if self.shards is not None:
-            return self._step_by_shards(self.shards, block, packing, state, step)
         batch, features = self._batch(block, step)
         update_students = self._over_students(functools.partial(self._update, packing), (0, 0, None))
         return update_students(state, block.of_students(step, features), batch)
 
-    def _step_by_shards(
-        self, shards: Shards, block: _BlockInputs, packing: StatePacking, state: TrainState, step: jax.Array
+    def of_shard(
+        self,
+        state: TrainState,
+        own: PerMember,
+        of_seed: PerSeed,
+        shared: Shared,
+        step: jax.Array,
+        shard: jax.Array,
+    ) -> Any:
+        """What a step has the means of over shards: each student's gradient, changed collections, loss and accuracy.
+
+        Args:
+          state: of the students, [V, ...], without the optimizer's.
+          own, of_seed, shared: as of a call; of batches that are streamed the shard's alone, [1, B / shards, ...].
+          step, shard: their numbers.
+        """
+        constants = {name: c for name, c in state.collections.items() if name != CHANGING}
+        state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == CHANGING})
+        packing = StatePacking("none", state)
+        first_epoch = shared.first_step // self.steps_per_epoch
+        epochs = first_epoch + jnp.arange(len(of_seed.order))
+        block = _BlockInputs(own, of_seed, shared, constants, self._buckets_of(epochs), first_epoch)
+        batch, features = self._batch(block, step, shard)
+
+        def of_student(state: TrainState, inputs: _StudentInputs, batch: _Batch) -> Any:
+            (loss, (logits, updated)), grads = self._gradient(packing, state, inputs, batch)
+            return grads, dict(updated), {"loss": loss, "accuracy": _accuracy(logits, batch.label)}
+
+        return self._over_students(of_student, (0, 0, None))(state, block.of_students(step, features), batch)
+
+    def moved(
+        self, state: TrainState, own: PerMember, means: Any, step: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
-        """The same with a batch in shards: each shard's gradient by the same operations on any number of devices."""
-        needed = dataclasses.replace(state, opt_state=())
+        """The students' state after a step by the means of `of_shard`, and their loss and accuracy, [V]."""
+        grads, updated, metrics = means
+        params, opt_state = self._over_students(self._moved, (0, 0, 0))(state, own.rate[:, step], grads)
+        return TrainState(params, {**state.collections, **updated}, opt_state), metrics
 
-        def of_shard(shard: jax.Array) -> Any:
-            batch, features = self._batch(block, step, shard)
-            inputs = dataclasses.replace(block.of_students(step, features), constants=())
-            known, inputs, batch = apart((needed, inputs, batch))
-            inputs = dataclasses.replace(inputs, constants=block.constants)  # which are large where there are any
-            of_students = self._over_students(functools.partial(self._of_shard, packing), (0, 0, None))
-            return apart(of_students(known, inputs, batch))
-
-        grads, collections, metrics = shards.mean(of_shard)
-        params, opt_state = self._over_students(self._moved, (0, 0, 0))(state, block.own.rate[:, step], grads)
-        return TrainState(params, collections, opt_state), metrics
+    def _buckets_of(self, epochs: jax.Array) -> jax.Array | None:
+        """Of each of these epochs and its steps the length of its texts, int32 [epochs, steps]."""
+        buckets = self.buckets
+        return None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch=self.batch_size), epochs)
 
     def _over_students(self, f: Callable[..., Any], in_axes: Sequence[int | None]) -> Callable[..., Any]:
         return over_members(f, in_axes, self.students, STUDENT, self.in_turn)
@@ -322,9 +338,6 @@ class StepBlock:
             else:
                 features = frozen_features[:, chosen]
         with jax.named_scope("teacher"):
-            if shard is not None and callable(self.teacher):
-                variables, augmented = apart((per_seed.teacher_inputs, augmented))
-                per_seed = dataclasses.replace(per_seed, teacher_inputs=variables)
             teacher = self._teacher_outputs(per_seed, chosen, outcome, augmented, bucket)
         # The same of all students of a seed.
         dropout = jax.random.fold_in(model_key(per_seed.role, per_seed.seed, Purpose.DROPOUT), step)
@@ -337,7 +350,7 @@ class StepBlock:
         if self.shards is None:
             return of_batch
         assert shard is not None
-        size = self.batch_size // self.shards.count
+        size = self.batch_size // self.shards
         return jax.lax.dynamic_slice_in_dim(of_batch, shard * size, size)
 
     def _raw(self, block: _BlockInputs, chosen: jax.Array, step: jax.Array, shard: jax.Array | None) -> jax.Array:
@@ -347,11 +360,8 @@ class StepBlock:
             shape = x.shape[1:] if self.input_shape is None else self.input_shape
             return x[chosen].reshape(len(chosen), *shape)
         assert self.input_shape is not None
-        batch = self._on_devices(batches[step - block.shared.first_step])
-        if self.shards is not None:  # of which this device has its own shards' alone
-            assert shard is not None
-            batch = self._part(batch, shard % self.shards.on_device)
-        return batch.reshape(len(chosen), *self.input_shape)
+        number = step - block.shared.first_step if shard is None else 0
+        return self._on_devices(batches[number]).reshape(len(chosen), *self.input_shape)
 
     def _teacher_outputs(
         self, per_seed: PerSeed, chosen: jax.Array, outcome: Any, augmented: jax.Array, bucket: jax.Array | None
@@ -382,12 +392,6 @@ class StepBlock:
             collections = packing.collections.pack(dict(updated))
         metrics = {"loss": loss, "accuracy": _accuracy(logits, batch.label)}
         return TrainState(params, collections, opt_state), metrics
-
-    def _of_shard(self, packing: StatePacking, state: TrainState, inputs: _StudentInputs, batch: _Batch) -> Any:
-        """One student's gradient, changed collections and metrics on a shard: of all of them a step has the means."""
-        (loss, (logits, updated)), grads = self._gradient(packing, state, inputs, batch)
-        grads, collections = packing.params.pack(grads), packing.collections.pack(dict(updated))
-        return grads, collections, {"loss": loss, "accuracy": _accuracy(logits, batch.label)}
 
     def _moved(self, state: TrainState, rate: jax.Array, grads: Any) -> tuple[Any, Any]:
         """One student's parameters and the optimizer's state after a step by its gradient, all packed."""

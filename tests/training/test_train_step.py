@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_study import advance, dataset, setting
+from small_study import advance, dataset, on_devices, setting
 
 from distill_jax.data import augment
 from distill_jax.machine import backend, placement
@@ -25,13 +25,6 @@ TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
 
 def close(a, b, **tolerance):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **(tolerance or TOLERANCE)), a, b)
-
-
-def on_devices(monkeypatch, count):
-    """Makes so many of the devices visible to the mesh."""
-    devices = jax.devices()[:count]
-    monkeypatch.setattr(placement.jax, "devices", lambda: devices)
-    monkeypatch.setattr(placement.jax, "local_device_count", lambda: count)
 
 
 @pytest.mark.parametrize("epoch", [0, 3])
