@@ -200,12 +200,9 @@ class Runner:
     def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:
         """The state `steps` later, and metrics [P, steps], neither of which has been waited for."""
         args = self.arguments(state, first, steps)
-        needs_teacher, in_shards = (
-            self._needs_teacher(first, steps),
-            self._trainer.setting.train.batch_shards is not None,
-        )
+        in_shards = self._trainer.setting.train.batch_shards is not None
         compiled = self._trainer.compiled_shards if in_shards else self._trainer.compiled_steps
-        program = compiled(needs_teacher, steps)
+        program = compiled(self._needs_teacher(first, steps), steps)
         self._timing.compilation += self._trainer.compilation()
         return program(*args, steps) if isinstance(program, ShardedSteps) else program(*args)
 

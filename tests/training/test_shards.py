@@ -1,14 +1,12 @@
 """A batch in shards: the same to the bit on one device, two and four, and to rounding what it is as a whole."""
 
 import dataclasses
-import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import small_text_study
-from jax.sharding import PartitionSpec
 from small_study import advance, dataset, on_devices, setting
 
 from distill_jax.errors import InputError
@@ -16,11 +14,12 @@ from distill_jax.machine import backend
 from distill_jax.machine.placement import make_mesh, on_host
 from distill_jax.setting import TrainSetting, changed
 from distill_jax.study.checks import validate
+from distill_jax.training import predict
 from distill_jax.training.population import Member, shape
-from distill_jax.training.predict import Predictor
 from distill_jax.training.programs import Programs, check_statistics, inputs_of
-from distill_jax.training.shards import Shards, apart, tree_sum
-from distill_jax.training.trainer import Trainer
+from distill_jax.training.shards import Exchange, Vector, tree_sum
+from distill_jax.training.step import _BlockInputs
+from distill_jax.training.trainer import Timing, Trainer
 
 TEACHER, SHARDS = [Member("teacher", 0)], 4
 PAIR = [Member("one_hot", 0), Member("kd", 0)]
@@ -38,39 +37,35 @@ def same_bits(results):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("in_loop", [True, False])
-def test_the_mean_over_shards_is_one_tree_of_sums_on_any_number_of_devices(monkeypatch, in_loop):
+def test_the_sum_over_shards_is_one_tree_of_sums_on_any_number_of_devices():
     rng = np.random.default_rng(0)
-    numbers = (rng.normal(size=(8, 3, 5)) * 10.0 ** rng.integers(-6, 6, (8, 3, 5))).astype(np.float32)
+    numbers = (rng.normal(size=(8, 15)) * 10.0 ** rng.integers(-6, 6, (8, 15))).astype(np.float32)
     a, b, c, d, e, f, g, h = numbers
-    expected = (((a + b) + (c + d)) + ((e + f) + (g + h))) / np.float32(8)
-    assert not np.array_equal(expected, numbers.sum(0) / np.float32(8)), "the order matters"
-    assert not np.array_equal(expected, tree_sum(list(numbers[[0, 4, 1, 5, 2, 6, 3, 7]])) / np.float32(8))
-    found = []
+    expected = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    assert not np.array_equal(expected, tree_sum(list(numbers[[0, 4, 1, 5, 2, 6, 3, 7]]))), "the order matters"
     for devices in (1, 2, 4):
-        mesh, shards = make_mesh(1, 1, devices=jax.devices()[:devices]), Shards(8, devices, in_loop)
-
-        def mean(x, shards=shards):
-            return shards.mean(lambda shard: {"matrix": x[shard], "number": x[shard, 0, 0]})
-
-        specs = {"in_specs": PartitionSpec(), "out_specs": PartitionSpec(), "check_vma": False}
-        found.append(jax.jit(jax.shard_map(mean, mesh=mesh, **specs))(numbers))
-    same_bits([{"matrix": expected, "number": expected[0, 0]}, *found])
+        mesh = make_mesh(1, 1, devices=jax.devices()[:devices])
+        of_devices = [tree_sum(list(part)) for part in numbers.reshape(devices, -1, 15)]
+        sums = Exchange(mesh)([jax.device_put(v, d) for v, d in zip(of_devices, mesh.devices.ravel(), strict=True)])
+        same_bits([expected, *sums])
+        assert [s.devices() for s in sums] == [{d} for d in mesh.devices.ravel()]
 
 
-def test_what_is_apart_is_no_part_of_one_operation():
-    a, b, c = np.random.default_rng(0).normal(size=(3, 1000)).astype(np.float32)
-    compiled = jax.jit(lambda a, b, c: apart({"product": a * b})["product"] + c).lower(a, b, c).compile()
-    np.testing.assert_array_equal(compiled(a, b, c), a * b + c)
-    fused = [part for part in compiled.as_text().split("\n\n") if "multiply(" in part and "add(" in part]
-    assert not fused
+def test_a_tree_is_a_vector_and_back():
+    tree = {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "loss": np.float32(7)}
+    vector = Vector.like(tree)
+    same_bits([tree, vector.unpack(vector.pack(tree))])
 
 
 CASES = {
     "mlp": (in_shards(setting("work")), dataset(), TEACHER),
     "students": (in_shards(setting("work")), dataset(), PAIR),
     "resnet": (in_shards(setting("work", "resnet"), norm_examples=2), dataset(), TEACHER),
-    "text with dropout": (in_shards(small_text_study.setting("work")), small_text_study.dataset(), TEACHER),
+    "text with dropout": (
+        changed(in_shards(small_text_study.setting("work")), train={"length_buckets": 1}),
+        small_text_study.dataset(),
+        TEACHER,
+    ),
 }
 
 
@@ -82,7 +77,7 @@ def test_one_device_two_and_four_have_the_same_bits(monkeypatch, case):
         teacher = Trainer(changed(of, train={"batch_shards": None}), data, "teacher").initial_state(TEACHER)
         given = jax.tree.map(on_host, teacher.variables)
     results = []
-    for devices in (1, 2, 4):
+    for devices in (1, 2, 4) if case == "mlp" else (1, 4):
         with monkeypatch.context() as patched:
             on_devices(patched, devices)
             if case in ("mlp", "students"):  # as on accelerators: on a CPU small networks are not shared
@@ -100,7 +95,7 @@ def test_a_step_in_shards_is_one_of_the_whole_batch_to_rounding(network, monkeyp
     on_devices(monkeypatch, 1)
     norm_examples = 2 if network == "resnet" else None
     results = []
-    for shards in (None, 2, 8):
+    for shards in (None, 4):
         trainer = Trainer(in_shards(setting("work", network), shards, norm_examples), dataset(), "teacher")
         trainer.steps_per_dispatch = 1
         state, losses = advance(trainer, TEACHER, steps=1)
@@ -111,42 +106,50 @@ def test_a_step_in_shards_is_one_of_the_whole_batch_to_rounding(network, monkeyp
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6), results[0], other)
 
 
-def test_shards_draw_other_dropout_and_the_augmentation_of_the_whole_batch(monkeypatch):
+def test_shards_are_augmented_as_the_whole_batch_is_and_draw_other_dropout(monkeypatch):
     on_devices(monkeypatch, 1)
-    text = in_shards(small_text_study.setting("work"))
-    without = dataclasses.replace(text.teacher, roberta=dataclasses.replace(text.teacher.roberta, dropout=0.0))
-    losses = {}
-    for name, of in {"dropout": text, "none": dataclasses.replace(text, teacher=without)}.items():
-        for shards in (None, SHARDS):
-            trainer = Trainer(changed(of, train={"batch_shards": shards}), small_text_study.dataset(), "teacher")
-            losses[name, shards] = advance(trainer, TEACHER, steps=4)[1]
-    np.testing.assert_allclose(losses["none", None], losses["none", SHARDS], rtol=1e-4)
-    assert np.abs(losses["dropout", None] - losses["dropout", SHARDS]).min() > 1e-3
+    trainer = Trainer(in_shards(setting("work")), dataset(), "teacher")
+    runner = trainer.runner(TEACHER, None, Timing())
+    _, own, per_seed, shared = runner.arguments(trainer.initial_state(TEACHER), 0, 4)
+    of_seed = jax.tree.map(lambda a: a[0], per_seed)
+    block = trainer._block(with_teacher=False, steps=1)
+    inputs = _BlockInputs(own, of_seed, shared, constants={}, buckets=None, first_epoch=jnp.int32(0))
+    whole = jax.jit(lambda step: dataclasses.replace(block, shards=None)._batch(inputs, step)[0])(2)
+    parts = [jax.jit(lambda step, shard: block._batch(inputs, step, shard)[0])(2, shard) for shard in range(SHARDS)]
+    for field in ("x", "label"):
+        np.testing.assert_array_equal(np.concatenate([getattr(p, field) for p in parts]), getattr(whole, field))
+    assert len({tuple(jax.random.key_data(part.dropout).tolist()) for part in parts}) == SHARDS
 
 
 @pytest.mark.parametrize("texts", [False, True])
 def test_a_row_is_evaluated_in_the_same_block_by_any_number_of_processes(monkeypatch, texts):
-    """Each process's calls are those of its rows; `jax` is told of two processes that have one device each."""
     monkeypatch.setattr("distill_jax.training.predict.SHARD_EXAMPLES", 16)
     data = small_text_study.dataset()
     trainer = Trainer(in_shards(small_text_study.setting("work")), data, "teacher")
     x, buckets = trainer.inputs["train"], trainer.buckets["train"] if texts else None
-    blocks = []
+    called = []
 
-    def of_rows(self, variables, x, chosen, buckets):
-        of_processes.append(chosen.reshape(jax.process_count(), -1))
-        return jnp.zeros((1, len(chosen) // jax.process_count(), 2))
+    def compiled(length):
+        def of_block(variables, x, chosen):
+            called.append((length, tuple(np.asarray(chosen).tolist())))
+            return jnp.stack([chosen, x[chosen, 1]], axis=1)[None].astype(jnp.float32)
 
-    monkeypatch.setattr(Predictor, "_of_rows", of_rows)
+        return of_block
+
+    monkeypatch.setattr(trainer.predict, "compiled", compiled)
+    blocks, expected = [], np.stack([np.arange(len(x)), np.asarray(x)[:, 1]], axis=1)
     for processes in (1, 2, 4):
-        of_processes = []
+        called = []
         monkeypatch.setattr(jax, "process_count", lambda n=processes: n)
-        trainer.predict({}, x, buckets)
-        size = of_processes[0].size // SHARDS
-        rows = [block for call in of_processes for process in call for block in process.reshape(-1, size)]
-        blocks.append({tuple(block.tolist()) for block in rows if len(set(block.tolist())) > 1})
+        parts = []
+        for process in range(processes):
+            monkeypatch.setattr(predict.jax, "process_index", lambda: 0)  # to which all devices here belong
+            rows = predict.process_rows(len(x), process, processes)
+            parts.append(trainer.predict._by_blocks({}, x, np.arange(rows.start, rows.stop), buckets))
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1)[0], expected)
+        blocks.append(called)
     assert blocks[0] == blocks[1] == blocks[2]
-    assert {row for block in blocks[0] for row in block} >= set(range(len(x) - 1))
+    assert len(blocks[0]) == SHARDS
 
 
 @pytest.mark.parametrize(
@@ -181,8 +184,16 @@ def test_devices_that_do_not_divide_the_shards_are_refused(monkeypatch):
         Trainer(in_shards(setting("work", "resnet"), norm_examples=2), dataset(), "teacher")
 
 
-def test_devices_exchange_a_step_s_sums_alone(monkeypatch):
-    trainer = Trainer(in_shards(setting("work", "resnet"), norm_examples=2), dataset(), "teacher")
-    program = trainer.jitted_steps(False, 1).lower(*trainer.arguments_like(False, 1)).compile().as_text()
-    exchanges = re.findall(r"(all-\w+(?:-\w+)?|collective-permute)(?:-start)?\(", program)
-    assert sorted(exchanges) == ["all-gather", "all-to-all"]
+def test_streamed_inputs_have_the_same_bits(monkeypatch):
+    results = []
+    for devices, streaming in ((1, "never"), (1, "always"), (4, "always")):
+        with monkeypatch.context() as patched:
+            on_devices(patched, devices)
+            patched.setattr(backend, "defaults", lambda *_: backend.Defaults(4, 4, 512))
+            of = changed(in_shards(setting("work")), run={"streaming": streaming})
+            trainer = Trainer(of, dataset(), "teacher")
+            state, losses = advance(trainer, TEACHER, steps=8)
+            logits, _ = trainer.predict(state.variables, trainer.inputs["test"])
+            results.append((losses, logits, jax.tree.map(on_host, state)))
+    same_bits(results[1:])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *results[:2])
