@@ -19,9 +19,11 @@ from distill_jax.machine import backend
 from distill_jax.training.loop import Snapshots
 
 IN_SHARDS = [*SMALL, "--batch-shards", "4", "--seeds", "1"]
+OF_MLP = ["--teacher.hidden", "16", "--student.hidden", "16"]  # which are in SMALL
 RESNET = [
     *("--teacher.name", "resnet-cifar", "--teacher.depth", "8", "--teacher.width", "4", "--norm-examples", "2"),
     *("--student.name", "resnet-cifar", "--student.depth", "8", "--student.width", "4"),
+    *[argument for argument in IN_SHARDS if argument not in OF_MLP],
     *("--epochs", "2", "--snapshots", "1", "--population", "1", "--steps-per-dispatch", "1"),
 ]
 
@@ -55,7 +57,7 @@ def test_a_study_that_was_stopped_on_four_devices_goes_on_on_one_to_the_same_byt
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["mlp", "resnet"])
 def test_one_device_two_four_and_two_processes_end_with_the_same_bytes(npz, tmp_path, network):
-    arguments = ["--dataset", npz, *IN_SHARDS, *(RESNET if network == "resnet" else ("--epochs", "3"))]
+    arguments = ["--dataset", npz, *(RESNET if network == "resnet" else (*IN_SHARDS, "--epochs", "3"))]
     for devices in (1, 2, 4):
         statuses, said = end([start([*arguments, "--workdir", tmp_path / f"on-{devices}"], devices=devices)])
         assert statuses == [0], said
@@ -68,7 +70,7 @@ def test_one_device_two_four_and_two_processes_end_with_the_same_bytes(npz, tmp_
 
 @pytest.mark.slow
 def test_a_study_that_is_killed_on_four_devices_goes_on_on_one_to_the_same_bytes(npz, tmp_path):
-    arguments = ["--dataset", npz, *IN_SHARDS, *RESNET, *EVERY_CALL, "--workdir"]
+    arguments = ["--dataset", npz, *RESNET, *EVERY_CALL, "--workdir"]
     statuses, said = end([start([*arguments, tmp_path / "whole"], devices=2)])
     assert statuses == [0], said
     kill_when_there([*arguments, tmp_path / "killed"], tmp_path / "killed", "runs/students*/checkpoints/*")
