@@ -36,7 +36,7 @@ def npz(tmp_path_factory):
 def test_a_study_that_was_stopped_on_four_devices_goes_on_on_one_to_the_same_bytes(npz, tmp_path, monkeypatch):
     """Small dense networks share no batch on a CPU: here they do, as on accelerators."""
     monkeypatch.setattr(backend, "defaults", lambda *_: backend.Defaults(4, 6, 512))
-    arguments = ["--dataset", npz, *IN_SHARDS, *EVERY_CALL, "--epochs", "3", "--workdir"]
+    arguments = ["--dataset", npz, *IN_SHARDS, *EVERY_CALL, "--epochs", "2", "--students", "one_hot", "kd", "--workdir"]
     for devices in (1, 2):
         on_devices(monkeypatch, devices)
         here([*arguments, tmp_path / f"on-{devices}"])
