@@ -297,8 +297,9 @@ class TrainSetting:
     the batch, no layer waits for other devices [default: the whole batch, over all devices]."""
     batch_shards: int | None = dataclasses.field(default=None, metadata=LATER)
     """Shards in which every batch is computed, a power of two of which --batch-size is a multiple. Results are then the
-    same to the bit on any number of devices and processes that divides it. Networks with batch normalisation need
-    --norm-examples, a divisor of a shard [default: results depend on the number of devices by rounding]."""
+    same to the bit on any number of devices and processes; devices that do not divide it stay idle. Networks with batch
+    normalisation need --norm-examples, a divisor of a shard [default: results depend on the number of devices by
+    rounding]."""
     length_buckets: int = 4
     """texts: batches are of texts of like length and cut to the shortest of so many lengths, evenly spaced up to
     --length, that holds them; each is compiled. With 1 batches are drawn from all texts and are --length long."""
