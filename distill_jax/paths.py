@@ -82,6 +82,15 @@ def served(field: str, typed: Path | str) -> Path:
     return Path(found)
 
 
+def from_root(path: Path) -> Path:
+    """A path that means the same in every folder; an address does.
+
+    >>> from_root(Path("gs:/bucket/study")), from_root(Path("a")).is_absolute()
+    (PosixPath('gs:/bucket/study'), True)
+    """
+    return path if address(path) is not None else path.absolute()
+
+
 def stand_for(folder: Path, address: str) -> None:
     """Notes that a folder on this machine stands for an address, for `as_typed`."""
     _STANDS_FOR[str(folder)] = address

@@ -295,6 +295,11 @@ class TrainSetting:
     """Examples of which batch normalisation takes statistics together in training: each so many of a batch have their
     own, and what evaluation uses follows their mean. A divisor of --batch-size; where it divides what a device has of
     the batch, no layer waits for other devices [default: the whole batch, over all devices]."""
+    batch_shards: int | None = dataclasses.field(default=None, metadata=LATER)
+    """Shards in which every batch is computed, a power of two of which --batch-size is a multiple. Results are then the
+    same to the bit on any number of devices and processes; devices that do not divide it stay idle. Networks with batch
+    normalisation need --norm-examples, a divisor of a shard [default: results depend on the number of devices by
+    rounding]."""
     length_buckets: int = 4
     """texts: batches are of texts of like length and cut to the shortest of so many lengths, evenly spaced up to
     --length, that holds them; each is compiled. With 1 batches are drawn from all texts and are --length long."""

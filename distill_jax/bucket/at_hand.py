@@ -21,6 +21,7 @@ from distill_jax.bucket.claim import RENEWED, Claim, latest
 from distill_jax.bucket.mirror import Covered, Mirror
 from distill_jax.bucket.objects import Objects, Unreached
 from distill_jax.errors import InputError, RunError, one_line
+from distill_jax.files import remove
 from distill_jax.paths import cache_folder
 from distill_jax.setting import Setting, changed
 
@@ -200,6 +201,57 @@ def brought(
     else:
         _bring(folder, objects, say)
     return folder
+
+
+def with_file(field: str, typed: Path | str, name: str, cache_dir: Path | None = None) -> Path:
+    """A place that is read for one of its files: itself, or of a bucket a folder here with that file, if it is there.
+
+    Args:
+      field: of a setting that it was typed for.
+      typed: a path or an address.
+      name: of the file.
+      cache_dir: as of `paths.cache_folder`.
+
+    Raises:
+      InputError, Unreached: the bucket cannot be read.
+    """
+    address = paths.address(paths.served(field, typed))
+    if address is None:
+        return paths.local(field, typed)
+    folder = folder_for(f"{address}/{name}", cache_dir)
+    paths.stand_for(folder, address)
+    if not Objects(field, address).download(name, folder / name):
+        remove(folder / name)
+    return folder
+
+
+@contextlib.contextmanager
+def followed(field: str, typed: Path, cache_dir: Path | None = None, *, seconds: float = _SECONDS) -> Iterator[Path]:
+    """A folder in which one writes what nobody else does: itself, or of a bucket one here, whose likeness follows it.
+
+    Args:
+      field: of a setting that it was typed for.
+      typed: a path or an address.
+      cache_dir: as of `paths.cache_folder`.
+      seconds: between two looks at the folder.
+
+    Raises:
+      InputError, RunError: the bucket cannot be read, or written at the end.
+    """
+    address = paths.address(typed)
+    if address is None:
+        yield typed
+        return
+    folder, objects = folder_for(address, cache_dir), Objects(field, address)
+    with _alone(folder, field, address):
+        paths.stand_for(folder, address)
+        mirror = Mirror(folder, objects)
+        mirror.pull()
+        failed = _Failed()
+        with contextlib.ExitStack() as stack:
+            stack.callback(_push_all, mirror)
+            stack.enter_context(_repeated(mirror.push, seconds, failed))
+            yield folder
 
 
 def _bring(folder: Path, objects: Objects, say: Say) -> None:

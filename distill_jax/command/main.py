@@ -221,7 +221,7 @@ def _run(setting: Setting, arguments: Sequence[str]) -> None:
     from distill_jax.study.run_study import run_study
 
     if not setting.run.distributed:  # where processes must have as many devices as each other
-        backend.use_cores(setting.train.batch_size)
+        backend.use_cores(setting.train.batch_shards or setting.train.batch_size)
     program_cache.keep_programs(setting.data.cache_dir)
     console = command_line.console(quiet=not processes.is_first())
     report = run_study(setting, f"{PROG} {' '.join(arguments)}".strip(), console)

@@ -91,17 +91,18 @@ class Checkpoints:
         self._pool, self._left = ThreadPoolExecutor(1), threading.Event()
         self._sealing: list[Future[None]] = []
         self._seals = self._folder.with_name("seals")
+        self._most = keep
         if processes.is_first():
-            self._open(keep)
+            self._open()
 
-    def _open(self, keep: int | None) -> None:
+    def _open(self) -> None:
         """Makes the folder, and what knows it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._of is not None and not any(self._folder.iterdir()):
             self._seals.mkdir(exist_ok=True)
         self._sealed = self._seals.is_dir()  # not so of trainings that began before there were seals
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
+            max_to_keep=None,  # see `_keep`
             cleanup_tmp_directories=True,
             create=False,  # it is there
             multiprocessing_options=ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}),
@@ -147,6 +148,8 @@ class Checkpoints:
                 f"the disk of `run.workdir` is full: {free / 2**20:.1f} MiB are free and a checkpoint needs "
                 f"{required / 2**20:.1f}; free some space and run the same command"
             )
+        if self._most is not None:
+            self._keep(max(self._most - 1, 1))
         # The next training step is given this state's buffers, and on a CPU Orbax would still be reading them.
         # For arrays that lie on several processes' devices it would wait for the others.
         state = jax.tree.map(jnp.copy if jax.process_count() == 1 else on_host, state)
@@ -163,7 +166,20 @@ class Checkpoints:
             self._manager.wait_until_finished()
         for future in self._sealing:
             future.result()
+        if processes.is_first() and self._most is not None:
+            self._keep(self._most)
         processes.barrier("sealed")
+
+    def _keep(self, most: int) -> None:
+        """Deletes all that are older than so many complete ones, each after its seal.
+
+        Orbax would delete them by itself as soon as a newer one is written: perhaps before that is sealed, and with its
+        seal still there, whatever is left of it after a kill in the middle.
+        """
+        for old in self._manager.all_steps() if len(kept := self._steps()[-most:]) == most else ():
+            if old < kept[0]:
+                self._seal(old).unlink(missing_ok=True)
+                self._manager.delete(old)
 
     def _seal(self, step: int) -> Path:
         return self._seals / f"{step}.json"

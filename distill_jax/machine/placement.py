@@ -37,7 +37,8 @@ def make_mesh(
       students: of each seed.
       batch_is_shared: whether devices of a process share a batch; else those without whole members are not in the mesh.
       devices: as many of each process; None for all that there are.
-      batch_size: which those that share a batch divide evenly if the processes do; None where all share it.
+      batch_size: examples of a batch, or its shards, which those that share it divide evenly if the processes do; None
+        where all share it.
     """
     devices = jax.devices() if devices is None else devices
     numbers = sorted({d.process_index for d in devices})
@@ -73,6 +74,15 @@ def whole_models_per_device(mesh: Mesh) -> bool:
     False
     """
     return mesh.shape[BATCH] == 1 < mesh.size
+
+
+def evaluating(batch_shards: int | None) -> list[Any]:
+    """This process's devices, or its first alone where batches are in shards: of what each process computes by itself.
+
+    >>> len(evaluating(batch_shards=4))
+    1
+    """
+    return jax.local_devices()[: None if batch_shards is None else 1]
 
 
 def place(mesh: Mesh, tree: Any, *axes: Axes) -> Any:

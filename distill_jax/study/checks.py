@@ -75,6 +75,19 @@ def _check_train(train: TrainSetting) -> None:
         norm_examples,
         f"2 or more, and a divisor of `train.batch_size` {train.batch_size}",
     )
+    shards = train.batch_shards
+    require(
+        shards is None or (shards >= 2 and shards & (shards - 1) == 0 and train.batch_size % shards == 0),
+        "train.batch_shards",
+        shards,
+        f"a power of two, 2 or more, of which `train.batch_size` {train.batch_size} is a multiple",
+    )
+    require(
+        shards is None or norm_examples is None or train.batch_size // shards % norm_examples == 0,
+        "train.norm_examples",
+        norm_examples,
+        f"a divisor of {train.batch_size // (shards or 1)}, the examples in each of `train.batch_shards` {shards}",
+    )
     require(train.length_buckets >= 1, "train.length_buckets", train.length_buckets, "1 or more")
     shares = " ".join(map(str, train.snapshots))
     require(all(0 < s <= 1 for s in train.snapshots), "train.snapshots", shares, "shares of training in (0, 1]")

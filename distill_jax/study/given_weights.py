@@ -16,7 +16,7 @@ from distill_jax.data.augment import normalise
 from distill_jax.data.dataset import Dataset
 from distill_jax.identity import digest
 from distill_jax.machine import backend
-from distill_jax.machine.placement import BATCH
+from distill_jax.machine.placement import BATCH, evaluating
 from distill_jax.models import build_for, kind, torch_weights
 from distill_jax.models.evaluation import evaluation
 from distill_jax.paths import local
@@ -72,8 +72,9 @@ def teacher_of_weights(setting: Setting, dataset: Dataset) -> TeacherOfWeights:
     @functools.cache
     def logits() -> Logits:
         evaluate = evaluation(network, jax.default_backend())
-        program, place = _program(evaluate, mean, std, variables)
-        return {split: _of_split(program, place, getattr(dataset, split).x, batch) for split in SPLITS}
+        mesh = Mesh(np.array(evaluating(setting.train.batch_shards)), (BATCH,), axis_types=(AxisType.Auto,))
+        program, place = _program(evaluate, mean, std, variables, mesh)
+        return {split: _of_split(program, place, getattr(dataset, split).x, batch, mesh.size) for split in SPLITS}
 
     name = digest(identity)
     text = " and ".join(" ".join(f"{value:g}" for value in values) for values in shown)
@@ -90,13 +91,12 @@ def teacher_of_weights(setting: Setting, dataset: Dataset) -> TeacherOfWeights:
 
 
 def _program(
-    evaluate: Callable[[Any, jax.Array], jax.Array], mean: Any, std: Any, variables: Any
+    evaluate: Callable[[Any, jax.Array], jax.Array], mean: Any, std: Any, variables: Any, mesh: Mesh
 ) -> tuple[Callable[[jax.Array], jax.Array], Callable[[np.ndarray], jax.Array]]:
     """The compiled function from raw images to logits, and what puts a batch of these on the devices.
 
     Each process computes all, on its own devices.
     """
-    mesh = Mesh(np.array(jax.local_devices()), (BATCH,), axis_types=(AxisType.Auto,))
     rows = NamedSharding(mesh, PartitionSpec(BATCH))
     placed = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
     jitted = jax.jit(lambda v, x: evaluate(v, normalise(x, mean, std, jnp.float32)), out_shardings=rows)
@@ -104,10 +104,13 @@ def _program(
 
 
 def _of_split(
-    program: Callable[[jax.Array], jax.Array], place: Callable[[np.ndarray], jax.Array], x: np.ndarray, batch: int
+    program: Callable[[jax.Array], jax.Array],
+    place: Callable[[np.ndarray], jax.Array],
+    x: np.ndarray,
+    batch: int,
+    devices: int,
 ) -> np.ndarray:
     """Logits of images [N, H, W, C], float32 [N, K], in batches of one size, the last filled up with its last image."""
-    devices = jax.local_device_count()
     size = -(-min(batch, len(x)) // devices) * devices
     parts = [np.asarray(program(place(images)))[: len(x) - start] for start, images in filled_batches(x, size)]
     return np.concatenate(parts)

@@ -56,6 +56,7 @@ class Portions:
 
     def _split(self, role: str, members: Sequence[Member]) -> list[list[Member]]:
         shared = backend.defaults(kind(getattr(self._setting, role).name)).batch_is_shared
+        shared |= self._setting.train.batch_shards is not None  # else populations would depend on the devices
         return population.split(members, self._limit(role), 1 if shared else jax.local_device_count())
 
     def finished(self) -> dict[Member, RunFolder]:

@@ -43,7 +43,7 @@ from distill_jax.training.loop import train
 from distill_jax.training.objective import Objective, switch_step
 from distill_jax.training.population import Member, seeds, shape
 from distill_jax.training.profiling import Profile
-from distill_jax.training.programs import check_batch, feature_layers, inputs_of, mesh_of
+from distill_jax.training.programs import check_batch, check_statistics, feature_layers, inputs_of, mesh_of
 from distill_jax.training.progress import StudyProgress, say
 from distill_jax.training.run_digest import run_digest
 from distill_jax.training.schedule import Schedule
@@ -122,6 +122,7 @@ class Study:
         if isinstance(self._given, TeacherOfWeights):
             networks["teacher"] = self._given.network
         feature_layers(setting, Objective.of_study(setting), networks, inputs_of(self.dataset))
+        check_statistics(setting.train, self._networks, inputs_of(self.dataset))
         if self._given is not None:
             for line in self._given.description(self.dataset, setting.data.augment):
                 say(console, line)
@@ -148,13 +149,13 @@ class Study:
 
     def _check_devices(self, network: str, extent: tuple[int, int]) -> None:
         """Checks that there are devices for a population of a network; says which of them it leaves idle."""
-        batch_size = self.setting.train.batch_size
-        mesh = mesh_of(network, extent, batch_size)
-        check_batch(batch_size, mesh)
+        mesh, train_setting = mesh_of(network, extent, self.setting.train), self.setting.train
+        check_batch(train_setting, mesh)
         idle = jax.device_count() - mesh.size
         if idle and backend.defaults(kind(network)).batch_is_shared:
-            sharing = mesh.shape[BATCH]
-            note = f"{idle} of {jax.device_count()} devices stay idle: {sharing} share a batch of {batch_size}"
+            shards = "" if train_setting.batch_shards is None else f" in {train_setting.batch_shards} shards"
+            shared = f"{mesh.shape[BATCH]} share a batch of {train_setting.batch_size}{shards}"
+            note = f"{idle} of {jax.device_count()} devices stay idle: {shared}"
             if note not in self._notes:
                 say(self._console, f"{note}, which more do not divide evenly")
             self._notes.add(note)

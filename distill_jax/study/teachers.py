@@ -14,6 +14,7 @@ from distill_jax.data.dataset import Dataset
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.machine import backend, processes
 from distill_jax.machine.checkpoint import Checkpoints
+from distill_jax.machine.placement import evaluating
 from distill_jax.models import build_for, kind
 from distill_jax.models.evaluation import evaluation
 from distill_jax.setting import Setting
@@ -77,7 +78,8 @@ class Teachers:
         teacher = evaluation(network, jax.default_backend())
         mean, std = teacher_mean_std(self.setting, self.dataset)
         seen = dataclasses.replace(self.dataset, mean=mean, std=std)
-        logits = outcomes.table(teacher, variables, seen, self.setting.data.augment, batch)
+        devices = evaluating(self.setting.train.batch_shards)
+        logits = outcomes.table(teacher, variables, seen, self.setting.data.augment, batch, devices)
         if processes.is_first():
             images = len(self.dataset.train.label)
             say(

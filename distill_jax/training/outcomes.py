@@ -5,7 +5,7 @@ CIFAR-100, made in the time of 162 epochs of inference, and then a distilled ste
 the students of a teacher, population by population, train for more epochs than that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -34,7 +34,12 @@ def table_bytes(dataset: Dataset, kind: Kind, platform: str) -> int:
 
 
 def table(
-    teacher: Callable[[Any, jax.Array], jax.Array], variables: Any, dataset: Dataset, kind: Kind, batch: int
+    teacher: Callable[[Any, jax.Array], jax.Array],
+    variables: Any,
+    dataset: Dataset,
+    kind: Kind,
+    batch: int,
+    devices: Sequence[Any] | None = None,
 ) -> np.ndarray:
     """The logits of all outcomes of all training images.
 
@@ -50,13 +55,14 @@ def table(
       dataset: images.
       kind: of augmentation, not 'none'.
       batch: images of a call, about.
+      devices: those of this process that are used; None for all.
 
     Returns:
       [N outcomes, K], float16, on the host; of image i as outcome o of `augment.draw` has it in row i outcomes + o.
     """
     ways, examples = outcomes(kind, dataset.input_shape), len(dataset.train.label)
     # Each process makes the whole table, on its own devices: it needs all of it.
-    mesh = Mesh(np.array(jax.local_devices()), (BATCH,), axis_types=(AxisType.Auto,))
+    mesh = Mesh(np.array(jax.local_devices() if devices is None else devices), (BATCH,), axis_types=(AxisType.Auto,))
     rows = NamedSharding(mesh, PartitionSpec(BATCH))
     size = -(-min(max(batch // ways, 1), examples) // mesh.size) * mesh.size
 

@@ -15,7 +15,8 @@ from distill_jax.data.augment import normalise
 from distill_jax.dumps import SHARD_EXAMPLES
 from distill_jax.machine.placement import BATCH, MEMBER, on_host, place, whole_models_per_device
 from distill_jax.training.buckets import Buckets
-from distill_jax.training.population import over_mesh
+from distill_jax.training.population import over_members, over_mesh
+from distill_jax.training.shards import views
 from distill_jax.training.streaming import rows_on_devices
 
 
@@ -40,6 +41,8 @@ class Predictor:
       mean, std: of the inputs, by channel or feature, in raw units.
       input_shape: of one example.
       batch: most examples of a call.
+      shards: of a batch. With them an example's logits do not depend on the devices: it is in the same block of
+        examples on any number of them, and one program of one device evaluates a block, see `shards`.
     """
 
     def __init__(
@@ -52,9 +55,11 @@ class Predictor:
         std: ArrayLike | None,
         input_shape: tuple[int, ...],
         batch: int,
+        shards: int | None = None,
     ):
         across = mesh.shape[BATCH]
-        self._mesh, self._batch = mesh, -(-batch // across) * across
+        self._mesh, self._batch, self._shards = mesh, -(-batch // across) * across, shards
+        self._block = max(batch // (shards or 1), 1)
 
         def forward(
             length: int | None, gathers: bool, variables: Any, x: jax.Array, chosen: jax.Array | None
@@ -64,12 +69,14 @@ class Predictor:
             else:
                 raw = x.reshape(-1, *input_shape) if length is None else x[:, :length]
             inputs = normalise(raw, mean, std, jnp.float32)
-            if not whole_models_per_device(mesh):
+            if shards is None and not whole_models_per_device(mesh):
                 inputs = jax.lax.with_sharding_constraint(inputs, NamedSharding(mesh, PartitionSpec(BATCH)))
             return evaluate(variables, inputs)
 
         @functools.cache
         def compiled(length: int | None, gathers: bool = True) -> Any:
+            if shards is not None:
+                return jax.jit(over_members(functools.partial(forward, length, gathers), (0, None, None), members))
             mapped = over_mesh(functools.partial(forward, length, gathers), (0, None, None), members, mesh)
             return jax.jit(mapped, out_shardings=NamedSharding(mesh, PartitionSpec(MEMBER, BATCH)))
 
@@ -77,6 +84,9 @@ class Predictor:
 
     def batch(self, examples: int) -> int:
         """Rows of a call for a split of so many examples: no more than those, so that a small one is not padded far."""
+        if self._shards is not None:  # a power of two up to a dump's shard, with which a process's rows begin
+            most, enough = self._block, -(-examples // self._shards)
+            return min(1 << most.bit_length() - 1, 1 << (enough - 1).bit_length(), SHARD_EXAMPLES)
         across = self._mesh.shape[BATCH]
         return min(self._batch, -(-examples // across) * across)
 
@@ -94,6 +104,9 @@ class Predictor:
           float32 [P, n, K] on the host, and the number of the first row.
         """
         processes = jax.process_count()
+        if self._shards is not None:
+            mine = process_rows(len(x), jax.process_index(), processes)
+            return self._by_blocks(variables, x, np.arange(mine.start, mine.stop), buckets), mine.start
         rows = [process_rows(len(x), p, processes) for p in range(processes)]
         most = max(r.stop - r.start for r in rows)
         local = self.batch(most * processes) // processes
@@ -127,3 +140,31 @@ class Predictor:
         logits = np.empty_like(ordered_logits)
         logits[:, orders[jax.process_index()] - mine.start] = ordered_logits
         return logits, mine.start
+
+    def _by_blocks(self, variables: Any, x: Any, rows: np.ndarray, buckets: Buckets | None) -> np.ndarray:
+        """Logits of some rows, float32 [P, rows, K], block by block, each on one of this process's devices in turn."""
+        order = rows
+        if buckets is not None:  # by their lengths within each shard of a dump, of which a process has whole ones
+            order = rows[np.lexsort((buckets.bucket[rows], rows // SHARD_EXAMPLES))]
+        size, gathers = self.batch(len(x)), not isinstance(x, np.ndarray)
+        devices = [d for d in self._mesh.devices.ravel() if d.process_index == jax.process_index()]
+        there = list(zip(devices, views((variables, x if gathers else None), devices), strict=True))
+        parts: list[np.ndarray] = []
+        under_way: list[jax.Array] = []
+        for number, start in enumerate(range(0, max(len(order), 1), size)):
+            block = order[start : start + size]
+            chosen = np.pad(block, (0, size - len(block)), constant_values=len(x) - 1)
+            length = None if buckets is None else buckets.lengths[buckets.bucket[chosen].max()]
+            device, (known, inputs) = there[number % len(devices)]
+            if gathers:
+                logits = self.compiled(length)(known, inputs, jax.device_put(chosen.astype(np.int32), device))
+            else:
+                logits = self.compiled(length, gathers=False)(known, jax.device_put(x[chosen], device), None)
+            logits.copy_to_host_async()
+            under_way.append(logits)
+            if len(under_way) > 2 * len(devices):
+                parts.append(np.asarray(under_way.pop(0)))
+        ordered = np.concatenate([*parts, *map(np.asarray, under_way)], axis=1)[:, : len(order)]
+        logits_of_rows = np.empty_like(ordered)
+        logits_of_rows[:, np.searchsorted(rows, order)] = ordered
+        return logits_of_rows

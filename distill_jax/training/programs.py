@@ -34,7 +34,7 @@ from distill_jax.models import build_for, first_positions, kind
 from distill_jax.models.evaluation import evaluation, rounded_kernels, teaching
 from distill_jax.models.outputs import Outputs, chosen_layers, outputs
 from distill_jax.own_code import is_own
-from distill_jax.setting import ModelSetting, Setting
+from distill_jax.setting import ModelSetting, Setting, TrainSetting
 from distill_jax.training import outcomes
 from distill_jax.training.buckets import Buckets
 from distill_jax.training.inputs import MAPPED, SPREAD, PerMember, PerSeed, Shared
@@ -43,7 +43,8 @@ from distill_jax.training.optimizer import make_rule
 from distill_jax.training.population import over_members, over_mesh
 from distill_jax.training.predict import Predictor
 from distill_jax.training.schedule import Schedule
-from distill_jax.training.step import StepBlock, TrainState, make_epoch_order, make_frozen_features, make_init
+from distill_jax.training.shards import ShardedSteps
+from distill_jax.training.step import CHANGING, StepBlock, TrainState, make_epoch_order, make_frozen_features, make_init
 from distill_jax.training.streaming import batches_like, is_streamed, steps_that_fit
 from distill_jax.training.teacher_source import teacher_mean_std, teacher_source
 
@@ -117,12 +118,12 @@ class Programs:
         self._suit_machine(network, target)
         self.rule = make_rule(setting.optimizer)
         self.by_member = NamedSharding(self.mesh, PartitionSpec(MEMBER))
-        check_batch(setting.train.batch_size, self.mesh)
+        check_batch(setting.train, self.mesh)
         examples = len(dataset.train.label)
         epochs = (self.steps_per_dispatch + self.schedule.steps_per_epoch - 2) // self.schedule.steps_per_epoch + 1
         init_one = make_init(self.model, self.rule, self._inputs, self._losses_init())
         init = over_members(init_one, (0, 0), self.members, MEMBER)
-        self._init = jax.jit(init, out_shardings=self.by_member)
+        self._init, self._init_alone = jax.jit(init, out_shardings=self.by_member), jax.jit(init)
         self.buckets = _buckets(setting, dataset)
         order_one = make_epoch_order(examples, epochs, self.buckets.get("train"), setting.train.batch_size)
         order = over_members(order_one, (0, 0, None), self.seeds, SEED)
@@ -135,17 +136,20 @@ class Programs:
             std=dataset.std,
             input_shape=dataset.input_shape,
             batch=_defaults(network.name, target).examples_at_once(dataset.input_shape, self.members),
+            shards=self._shards,
         )
         self._frozen_features = self._make_frozen_features()
 
     def _suit_machine(self, network: ModelSetting, target: Target | None) -> None:
         """Chooses what depends on the devices: who is where, what is done in turn, and how much at once."""
         batch_size, run, defaults = self.setting.train.batch_size, self.setting.run, _defaults(network.name, target)
-        self.mesh = mesh_of(network.name, self.shape, batch_size, target)
-        positions = batch_size * first_positions(network, self.dataset.input_shape)
+        shards = self.setting.train.batch_shards
+        self.mesh = mesh_of(network.name, self.shape, self.setting.train, target)
+        positions = batch_size // (shards or 1) * first_positions(network, self.dataset.input_shape)
         self._students_in_turn = positions >= defaults.in_turn_from
         self.seeds_in_turn = defaults.seeds_in_turn or self._students_in_turn
         self.packed: PackingKind = defaults.packed
+        self._shards = shards
         devices_by_teacher = self.mesh.shape[STUDENT]
         evenly_divided = batch_size % devices_by_teacher == 0
         self._sharing = devices_by_teacher if defaults.teacher_is_shared and evenly_divided else 1
@@ -153,7 +157,7 @@ class Programs:
         self.steps_per_dispatch = run.steps_per_dispatch or defaults.steps_per_dispatch
         self.streamed = is_streamed(run.streaming, self.dataset, self._memory)
         if self.streamed:
-            over = self.mesh.shape[SEED] * self.mesh.shape[BATCH]
+            over = 1 if shards else self.mesh.shape[SEED] * self.mesh.shape[BATCH]
             step_bytes = self.dataset.train.x[:1].nbytes * self.seeds * batch_size / over
             self.steps_per_dispatch = min(self.steps_per_dispatch, steps_that_fit(step_bytes, self._memory))
 
@@ -194,6 +198,8 @@ class Programs:
     def _make_frozen_features(self) -> Any:
         """The jitted (variables, x) -> [P, N, ...] of `frozen_features`; None where it is computed in every step."""
         if not hasattr(self.model, "frozen_features") or self.setting.data.augment != "none" or self.streamed:
+            return None
+        if self.setting.train.batch_shards is not None:  # whether they fit would depend on the machine
             return None
         data = self.dataset
         input_options = {"mean": data.mean, "std": data.std, "input_shape": data.input_shape}
@@ -256,17 +262,13 @@ class Programs:
         batch_size, values = self.setting.train.batch_size, math.prod(self.dataset.input_shape)
         return batches_like((self.seeds, steps, batch_size, values), self.dataset.train.x.dtype, self.mesh)
 
-    def jitted_steps(self, with_teacher: bool, steps: int) -> Any:
-        """The jitted block of so many steps, with the teacher in it or not."""
+    def _block(self, with_teacher: bool, steps: int) -> StepBlock:
+        """So many steps of the students of a seed, with the teacher in them or not."""
         whole_models = whole_models_per_device(self.mesh)
-        members_unshared = whole_models or self.mesh.size == 1  # no device shares a member with another
-        seeds, students_per_seed = self.shape
-        if whole_models:
-            seeds, students_per_seed = seeds // self.mesh.shape[SEED], students_per_seed // self.mesh.shape[STUDENT]
-        block = StepBlock(
+        return StepBlock(
             self.model,
             self.rule,
-            None if whole_models else self.mesh,
+            None if whole_models or self._shards is not None else self.mesh,
             mean=self.dataset.mean,
             std=self.dataset.std,
             augmentation=self.setting.data.augment,
@@ -278,15 +280,47 @@ class Programs:
             steps=steps,
             classes=self.dataset.num_classes,
             input_shape=self.dataset.input_shape,
-            students=students_per_seed,
-            in_turn=self._students_in_turn and members_unshared,
+            students=self.students // self.mesh.shape[STUDENT] if whole_models else self.students,
+            in_turn=self._students_in_turn and self._members_unshared,
             sharing=self._sharing if whole_models else 1,
             teacher=(self.teach if teacher_source(self.setting) == "variables" else "cached") if with_teacher else None,
             teacher_mean_std=teacher_mean_std(self.setting, self.dataset),
             buckets=self.buckets.get("train"),
             packed=self.packed,
+            shards=self._shards,
         )
-        in_turn = self.seeds_in_turn and members_unshared
+
+    @property
+    def _members_unshared(self) -> bool:
+        """Whether no device shares a member with another in a program."""
+        return whole_models_per_device(self.mesh) or self.mesh.size == 1 or self._shards is not None
+
+    def sharded_steps(self, with_teacher: bool, steps: int) -> ShardedSteps:
+        """The same where batches are in shards."""
+        assert self._shards is not None
+        block, in_turn = self._block(with_teacher, steps), self.seeds_in_turn and self._members_unshared
+        of_seeds = over_members(block.of_shard, (*MAPPED, None, None), self.seeds, None, in_turn)
+        moved_of_seeds = over_members(block.moved, (0, 0, 0, None), self.seeds, None, in_turn)
+
+        def by_seed(tree: Any) -> Any:
+            return jax.tree.map(lambda a: a.reshape(self.seeds, self.students, *a.shape[1:]), tree)
+
+        def by_member(tree: Any) -> Any:
+            return jax.tree.map(lambda a: a.reshape(self.members, *a.shape[2:]), tree)
+
+        def of_shard(state: TrainState, per_member: PerMember, *others: Any) -> Any:
+            return by_member(of_seeds(by_seed(state), by_seed(per_member), *others))
+
+        def moved(state: TrainState, per_member: PerMember, means: Any, step: jax.Array) -> Any:
+            return by_member(moved_of_seeds(by_seed(state), by_seed(per_member), by_seed(means), step))
+
+        return ShardedSteps(of_shard, moved, self.arguments_like(with_teacher, steps), self._shards, self.mesh)
+
+    def jitted_steps(self, with_teacher: bool, steps: int) -> Any:
+        """The jitted block of so many steps, with the teacher in it or not."""
+        whole_models = whole_models_per_device(self.mesh)
+        block, in_turn = self._block(with_teacher, steps), self.seeds_in_turn and self._members_unshared
+        seeds, students_per_seed = self.seeds // self.mesh.shape[SEED] if whole_models else self.seeds, block.students
         steps_of_seeds = over_members(block, MAPPED, seeds, None if whole_models else SEED, in_turn)
         low_precision = self.setting.objective.teacher_precision == "bfloat16"
         rounded = with_teacher and low_precision and not is_own(self.setting.teacher.name)
@@ -344,6 +378,26 @@ def feature_layers(
     }
 
 
+def check_statistics(train: TrainSetting, networks: Mapping[str, Any], inputs: jax.ShapeDtypeStruct) -> None:
+    """Checks that batch normalisation takes no statistics over several shards of a batch.
+
+    Raises:
+      InputError: it would.
+    """
+    if train.batch_shards is None or train.norm_examples is not None:
+        return
+    for role, network in networks.items():
+        init = functools.partial(network.init, train=False)
+        if CHANGING in jax.eval_shape(init, jax.random.key(0), inputs):
+            examples = train.batch_size // train.batch_shards
+            raise InputError(
+                "train.norm_examples",
+                None,
+                f"must be a divisor of {examples}, the examples in each of `train.batch_shards` {train.batch_shards}, "
+                f"since the {role} has batch normalisation",
+            )
+
+
 def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:
     """Those of each split; empty where inputs are no texts, or all are to be of one length."""
     most = setting.train.length_buckets
@@ -352,23 +406,32 @@ def _buckets(setting: Setting, dataset: Dataset) -> dict[str, Buckets]:
     return {s: Buckets.of(getattr(dataset, s).x, dataset.vocabulary.pad, most) for s in ("train", "test")}
 
 
-def mesh_of(network: str, shape: tuple[int, int], batch_size: int, target: Target | None = None) -> Mesh:
-    """The devices for a population of a network of that name, see `population.shape`."""
-    devices = None if target is None else target.devices
-    return make_mesh(*shape, _defaults(network, target).batch_is_shared, devices, batch_size)
+def mesh_of(network: str, shape: tuple[int, int], train: TrainSetting, target: Target | None = None) -> Mesh:
+    """The devices for a population of a network of that name, see `population.shape`.
+
+    Where batches are in shards, members are not spread over them: what one computes for a member alone differs by
+    rounding from what it computes for several.
+    """
+    devices, shared = None if target is None else target.devices, _defaults(network, target).batch_is_shared
+    extent = shape if train.batch_shards is None else (1, 1)
+    return make_mesh(*extent, shared, devices, train.batch_shards or train.batch_size)
 
 
 def _defaults(network: str, target: Target | None) -> backend.Defaults:
     return backend.defaults(kind(network), None if target is None else target.platform)
 
 
-def check_batch(batch_size: int, mesh: Mesh) -> None:
-    """Checks that a batch divides evenly.
+def check_batch(train: TrainSetting, mesh: Mesh) -> None:
+    """Checks that a batch, or its shards, divide evenly.
 
     Raises:
-      InputError: it does not.
+      InputError: they do not.
     """
-    sharing = mesh.shape[BATCH]
+    batch_size, shards, sharing = train.batch_size, train.batch_shards, mesh.shape[BATCH]
+    if shards is not None and shards % sharing:
+        raise InputError(
+            "train.batch_shards", shards, f"must be a multiple of {sharing}, the number of devices that share a batch"
+        )
     if batch_size % sharing:
         raise InputError(
             "train.batch_size", batch_size, f"must be a multiple of {sharing}, the number of devices that share a batch"

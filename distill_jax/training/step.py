@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import flax.struct
@@ -25,7 +25,7 @@ from distill_jax.training.objective import PARAMS, Objective
 from distill_jax.training.packing import StatePacking
 from distill_jax.training.population import over_members
 
-_CHANGING = "batch_stats"  # the one collection that a step changes
+CHANGING = "batch_stats"  # the one collection that a step changes
 
 
 @flax.struct.dataclass
@@ -49,6 +49,10 @@ class TrainState:
     def variables(self) -> dict[str, Any]:
         """The model's variables, as `model.apply` takes them."""
         return {"params": _without_losses(self.params), **self.collections}
+
+
+def _accuracy(logits: jax.Array, label: jax.Array) -> jax.Array:
+    return jnp.mean(jnp.argmax(logits, axis=-1) == label)
 
 
 def _without_losses(params: Any) -> Any:
@@ -94,6 +98,11 @@ class _BlockInputs:
     constants: Any
     buckets: jax.Array | None
     first_epoch: jax.Array
+
+    def of_students(self, step: jax.Array, features: jax.Array | None) -> _StudentInputs:
+        """The students' own inputs in a step; with their frozen features of its batch."""
+        weights = {name: table[:, step] for name, table in self.own.weights.items()}
+        return _StudentInputs(self.constants, weights, self.own.rate[:, step], self.own.settings, features)
 
 
 def make_init(
@@ -198,6 +207,7 @@ class StepBlock:
       layers: of the students' features by name, where a loss compares them.
       buckets: of texts, whose batches are cut to their lengths; the order must be of the same buckets.
       packed: which arrays of the state are one within a call, see `packing`.
+      shards: in which a batch is computed, by `of_shard` and `moved`; None for all of a batch at once.
     """
 
     model: nn.Module
@@ -222,6 +232,7 @@ class StepBlock:
     layers: Mapping[str, str] | None = None
     buckets: Buckets | None = None
     packed: PackingKind = "none"
+    shards: int | None = None
 
     def __call__(
         self, state: TrainState, own: PerMember, of_seed: PerSeed, shared: Shared
@@ -232,20 +243,15 @@ class StepBlock:
         """
         first_epoch = shared.first_step // self.steps_per_epoch
         # Collections that do not change stay out of the loop, which would carry them from step to step.
-        constants = {name: c for name, c in state.collections.items() if name != _CHANGING}
-        state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == _CHANGING})
+        constants = {name: c for name, c in state.collections.items() if name != CHANGING}
+        state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == CHANGING})
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), state)
         packing = StatePacking(self.packed if self.steps > 1 else "none", shapes)
         state = jax.vmap(packing.pack)(state)
         epochs = first_epoch + jnp.arange(len(of_seed.order))
         # Of no seed: mapped over seeds it stays one choice, of which one branch is run, and not all of them.
-        buckets = self.buckets
-        bucket_of_step = (
-            None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch=self.batch_size), epochs)
-        )
-        step = functools.partial(
-            self._step, _BlockInputs(own, of_seed, shared, constants, bucket_of_step, first_epoch), packing
-        )
+        inputs = _BlockInputs(own, of_seed, shared, constants, self._buckets_of(epochs), first_epoch)
+        step = functools.partial(self._step, inputs, packing)
         if self.steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
             state, metrics = step(state, shared.first_step)
             return state, jax.tree.map(lambda m: m[:, None], metrics)
@@ -256,30 +262,75 @@ class StepBlock:
         self, block: _BlockInputs, packing: StatePacking, state: TrainState, step: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """One step of all students of the seed."""
-        per_member = block.own
         batch, features = self._batch(block, step)
-        update = functools.partial(self._update, packing)
-        update_students = over_members(update, (0, 0, None), self.students, STUDENT, self.in_turn)
-        weights = {name: table[:, step] for name, table in per_member.weights.items()}
-        return update_students(
-            state,
-            _StudentInputs(block.constants, weights, per_member.rate[:, step], per_member.settings, features),
-            batch,
-        )
+        update_students = self._over_students(functools.partial(self._update, packing), (0, 0, None))
+        return update_students(state, block.of_students(step, features), batch)
 
-    def _batch(self, block: _BlockInputs, step: jax.Array) -> tuple[_Batch, jax.Array | None]:
-        """Inputs that the students share in a step, and their frozen features of the batch where they have some."""
+    def of_shard(
+        self,
+        state: TrainState,
+        own: PerMember,
+        of_seed: PerSeed,
+        shared: Shared,
+        step: jax.Array,
+        shard: jax.Array,
+    ) -> Any:
+        """What a step has the means of over shards: each student's gradient, changed collections, loss and accuracy.
+
+        Args:
+          state: of the students, [V, ...], without the optimizer's.
+          own, of_seed, shared: as of a call; of batches that are streamed the shard's alone, [1, B / shards, ...].
+          step, shard: their numbers.
+        """
+        constants = {name: c for name, c in state.collections.items() if name != CHANGING}
+        state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == CHANGING})
+        packing = StatePacking("none", state)
+        first_epoch = shared.first_step // self.steps_per_epoch
+        epochs = first_epoch + jnp.arange(len(of_seed.order))
+        block = _BlockInputs(own, of_seed, shared, constants, self._buckets_of(epochs), first_epoch)
+        batch, features = self._batch(block, step, shard)
+
+        def of_student(state: TrainState, inputs: _StudentInputs, batch: _Batch) -> Any:
+            (loss, (logits, updated)), grads = self._gradient(packing, state, inputs, batch)
+            return grads, dict(updated), {"loss": loss, "accuracy": _accuracy(logits, batch.label)}
+
+        return self._over_students(of_student, (0, 0, None))(state, block.of_students(step, features), batch)
+
+    def moved(
+        self, state: TrainState, own: PerMember, means: Any, step: jax.Array
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """The students' state after a step by the means of `of_shard`, and their loss and accuracy, [V]."""
+        grads, updated, metrics = means
+        params, opt_state = self._over_students(self._moved, (0, 0, 0))(state, own.rate[:, step], grads)
+        return TrainState(params, {**state.collections, **updated}, opt_state), metrics
+
+    def _buckets_of(self, epochs: jax.Array) -> jax.Array | None:
+        """Of each of these epochs and its steps the length of its texts, int32 [epochs, steps]."""
+        buckets = self.buckets
+        return None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch=self.batch_size), epochs)
+
+    def _over_students(self, f: Callable[..., Any], in_axes: Sequence[int | None]) -> Callable[..., Any]:
+        return over_members(f, in_axes, self.students, STUDENT, self.in_turn)
+
+    def _batch(
+        self, block: _BlockInputs, step: jax.Array, shard: jax.Array | None = None
+    ) -> tuple[_Batch, jax.Array | None]:
+        """Inputs that the students share in a step, and their frozen features of the batch where they have some.
+
+        Of the whole batch, or of a shard of that number.
+        """
         per_seed, frozen_features = block.of_seed, block.own.frozen_features
         epoch, within = step // self.steps_per_epoch - block.first_epoch, step % self.steps_per_epoch
         row = per_seed.order[epoch]
         bucket = None if block.buckets is None else block.buckets[epoch, within]
         with jax.named_scope("batch"):
-            chosen = self._on_devices(jax.lax.dynamic_slice(row, (within * self.batch_size,), (self.batch_size,)))
-            raw = self._raw(block, chosen, step)
+            of_batch = self._on_devices(jax.lax.dynamic_slice(row, (within * self.batch_size,), (self.batch_size,)))
+            chosen = self._part(of_batch, shard)
+            raw = self._raw(block, chosen, step, shard)
             label = self._on_devices(per_seed.label[chosen])
         with jax.named_scope("augmentation"):
             key = jax.random.fold_in(model_key(per_seed.role, per_seed.seed, Purpose.AUGMENT), step)
-            outcome = draw(key, self.batch_size, self.augmentation, raw.shape[1:])
+            outcome = self._part(draw(key, self.batch_size, self.augmentation, raw.shape[1:]), shard)
             augmented = moved(raw, outcome, self.augmentation)
             inputs, features = None, None
             if isinstance(frozen_features, dict):  # there are none
@@ -290,16 +341,27 @@ class StepBlock:
             teacher = self._teacher_outputs(per_seed, chosen, outcome, augmented, bucket)
         # The same of all students of a seed.
         dropout = jax.random.fold_in(model_key(per_seed.role, per_seed.seed, Purpose.DROPOUT), step)
+        if shard is not None:
+            dropout = jax.random.fold_in(dropout, shard)
         return _Batch(inputs, label, teacher, dropout, bucket), features
 
-    def _raw(self, block: _BlockInputs, chosen: jax.Array, step: jax.Array) -> jax.Array:
+    def _part(self, of_batch: jax.Array, shard: jax.Array | None) -> jax.Array:
+        """A shard's part of what a batch has for each of its examples."""
+        if self.shards is None:
+            return of_batch
+        assert shard is not None
+        size = self.batch_size // self.shards
+        return jax.lax.dynamic_slice_in_dim(of_batch, shard * size, size)
+
+    def _raw(self, block: _BlockInputs, chosen: jax.Array, step: jax.Array, shard: jax.Array | None) -> jax.Array:
         """The inputs of a step's examples as the data set has them, [B, ...]."""
         x, batches = block.shared.x, block.of_seed.batches
         if isinstance(batches, dict):  # they are not streamed
             shape = x.shape[1:] if self.input_shape is None else self.input_shape
-            return x[chosen].reshape(self.batch_size, *shape)
+            return x[chosen].reshape(len(chosen), *shape)
         assert self.input_shape is not None
-        return self._on_devices(batches[step - block.shared.first_step]).reshape(self.batch_size, *self.input_shape)
+        number = step - block.shared.first_step if shard is None else 0
+        return self._on_devices(batches[number]).reshape(len(chosen), *self.input_shape)
 
     def _teacher_outputs(
         self, per_seed: PerSeed, chosen: jax.Array, outcome: Any, augmented: jax.Array, bucket: jax.Array | None
@@ -324,6 +386,22 @@ class StepBlock:
         self, packing: StatePacking, state: TrainState, inputs: _StudentInputs, batch: _Batch
     ) -> tuple[TrainState, Any]:
         """One student's step on a batch."""
+        (loss, (logits, updated)), grads = self._gradient(packing, state, inputs, batch)
+        with jax.named_scope("optimizer"):
+            params, opt_state = self._moved(state, inputs.rate, packing.params.pack(grads))
+            collections = packing.collections.pack(dict(updated))
+        metrics = {"loss": loss, "accuracy": _accuracy(logits, batch.label)}
+        return TrainState(params, collections, opt_state), metrics
+
+    def _moved(self, state: TrainState, rate: jax.Array, grads: Any) -> tuple[Any, Any]:
+        """One student's parameters and the optimizer's state after a step by its gradient, all packed."""
+        direction, opt_state = self.rule.update(grads, state.opt_state, state.params)
+        return jax.tree.map(lambda p, d: p - rate * d, state.params, direction), opt_state
+
+    def _gradient(
+        self, packing: StatePacking, state: TrainState, inputs: _StudentInputs, batch: _Batch
+    ) -> tuple[tuple[jax.Array, tuple[jax.Array, Any]], Any]:
+        """One student's loss, its logits and changed collections, and its gradient."""
         apply_options: dict[str, Any] = {} if inputs.features is None else {"of_frozen_features": True}
 
         def loss_of(params: Any, x: jax.Array) -> tuple[jax.Array, Any]:
@@ -335,7 +413,7 @@ class StepBlock:
                 x,
                 layers,
                 train=True,
-                mutable=[_CHANGING],
+                mutable=[CHANGING],
                 rngs=rngs,
                 **apply_options,
             )
@@ -346,13 +424,7 @@ class StepBlock:
         gradient = functools.partial(jax.value_and_grad(loss_of, has_aux=True), packing.params.unpack(state.params))
         x = batch.x if inputs.features is None else inputs.features
         assert x is not None
-        (loss, (logits, updated)), grads = self._cut(gradient, x, batch.bucket)
-        with jax.named_scope("optimizer"):
-            direction, opt_state = self.rule.update(packing.params.pack(grads), state.opt_state, state.params)
-            params = jax.tree.map(lambda p, d: p - inputs.rate * d, state.params, direction)
-            collections = packing.collections.pack(dict(updated))
-        accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == batch.label)
-        return TrainState(params, collections, opt_state), {"loss": loss, "accuracy": accuracy}
+        return self._cut(gradient, x, batch.bucket)
 
     def _on_devices(self, batch: jax.Array) -> jax.Array:
         """A batch split over the devices that share it."""

@@ -21,6 +21,7 @@ from distill_jax.training.optimizer import learning_rates
 from distill_jax.training.population import Member
 from distill_jax.training.programs import Programs, Target, program_memory
 from distill_jax.training.schedule import dispatches
+from distill_jax.training.shards import ShardedSteps
 from distill_jax.training.step import TrainState, make_epoch_order
 from distill_jax.training.streaming import Stream
 from distill_jax.training.teacher_source import teacher_source
@@ -60,13 +61,18 @@ class Trainer(Programs):
         flat = {s: getattr(dataset, s).x.reshape(-1, math.prod(dataset.input_shape)) for s in ("train", "test")}
         self.inputs = flat if self.streamed else {split: place(self.mesh, x) for split, x in flat.items()}
         self.programs: dict[tuple[bool, int], Any] = {}
+        self._sharded: dict[tuple[bool, int], ShardedSteps] = {}
         self._compilation = 0.0  # seconds that no runner has been told of yet
 
     def initial_state(self, members: Sequence[Member]) -> TrainState:
         """The state before step 0, with a leading member axis."""
         roles = np.array([m.role for m in members], np.int32)
         seeds = np.array([m.seed for m in members], np.int32)
-        state = self._init(place(self.mesh, roles, MEMBER), place(self.mesh, seeds, MEMBER))
+        if self.setting.train.batch_shards is None:
+            state = self._init(place(self.mesh, roles, MEMBER), place(self.mesh, seeds, MEMBER))
+        else:  # by a program of one device, see `shards`
+            with jax.default_device(jax.local_devices()[0]):
+                state = place(self.mesh, jax.tree.map(np.asarray, self._init_alone(roles, seeds)), MEMBER)
         # Read here and not before: a state that a checkpoint has needs none of it.
         pretrained_params = self._read_pretrained()
         params_of_all = jax.tree.map(lambda a: np.broadcast_to(a, (self.members, *a.shape)), pretrained_params)
@@ -117,6 +123,15 @@ class Trainer(Programs):
             self.programs[with_teacher, steps] = lowered.compile()
             self._compilation += time.monotonic() - started
         return self.programs[with_teacher, steps]
+
+    def compiled_shards(self, with_teacher: bool, steps: int) -> ShardedSteps:
+        """`sharded_steps(with_teacher, steps)`, compiled once; of streamed batches for each number of steps."""
+        key = (with_teacher, steps if self.streamed else 0)
+        if key not in self._sharded:
+            started = time.monotonic()
+            self._sharded[key] = self.sharded_steps(with_teacher, steps)
+            self._compilation += time.monotonic() - started
+        return self._sharded[key]
 
     def compilation(self) -> float:
         """Seconds of compilation since this was last asked."""
@@ -185,9 +200,11 @@ class Runner:
     def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:
         """The state `steps` later, and metrics [P, steps], neither of which has been waited for."""
         args = self.arguments(state, first, steps)
-        program = self._trainer.compiled_steps(self._needs_teacher(first, steps), steps)
+        in_shards = self._trainer.setting.train.batch_shards is not None
+        compiled = self._trainer.compiled_shards if in_shards else self._trainer.compiled_steps
+        program = compiled(self._needs_teacher(first, steps), steps)
         self._timing.compilation += self._trainer.compilation()
-        return program(*args)
+        return program(*args, steps) if isinstance(program, ShardedSteps) else program(*args)
 
     def memory(self) -> int:
         """Bytes of each device that training takes: of its largest program, with arguments and results."""
@@ -195,6 +212,8 @@ class Runner:
         calls = list(dispatches(0, trainer.schedule, trainer.steps_per_dispatch))
         # The longest call, and of these one with the teacher in it.
         first, steps = max(calls, key=lambda call: (call[1], self._needs_teacher(*call)))
+        if trainer.setting.train.batch_shards is not None:
+            return program_memory(trainer.compiled_shards(self._needs_teacher(first, steps), steps).largest)
         return program_memory(trainer.compiled_steps(self._needs_teacher(first, steps), steps))
 
     def _needs_teacher(self, first: int, steps: int) -> bool:

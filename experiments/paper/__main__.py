@@ -78,7 +78,8 @@ def _make(setting: Setting, plans: Mapping[str, Planned], command: str) -> None:
         return
     maker.train(needed)
     if is_first:
-        _draw(setting, maker, figures, command, console)
+        with maker.drawing():
+            _draw(setting, maker, figures, command, console)
 
 
 def _draw(setting: Setting, maker: "Maker", figures: Sequence["Figure"], command: str, console: Console) -> None:

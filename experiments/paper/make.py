@@ -7,18 +7,20 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from distill_jax.bucket.at_hand import followed, local_cache
 from distill_jax.data import needs_folder
 from distill_jax.errors import InputError, RunError
 from distill_jax.files import write_result
 from distill_jax.machine import backend, processes, program_cache
 from distill_jax.machine.environment import environment
 from distill_jax.measures.study_summary import as_json
+from distill_jax.paths import address, as_typed, from_root
 from distill_jax.report import plots
 from distill_jax.study.run_study import run_study
 from experiments.compiled.studies import Forecast
@@ -38,9 +40,10 @@ PROGRAM = "experiments.paper.__main__"  # whose `main` trains a study on another
 RESULTS = Path(__file__).parents[1] / "results"
 Rows = Callable[[Mapping[str, Outcome], Mapping[str, Mapping[str, Any]], str], list[dict[str, Any]]]
 _DEFAULT = Setting()
+_SUBMITTED = Path("work/slurm")  # for what submitit writes where studies are in a bucket
 _DAY = 24 * 60  # minutes, as submitit counts
 _SHARED_SECONDS = 60  # until a network's disk shows what another machine has written
-_PASSED_ON = ("seeds", "population", "memory_gib", "checkpoint_seconds")  # to the commands of studies
+_PASSED_ON = ("seeds", "cache_dir", "population", "memory_gib", "checkpoint_seconds")  # to the commands of studies
 
 
 class Maker:
@@ -63,13 +66,17 @@ class Maker:
         self._setting, self._console, self._predicted = setting, console, predicted or {}
         self._plans = {n: plan.placed(setting.tokenizer, setting.pretrained) for n, plan in plans.items()}
         self._folder = setting.workdir / setting.scale
-        self.pictures = setting.figures or self._folder / "figures"
+        self.pictures = setting.figures or self._folder / "figures"  # within `drawing`, on this machine
         self.outcomes = processes.seen_by_first(self._found) if setting.distributed else self._found()
 
     def _found(self) -> dict[str, Outcome]:
         """Of the studies that are there."""
-        found = {name: finished(plan, self._folder, self._setting.seeds) for name, plan in self._plans.items()}
+        found = {name: self._finished(plan) for name, plan in self._plans.items()}
         return {name: outcome for name, outcome in found.items() if outcome is not None}
+
+    def _finished(self, plan: Planned) -> Outcome | None:
+        """The outcome of a study, None where it is not there."""
+        return finished(plan, self._folder, self._setting.seeds, local_cache(self._setting.cache_dir))
 
     def records(self) -> list[Record]:
         """Times that studies have taken: those of committed results, then those that are there."""
@@ -93,11 +100,12 @@ class Maker:
         if not self._setting.distributed:  # where processes must have as many devices as each other
             # The devices share each batch, of whichever study: as many for each, whatever else is trained in this call.
             backend.use_cores(math.gcd(*(plan.setting.train.batch_size for plan in self._plans.values())))
-        program_cache.keep_programs(None)
+        program_cache.keep_programs(self._setting.cache_dir)
         for number, name in enumerate(missing, 1):
             plan, setting = self._plans[name], self._setting
             self._console.print(f"study {number} of {len(missing)}, {name}: {plan.title}", soft_wrap=True)
-            located = plan.located(self._folder, setting.data_dir, seeds=setting.seeds, **setting.run)
+            folders = self._folder, setting.data_dir, setting.cache_dir
+            located = plan.located(*folders, seeds=setting.seeds, **setting.run)
             run_study(located, self.command(plan), self._console)
             found = functools.partial(self._outcome, plan)
             # The others wait here for the first's report.
@@ -109,16 +117,17 @@ class Maker:
         jobs = []
         for plan in self._ordered(names):
             expected_time = listing.expected_time(plan, self._setting.seeds, self.records(), self._predicted)
-            log = (self._folder / "logs" / f"{plan.name}.log").absolute()
-            words = tuple(self.words(plan, whole=True))
-            jobs.append(Job(plan.name, words, (self._folder / plan.name).absolute(), log, expected_time, PROGRAM))
+            words, folder = tuple(self.words(plan, whole=True)), from_root(self._folder)
+            log = folder / "logs" / f"{plan.name}.log"
+            cache_dir = local_cache(self._setting.cache_dir)
+            jobs.append(Job(plan.name, words, folder / plan.name, log, expected_time, PROGRAM, cache_dir))
         setting = self._setting
         if setting.on == "ray":
             engine: Engine = on_ray.OnRay(setting.address, setting.cpus, setting.gpus, setting.tpus)
         else:
             parameters = {"partition": setting.partition, "time": setting.time or _DAY}
             parameters |= {"cpus_per_task": setting.cpus, "gpus_per_node": setting.gpus or None}
-            logs = (self._folder / "logs" / "slurm").absolute()
+            logs = (_SUBMITTED if address(self._folder) else self._folder / "logs" / "slurm").absolute()
             engine = on_slurm.OnSlurm(on_slurm.executor(logs, parameters, setting.sbatch))
         with contextlib.closing(engine):
             follow(jobs, engine, self._console)
@@ -139,7 +148,7 @@ class Maker:
           RunError: another machine has trained it, and what it has written does not come to this one.
         """
         end = time.monotonic() + (_SHARED_SECONDS if self._setting.on != "here" else 0)
-        while (outcome := finished(plan, self._folder, self._setting.seeds)) is None:
+        while (outcome := self._finished(plan)) is None:
             if time.monotonic() > end:
                 folder = self._folder / plan.name
                 raise RunError(f"{plan.name} is trained, but {folder} does not say so; all must share its disk")
@@ -203,8 +212,9 @@ class Maker:
         """What stands in it behind the program's name, with `whole` paths or as they were typed."""
         setting = self._setting
         if whole:
-            folders = {name: getattr(setting, name) for name in ("data_dir", "workdir", "tokenizer", "pretrained")}
-            whole_folders = {name: path and path.absolute() for name, path in folders.items()}
+            names = ("data_dir", "cache_dir", "workdir", "tokenizer", "pretrained")
+            folders = {name: getattr(setting, name) for name in names}
+            whole_folders = {name: path and from_root(path) for name, path in folders.items()}
             setting = dataclasses.replace(setting, **whole_folders)
         words = [plan.name, "--scale", scale or setting.scale]
         if setting.data_dir is not None or needs_folder(plan.setting.data.dataset):
@@ -215,7 +225,13 @@ class Maker:
                 words += [f"--{name.replace('_', '-')}", str(getattr(setting, name))]
         words += ["--tokenizer", str(setting.tokenizer or "DIR")] if plan.is_of_texts else []
         words += ["--pretrained", str(setting.pretrained or "DIR")] if plan.pretrained else []
-        return words
+        return list(map(as_typed, words))
+
+    @contextlib.contextmanager
+    def drawing(self) -> Iterator[None]:
+        """While figures and tables are made, in a folder of this machine."""
+        with followed("run.workdir", self.pictures, local_cache(self._setting.cache_dir)) as self.pictures:
+            yield
 
     def draw(self, figure: Figure) -> dict[str, Any] | None:
         """Draws a figure, writes it as PNG and SVG, and its numbers and caption as JSON, and gives these.
@@ -242,7 +258,7 @@ class Maker:
         plots.save(drawn.picture, self.pictures, figure.name)
         _write_json(self.pictures / f"{figure.name}.json", result)
         left_out = f", without {without}" if without else ""
-        self._console.print(f"{figure.name}: {self.pictures / figure.name}.png{left_out}", soft_wrap=True)
+        self._console.print(as_typed(f"{figure.name}: {self.pictures / figure.name}.png{left_out}"), soft_wrap=True)
         return result
 
     def _absent(self, figure: Figure) -> str:
@@ -286,7 +302,7 @@ class Maker:
         }
         _write_json(self.pictures / "results.json", results)
         write_result(self.pictures / "results.md", document.page(results).encode())
-        self._console.print(f"all: {self.pictures / 'results.md'}", soft_wrap=True)
+        self._console.print(as_typed(f"all: {self.pictures / 'results.md'}"), soft_wrap=True)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from distill_jax.bucket.at_hand import brought, with_file
 from distill_jax.dumps import Dump, dump_path, read_dump
 from distill_jax.errors import InputError
 from distill_jax.identity import identity
 from distill_jax.measures import comparisons, deviations
 from distill_jax.measures.interval import Interval
-from distill_jax.measures.study_summary import StudySummary, read_summary
+from distill_jax.measures.study_summary import FILE, StudySummary, read_summary
 from distill_jax.students import CONTROL, KD
 from distill_jax.study import sweep
 from experiments.paper.studies import Planned
@@ -25,13 +26,20 @@ class Outcome:
 
     Attributes:
       plan: what was asked for.
-      folder: its work directory.
+      folder: its work directory, which may be in a bucket.
       summary: its numbers.
+      cache_dir: where it is brought from there, as of `paths.cache_folder`.
     """
 
     plan: Planned
     folder: Path
     summary: StudySummary
+    cache_dir: Path | None = None
+
+    @functools.cached_property
+    def here(self) -> Path:
+        """Its work directory on this machine, where it is brought when it is asked for first."""
+        return brought("run.workdir", self.folder, self.cache_dir)
 
     @property
     def seeds(self) -> int:
@@ -49,7 +57,7 @@ class Outcome:
         Raises:
           InputError: it is missing or damaged.
         """
-        return read_dump(dump_path(self.folder, model, seed, self.last if step is None else step, split))
+        return read_dump(dump_path(self.here, model, seed, self.last if step is None else step, split))
 
     def comparison(
         self,
@@ -62,7 +70,7 @@ class Outcome:
         """The final teacher against a student at some step [default: the last]; see `deviations.compare`."""
         other = comparisons.selecting_seed(seed, self.seeds)
         at = self.last if step is None else step
-        return _comparison(self.folder, student, split, seed, other, self.last, at, class_from)
+        return _comparison(self.here, student, split, seed, other, self.last, at, class_from)
 
     def pair(
         self, student: str, split: str, seed: int = 0, class_from: deviations.ClassFrom = "teacher"
@@ -119,10 +127,11 @@ def _comparison(
     return deviations.compare(read("teacher", seed, last), read(student, seed, step), selector, class_from)
 
 
-def finished(plan: Planned, folder: Path, seeds: int = 1) -> Outcome | None:
+def finished(plan: Planned, folder: Path, seeds: int = 1, cache_dir: Path | None = None) -> Outcome | None:
     """The outcome of a study; None where it is not finished with so many seeds, or the folder holds another one."""
+    place = with_file("run.workdir", folder / plan.name, FILE, cache_dir)
     try:
-        summary = read_summary(folder / plan.name)
+        summary = read_summary(place)
     except InputError:
         return None
     setting = {k: v for k, v in summary.setting.items() if k != "fingerprint"}
@@ -131,7 +140,7 @@ def finished(plan: Planned, folder: Path, seeds: int = 1) -> Outcome | None:
     wanted = {m.name for m in sweep.students(plan.setting, plan.steps)} if plan.setting.sweep.switch_step else set()
     if not enough or not wanted <= present or not _is_of(plan, setting):
         return None
-    return Outcome(plan, folder / plan.name, summary)
+    return Outcome(plan, folder / plan.name, summary, cache_dir)
 
 
 def _is_of(plan: Planned, saved: Mapping[str, Any]) -> bool:

@@ -12,7 +12,8 @@ import tyro
 from distill_jax.command.command_line import check_writable
 from distill_jax.errors import InputError, require
 from distill_jax.pairs import Names
-from distill_jax.setting import RunSetting
+from distill_jax.paths import address
+from distill_jax.setting import READ, WRITTEN, RunSetting
 
 PROG = "python -m experiments.paper"
 TABLE, PUBLISHED = "table2", "published"
@@ -41,7 +42,7 @@ class Setting:
     scale: Literal["paper", "small", "rehearsal"] = "paper"
     """'paper': its data, networks and recipes. 'small': stand-ins for a CPU, two hours on 2 cores for all images.
     'rehearsal': every study by its name in seconds, of digits that need no folder, to try a cluster with."""
-    data_dir: Path | None = None
+    data_dir: Path | None = dataclasses.field(default=None, metadata=READ)
     """Folder that holds the prepared data: cifar10/, cifar100/, glue/, imdb_reviews/ and ag_news_subset/ as TensorFlow
     Datasets prepares them, and tiny-imagenet-200/. Needed where something has to be trained; 'small' needs cifar100 and
     imdb_reviews alone, 'rehearsal' none."""
@@ -50,8 +51,12 @@ class Setting:
     pretrained: Path | None = None
     """Folder with the RoBERTas that texts are fine-tuned from, base/, medium/ and small/ as transformers saves them
     (config.json, model.safetensors). Needed to train on texts at the scale 'paper'; 'small' has none."""
-    workdir: Path = Path("work/paper")
-    """Folder for studies, figures and results, with a folder in it for each scale."""
+    workdir: Path = dataclasses.field(default=Path("work/paper"), metadata=WRITTEN)
+    """Folder for studies, figures and results, with a folder in it for each scale. It may be in a bucket (gs://, s3://),
+    as --data-dir: machines then need no disk that they share."""
+    cache_dir: Path | None = dataclasses.field(default=None, metadata=WRITTEN)
+    """Folder for decoded arrays and compiled programs [default: ~/.cache/distill-jax]; in a bucket for
+    compiled programs alone, of all machines."""
     seeds: int = 3
     """Repetitions of every study."""
     figures: Path | None = None
@@ -143,7 +148,7 @@ def validate(setting: Setting, figures: list[str], studies: Collection[str], of_
         raise InputError("--json", setting.json, f"is for the rows of a table; name {TABLE}, {PUBLISHED} or {ALL} too")
     if setting.json is not None and not setting.list and {TABLE, PUBLISHED} <= set(setting.targets):
         raise InputError("--json", setting.json, f"is for the rows of one table; name {TABLE} or {PUBLISHED}, not both")
-    if setting.data_dir is not None and not setting.data_dir.is_dir():
+    if setting.data_dir is not None and address(setting.data_dir) is None and not setting.data_dir.is_dir():
         raise InputError("--data-dir", setting.data_dir, "is no folder; must hold the prepared data")
     for option, folder in (("--tokenizer", setting.tokenizer), ("--pretrained", setting.pretrained)):
         if folder is not None and not folder.is_dir():

@@ -80,12 +80,13 @@ class Planned:
                 setting = changed(setting, **{role: {"roberta": roberta}})
         return dataclasses.replace(self, setting=setting)
 
-    def located(self, folder: Path, data_dir: Path | None, **run: Any) -> Setting:
+    def located(self, folder: Path, data_dir: Path | None, cache_dir: Path | None = None, **run: Any) -> Setting:
         """The setting with folders and these fields of `run`; `data_dir` has both ImageNets beside TFDS's folders."""
         own_folder = {"tiny-imagenet": "tiny-imagenet-200", "imagenet": "imagenet"}.get(self.setting.data.dataset)
         if data_dir is not None and own_folder is not None:
             data_dir = data_dir / own_folder
-        return changed(self.setting, data={"data_dir": data_dir}, run={"workdir": folder / self.name, **run})
+        data = {"data_dir": data_dir, "cache_dir": cache_dir}
+        return changed(self.setting, data=data, run={"workdir": folder / self.name, **run})
 
 
 def studies(scale: Scale) -> dict[str, Planned]:

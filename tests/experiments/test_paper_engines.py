@@ -18,7 +18,7 @@ from distill_jax.study import workdir
 from experiments.paper.__main__ import main
 from experiments.paper.engines import jobs, on_slurm
 from experiments.paper.engines.follow import follow, state, table
-from experiments.paper.engines.jobs import BEGINS, Ended, Job
+from experiments.paper.engines.jobs import BEGINS, Ended, Job, Said
 
 NAME = "cifar10-resnet56-resnet56"
 
@@ -99,7 +99,7 @@ def test_what_an_earlier_command_has_begun_is_said_and_followed_by_all_of_its_lo
     one.log.write_text(f"{BEGINS}n1, then: words\nstep 1\n")
     follow([one], Given({"a": Ended(0)}, has=["a"]), Console(width=80))
     assert capsys.readouterr().out.splitlines() == ["of an earlier command, and followed: a", "a: done"]
-    assert state(one, 0, None) == "on n1: step 1"
+    assert state(Said()(one), None) == "on n1: step 1"
 
 
 SQUEUE = """#!/bin/sh
@@ -168,17 +168,17 @@ def test_who_is_interrupted_cancels_and_says_how_to_go_on(quick, error, tmp_path
 
 def test_a_state_is_what_its_log_says_since_it_was_begun(tmp_path):
     one = job(tmp_path)
-    assert state(one, 0, None) == "waits"
+    assert state(Said()(one), None) == "waits"
     one.log.write_text(f"{BEGINS}old, then: words\nlong ago\n")
     offset = one.log.stat().st_size
-    assert state(one, offset, None) == "waits"
+    assert state(Said()(one)[offset:], None) == "waits"
     with one.log.open("a") as log:
         log.write(f"{BEGINS}n1, now: words\n")
-    assert state(one, offset, None) == "on n1"
+    assert state(Said()(one)[offset:], None) == "on n1"
     with one.log.open("a") as log:
         log.write(f"step 1\n{BEGINS}n2, now: words\nstep 2\nhalf a li")
-    assert state(one, offset, None) == "on n2 (begun 2 times): step 2"
-    assert state(one, offset, Ended(0)) == "done"
+    assert state(Said()(one)[offset:], None) == "on n2 (begun 2 times): step 2"
+    assert state(Said()(one)[offset:], Ended(0)) == "done"
     assert table([one], {"a": "done"}).row_count == 1
 
 

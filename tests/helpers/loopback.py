@@ -90,13 +90,17 @@ class Handler(BaseHTTPRequestHandler):
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
             return self._chunks(most)
         length = int(self.headers.get("Content-Length", 0))
-        return self.rfile.read(length if most is None else min(most, length))
+        wanted = length if most is None else min(most, length)
+        if len(got := self.rfile.read(wanted)) < wanted:
+            raise ConnectionAbortedError("whoever asked is gone")  # nothing is done then, as by the clouds
+        return got
 
     def _chunks(self, most: int | None) -> bytes:
         got = bytearray()
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            got += self.rfile.read(size)
-            self.rfile.readline()
+        while size := int(self.rfile.readline().split(b";")[0] or b"-1", 16):
+            got += self.rfile.read(max(size, 0))
+            if not self.rfile.readline():
+                raise ConnectionAbortedError("whoever asked is gone")
             if most is not None and len(got) >= most:
                 return bytes(got[:most])
         while self.rfile.readline().strip():  # trailers

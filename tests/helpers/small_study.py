@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 from rich.console import Console
 
 from distill_jax.data.dataset import Dataset, Split
+from distill_jax.machine import placement
 from distill_jax.setting import (
     DataSetting,
     ModelSetting,
@@ -53,6 +55,13 @@ def setting(workdir, network="mlp", **groups) -> Setting:
     return dataclasses.replace(
         base, **{g: dataclasses.replace(getattr(base, g), **fields) for g, fields in groups.items()}
     )
+
+
+def on_devices(monkeypatch, count: int) -> None:
+    """Makes so many of the devices visible to the mesh."""
+    devices = jax.devices()[:count]
+    monkeypatch.setattr(placement.jax, "devices", lambda: devices)
+    monkeypatch.setattr(placement.jax, "local_device_count", lambda: count)
 
 
 def advance(trainer: Trainer, members: list[Member], teachers=None, first=0, steps=8, state=None):

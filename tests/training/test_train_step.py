@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_study import advance, dataset, setting
+from small_study import advance, dataset, on_devices, setting
 
 from distill_jax.data import augment
 from distill_jax.machine import backend, placement
 from distill_jax.machine.placement import on_host
 from distill_jax.models.evaluation import evaluation
-from distill_jax.setting import ModelSetting
+from distill_jax.setting import ModelSetting, TrainSetting
 from distill_jax.training import outcomes, programs
 from distill_jax.training.population import Member, seeds, shape
 from distill_jax.training.programs import mesh_of
@@ -25,13 +25,6 @@ TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
 
 def close(a, b, **tolerance):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **(tolerance or TOLERANCE)), a, b)
-
-
-def on_devices(monkeypatch, count):
-    """Makes so many of the devices visible to the mesh."""
-    devices = jax.devices()[:count]
-    monkeypatch.setattr(placement.jax, "devices", lambda: devices)
-    monkeypatch.setattr(placement.jax, "local_device_count", lambda: count)
 
 
 @pytest.mark.parametrize("epoch", [0, 3])
@@ -108,14 +101,19 @@ def test_devices_without_members_share_batches_or_rest(monkeypatch, population, 
     on_devices(monkeypatch, 4)
     assert placement.make_mesh(*population).devices.shape == shared
     assert placement.make_mesh(*population, batch_is_shared=False).devices.shape == alone
-    assert mesh_of("resnet-cifar", population, 8).devices.shape == shared
-    assert mesh_of("mlp", population, 8).devices.shape == alone
+    assert mesh_of("resnet-cifar", population, TrainSetting(batch_size=8)).devices.shape == shared
+    assert mesh_of("mlp", population, TrainSetting(batch_size=8)).devices.shape == alone
 
 
 def test_devices_that_do_not_divide_a_batch_rest(monkeypatch):
     on_devices(monkeypatch, 4)
-    assert [mesh_of("resnet-cifar", (1, 1), size).devices.size for size in (8, 10, 9, 7)] == [4, 2, 3, 1]
-    assert mesh_of("resnet-cifar", (2, 1), 7).devices.shape == (2, 1, 1)
+    assert [mesh_of("resnet-cifar", (1, 1), TrainSetting(batch_size=size)).devices.size for size in (8, 10, 9, 7)] == [
+        4,
+        2,
+        3,
+        1,
+    ]
+    assert mesh_of("resnet-cifar", (2, 1), TrainSetting(batch_size=7)).devices.shape == (2, 1, 1)
 
 
 @pytest.mark.parametrize("network", ["mlp", "resnet"])

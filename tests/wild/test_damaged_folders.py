@@ -94,6 +94,35 @@ def test_old_seals_go_with_their_checkpoints(tmp_path):
     assert [path.name for path in (tmp_path / "run" / "seals").iterdir()] == ["3.json"]
 
 
+def test_one_that_is_killed_while_an_old_checkpoint_is_deleted_has_the_newer(tmp_path, monkeypatch):
+    folder = tmp_path / "run" / "checkpoints"
+    with Checkpoints(folder, keep=1, of="mine") as checkpoints:
+        checkpoints.save(1, STATE, {})
+        checkpoints.wait()
+        checkpoints.save(2, STATE, {})
+
+        def killed(step):
+            next(path for path in (folder / str(step)).rglob("*") if path.is_file()).unlink()
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(checkpoints._manager, "delete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.wait()
+        assert checkpoints.steps() == [2]
+    np.testing.assert_array_equal(restored(tmp_path / "run", step=2).state["params"], STATE["params"])
+
+
+def test_there_is_a_complete_checkpoint_at_any_time(tmp_path):
+    with Checkpoints(tmp_path / "run" / "checkpoints", keep=1, of="mine") as checkpoints:
+        checkpoints.save(1, STATE, {})
+        checkpoints.wait()
+        for step in range(2, 12):  # faster than they are sealed
+            checkpoints.save(step, STATE, {})
+            assert checkpoints.steps()
+        checkpoints.wait()
+        assert checkpoints.steps() == [11]
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A finished study's folder, and a function that studies it again with a copy."""

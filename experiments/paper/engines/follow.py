@@ -10,8 +10,9 @@ from rich.table import Table
 
 from distill_jax.command import command_line
 from distill_jax.errors import Interrupted, RunError
+from distill_jax.paths import as_typed
 from experiments.paper.engines import Engine
-from experiments.paper.engines.jobs import BEGINS, Ended, Job
+from experiments.paper.engines.jobs import BEGINS, Ended, Job, Said
 
 _SECONDS = 1.0  # between two looks
 
@@ -24,7 +25,8 @@ def follow(jobs: Sequence[Job], engine: Engine, console: Console) -> None:
       Interrupted: this process was asked to stop, and so were the jobs.
       InputError: as `Engine.begin`.
     """
-    offsets = {job.name: job.log.stat().st_size if job.log.exists() else 0 for job in jobs}
+    said_by = Said()
+    offsets = {job.name: len(said_by(job)) for job in jobs}
     ended: dict[str, Ended] = {}
     command_line.stop_when_terminated()
     try:
@@ -36,7 +38,7 @@ def follow(jobs: Sequence[Job], engine: Engine, console: Console) -> None:
             while len(ended) < len(jobs):
                 time.sleep(_SECONDS)
                 ended = dict(engine.ended())
-                states = {job.name: state(job, offsets[job.name], ended.get(job.name)) for job in jobs}
+                states = {job.name: state(said_by(job)[offsets[job.name] :], ended.get(job.name)) for job in jobs}
                 if console.is_terminal:
                     live.update(table(jobs, states), refresh=True)
                 for name, said in states.items() if not console.is_terminal else ():
@@ -50,25 +52,20 @@ def follow(jobs: Sequence[Job], engine: Engine, console: Console) -> None:
         raise Interrupted(number, "stopped; the same command goes on from here") from None
     failed = [(job, ended[job.name]) for job in jobs if ended[job.name].status]
     if failed:
-        lines = "; ".join(f"{job.name}: {of.said} ({job.log})" for job, of in failed)
+        lines = "; ".join(f"{job.name}: {of.said} ({as_typed(str(job.log))})" for job, of in failed)
         raise RunError(f"{len(failed)} of {len(jobs)} studies have failed, the others are kept: {lines}")
 
 
-def state(job: Job, offset: int, ended: Ended | None) -> str:
+def state(said: bytes, ended: Ended | None) -> str:
     """What became of a job so far, in a line.
 
     Args:
-      job: which.
-      offset: the size of its log before it was given to the engine.
+      said: what it has said on its log since it was given to the engine.
       ended: if it has.
     """
     if ended is not None:
         return "done" if not ended.status else f"failed: {ended.said}"
-    if not job.log.exists():
-        return "waits"
-    with job.log.open("rb") as file:
-        file.seek(offset)
-        lines = file.read().decode(errors="replace").split("\n")[:-1]  # whole ones
+    lines = said.decode(errors="replace").split("\n")[:-1]  # whole ones
     begun = [line for line in lines if line.startswith(BEGINS)]
     if not begun:
         return "waits"

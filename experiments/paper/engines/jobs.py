@@ -8,14 +8,20 @@ import shlex
 import socket
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
+from distill_jax.bucket.at_hand import followed
+from distill_jax.bucket.objects import Objects, Unreached
 from distill_jax.command import command_line, jax_variables
 from distill_jax.command.spelling import spelt
 from distill_jax.errors import InputError, Interrupted, RunError, one_line, printable
+from distill_jax.paths import address
 from distill_jax.study import workdir
 
 BEGINS = "at work on "  # the first words that a job says each time it is begun
+_ASKED_SECONDS = 15.0  # between two looks at a log in a bucket
 _FREE_SECONDS = 120  # in which a worker whose machine was lost lets go of its study
 
 
@@ -30,6 +36,7 @@ class Job:
       log: the file for what it says.
       expected: how long it will take, for a reader.
       program: the module whose `main` is given the words.
+      cache_dir: for a log that is in a bucket, as of `paths.cache_folder`.
     """
 
     name: str
@@ -38,6 +45,7 @@ class Job:
     log: Path
     expected: str
     program: str
+    cache_dir: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,18 +65,53 @@ def work(job: Job) -> Ended:
     """Trains a job's study in this process, which has not used JAX yet."""
     jax_variables.drop()
     os.environ["MPLBACKEND"] = "agg"
-    job.log.parent.mkdir(parents=True, exist_ok=True)
-    with job.log.open("a", buffering=1) as log, contextlib.redirect_stdout(log):
+    with _log(job) as log, contextlib.redirect_stdout(log):
         print(f"{BEGINS}{socket.gethostname()}, {time.strftime('%F %T')}: {shlex.join(job.words)}")
         ended = _run(job)
         print(ended.said or "finished")
     return ended
 
 
+@contextlib.contextmanager
+def _log(job: Job) -> Iterator[IO[str]]:
+    """A job's log to write on, after what is there; in a bucket it is a file of a folder of its own."""
+    path = job.log
+    if address(path) is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", buffering=1) as log:
+            yield log
+        return
+    with (
+        followed("run.workdir", path.with_suffix(""), job.cache_dir) as folder,
+        (folder / path.name).open("a", buffering=1) as log,
+    ):
+        yield log
+
+
+class Said:
+    """What jobs have said on their logs, as far as it is known here; in a bucket it is asked for now and then."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[float, bytes]] = {}
+
+    def __call__(self, job: Job) -> bytes:
+        """All that a job has said."""
+        place = address(job.log.with_suffix(""))
+        if place is None:
+            return job.log.read_bytes() if job.log.exists() else b""
+        asked, content = self._known.get(job.log, (-_ASKED_SECONDS, b""))
+        if time.monotonic() > asked + _ASKED_SECONDS:
+            with contextlib.suppress(Unreached):
+                content = Objects("run.workdir", place).read(job.log.name) or content
+            self._known[job.log] = time.monotonic(), content
+        return content
+
+
 def _run(job: Job) -> Ended:
     command_line.stop_when_terminated()
     try:
-        _wait_until_free(job.folder, _FREE_SECONDS)
+        if address(job.folder) is None:  # a claim in a bucket waits by itself
+            _wait_until_free(job.folder, _FREE_SECONDS)
         importlib.import_module(job.program).main(job.words)
     except (InputError, RunError, Interrupted) as error:
         return Ended(error.exit_status, printable(spelt(error)))
