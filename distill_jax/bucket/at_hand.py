@@ -43,7 +43,14 @@ def folder_for(address: str, cache_dir: Path | None) -> Path:
 
 @contextlib.contextmanager
 def at_work(
-    field: str, address: str, cache_dir: Path | None, covered: Covered, say: Say, *, seconds: float = _SECONDS
+    field: str,
+    address: str,
+    cache_dir: Path | None,
+    covered: Covered,
+    say: Say,
+    *,
+    mend: Callable[[Path], None] = lambda folder: None,
+    seconds: float = _SECONDS,
 ) -> Iterator[Path]:
     """A folder on this machine in which one works, for a place in a bucket, which follows it.
 
@@ -53,6 +60,7 @@ def at_work(
       cache_dir: where the folder is, as of `paths.cache_folder`.
       covered: as of `Mirror`.
       say: tells a person.
+      mend: makes what a bucket does not have of a folder in which one has worked: empty folders.
       seconds: between two looks at the folder.
 
     Raises:
@@ -71,6 +79,8 @@ def at_work(
             stack.enter_context(_repeated(claim.renew, claim.lease / RENEWED, failed))
             if number := mirror.pull(claim.before):
                 say(f"{number} files were brought from {address}")
+            if claim.before is not None:
+                mend(folder)
             mirror.claim = claim.number
             try:
                 with _repeated(mirror.push, seconds, failed):
@@ -270,7 +280,13 @@ def _bring(folder: Path, objects: Objects, say: Say) -> None:
 
 @contextlib.contextmanager
 def at_hand(
-    setting: Setting, covered: Covered, say: Say, *, data_part: str = "", first: bool = True
+    setting: Setting,
+    covered: Covered,
+    say: Say,
+    *,
+    mend: Callable[[Path], None] = lambda folder: None,
+    data_part: str = "",
+    first: bool = True,
 ) -> Iterator[Setting]:
     """A setting with folders of this machine in the place of addresses, while one is at work on it.
 
@@ -278,6 +294,7 @@ def at_hand(
       setting: as it was typed.
       covered: as of `Mirror`, for the work folder.
       say: tells a person.
+      mend: as of `at_work`.
       data_part: the folder in that of the data that is needed.
       first: whether this process is the first of its study's, which alone is at work in the bucket.
 
@@ -300,7 +317,7 @@ def at_hand(
     if not first:
         yield changed(here, run={"workdir": folder_for(address, cache_dir) / "of the first process"})
         return
-    with at_work(field, address, cache_dir, covered, say) as folder:
+    with at_work(field, address, cache_dir, covered, say, mend=mend) as folder:
         yield changed(here, run={"workdir": folder})
 
 

@@ -47,8 +47,8 @@ def run_study(
       InputError, RunError, Interrupted: as `Study`.
     """
     say = functools.partial(progress.say, console)
-    part = folder_of(setting.data.dataset)
-    with at_hand(setting, workdir.covered, say, data_part=part, first=processes.is_first()) as here:
+    more = {"mend": workdir.mend, "data_part": folder_of(setting.data.dataset), "first": processes.is_first()}
+    with at_hand(setting, workdir.covered, say, **more) as here:
         study = Study(here, console, arrays=arrays, teacher=teacher)
         study.train()
         if not processes.is_first():

@@ -64,6 +64,15 @@ def covered(name: str) -> str | None:
     return next((match.expand(folder) for mark, folder in _COVERED if (match := mark.fullmatch(name))), None)
 
 
+def mend(workdir: Path) -> None:
+    """Makes the folders of seals that are not there, of populations none of whose checkpoints is complete.
+
+    A bucket has no empty folders, and a training without one is taken for one that is older than seals.
+    """
+    for population in (workdir / "runs").glob("*/checkpoints"):
+        population.with_name("seals").mkdir(exist_ok=True)
+
+
 def lock(workdir: Path) -> IO[str]:
     """Takes a work directory, new or begun, for this process alone.
 

@@ -73,6 +73,20 @@ def test_finished_it_is_not_done_again_and_brought_once(npz, tmp_path, address):
     assert "brought" not in again
 
 
+def test_a_checkpoint_that_came_into_the_bucket_in_part_is_none(npz, undisturbed, tmp_path, address, monkeypatch):
+    arguments = ["--dataset", npz, "--workdir", address, *SMALL]
+    with monkeypatch.context() as patched:
+        stopping_at(patched, 4)
+        with pytest.raises(Interrupted):
+            here([*arguments, "--cache-dir", tmp_path / "first"])
+    objects = Objects(FIELD, address)
+    names = list(objects.list())
+    objects.remove(n for n in names if "/seals/" in n or n.endswith("progress/metadata"))
+    assert any("/checkpoints/" in name for name in names)
+    here([*arguments, "--cache-dir", tmp_path / "second"])
+    assert results(distill_jax.open_study(address, tmp_path / "third").folder) == results(undisturbed)
+
+
 def test_another_machine_is_refused_while_one_is_at_work(tmp_path, address, monkeypatch):
     monkeypatch.setattr(Claim.take.__func__, "__defaults__", (None, 1.0))
     with at_work(FIELD, address, tmp_path / "a", lambda name: None, print):
