@@ -120,15 +120,17 @@ class Mirror:
 
     def _bring(self, names: list[str], listed: Mapping[str, Object]) -> None:
         """Brings files; those that are there no more are left out."""
+        absent: list[str] = []
 
         def bring(name: str) -> None:
             path = self._folder / name
             if self._objects.download(name, path):
                 self._known[name] = _stat(path), listed[name].version if name in listed else ""
             else:
-                self._leave_out([name])
+                absent.append(name)
 
         self._objects.each(bring, names)
+        self._leave_out(absent)
 
     def _leave_out(self, names: list[str]) -> None:
         """Removes files here; marks first."""

@@ -5,7 +5,7 @@ import random
 
 import pytest
 from bucket_servers import through_faults, used
-from command import SMALL, here, results, run, start, write_npz
+from command import SMALL, end, here, results, run, start, start_two, write_npz
 from fault_proxy import Faults
 
 import distill_jax
@@ -55,3 +55,16 @@ def test_killed_twelve_times_in_either_bucket_is_undisturbed(bucket_server, npz,
     assert ended.count(-9) >= 8, ended
     assert results(folder) == results(undisturbed)
     assert json.loads((folder / "setting.json").read_text())["fingerprint"]
+
+
+@pytest.mark.slow
+def test_two_processes_are_at_work_in_a_bucket(gcs_server, npz, tmp_path):
+    arguments = ["--dataset", npz, *SMALL, "--cache-dir", tmp_path / "cache"]
+    statuses, said = end(start_two([*arguments, "--workdir", tmp_path / "whole"]))
+    assert statuses == [0, 0], said
+    with used(gcs_server):
+        address = f"gs://{gcs_server.bucket}/by-two"
+        statuses, said = end(start_two([*arguments, "--workdir", address]))
+        assert statuses == [0, 0], said
+        assert "the processes share no work folder" in said[0][0]
+        assert results(distill_jax.open_study(address, tmp_path / "elsewhere").folder) == results(tmp_path / "whole")

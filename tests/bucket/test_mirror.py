@@ -109,6 +109,18 @@ def test_a_file_that_lists_do_not_have_yet_is_brought(tmp_path, objects, monkeyp
     assert contents(elsewhere) == {"a": "1", "b": "2"}
 
 
+def test_files_that_are_gone_are_left_out_beside_those_that_are_brought(tmp_path, objects):
+    write(tmp_path / "here", **{f"a__{n}__b__{n}": "1" for n in range(40)})
+    mirror = Mirror(tmp_path / "here", objects)
+    mirror.push()
+    objects.remove(f"a/{n}/b/{n}" for n in range(0, 40, 2))  # though the names of all are kept
+    for number in range(5):
+        elsewhere = tmp_path / f"elsewhere-{number}"
+        Mirror(elsewhere, objects).pull()
+        assert len(contents(elsewhere)) == 20
+        assert len(list((elsewhere / "a").iterdir())) == 20
+
+
 def _consistent(folder):
     """Whether a mark speaks of files with the content that it says, as by the sums of an index, or all are gone."""
     for mark in folder.glob("*/mark"):
