@@ -77,7 +77,7 @@ def trained(trainer: Trainer, member: Member, teacher: Any) -> tuple[Timing, lis
         trainer.setting = dataclasses.replace(setting, run=dataclasses.replace(setting.run, workdir=Path(folder)))
         run_folder = Path(folder) / "run"
         watching = {"progress": StudyProgress(Console(quiet=True)), "profile": Profile(None, print)}
-        options = {"folder": run_folder, "digests": ["not kept"], "name": member.model} | watching
+        options = {"folder": run_folder, "shared": True, "digests": ["not kept"], "name": member.model} | watching
         timing = train(trainer, [member], teacher, **options)
         losses = [json.loads(line)["loss"] for line in (run_folder / "scalars.jsonl").read_text().splitlines()]
     trainer.setting = setting

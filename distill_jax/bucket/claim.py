@@ -34,7 +34,7 @@ class LostClaim(RunError):
 class Claim:
     """A place that is this command's.
 
-    >>> objects = Objects("run.workdir", "memory://bucket/study")
+    >>> objects = Objects("run.workdir", "memory://bucket/claimed")
     >>> claim = Claim.take(objects)
     >>> claim.check()
     >>> claim.release()

@@ -40,16 +40,13 @@ class Mirror:
     """A folder and its likeness.
 
     >>> import tempfile
-    >>> objects = Objects("run.workdir", "memory://bucket/study")
+    >>> objects = Objects("run.workdir", "memory://bucket/likeness")
     >>> with tempfile.TemporaryDirectory() as here, tempfile.TemporaryDirectory() as elsewhere:
-    ...     (Path(here) / "summary.json").write_text("{}")
-    ...     Mirror(Path(here), objects).push()
-    ...     Mirror(Path(elsewhere), objects).pull()
-    ...     os.listdir(elsewhere)
-    2
-    3
-    1
-    ['summary.json', '.likeness.json']
+    ...     write_text(Path(here) / "summary.json", "{}")
+    ...     written = Mirror(Path(here), objects).push()
+    ...     brought = Mirror(Path(elsewhere), objects).pull()
+    ...     written, brought, (Path(elsewhere) / "summary.json").read_text()
+    (1, 1, '{}')
 
     Args:
       folder: on this machine; is made where it is not there.

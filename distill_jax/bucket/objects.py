@@ -44,7 +44,7 @@ class Object(NamedTuple):
 class Objects:
     """All objects whose names begin with an address and a stroke; names are relative to it.
 
-    >>> objects = Objects("run.workdir", "memory://bucket/study")
+    >>> objects = Objects("run.workdir", "memory://bucket/objects")
     >>> objects.write("a/b.json", b"{}"), objects.read("a/b.json"), objects.read("c")
     (None, b'{}', None)
     >>> objects.write_new("a/b.json", b"[]"), list(objects.list())
