@@ -1,10 +1,12 @@
 """A study of two processes, of which one at a time is killed at random moments until there were so many kills."""
 
 import dataclasses
+import os
 import random
 import shutil
 import time
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from command import end, results, start_joined
@@ -92,7 +94,8 @@ def _phase(workdir: Path, before: int) -> str:
 def _newest(workdir: Path) -> tuple[int, Path | None]:
     """When a folder was last written into, and which file or folder of it."""
     times: list[tuple[int, Path | None]] = [(0, None)]
-    for path in (workdir, *workdir.rglob("*")):
+    # Not by rglob, which fails at a folder that is removed meanwhile.
+    for path in (workdir, *(Path(place) / name for place, *names in os.walk(workdir) for name in chain(*names))):
         try:
             times.append((path.stat().st_mtime_ns, path))
         except FileNotFoundError:
