@@ -29,6 +29,7 @@ from distill_jax.files import checksum, read_json, write_text
 from distill_jax.machine import processes
 from distill_jax.machine.backend import is_out_of_memory
 from distill_jax.machine.placement import on_host
+from distill_jax.machine.seals import complete_steps, seals_of
 
 # Orbax tells of every save, and of an error in a stack trace of its own; what matters is raised and told in one line.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
@@ -61,13 +62,6 @@ def _checksums(folder: Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
 
 
-def complete_steps(folder: Path) -> list[int]:
-    """Steps of which a folder has a complete checkpoint, ascending, as `Checkpoints.steps`; it is only looked at."""
-    steps = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
-    seals = folder.with_name("seals")
-    return [step for step in steps if (seals / f"{step}.json").exists()] if seals.is_dir() else steps
-
-
 @dataclasses.dataclass(frozen=True)
 class Restored:
     """A checkpoint's content: the state, the step it was taken after, and the seconds spent until then by kind."""
@@ -90,7 +84,7 @@ class Checkpoints:
         self._folder, self._of = Path(folder).absolute(), of
         self._pool, self._left = ThreadPoolExecutor(1), threading.Event()
         self._sealing: list[Future[None]] = []
-        self._seals = self._folder.with_name("seals")
+        self._seals = seals_of(self._folder)
         self._most = keep
         if processes.is_first():
             self._open()
@@ -127,8 +121,7 @@ class Checkpoints:
         return processes.seen_by_first(self._steps)
 
     def _steps(self) -> list[int]:
-        steps = sorted(self._manager.all_steps())
-        return [step for step in steps if self._seal(step).exists()] if self._sealed else steps
+        return complete_steps(self._folder) if self._sealed else sorted(self._manager.all_steps())
 
     def save(self, step: int, state: Any, seconds: dict[str, float]) -> None:
         """Begins to write a checkpoint; returns before it is on disk.

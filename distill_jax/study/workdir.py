@@ -17,7 +17,7 @@ from distill_jax.errors import InputError
 from distill_jax.files import read_json, write_text
 from distill_jax.identity import differences, digest
 from distill_jax.machine import processes
-from distill_jax.machine.checkpoint import complete_steps
+from distill_jax.machine.seals import complete_steps, seals_of
 from distill_jax.training.population import Member
 
 SAVED = "study.json"  # the whole setting, to be given back by --setting
@@ -70,7 +70,7 @@ def mend(workdir: Path) -> None:
     A bucket has no empty folders, and a training without one is taken for one that is older than seals.
     """
     for population in (workdir / "runs").glob("*/checkpoints"):
-        population.with_name("seals").mkdir(exist_ok=True)
+        seals_of(population).mkdir(exist_ok=True)
 
 
 def lock(workdir: Path) -> IO[str]:
