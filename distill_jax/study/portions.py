@@ -73,11 +73,14 @@ class Portions:
 
     def begun(self, role: str) -> list[Begun]:
         """The populations that were begun, and how their members go on."""
-        return processes.seen_by_first(lambda: self._begun(role))
+        return processes.seen_by_first(lambda: self._begun(role, self._unfinished(role)))
 
-    def _begun(self, role: str) -> list[Begun]:
-        finished, folders = self.finished(), workdir.populations(self._setting.run.workdir)
-        unfinished = [m for m in self.members(role) if m not in finished]
+    def _unfinished(self, role: str) -> list[Member]:
+        finished = self.finished()
+        return [m for m in self.members(role) if m not in finished]
+
+    def _begun(self, role: str, unfinished: Sequence[Member]) -> list[Begun]:
+        folders = workdir.populations(self._setting.run.workdir)
         return splitting.begun(folders, unfinished, self._limit(role), functools.partial(self._split, role))
 
     def remaining(self, role: str) -> list[list[Member]]:
@@ -85,9 +88,8 @@ class Portions:
         return processes.seen_by_first(lambda: self._remaining(role))
 
     def _remaining(self, role: str) -> list[list[Member]]:
-        members, finished = self.members(role), self.finished()
-        unfinished = [m for m in members if m not in finished]
-        portions = [list(portion) for begun in self._begun(role) for portion in begun.portions]
+        members, unfinished = self.members(role), self._unfinished(role)
+        portions = [list(portion) for begun in self._begun(role, unfinished) for portion in begun.portions]
         # Of the others those populations that an undisturbed study would have, so that it is equal to it to the bit.
         free = set(unfinished) - {m for portion in portions for m in portion}
         portions += [portion for portion in self._split(role, members) if free.issuperset(portion)]

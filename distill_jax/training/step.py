@@ -55,6 +55,13 @@ def _accuracy(logits: jax.Array, label: jax.Array) -> jax.Array:
     return jnp.mean(jnp.argmax(logits, axis=-1) == label)
 
 
+def _apart(state: TrainState) -> tuple[dict[str, Any], TrainState]:
+    """The collections that do not change, and the state without them."""
+    constants = {name: c for name, c in state.collections.items() if name != CHANGING}
+    changing = {name: c for name, c in state.collections.items() if name == CHANGING}
+    return constants, dataclasses.replace(state, collections=changing)
+
+
 def _without_losses(params: Any) -> Any:
     return {name: value for name, value in params.items() if name != PARAMS}
 
@@ -241,17 +248,11 @@ class StepBlock:
 
         Of its collections the state has those only that change. Accuracy is on the augmented batch before its update.
         """
-        first_epoch = shared.first_step // self.steps_per_epoch
-        # Collections that do not change stay out of the loop, which would carry them from step to step.
-        constants = {name: c for name, c in state.collections.items() if name != CHANGING}
-        state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == CHANGING})
+        constants, state = _apart(state)  # which the loop would carry from step to step
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), state)
         packing = StatePacking(self.packed if self.steps > 1 else "none", shapes)
         state = jax.vmap(packing.pack)(state)
-        epochs = first_epoch + jnp.arange(len(of_seed.order))
-        # Of no seed: mapped over seeds it stays one choice, of which one branch is run, and not all of them.
-        inputs = _BlockInputs(own, of_seed, shared, constants, self._buckets_of(epochs), first_epoch)
-        step = functools.partial(self._step, inputs, packing)
+        step = functools.partial(self._step, self._inputs(own, of_seed, shared, constants), packing)
         if self.steps == 1:  # no loop: on a CPU a convolution's gradient inside one is tens of times slower
             state, metrics = step(state, shared.first_step)
             return state, jax.tree.map(lambda m: m[:, None], metrics)
@@ -282,12 +283,8 @@ class StepBlock:
           own, of_seed, shared: as of a call; of batches that are streamed the shard's alone, [1, B / shards, ...].
           step, shard: their numbers.
         """
-        constants = {name: c for name, c in state.collections.items() if name != CHANGING}
-        state = dataclasses.replace(state, collections={n: c for n, c in state.collections.items() if n == CHANGING})
-        packing = StatePacking("none", state)
-        first_epoch = shared.first_step // self.steps_per_epoch
-        epochs = first_epoch + jnp.arange(len(of_seed.order))
-        block = _BlockInputs(own, of_seed, shared, constants, self._buckets_of(epochs), first_epoch)
+        constants, state = _apart(state)
+        packing, block = StatePacking("none", state), self._inputs(own, of_seed, shared, constants)
         batch, features = self._batch(block, step, shard)
 
         def of_student(state: TrainState, inputs: _StudentInputs, batch: _Batch) -> Any:
@@ -304,10 +301,13 @@ class StepBlock:
         params, opt_state = self._over_students(self._moved, (0, 0, 0))(state, own.rate[:, step], grads)
         return TrainState(params, {**state.collections, **updated}, opt_state), metrics
 
-    def _buckets_of(self, epochs: jax.Array) -> jax.Array | None:
-        """Of each of these epochs and its steps the length of its texts, int32 [epochs, steps]."""
-        buckets = self.buckets
-        return None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch=self.batch_size), epochs)
+    def _inputs(self, own: PerMember, of_seed: PerSeed, shared: Shared, constants: Any) -> _BlockInputs:
+        """What the steps of a call are given beside the state that they change."""
+        first_epoch = shared.first_step // self.steps_per_epoch
+        buckets, epochs = self.buckets, first_epoch + jnp.arange(len(of_seed.order))
+        # Of no seed: mapped over seeds it stays one choice, of which one branch is run, and not all of them.
+        of_steps = None if buckets is None else jax.lax.map(lambda e: buckets.steps(e, batch=self.batch_size), epochs)
+        return _BlockInputs(own, of_seed, shared, constants, of_steps, first_epoch)
 
     def _over_students(self, f: Callable[..., Any], in_axes: Sequence[int | None]) -> Callable[..., Any]:
         return over_members(f, in_axes, self.students, STUDENT, self.in_turn)

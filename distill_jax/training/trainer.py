@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -61,7 +61,6 @@ class Trainer(Programs):
         flat = {s: getattr(dataset, s).x.reshape(-1, math.prod(dataset.input_shape)) for s in ("train", "test")}
         self.inputs = flat if self.streamed else {split: place(self.mesh, x) for split, x in flat.items()}
         self.programs: dict[tuple[bool, int], Any] = {}
-        self._sharded: dict[tuple[bool, int], ShardedSteps] = {}
         self._compilation = 0.0  # seconds that no runner has been told of yet
 
     def initial_state(self, members: Sequence[Member]) -> TrainState:
@@ -117,21 +116,24 @@ class Trainer(Programs):
 
     def compiled_steps(self, with_teacher: bool, steps: int) -> Any:
         """`jitted_steps(with_teacher, steps)`, compiled once."""
-        if (with_teacher, steps) not in self.programs:
-            started = time.monotonic()
-            lowered = self.jitted_steps(with_teacher, steps).lower(*self.arguments_like(with_teacher, steps))
-            self.programs[with_teacher, steps] = lowered.compile()
-            self._compilation += time.monotonic() - started
-        return self.programs[with_teacher, steps]
+
+        def compiled() -> Any:
+            return self.jitted_steps(with_teacher, steps).lower(*self.arguments_like(with_teacher, steps)).compile()
+
+        return self._once((with_teacher, steps), compiled)
 
     def compiled_shards(self, with_teacher: bool, steps: int) -> ShardedSteps:
         """`sharded_steps(with_teacher, steps)`, compiled once; of streamed batches for each number of steps."""
         key = (with_teacher, steps if self.streamed else 0)
-        if key not in self._sharded:
+        return self._once(key, lambda: self.sharded_steps(with_teacher, steps))
+
+    def _once(self, key: tuple[bool, int], make: Callable[[], Any]) -> Any:
+        """The program of a name, compiled where it is asked for first."""
+        if key not in self.programs:
             started = time.monotonic()
-            self._sharded[key] = self.sharded_steps(with_teacher, steps)
+            self.programs[key] = make()
             self._compilation += time.monotonic() - started
-        return self._sharded[key]
+        return self.programs[key]
 
     def compilation(self) -> float:
         """Seconds of compilation since this was last asked."""
@@ -200,11 +202,13 @@ class Runner:
     def __call__(self, state: TrainState, first: int, steps: int) -> tuple[TrainState, dict[str, jax.Array]]:
         """The state `steps` later, and metrics [P, steps], neither of which has been waited for."""
         args = self.arguments(state, first, steps)
-        in_shards = self._trainer.setting.train.batch_shards is not None
-        compiled = self._trainer.compiled_shards if in_shards else self._trainer.compiled_steps
-        program = compiled(self._needs_teacher(first, steps), steps)
+        with_teacher = self._needs_teacher(first, steps)
+        if self._trainer.setting.train.batch_shards is None:
+            program = self._trainer.compiled_steps(with_teacher, steps)
+        else:
+            program = functools.partial(self._trainer.compiled_shards(with_teacher, steps), steps=steps)
         self._timing.compilation += self._trainer.compilation()
-        return program(*args, steps) if isinstance(program, ShardedSteps) else program(*args)
+        return program(*args)
 
     def memory(self) -> int:
         """Bytes of each device that training takes: of its largest program, with arguments and results."""
