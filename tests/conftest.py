@@ -35,6 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in _LONG)
 
 
+@pytest.fixture(scope="session")
+def npz(tmp_path_factory):
+    """A file of data as a user would bring it, which nobody changes."""
+    from command import write_npz
+
+    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
+
+
 @pytest.fixture
 def fails():
     """Loads with a setting that must be refused; gives the message, which is one line about the field."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
-from command import SMALL, here, results, undrawn, write_npz
+from command import SMALL, here, results, undrawn
 
 import distill_jax
 from distill_jax.bucket.at_hand import at_work, brought, folder_for
@@ -22,18 +22,6 @@ from distill_jax.machine.interruption import Interruption
 
 MEMORY = fsspec.filesystem("memory")
 FIELD = "run.workdir"
-
-
-@pytest.fixture(scope="module")
-def npz(tmp_path_factory):
-    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(npz, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("undisturbed")
-    here(["--dataset", npz, "--workdir", workdir, *SMALL])
-    return workdir
 
 
 @pytest.fixture

@@ -5,22 +5,10 @@ import random
 
 import pytest
 from bucket_servers import through_faults, used
-from command import SMALL, end, here, results, run, start, start_two, write_npz
+from command import SMALL, end, results, run, start, start_two
 from fault_proxy import Faults
 
 import distill_jax
-
-
-@pytest.fixture(scope="module")
-def npz(tmp_path_factory):
-    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(npz, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("undisturbed")
-    here(["--dataset", npz, "--workdir", workdir, *SMALL])
-    return workdir
 
 
 def killed_and_resumed(server, npz, tmp_path, kills, monkeypatch):

@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from command import ROOT, SMALL, kill_when_there, run, start, start_python, write_npz
+from command import ROOT, SMALL, kill_when_there, run, start, start_python
 
 import distill_jax
 from distill_jax import __version__, saved_setting
@@ -23,11 +23,6 @@ from distill_jax.errors import InputError
 from distill_jax.models import build_model
 from distill_jax.presets import PRESETS
 from distill_jax.setting import NETWORKS, TEXT_NETWORKS, ModelSetting
-
-
-@pytest.fixture(scope="module")
-def npz(tmp_path_factory):
-    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
 
 
 @pytest.mark.parametrize(

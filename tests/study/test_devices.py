@@ -18,11 +18,6 @@ RESNET = [
 ]
 
 
-@pytest.fixture(scope="module")
-def npz(tmp_path_factory):
-    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
-
-
 def losses(workdir):
     rows = [json.loads(line) for path in workdir.glob("runs/*/scalars.jsonl") for line in path.read_text().splitlines()]
     return {(r["model"], r["seed"], r["step"]): r["loss"] for r in rows}

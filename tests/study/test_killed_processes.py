@@ -13,11 +13,6 @@ from distill_jax.dumps import find_dumps, read_dump
 FOLDERS = pytest.mark.parametrize("of_second", [(), NOWHERE], ids=["shared", "the first's alone"])
 
 
-@pytest.fixture(scope="module")
-def npz(tmp_path_factory):
-    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 @pytest.mark.parametrize("more", [(), ("--augment", "none")], ids=["teachers' variables", "teachers' logits"])

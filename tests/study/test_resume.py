@@ -8,18 +8,13 @@ import time
 
 import numpy as np
 import pytest
-from command import EVERY_CALL, SMALL, here, kill_when_there, results, run, start, write_npz
+from command import EVERY_CALL, SMALL, here, kill_when_there, results, run, start
 from old_dump import make_old
 
 from distill_jax.dumps import find_dumps, read_dump, remove_dumps
 from distill_jax.students import MODELS
 from distill_jax.study.workdir import RunFolder
 from distill_jax.training.population import Member
-
-
-@pytest.fixture(scope="module")
-def npz(tmp_path_factory):
-    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from command import (
     start,
     start_two,
     stopping_at_the_second,
-    write_npz,
 )
 from small_study import on_devices
 
@@ -26,11 +25,6 @@ RESNET = [
     *[argument for argument in IN_SHARDS if argument not in OF_MLP],
     *("--epochs", "2", "--snapshots", "1", "--population", "1", "--steps-per-dispatch", "1"),
 ]
-
-
-@pytest.fixture(scope="module")
-def npz(tmp_path_factory):
-    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
 
 
 def test_a_study_that_was_stopped_on_four_devices_goes_on_on_one_to_the_same_bytes(npz, tmp_path, monkeypatch):

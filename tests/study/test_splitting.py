@@ -8,7 +8,7 @@ import signal
 import jax
 import numpy as np
 import pytest
-from command import EVERY_CALL, SMALL, end, here, kill_when_there, results, start_two, write_npz
+from command import EVERY_CALL, SMALL, end, here, kill_when_there, results, start_two
 
 from distill_jax.dumps import find_dumps, read_dump
 from distill_jax.errors import InputError, Interrupted, RunError
@@ -20,11 +20,6 @@ from distill_jax.training.trainer import Runner
 
 BRIEF = [*SMALL, "--epochs", "3", "--learning-rate", "0.01", "--students", "one_hot", "kd"]
 STEPS, BEGUN = 36, 18  # of each model; where the students were stopped, but for the call under way
-
-
-@pytest.fixture(scope="module")
-def npz(tmp_path_factory):
-    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
 
 
 def command(npz, workdir, *more):

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from command import EVERY_CALL, SMALL, here, kill_when_there, results, run, write_npz
+from command import EVERY_CALL, SMALL, here, kill_when_there, results, run
 
 from distill_jax.command import main as distill
 from distill_jax.dumps import DumpReader, dump_exists, dump_path, read_dump
@@ -16,11 +16,6 @@ from distill_jax.study import sweep
 
 STEPS = 72
 SWEEP = ["--sweep.temperature", "2", "--sweep.learning-rate", "0.05", "--noise-draw", "per-seed"]
-
-
-@pytest.fixture(scope="module")
-def npz(tmp_path_factory):
-    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
 
 
 @pytest.fixture(scope="module")

@@ -4,15 +4,10 @@ import socket
 import time
 
 import pytest
-from command import SMALL, end, free_port, own_lines, start, start_python, start_two, write_npz
+from command import SMALL, end, free_port, own_lines, start, start_python, start_two
 
 from distill_jax.errors import InputError
 from distill_jax.machine import processes
-
-
-@pytest.fixture(scope="module")
-def npz(tmp_path_factory):
-    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
 
 
 def assert_one_line_each(statuses, said, *parts):

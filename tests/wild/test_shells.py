@@ -8,7 +8,7 @@ import threading
 
 import jax
 import pytest
-from command import ROOT, SMALL, results, write_npz
+from command import ROOT, SMALL, results
 from small_study import QUIET, setting
 
 from distill_jax import paths
@@ -19,11 +19,6 @@ from distill_jax.machine.interruption import Interruption
 from distill_jax.study.study import Study
 
 QUICK = [*SMALL, "--seeds", "1", "--epochs", "2", "--snapshots", "1", "--checkpoint-seconds", "60"]
-
-
-@pytest.fixture(scope="module")
-def npz(tmp_path_factory):
-    return write_npz(tmp_path_factory.mktemp("data") / "own.npz")
 
 
 def shell(script, npz, work, without=(), **variables):
