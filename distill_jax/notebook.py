@@ -209,9 +209,9 @@ def open_study(folder: Path | str, cache_dir: Path | None = None) -> FinishedStu
     Raises:
       InputError: there is none in the folder.
     """
-    from distill_jax.bucket.at_hand import brought, local_cache
+    from distill_jax.bucket.at_hand import brought
 
-    folder = brought("run.workdir", folder, local_cache(cache_dir))
+    folder = brought("run.workdir", folder, cache_dir)
     if not (folder / FILE).exists():
         raise InputError(folder, None, f"has no {FILE}; must be the `run.workdir` of a finished study")
     return FinishedStudy(folder, read_summary(folder))

@@ -1,6 +1,7 @@
 """Paths as users type them: `~` is their home, some are of a bucket; what is neither is refused before any work."""
 
 import dataclasses
+import hashlib
 import os
 import re
 import tempfile
@@ -14,6 +15,7 @@ _T = TypeVar("_T")
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/+|$)")  # of a bucket or a server; `Path` makes one stroke of two
 SCHEMES = ("gs", "s3", "memory")  # of buckets
 SERVED = "served"  # in a field's metadata: 'read' or 'written', of one that may be in a bucket
+_NAME_LENGTH = 60  # characters of an entry's name that tell a person what it is
 _STANDS_FOR: dict[str, str] = {}
 
 
@@ -130,15 +132,25 @@ def cache_folder(given: Path | None) -> Path:
     """The folder for what can be made again.
 
     Args:
-      given: of `data.cache_dir`; None is ~/.cache/distill-jax, or in the system's folder for temporary files where
-        there is no home.
+      given: of `data.cache_dir`; None, or a bucket, is ~/.cache/distill-jax, or in the system's folder for temporary
+        files where there is no home.
 
     Raises:
-      InputError: as `local`.
+      InputError: as `served`.
     """
-    if given is not None:
-        return local("data.cache_dir", given)
+    if given is not None and address(place := served("data.cache_dir", given)) is None:
+        return place
     try:
         return Path("~/.cache/distill-jax").expanduser()
     except RuntimeError:
         return Path(tempfile.gettempdir()) / f"distill-jax-{os.getuid()}"
+
+
+def entry_name(name: str, key: str) -> str:
+    """The name of a folder in the cache's: what tells a person which it is, and a digest that tells it from all others.
+
+    >>> entry_name("bucket/my study", "gs://bucket/my study")
+    'bucket_my_study-9f2db57173b913bf'
+    """
+    readable = re.sub(r"[^\w.-]", "_", name)[:_NAME_LENGTH]  # as a folder of a user's may not be
+    return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

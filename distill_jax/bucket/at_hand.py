@@ -8,9 +8,7 @@ import _thread
 import contextlib
 import dataclasses
 import fcntl
-import hashlib
 import logging
-import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,23 +20,20 @@ from distill_jax.bucket.mirror import Covered, Mirror
 from distill_jax.bucket.objects import Objects, Unreached
 from distill_jax.errors import InputError, RunError, one_line
 from distill_jax.files import remove
-from distill_jax.paths import cache_folder
+from distill_jax.paths import cache_folder, entry_name
 from distill_jax.setting import Setting, changed
 
 _LOG = logging.getLogger(__name__)
 _SECONDS = 5.0  # between two looks at the folder
 _END_PATIENCE = 600.0  # seconds, for what was done to come into the bucket at the end
 _LAST_LOOKS = 10  # at the end, when nothing changes any more, two or three are enough
-_NAME_LENGTH = 60
 
 Say = Callable[[str], None]
 
 
 def folder_for(address: str, cache_dir: Path | None) -> Path:
     """The folder on this machine that stands for an address."""
-    readable = re.sub(r"[^\w.-]", "_", address.partition("://")[2])[-_NAME_LENGTH:]
-    code = hashlib.sha256(address.encode()).hexdigest()[:12]
-    return cache_folder(cache_dir) / "buckets" / f"{readable}-{code}"
+    return cache_folder(cache_dir) / "buckets" / entry_name(address.partition("://")[2], address)
 
 
 @contextlib.contextmanager
@@ -71,8 +66,9 @@ def at_work(
     folder, objects = folder_for(address, cache_dir), Objects(field, address)
     with _alone(folder, field, address):
         paths.stand_for(folder, address)
-        claim = Claim.take(objects, own=Mirror(folder, objects).claim)
-        mirror = Mirror(folder, objects, covered, claim.check)
+        mirror = Mirror(folder, objects, covered)
+        claim = Claim.take(objects, own=mirror.claim)
+        mirror.check = claim.check
         with contextlib.ExitStack() as stack:
             stack.callback(_released, claim)
             failed = _Failed()
@@ -82,22 +78,33 @@ def at_work(
             if claim.before is not None:
                 mend(folder)
             mirror.claim = claim.number
-            try:
-                with _repeated(mirror.push, seconds, failed):
-                    yield folder
-            except BaseException:
-                failed.reraise()
-                try:
-                    _push_all(mirror)
-                except (RunError, InputError) as error:
-                    _LOG.warning("%s", one_line(error))
-                raise
-            failed.reraise()
-            objects.patience = _END_PATIENCE
-            try:
-                _push_all(mirror)
-            except Unreached as error:
-                raise Unreached(f"{error}; what was done is kept here, and the same command goes on") from error
+            stack.enter_context(_likeness(mirror, objects, seconds, failed))
+            yield folder
+
+
+@contextlib.contextmanager
+def _likeness(mirror: Mirror, objects: Objects, seconds: float, failed: "_Failed") -> Iterator[None]:
+    """While a folder's likeness follows it; at the end it has all of it.
+
+    Raises:
+      Exception: what has failed for good, behind the back of the work or at the end.
+    """
+    try:
+        with _repeated(mirror.push, seconds, failed):
+            yield
+    except BaseException:
+        failed.reraise()
+        try:
+            _push_all(mirror)
+        except (RunError, InputError) as error:
+            _LOG.warning("%s", one_line(error))
+        raise
+    failed.reraise()
+    objects.patience = _END_PATIENCE
+    try:
+        _push_all(mirror)
+    except Unreached as error:
+        raise Unreached(f"{error}; what was done is kept here, and the same command goes on") from error
 
 
 def _push_all(mirror: Mirror) -> None:
@@ -196,15 +203,13 @@ def brought(
     Raises:
       InputError: there is nothing, or it cannot be read.
     """
-    address = paths.address(paths.served(field, typed))
-    if address is None:
-        return paths.local(field, typed)
-    folder, objects = folder_for(address, cache_dir), Objects(field, address)
-    within, _, name = objects.address.rpartition("/")
+    place = paths.served(field, typed)
+    if (address := paths.address(place)) is None:
+        return place
+    within, _, name = address.rpartition("/")
     if "://" in within and Objects(field, within).size(name) is not None:
-        paths.stand_for(folder / name, address)
-        Objects(field, within).download(name, folder / name)
-        return folder / name
+        return with_file(field, within, name, cache_dir) / name
+    folder, objects = folder_for(address, cache_dir), Objects(field, address)
     paths.stand_for(folder, address)
     if part and (objects / part).list():
         _bring(folder / part, objects / part, say)
@@ -225,9 +230,9 @@ def with_file(field: str, typed: Path | str, name: str, cache_dir: Path | None =
     Raises:
       InputError, Unreached: the bucket cannot be read.
     """
-    address = paths.address(paths.served(field, typed))
-    if address is None:
-        return paths.local(field, typed)
+    place = paths.served(field, typed)
+    if (address := paths.address(place)) is None:
+        return place
     folder = folder_for(f"{address}/{name}", cache_dir)
     paths.stand_for(folder, address)
     if not Objects(field, address).download(name, folder / name):
@@ -257,10 +262,7 @@ def followed(field: str, typed: Path, cache_dir: Path | None = None, *, seconds:
         paths.stand_for(folder, address)
         mirror = Mirror(folder, objects)
         mirror.pull()
-        failed = _Failed()
-        with contextlib.ExitStack() as stack:
-            stack.callback(_push_all, mirror)
-            stack.enter_context(_repeated(mirror.push, seconds, failed))
+        with _likeness(mirror, objects, seconds, _Failed()):
             yield folder
 
 
@@ -301,14 +303,13 @@ def at_hand(
     Raises:
       InputError, RunError: as `at_work` and `brought`.
     """
-    cache_dir = local_cache(setting.data.cache_dir)
     setting = paths.resolved(setting)
+    cache_dir = setting.data.cache_dir
 
     def bring(field: str, typed: Path | str) -> Path:
         return brought(field, typed, cache_dir, say, data_part if field == "data.data_dir" else "")
 
     here = _read_ones(setting, "", bring)
-    here = changed(here, data={"cache_dir": cache_dir})
     address = paths.address(setting.run.workdir)
     if address is None:
         yield here
@@ -319,11 +320,6 @@ def at_hand(
         return
     with at_work(field, address, cache_dir, covered, say, mend=mend) as folder:
         yield changed(here, run={"workdir": folder})
-
-
-def local_cache(cache_dir: Path | None) -> Path | None:
-    """The cache's folder on this machine: by default where it is in a bucket, which keeps programs alone."""
-    return None if cache_dir is not None and paths.address(cache_dir) is not None else cache_dir
 
 
 def _read_ones(group: Any, within: str, bring: Callable[[str, Any], Path]) -> Any:

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,20 +52,18 @@ class Mirror:
       folder: on this machine; is made where it is not there.
       objects: those of the likeness.
       covered: from the name of a file to that of the folder that it speaks of, or None of a file that is no mark.
+
+    Attributes:
+      claim: the last one under which the folder was as its likeness, or ahead of it; None where none is known.
       check: raises where nothing may be changed in the bucket any more.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        objects: Objects,
-        covered: Covered = lambda name: None,
-        check: Callable[[], None] = lambda: None,
-    ):
-        self._folder, self._objects, self._covered, self._check = folder, objects, covered, check
+    def __init__(self, folder: Path, objects: Objects, covered: Covered = lambda name: None):
+        self._folder, self._objects, self._covered = folder, objects, covered
+        self.check: Callable[[], None] = lambda: None
         folder.mkdir(parents=True, exist_ok=True)
         self._known: dict[str, tuple[Stat, str]] = {}  # what the bucket has, as files here and versions there
-        self.claim: int | None = None  # the last one under which this folder was as its likeness, or ahead of it
+        self.claim: int | None = None
         self._recall()
 
     def _recall(self) -> None:
@@ -150,10 +148,10 @@ class Mirror:
           InputError, Unreached: of the bucket.
         """
         known = {name: stat for name, (stat, _) in self._known.items()}
-        if self._here() == known:
+        if (seen := self._here()) == known:
             return 0
-        self._check()
-        marks = dict(self._marks())
+        self.check()
+        marks = dict(self._marks(seen))
         here = self._here()  # after the marks, and so with all that they speak of
         new = [name for name in here if known.get(name) != here[name]]
         files = {name for name in new if self._covered(name) is None}
@@ -167,7 +165,7 @@ class Mirror:
         written: dict[str, Stat] = {}
         self._objects.each(lambda name: self._write(name, here[name], written), files)
         if here.keys() != known.keys():
-            self._check()
+            self.check()
             self._objects.write(NAMES, json.dumps(sorted(here)).encode())
         self._write_marks(marks, here, {*gone, *(files - written.keys())}, written)
         self._forget({*_marks_of(gone, covered), *(name for name in gone if name in covered)} - written.keys())
@@ -189,9 +187,9 @@ class Mirror:
 
         return {name: stat for name, stat in files.items() if speaks(name)}
 
-    def _marks(self) -> Iterator[tuple[str, bytes]]:
-        """What marks say."""
-        for name in _files(self._folder):
+    def _marks(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """What the marks among some files say."""
+        for name in names:
             if self._covered(name) is not None:
                 with contextlib.suppress(FileNotFoundError):
                     yield name, (self._folder / name).read_bytes()
@@ -199,7 +197,7 @@ class Mirror:
     def _forget(self, names: Collection[str]) -> None:
         """Removes objects."""
         if names:
-            self._check()
+            self.check()
             self._objects.remove(names)
             for name in names:
                 self._known.pop(name, None)
@@ -210,7 +208,7 @@ class Mirror:
         with contextlib.suppress(FileNotFoundError):
             now = _stat(path)
             if now.inode == stat.inode and now.size >= stat.size:  # which may have grown, as curves do
-                self._check()
+                self.check()
                 self._objects.upload(name, path)
                 written[name] = now
 
@@ -227,7 +225,7 @@ class Mirror:
             path = self._folder / name
             with contextlib.suppress(FileNotFoundError):
                 if path.read_bytes() == content and _stat(path) == here[name]:
-                    self._check()
+                    self.check()
                     self._objects.write(name, content)
                     written[name] = here[name]
 

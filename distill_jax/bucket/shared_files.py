@@ -28,12 +28,13 @@ class SharedFiles:
     1
 
     Args:
-      folder: on this machine.
+      folder: on this machine; is made where it is not there.
       objects: where they are kept.
     """
 
     def __init__(self, folder: Path, objects: Objects):
         self._folder, self._objects = folder, objects
+        folder.mkdir(parents=True, exist_ok=True)
         objects.patience = _PATIENCE
         self._queue: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._send_all, name="shared files", daemon=True)

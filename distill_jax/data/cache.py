@@ -8,13 +8,11 @@ build the same entry at once, and any may be killed. Entries are never changed, 
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import io
 import json
 import logging
 import math
 import os
-import re
 import shutil
 import time
 import uuid
@@ -27,12 +25,11 @@ import numpy as np
 
 from distill_jax.errors import InputError, RunError, one_line
 from distill_jax.files import checksum, sync, write_text
-from distill_jax.paths import cache_folder
+from distill_jax.paths import cache_folder, entry_name
 
 _FORMAT = 2  # to be raised when sources come to decode differently
 _MANIFEST = "manifest.json"
 _ABANDONED_SECONDS = 24 * 3600
-_NAME_LENGTH = 60  # characters of an entry's name that tell a person what it is
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,8 +60,7 @@ def cached(
     except OSError as error:
         raise InputError("data.data_dir", location, f"cannot be read: {one_line(error)}") from error
     key = [_FORMAT, name, str(location.resolve()), stamps]
-    readable = re.sub(r"[^\w.-]", "_", name)[:_NAME_LENGTH]  # as a folder of a user's may not be
-    entry = folder / f"{readable}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}"
+    entry = folder / entry_name(name, json.dumps(key))
     arrays = _open(entry)
     if arrays is not None:
         return arrays

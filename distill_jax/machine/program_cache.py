@@ -54,9 +54,8 @@ def keep_programs(cache_dir: Path | None) -> None:
     if jax.config.jax_compilation_cache_dir is not None:  # pyright: ignore[reportAttributeAccessIssue]
         return
     place = None if cache_dir is None else address(served("data.cache_dir", cache_dir))
-    folder = cache_folder(None if place else cache_dir) / "programs" / f"jax-{jax.__version__}"
+    folder = cache_folder(cache_dir) / "programs" / f"jax-{jax.__version__}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         shared = None
         if place is not None:
             shared = SharedFiles(folder, Objects("data.cache_dir", f"{place}/programs/jax-{jax.__version__}/{_kind()}"))

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from distill_jax.bucket.at_hand import followed, local_cache
+from distill_jax.bucket.at_hand import followed
 from distill_jax.data import needs_folder
 from distill_jax.errors import InputError, RunError
 from distill_jax.files import write_result
@@ -76,7 +76,7 @@ class Maker:
 
     def _finished(self, plan: Planned) -> Outcome | None:
         """The outcome of a study, None where it is not there."""
-        return finished(plan, self._folder, self._setting.seeds, local_cache(self._setting.cache_dir))
+        return finished(plan, self._folder, self._setting.seeds, self._setting.cache_dir)
 
     def records(self) -> list[Record]:
         """Times that studies have taken: those of committed results, then those that are there."""
@@ -119,8 +119,8 @@ class Maker:
             expected_time = listing.expected_time(plan, self._setting.seeds, self.records(), self._predicted)
             words, folder = tuple(self.words(plan, whole=True)), from_root(self._folder)
             log = folder / "logs" / f"{plan.name}.log"
-            cache_dir = local_cache(self._setting.cache_dir)
-            jobs.append(Job(plan.name, words, folder / plan.name, log, expected_time, PROGRAM, cache_dir))
+            named = plan.name, words, folder / plan.name, log
+            jobs.append(Job(*named, expected_time, PROGRAM, self._setting.cache_dir))
         setting = self._setting
         if setting.on == "ray":
             engine: Engine = on_ray.OnRay(setting.address, setting.cpus, setting.gpus, setting.tpus)
@@ -230,7 +230,7 @@ class Maker:
     @contextlib.contextmanager
     def drawing(self) -> Iterator[None]:
         """While figures and tables are made, in a folder of this machine."""
-        with followed("run.workdir", self.pictures, local_cache(self._setting.cache_dir)) as self.pictures:
+        with followed("run.workdir", self.pictures, self._setting.cache_dir) as self.pictures:
             yield
 
     def draw(self, figure: Figure) -> dict[str, Any] | None:
