@@ -145,6 +145,8 @@ def run(
     if isinstance(teacher, str):
         given = dataclasses.replace(full_setting.given, logits=(teacher,))
         full_setting, teacher = dataclasses.replace(full_setting, given=given), None
+    if full_setting.run.part is not None:
+        raise InputError("run.part", full_setting.run.part, "must be left out, since a part has no report to be opened")
     program_cache.keep_programs(full_setting.data.cache_dir)
     console = Console(quiet=quiet, markup=False, emoji=False)
     run_study(

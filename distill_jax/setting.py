@@ -324,6 +324,11 @@ class RunSetting:
     too (extras: gcs, s3): a folder on this machine, below --cache-dir, whose likeness there follows it."""
     seeds: int = 3
     """How many independent repetitions (initialisation, data order, augmentation), each with its own teacher."""
+    part_seeds: int | None = None
+    """Seeds of a part of the study, whose models train apart from others' [default: all are one part]."""
+    part: int | None = None
+    """Train this part alone, the first of which is 0, in parts/ of the work folder, and report nothing. Parts may be
+    trained at once, on several machines; the same command without this takes them in, trains the rest, and reports."""
     population: int | None = None
     """Most models trained at once in one program [default: by the backend and the model]."""
     steps_per_dispatch: int | None = None
@@ -364,6 +369,17 @@ class RunSetting:
     """distributed: number of processes."""
     process_id: int | None = None
     """distributed: number of this process, from 0."""
+
+    @property
+    def seeds_to_train(self) -> range:
+        """The seeds that are trained here: all, or those of the part.
+
+        >>> RunSetting(seeds=5, part_seeds=2, part=2).seeds_to_train
+        range(4, 5)
+        """
+        if self.part is None or self.part_seeds is None:
+            return range(self.seeds)
+        return range(self.seeds)[self.part * self.part_seeds :][: self.part_seeds]
 
 
 _Flat = tyro.conf.OmitArgPrefixes  # the group's fields stand on the command line without its name

@@ -225,4 +225,5 @@ def _run(setting: Setting, arguments: Sequence[str]) -> None:
     program_cache.keep_programs(setting.data.cache_dir)
     console = command_line.console(quiet=not processes.is_first())
     report = run_study(setting, f"{PROG} {' '.join(arguments)}".strip(), console)
-    console.print(f"report: {as_typed(str(report))}", soft_wrap=True)
+    if report is not None:  # of a part there is none
+        console.print(f"report: {as_typed(str(report))}", soft_wrap=True)

@@ -162,6 +162,11 @@ def check_run(run: RunSetting) -> None:
       InputError: as `validate`.
     """
     require(1 <= run.seeds <= limits.SEEDS, "run.seeds", run.seeds, f"in 1 to {limits.SEEDS}")
+    require(run.part_seeds is None or run.part_seeds >= 1, "run.part_seeds", run.part_seeds, "1 or more")
+    require(run.part is None or run.part_seeds is not None, "run.part", run.part, "given with `run.part_seeds`")
+    parts = -(-run.seeds // (run.part_seeds or run.seeds))
+    right = f"in 0 to {parts - 1}, since {run.seeds} seeds have {parts} parts of {run.part_seeds}"
+    require(run.part is None or 0 <= run.part < parts, "run.part", run.part, right)
     require(run.population is None or run.population >= 1, "run.population", run.population, "1 or more")
     per_call = run.steps_per_dispatch
     require(per_call is None or per_call >= 1, "run.steps_per_dispatch", per_call, "1 or more")

@@ -31,7 +31,7 @@ class Portions:
 
     def members(self, role: str) -> list[Member]:
         """All models of a role, seed by seed, so that a study stopped early has whole comparisons."""
-        seeds = range(self._setting.run.seeds)
+        seeds = self._setting.run.seeds_to_train
         if role == "teacher":
             return [Member("teacher", seed) for seed in seeds]
         return [m for seed in seeds for m in sweep.students(self._setting, self._schedule.total_steps, seed)]
@@ -57,7 +57,10 @@ class Portions:
     def _split(self, role: str, members: Sequence[Member]) -> list[list[Member]]:
         shared = backend.defaults(kind(getattr(self._setting, role).name)).batch_is_shared
         shared |= self._setting.train.batch_shards is not None  # else populations would depend on the devices
-        return population.split(members, self._limit(role), 1 if shared else jax.local_device_count())
+        devices, limit = 1 if shared else jax.local_device_count(), self._limit(role)
+        size = self._setting.run.part_seeds or self._setting.run.seeds
+        of_parts = (list(part) for _, part in itertools.groupby(members, lambda m: m.seed // size))
+        return [portion for part in of_parts for portion in population.split(part, limit, devices)]
 
     def finished(self) -> dict[Member, RunFolder]:
         """The members whose dumps and last checkpoint are all on disk; asked of the first process alone."""

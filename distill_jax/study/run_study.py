@@ -18,7 +18,7 @@ from distill_jax.measures.study_summary import summarise
 from distill_jax.report.study_report import write_report
 from distill_jax.setting import Setting
 from distill_jax.students import table
-from distill_jax.study import sweep, workdir
+from distill_jax.study import parts, sweep, workdir
 from distill_jax.study.given_teacher import Source
 from distill_jax.study.study import Study
 from distill_jax.training import progress
@@ -41,17 +41,18 @@ def run_study(
       arrays, teacher: as of `Study`.
 
     Returns:
-      The path of the report, on this machine; None in all processes but the first.
+      The path of the report, on this machine; None in all processes but the first, and of a part of a study.
 
     Raises:
       InputError, RunError, Interrupted: as `Study`.
     """
     say = functools.partial(progress.say, console)
     more = {"mend": workdir.mend, "data_part": folder_of(setting.data.dataset), "first": processes.is_first()}
+    setting = parts.located(setting)
     with at_hand(setting, workdir.covered, say, **more) as here:
         study = Study(here, console, arrays=arrays, teacher=teacher)
         study.train()
-        if not processes.is_first():
+        if not processes.is_first() or setting.run.part is not None:
             return None
         with console.status("measuring and drawing"):  # shown on a terminal alone
             return _report(study, command)

@@ -31,7 +31,7 @@ from distill_jax.own_code import code
 from distill_jax.paths import resolved
 from distill_jax.setting import Setting
 from distill_jax.students import MODELS, TEACHER
-from distill_jax.study import splitting, sweep, workdir
+from distill_jax.study import parts, splitting, sweep, workdir
 from distill_jax.study.checks import validate, validate_on_data
 from distill_jax.study.given_teacher import GivenTeacher, Source, given_teacher, write
 from distill_jax.study.given_weights import TeacherOfWeights, teacher_of_weights
@@ -172,6 +172,12 @@ class Study:
         workdir.check_plain(folder)
         if workdir.is_claimed(folder):  # which says what is another there
             workdir.claim(folder, self.identity)
+        self._check_dumps(folder)
+        parts.check_whole(self.setting.run, self.identity)
+        workdir.claim(folder, self.identity)
+
+    def _check_dumps(self, folder: Path) -> None:
+        """Checks that what a work directory has of this study's models is this study's."""
         dumps = find_dumps(folder)
         for member in [*self.portions.members("teacher"), *self.portions.members("student")]:
             member_digest = self._digest(member)
@@ -184,7 +190,6 @@ class Study:
                     raise InputError(
                         "run.workdir", folder, f"holds another study's dumps ({path}){detail}; choose another folder"
                     )
-        workdir.claim(folder, self.identity)
 
     def train(self) -> None:
         """Trains what is not yet trained.
@@ -193,8 +198,15 @@ class Study:
           RunError, InputError, Interrupted: as `train.train`; or another process is at work in the work directory.
         """
         precision = "highest" if self.setting.train.precision == "float32" else "default"
-        lock = processes.by_first(lambda: workdir.lock(self.setting.run.workdir))
+        run = self.setting.run
+        lock = processes.by_first(lambda: parts.lock(run, self.identity))
         with lock or contextlib.nullcontext(), jax.default_matmul_precision(precision):
+            if run.part is None:
+                tell = functools.partial(say, self._console)
+                parts.take_in(run.workdir, self.identity, self._check_dumps, self._shared, tell)
+            elif processes.seen_by_first(self._is_taken_in):
+                say(self._console, f"part {run.part} was taken in already")
+                return
             if processes.is_first():
                 self._describe()
             profile = self._profile()
@@ -207,7 +219,14 @@ class Study:
                     self._train(role, progress, profile)
             profile.end()
             if processes.is_first():
-                splitting.remove_superseded(self.setting.run.workdir, self.portions.finished())
+                splitting.remove_superseded(run.workdir, self.portions.finished())
+        if run.part is not None:
+            say(self._console, f"part {run.part} is trained, and taken in by the command of the whole study")
+
+    def _is_taken_in(self) -> bool:
+        """Whether the study has all models of this part."""
+        wanted = [m for role in self._networks for m in self.portions.members(role)]
+        return parts.taken(self.setting.run.workdir).issuperset(wanted)
 
     def _profile(self) -> Profile:
         """What traces some steps of the first training, if that is asked for."""

@@ -21,23 +21,27 @@ from distill_jax.machine.seals import complete_steps, seals_of
 from distill_jax.training.population import Member
 
 SAVED = "study.json"  # the whole setting, to be given back by --setting
+PARTS = "parts"  # the folder of those that are trained apart, see `parts`
 _COVERED = (  # of a small file what it says is complete
-    (re.compile(r"(dumps/[^/]+/[^/]+)/logits/complete\.json"), r"\1"),
-    (re.compile(r"(runs/[^/]+)/seals/([^/]+)\.json"), r"\1/checkpoints/\2"),
-    (re.compile(r"(runs/[^/]+)/done\.json"), r"\1"),
+    (re.compile(r"((?:parts/\d+/)?dumps/[^/]+/[^/]+)/logits/complete\.json"), r"\1"),
+    (re.compile(r"((?:parts/\d+/)?runs/[^/]+)/seals/([^/]+)\.json"), r"\1/checkpoints/\2"),
+    (re.compile(r"((?:parts/\d+/)?runs/[^/]+)/done\.json"), r"\1"),
 )
 _READ = (".lock", "setting.json", SAVED, class_names.FILE, "networks", "runs", "dumps")
 _SEEN = ".seen-by-all-"  # begins the name of what the processes look for
 _REMOVE = "remove that file and run the same command"
 
 
-def claim(workdir: Path, identity: dict[str, Any]) -> None:
+def claim(workdir: Path, identity: dict[str, Any], shared: bool = False) -> None:
     """Makes a work directory a study's, or sees that it is.
+
+    Args:
+      shared: as of `lock`.
 
     Raises:
       InputError: as `lock`, or it holds another study.
     """
-    with lock(workdir):
+    with lock(workdir, shared):
         _hold(workdir, identity)
 
 
@@ -69,12 +73,16 @@ def mend(workdir: Path) -> None:
 
     A bucket has no empty folders, and a training without one is taken for one that is older than seals.
     """
-    for population in (workdir / "runs").glob("*/checkpoints"):
-        seals_of(population).mkdir(exist_ok=True)
+    for place in (workdir, *(workdir / PARTS).glob("*")):
+        for population in (place / "runs").glob("*/checkpoints"):
+            seals_of(population).mkdir(exist_ok=True)
 
 
-def lock(workdir: Path) -> IO[str]:
+def lock(workdir: Path, shared: bool = False) -> IO[str]:
     """Takes a work directory, new or begun, for this process alone.
+
+    Args:
+      shared: others may take it too, who say so as well.
 
     Returns:
       A file to keep open; the directory is free again when that is closed or the process ends.
@@ -92,7 +100,7 @@ def lock(workdir: Path) -> IO[str]:
             "run.workdir", workdir, f"cannot be written ({error.strerror}); choose a folder that can"
         ) from error
     try:
-        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock_file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock_file.close()
         raise InputError(

@@ -81,7 +81,7 @@ class Snapshots:
             if is_missing:
                 items.append((path, member_logits, {"setting": member_digest}))
                 labels.append(trainer.dataset.label(split, member.seed))
-        room = range(trainer.setting.run.seeds), trainer.schedule.snapshot_steps
+        room = trainer.setting.run.seeds_to_train, trainer.schedule.snapshot_steps
         writer(items, np.stack(labels), data.true_label, data.id, first_row, room)
 
 
