@@ -118,6 +118,7 @@ class Index:
         """Writes it to disk without putting it in place of the one that is there."""
         value = dataclasses.asdict(self)
         value["dumps"] = [[seed, step, *self.dumps[seed, step]] for seed, step in sorted(self.dumps)]
+        value["sums"] = dict(sorted(self.sums.items()))  # the same bytes, in whatever order they were written
         text = json.dumps({"index": value, "crc32": zlib.crc32(_canonical(value))})
         write_beside(group / INDEX, text.encode())
 

@@ -8,8 +8,7 @@ import dataclasses
 import functools
 import itertools
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +16,9 @@ from typing import IO, Any
 import jax
 import numpy as np
 
-from distill_jax import files
+from distill_jax import files, paths
+from distill_jax.bucket import claim
+from distill_jax.bucket.objects import Objects
 from distill_jax.dumps import Dump, dump_attributes, dump_path, find_dumps, read_dump, write_dumps
 from distill_jax.machine import processes
 from distill_jax.setting import RunSetting, Setting, changed
@@ -38,7 +39,17 @@ def located(setting: Setting) -> Setting:
     """
     if setting.run.part is None:
         return setting
-    return changed(setting, run={"workdir": setting.run.workdir / PARTS / str(setting.run.part)})
+    return changed(setting, run={"workdir": folder(setting.run.workdir, setting.run.part)})
+
+
+def folder(study: Path, part: int) -> Path:
+    """The folder of a part of a study."""
+    return study / PARTS / str(part)
+
+
+def study_of(place: Path) -> Path | None:
+    """The study's folder, of a part's; None of a study's, and of a part in a bucket, which has its folder elsewhere."""
+    return place.parents[1] if place.name.isdecimal() and place.parent.name == PARTS else None
 
 
 def lock(run: RunSetting, identity: Mapping[str, Any]) -> ExitStack:
@@ -55,7 +66,7 @@ def lock(run: RunSetting, identity: Mapping[str, Any]) -> ExitStack:
       InputError: as `workdir.claim`.
     """
     with ExitStack() as stack:
-        if (whole := _whole(run)) is not None:
+        if (whole := _study_here(run)) is not None:
             stack.enter_context(workdir.lock(whole, shared=True))
             workdir.claim(whole, dict(identity), shared=True)
         stack.enter_context(workdir.lock(run.workdir))
@@ -68,19 +79,35 @@ def check_whole(run: RunSetting, identity: Mapping[str, Any]) -> None:
     Raises:
       InputError: another one is.
     """
-    if (whole := _whole(run)) is not None and workdir.is_claimed(whole):
+    if (whole := _study_here(run)) is not None and workdir.is_claimed(whole):
         workdir.claim(whole, dict(identity), shared=True)
 
 
-def _whole(run: RunSetting) -> Path | None:
-    """The study's folder of a part; None of a study, and of a part that is in a bucket, where its study is not here."""
-    place = run.workdir.parent
-    return place.parent if run.part is not None and place.name == PARTS else None
+def _study_here(run: RunSetting) -> Path | None:
+    return study_of(run.workdir) if run.part is not None else None
 
 
-def there(folder: Path) -> list[Path]:
+def require_free(setting: Setting) -> None:
+    """Checks, where a study is in a bucket, that nobody is at work there on a part of it, or of a part on all of it.
+
+    On this machine, and on a disk that machines share, `lock` sees to that.
+
+    Raises:
+      InputError: somebody is.
+    """
+    if (address := paths.address(setting.run.workdir)) is None:
+        return
+    study = Objects("run.workdir", address)
+    if setting.run.part is not None:
+        claim.require_free(study)
+        return
+    for part in sorted({name.partition("/")[0] for name in (study / PARTS).list()}):
+        claim.require_free(study / PARTS / part)
+
+
+def there(study: Path) -> list[Path]:
     """The folders of a study's parts that have something to take in, in order."""
-    found = [path for path in (folder / PARTS).glob("*") if path.name.isdecimal() and (path / "runs").exists()]
+    found = [path for path in (study / PARTS).glob("*") if path.name.isdecimal() and (path / "runs").exists()]
     return sorted(found, key=lambda path: int(path.name))
 
 
@@ -93,27 +120,37 @@ def taken(part: Path) -> set[Member]:
 
 
 def take_in(
-    folder: Path, identity: Mapping[str, Any], check: Callable[[Path], None], shared: bool, say: Callable[[str], None]
+    study: Path,
+    identity: Mapping[str, Any],
+    check: Callable[[Path], None],
+    room: tuple[Sequence[int], Sequence[int]],
+    *,
+    shared: bool,
+    say: Callable[[str], None],
 ) -> None:
     """Makes what is trained in the parts of a study, finished or not, the study's own.
 
     Where it is stopped, the next call goes on with it. What the study has already stays as it is.
 
     Args:
-      folder: of the study, which is locked.
+      study: its folder, which is locked.
       identity: of the study.
       check: raises where dumps in a folder are not the study's.
-      shared: as of `write_dumps`.
+      room, shared: as of `write_dumps`, for all of the study.
       say: tells a person.
 
     Raises:
       InputError: a part is being trained, is another study's or is damaged.
     """
-    for place in processes.seen_by_first(lambda: there(folder)):
+    for place in processes.seen_by_first(lambda: there(study)):
         with processes.by_first(lambda part=place: _locked(part, identity, check)) or nullcontext():
-            _take_dumps(place, folder, shared)
+            for dumps, targets in _dumps(place, study):
+                rows = process_rows(len(dumps[0].id), jax.process_index(), jax.process_count())
+                items = [(path, dump.logits[rows], dump.attributes) for path, dump in zip(targets, dumps, strict=True)]
+                labels = np.stack([dump.label for dump in dumps])
+                write_dumps(items, labels, dumps[0].true_label, dumps[0].id, rows.start, room, shared=shared)
             if processes.is_first():
-                say(f"part {place.name}: {_take_runs(place, folder)} trainings are taken in")
+                say(f"part {place.name}: {_take_runs(place, study)} trainings are taken in")
                 for path in place.iterdir():
                     if path.name not in (_TAKEN, ".lock"):
                         files.remove(path)
@@ -126,44 +163,39 @@ def _locked(part: Path, identity: Mapping[str, Any], check: Callable[[Path], Non
     return workdir.lock(part)
 
 
-def _take_dumps(part: Path, folder: Path, shared: bool) -> None:
-    """Writes a part's dumps into the study's folder, those of a model, step and split at once."""
-    missing = processes.seen_by_first(lambda: _missing(part, folder))
-    room = sorted({seed for _, seed, _, _ in missing}), sorted({step for _, _, step, _ in missing})
+def _dumps(part: Path, study: Path) -> Iterator[tuple[list[Dump], list[Path]]]:
+    """A part's dumps that its study has not, those of a model, step and split at once; and their names there."""
 
     def together(key: _Key) -> tuple[str, int, str]:
         return key[0], key[2], key[3]
 
+    missing = processes.seen_by_first(lambda: _missing(part, study))
     for _, group in itertools.groupby(sorted(missing, key=together), together):
         keys = list(group)
         paths = [dump_path(part, *key) for key in keys]
-        dumps: list[Dump] = processes.seen_by_first(functools.partial(list, map(read_dump, paths)))
-        rows = process_rows(len(dumps[0].id), jax.process_index(), jax.process_count())
-        targets = [dump_path(folder, *key) for key in keys]
-        items = [(path, dump.logits[rows], dump.attributes) for path, dump in zip(targets, dumps, strict=True)]
-        labels = np.stack([dump.label for dump in dumps])
-        write_dumps(items, labels, dumps[0].true_label, dumps[0].id, rows.start, room, shared=shared)
+        dumps = processes.seen_by_first(functools.partial(list, map(read_dump, paths)))
+        yield dumps, [dump_path(study, *key) for key in keys]
 
 
-def _missing(part: Path, folder: Path) -> list[_Key]:
+def _missing(part: Path, study: Path) -> list[_Key]:
     """The dumps of a part that its study has not."""
-    own = find_dumps(folder)
+    own = find_dumps(study)
     found = find_dumps(part).items()
     return [key for key, path in found if key not in own or dump_attributes(own[key]) != dump_attributes(path)]
 
 
-def _take_runs(part: Path, folder: Path) -> int:
+def _take_runs(part: Path, study: Path) -> int:
     """Moves a part's populations into the study's folder, unless it has got further there; says how many."""
-    (folder / "runs").mkdir(exist_ok=True)
-    finished = {m for population in populations(folder) if population.is_finished for m in population.members}
+    (study / "runs").mkdir(exist_ok=True)
+    finished = {m for population in populations(study) if population.is_finished for m in population.members}
     of_part, count = populations(part), 0
     ended = taken(part).union(*(population.members for population in of_part if population.is_finished))
     # Before they are moved, so that no kill lets somebody train them once more.
     files.write_text(part / _TAKEN, json.dumps(sorted(dataclasses.astuple(m) for m in ended)))
     for population in of_part:
-        own = RunFolder.of(folder, population.members)
+        own = RunFolder.of(study, population.members)
         if not finished.issuperset(population.members) and own.steps()[-1:] <= population.steps()[-1:]:
             files.remove(own.folder)
-            os.replace(population.folder, own.folder)
+            population.folder.rename(own.folder)
             count += 1
     return count

@@ -48,6 +48,7 @@ def run_study(
     """
     say = functools.partial(progress.say, console)
     more = {"mend": workdir.mend, "data_part": folder_of(setting.data.dataset), "first": processes.is_first()}
+    processes.by_first(functools.partial(parts.require_free, setting))
     setting = parts.located(setting)
     with at_hand(setting, workdir.covered, say, **more) as here:
         study = Study(here, console, arrays=arrays, teacher=teacher)

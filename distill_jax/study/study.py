@@ -202,8 +202,9 @@ class Study:
         lock = processes.by_first(lambda: parts.lock(run, self.identity))
         with lock or contextlib.nullcontext(), jax.default_matmul_precision(precision):
             if run.part is None:
-                tell = functools.partial(say, self._console)
-                parts.take_in(run.workdir, self.identity, self._check_dumps, self._shared, tell)
+                room, tell = (run.seeds_to_train, self.schedule.snapshot_steps), functools.partial(say, self._console)
+                named = run.workdir, self.identity, self._check_dumps, room
+                parts.take_in(*named, shared=self._shared, say=tell)
             elif processes.seen_by_first(self._is_taken_in):
                 say(self._console, f"part {run.part} was taken in already")
                 return

@@ -77,7 +77,7 @@ def _make(setting: Setting, plans: Mapping[str, Planned], command: str) -> None:
         sys.stdout.write("".join(f"{line}\n" for line in maker.commands(needed)))
         return
     maker.train(needed)
-    if is_first:
+    if is_first and setting.part is None:
         with maker.drawing():
             _draw(setting, maker, figures, command, console)
 

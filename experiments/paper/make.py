@@ -22,6 +22,7 @@ from distill_jax.machine.environment import environment
 from distill_jax.measures.study_summary import as_json
 from distill_jax.paths import address, as_typed, from_root
 from distill_jax.report import plots
+from distill_jax.study import parts
 from distill_jax.study.run_study import run_study
 from experiments.compiled.studies import Forecast
 from experiments.paper import document, listing, published
@@ -43,7 +44,14 @@ _DEFAULT = Setting()
 _SUBMITTED = Path("work/slurm")  # for what submitit writes where studies are in a bucket
 _DAY = 24 * 60  # minutes, as submitit counts
 _SHARED_SECONDS = 60  # until a network's disk shows what another machine has written
-_PASSED_ON = ("seeds", "cache_dir", "population", "memory_gib", "checkpoint_seconds")  # to the commands of studies
+_PASSED_ON = (
+    "seeds",
+    "part_seeds",
+    "cache_dir",
+    "population",
+    "memory_gib",
+    "checkpoint_seconds",
+)  # to the commands of studies
 
 
 class Maker:
@@ -107,6 +115,8 @@ class Maker:
             folders = self._folder, setting.data_dir, setting.cache_dir
             located = plan.located(*folders, seeds=setting.seeds, **setting.run)
             run_study(located, self.command(plan), self._console)
+            if setting.part is not None:
+                continue
             found = functools.partial(self._outcome, plan)
             # The others wait here for the first's report.
             self.outcomes[name] = processes.seen_by_first(found) if setting.distributed else found()
@@ -114,13 +124,7 @@ class Maker:
     def _train_elsewhere(self, names: Sequence[str]) -> None:
         """Has studies trained by an engine."""
         self._check_data(names)
-        jobs = []
-        for plan in self._ordered(names):
-            expected_time = listing.expected_time(plan, self._setting.seeds, self.records(), self._predicted)
-            words, folder = tuple(self.words(plan, whole=True)), from_root(self._folder)
-            log = folder / "logs" / f"{plan.name}.log"
-            named = plan.name, words, folder / plan.name, log
-            jobs.append(Job(*named, expected_time, PROGRAM, self._setting.cache_dir))
+        jobs = [job for plan in self._ordered(names) for job in self._jobs(plan)]
         setting = self._setting
         if setting.on == "ray":
             engine: Engine = on_ray.OnRay(setting.address, setting.cpus, setting.gpus, setting.tpus)
@@ -133,6 +137,30 @@ class Maker:
             follow(jobs, engine, self._console)
         for name in names:
             self.outcomes[name] = self._outcome(self._plans[name])
+
+    def _jobs(self, plan: Planned) -> list[Job]:
+        """An engine's jobs of a study: itself, after its parts where it has several."""
+        records, folder = self.records(), from_root(self._folder)
+
+        def job(name: str, place: Path, part: int | None, seeds: int, after: tuple[str, ...] = ()) -> Job:
+            expected_time = listing.expected_time(plan, seeds, records, self._predicted) if seeds else "its report"
+            words, log = tuple(self.words(plan, whole=True, part=part)), folder / "logs" / f"{name}.log"
+            return Job(name, words, place, log, expected_time, PROGRAM, self._setting.cache_dir, after)
+
+        place, part_seeds = folder / plan.name, self._part_seeds()
+        if len(part_seeds) == 1:
+            return [job(plan.name, place, None, self._setting.seeds)]
+        of_parts = [
+            job(f"{plan.name}-part-{part}", parts.folder(place, part), part, seeds)
+            for part, seeds in enumerate(part_seeds)
+        ]
+        return [*of_parts, job(plan.name, place, None, 0, tuple(part.name for part in of_parts))]
+
+    def _part_seeds(self) -> list[int]:
+        """How many seeds each part of a study has."""
+        seeds = range(self._setting.seeds)
+        size = self._setting.part_seeds or len(seeds)
+        return [len(seeds[start : start + size]) for start in seeds[::size]]
 
     def _missing(self, names: Sequence[str]) -> list[str]:
         """Those that are not there."""
@@ -156,7 +184,7 @@ class Maker:
         return outcome
 
     def commands(self, names: Sequence[str]) -> list[str]:
-        """The commands that train the studies that are not there, the longest first.
+        """The commands that train the studies that are not there, or each part of them, the longest first.
 
         Raises:
           InputError: data, the tokenizer or pretrained weights are not given.
@@ -164,7 +192,8 @@ class Maker:
         missing = self._missing(names)
         self._check_data(missing)
         self._check_texts(missing)
-        return [self.command(plan) for plan in self._ordered(missing)]
+        numbers = range(count) if (count := len(self._part_seeds())) > 1 else [None]
+        return [self.command(plan, part=part) for plan in self._ordered(missing) for part in numbers]
 
     def _ordered(self, names: Sequence[str]) -> list[Planned]:
         """The studies of these names, the longest first."""
@@ -204,11 +233,13 @@ class Maker:
         for size in sizes:
             huggingface.read_config(needed["--pretrained"] / size, "--pretrained")
 
-    def command(self, plan: Planned, scale: str | None = None) -> str:
-        """The command that trains a study [default: at this scale]."""
-        return f"{PROG} {shlex.join(self.words(plan, scale))}"
+    def command(self, plan: Planned, scale: str | None = None, part: int | None = None) -> str:
+        """The command that trains a study [default: at this scale], or a part of it."""
+        return f"{PROG} {shlex.join(self.words(plan, scale, part=part))}"
 
-    def words(self, plan: Planned, scale: str | None = None, whole: bool = False) -> list[str]:
+    def words(
+        self, plan: Planned, scale: str | None = None, *, whole: bool = False, part: int | None = None
+    ) -> list[str]:
         """What stands in it behind the program's name, with `whole` paths or as they were typed."""
         setting = self._setting
         if whole:
@@ -223,6 +254,7 @@ class Maker:
         for name in _PASSED_ON:
             if getattr(setting, name) != getattr(_DEFAULT, name):
                 words += [f"--{name.replace('_', '-')}", str(getattr(setting, name))]
+        words += [] if part is None else ["--part", str(part)]
         words += ["--tokenizer", str(setting.tokenizer or "DIR")] if plan.is_of_texts else []
         words += ["--pretrained", str(setting.pretrained or "DIR")] if plan.pretrained else []
         return list(map(as_typed, words))

@@ -24,7 +24,10 @@ ENGINE_OPTIONS = {  # that each takes
     "slurm": ("partition", "time", "sbatch", "cpus", "gpus"),
 }
 # Fields of `RunSetting` that are taken here too. No other fields are: a scale's precision and recipes name its studies.
-RUN = ("population", "memory_gib", "checkpoint_seconds", "distributed", "coordinator", "processes", "process_id")
+RUN = (
+    *("part_seeds", "part", "population", "memory_gib", "checkpoint_seconds"),
+    *("distributed", "coordinator", "processes", "process_id"),
+)
 NEEDED = {
     "--tokenizer": "must be that of RoBERTa's tokenizer, vocab.json and merges.txt, or tokenizer.json",
     "--pretrained": "must be one with base/, medium/ and small/, each a RoBERTa as transformers saves it",
@@ -67,7 +70,13 @@ class Setting:
     """Show every figure, table and study, what is there, and how long the rest is expected to take."""
     print_commands: bool = False
     """Print a shell command for each study that is still to be trained, the longest first, and train none. They may be
-    run in any order and at once, on machines that share --workdir; the same command without this makes the rest."""
+    run in any order and at once, on machines that share --workdir; the same command without this makes the rest. With
+    --part-seeds there is one for each part."""
+    part_seeds: int | None = None
+    """Seeds of a part of a study, whose models train apart from others'. On Ray and SLURM each part is a task of its
+    own, and one more makes the study of them [default: all are one part]."""
+    part: int | None = None
+    """Train this part of each study alone, the first of which is 0, and draw nothing."""
     population: int | None = None
     """Most models trained at once in one program [default: by the backend and the model]."""
     memory_gib: float | None = None
@@ -168,6 +177,13 @@ def _validate_run(setting: Setting) -> None:
         for option in ("list", "print_commands", "distributed"):
             if getattr(setting, option):
                 raise InputError("--on", setting.on, f"must be given without --{option.replace('_', '-')}")
+    if setting.part is not None:
+        given = [name for name in ("list", "print_commands", "json", "figures", "markdown") if getattr(setting, name)]
+        given += ["on"] if setting.on != "here" else []
+        for option in given:
+            fault = f"must be given without --{option.replace('_', '-')}"
+            raise InputError("--part", setting.part, fault)
+        require(bool(setting.targets), "--part", setting.part, "given with studies to train")
     for option in dict.fromkeys(name for names in ENGINE_OPTIONS.values() for name in names):
         value, takers = getattr(setting, option), [on for on, names in ENGINE_OPTIONS.items() if option in names]
         if value not in (None, {}) and setting.on not in takers:

@@ -1,6 +1,7 @@
 """Studies on engines: what is refused, what a job says, and submitit's own executor on this machine."""
 
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -13,12 +14,17 @@ from rich.console import Console
 from tiny_paper import EPOCHS
 from xla_flags import xla_flags
 
+from distill_jax.command import command_line
 from distill_jax.errors import InputError, Interrupted, RunError
 from distill_jax.study import workdir
 from experiments.paper.__main__ import main
 from experiments.paper.engines import jobs, on_slurm
 from experiments.paper.engines.follow import follow, state, table
 from experiments.paper.engines.jobs import BEGINS, Ended, Job, Said
+from experiments.paper.make import Maker
+from experiments.paper.scale import SCALES
+from experiments.paper.setting import PROG, Setting
+from experiments.paper.studies import studies
 
 NAME = "cifar10-resnet56-resnet56"
 
@@ -34,6 +40,10 @@ NAME = "cifar10-resnet56-resnet56"
         (["--cpus", "2"], ["--cpus", "--on ray or slurm"]),
         (["--on", "ray", "--cpus", "0"], ["--cpus 0", "1 or more"]),
         (["--on", "slurm", "--time", "0"], ["--time 0", "1 or more"]),
+        (["--part", "0"], ["--part 0", "--part-seeds"]),
+        (["--part-seeds", "2", "--part", "2"], ["--part 2", "in 0 to 1", "3 seeds have 2 parts of 2"]),
+        (["--part-seeds", "1", "--part", "0", "--on", "ray"], ["--part 0", "without --on"]),
+        (["--part-seeds", "1", "--part", "0", "--print-commands"], ["--part 0", "without --print-commands"]),
         (["--on", "slurm", "--sbatch", "account"], ["--sbatch"]),
         (["--on", "ray", "--print-commands"], ["--on ray", "without --print-commands"]),
         (["--on", "ray", "--distributed", "True"], ["--on ray", "without --distributed"]),
@@ -55,10 +65,10 @@ class Given:
     """An engine whose jobs end as is said, one at each look, and which has some from before."""
 
     def __init__(self, ends, has=()):
-        self.ends, self.looks, self.cancelled, self.has = ends, 0, False, has
+        self.ends, self.looks, self.cancelled, self.has, self.given = ends, 0, False, has, []
 
     def begin(self, jobs):
-        self.names = [job.name for job in jobs]
+        self.given.append([job.name for job in jobs])
         return self.has
 
     def ended(self):
@@ -82,16 +92,54 @@ def quick(monkeypatch):
     signal.signal(signal.SIGTERM, before)
 
 
-def job(folder, name="a", words=(), program="none"):
-    return Job(name, tuple(words), folder / name, folder / f"{name}.log", "1 h", program)
+def job(folder, name="a", words=(), program="none", after=()):
+    return Job(name, tuple(words), folder / name, folder / f"{name}.log", "1 h", program, after=after)
 
 
 def test_all_are_followed_to_their_end_and_then_failures_are_said(quick, tmp_path, capsys):
     engine = Given({"a": Ended(2, "--what: is wrong"), "b": Ended(0)})
     with pytest.raises(RunError, match=r"1 of 2 studies have failed, .*: a: --what: is wrong \(.*a\.log"):
         follow([job(tmp_path), job(tmp_path, "b")], engine, Console(width=80))
-    assert engine.names == ["a", "b"]
+    assert engine.given == [["a", "b"]]
     assert capsys.readouterr().out.splitlines() == ["a: failed: --what: is wrong", "b: done"]
+
+
+def with_parts(folder):
+    """A study after its two parts, and another study."""
+    return [job(folder, "p0"), job(folder, "p1"), job(folder, "a", after=("p0", "p1")), job(folder, "b")]
+
+
+def test_a_study_is_begun_when_its_parts_are_done(quick, tmp_path, capsys):
+    engine = Given({"p1": Ended(0), "b": Ended(0), "p0": Ended(0), "a": Ended(0)})
+    follow(with_parts(tmp_path), engine, Console(width=80))
+    assert engine.given == [["p0", "p1", "b"], ["a"]]
+    assert engine.looks == 4
+    assert capsys.readouterr().out.splitlines() == ["p1: done", "b: done", "p0: done", "a: done"]
+
+
+def test_a_study_a_part_of_which_has_failed_is_not_begun(quick, tmp_path):
+    engine = Given({"p0": Ended(1, "no memory"), "b": Ended(0), "p1": Ended(0)})
+    with pytest.raises(RunError, match=r"2 of 4 studies have failed.*p0: no memory.*a: is not begun, since p0 has"):
+        follow(with_parts(tmp_path), engine, Console(width=80))
+    assert engine.given == [["p0", "p1", "b"]]
+    assert engine.looks == 3
+
+
+def test_parts_are_jobs_of_their_own_and_commands_of_their_own(tmp_path, capsys):
+    words = [NAME, "--scale", "rehearsal", "--workdir", str(tmp_path / "w"), "--seeds", "3", "--part-seeds", "2"]
+    main([*words, "--print-commands"])
+    printed = [shlex.split(line)[3:] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [[*words[:3], *words[3:5], *words[7:], "--part", str(part)] for part in range(2)]
+    plan = studies(SCALES["rehearsal"])
+    setting = command_line.parse(Setting(), PROG, [*words, "--on", "ray"], flags=True)
+    *of_parts, whole = Maker(setting, plan, Console())._jobs(plan[NAME])
+    folder = tmp_path / "w" / "rehearsal"
+    assert [part.name for part in of_parts] == list(whole.after) == [f"{NAME}-part-0", f"{NAME}-part-1"]
+    assert [part.folder for part in of_parts] == [folder / NAME / "parts" / "0", folder / NAME / "parts" / "1"]
+    assert [part.words[-2:] for part in of_parts] == [("--part", "0"), ("--part", "1")]
+    assert whole.folder == folder / NAME
+    assert "--part" not in whole.words
+    assert len({part.log for part in (*of_parts, whole)}) == 3
 
 
 def test_what_an_earlier_command_has_begun_is_said_and_followed_by_all_of_its_log(quick, tmp_path, capsys):

@@ -13,7 +13,7 @@ class Engine(Protocol):
     """What trains studies elsewhere. Each may be trained anew from its last checkpoint where a machine is lost."""
 
     def begin(self, jobs: Sequence[Job]) -> Collection[str]:
-        """Gives all jobs to the engine, the most urgent first; returns at once.
+        """Gives jobs to the engine, the most urgent first, beside those that it has; returns at once.
 
         Returns:
           The names of those that it has already, of an earlier command: these go on as they are.

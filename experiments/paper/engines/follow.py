@@ -29,15 +29,24 @@ def follow(jobs: Sequence[Job], engine: Engine, console: Console) -> None:
     offsets = {job.name: len(said_by(job)) for job in jobs}
     ended: dict[str, Ended] = {}
     command_line.stop_when_terminated()
-    try:
-        if begun := engine.begin(jobs):
+
+    def give(ready: Sequence[Job]) -> None:
+        if ready and (begun := engine.begin(ready)):
             console.print(f"of an earlier command, and followed: {', '.join(sorted(begun))}", soft_wrap=True)
-            offsets |= dict.fromkeys(begun, 0)
+            offsets.update(dict.fromkeys(begun, 0))
+
+    try:
+        give([job for job in jobs if not job.after])
+        waiting = [job for job in jobs if job.after]
         with Live(console=console, auto_refresh=False, transient=not console.is_terminal) as live:
             shown: dict[str, str] = {}
             while len(ended) < len(jobs):
                 time.sleep(_SECONDS)
-                ended = dict(engine.ended())
+                ended |= engine.ended()
+                ended |= {job.name: of for job in waiting if (of := _without(job, ended)) is not None}
+                ready = [job for job in waiting if ended.keys() >= {*job.after} and job.name not in ended]
+                waiting = [job for job in waiting if job not in ready and job.name not in ended]
+                give(ready)
                 states = {job.name: state(said_by(job)[offsets[job.name] :], ended.get(job.name)) for job in jobs}
                 if console.is_terminal:
                     live.update(table(jobs, states), refresh=True)
@@ -54,6 +63,12 @@ def follow(jobs: Sequence[Job], engine: Engine, console: Console) -> None:
     if failed:
         lines = "; ".join(f"{job.name}: {of.said} ({as_typed(str(job.log))})" for job, of in failed)
         raise RunError(f"{len(failed)} of {len(jobs)} studies have failed, the others are kept: {lines}")
+
+
+def _without(job: Job, ended: Mapping[str, Ended]) -> Ended | None:
+    """How a job ends that cannot begin, since one before it has failed; None where it may."""
+    failed = [name for name in job.after if name in ended and ended[name].status]
+    return Ended(RunError.exit_status, f"is not begun, since {failed[0]} has failed") if failed else None
 
 
 def state(said: bytes, ended: Ended | None) -> str:

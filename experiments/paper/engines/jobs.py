@@ -1,4 +1,4 @@
-"""One study as an engine's job: the command's words, run on whichever machine, what it says in a file of its own."""
+"""A study, or a part of one, as a job of an engine: words of a command, run on any machine, with a log of its own."""
 
 import contextlib
 import dataclasses
@@ -18,7 +18,7 @@ from distill_jax.command import command_line, jax_variables
 from distill_jax.command.spelling import spelt
 from distill_jax.errors import InputError, Interrupted, RunError, one_line, printable
 from distill_jax.paths import address
-from distill_jax.study import workdir
+from distill_jax.study import parts, workdir
 
 BEGINS = "at work on "  # the first words that a job says each time it is begun
 _ASKED_SECONDS = 15.0  # between two looks at a log in a bucket
@@ -27,16 +27,17 @@ _FREE_SECONDS = 120  # in which a worker whose machine was lost lets go of its s
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A study that is to be trained.
+    """A study, or a part of one, that is to be trained.
 
     Attributes:
-      name: of the study.
+      name: of the study, or of the part.
       words: of the command that trains it, with whole paths.
-      folder: the study's work directory.
+      folder: its work directory.
       log: the file for what it says.
       expected: how long it will take, for a reader.
       program: the module whose `main` is given the words.
       cache_dir: for a log that is in a bucket, as of `paths.cache_folder`.
+      after: the names of jobs that are to be done before.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Job:
     expected: str
     program: str
     cache_dir: Path | None = None
+    after: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,14 +128,16 @@ def _run(job: Job) -> Ended:
 
 
 def _wait_until_free(folder: Path, seconds: float) -> None:
-    """Returns when no other process is at work in a study's folder.
+    """Returns when no other process is at work in a study's or part's folder, nor takes the part in.
 
     Raises:
       InputError: one still is after these seconds, or the folder cannot be written.
     """
-    end = time.monotonic() + seconds
+    end, whole = time.monotonic() + seconds, parts.study_of(folder)
     while True:
         try:
+            if whole is not None:
+                workdir.lock(whole, shared=True).close()
             workdir.lock(folder).close()
             return
         except InputError as error:

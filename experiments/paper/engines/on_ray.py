@@ -60,7 +60,7 @@ class OnRay:
         cpus, gpus, tpus = (self._share[kind] for kind in ("CPU", *_DEVICES))
         options = {"num_cpus": cpus, "num_gpus": gpus, "resources": {"TPU": tpus} if tpus else None}
         options |= {"max_retries": _RETRIES, "retry_exceptions": [Stopped]}
-        self._tasks = {job.name: task.options(**options, name=job.name).remote(job) for job in jobs}
+        self._tasks |= {job.name: task.options(**options, name=job.name).remote(job) for job in jobs}
         return ()
 
     def ended(self) -> Mapping[str, Ended]:

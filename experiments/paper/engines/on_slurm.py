@@ -74,10 +74,9 @@ class OnSlurm:
                 submitted = self._executor.map_array(Task(), new) if new else []
             except (errors.FailedJobError, errors.FailedSubmissionError) as error:
                 raise InputError("--on", "slurm", f"sbatch refuses the studies ({one_line(error)[-300:]})") from error
-        self._jobs = {job.name: earlier[job.name][0] for job in jobs if job.name in earlier}
-        has = tuple(self._jobs)
-        self._jobs |= {job.name: of for job, of in zip(new, submitted, strict=True)}
-        return has
+        has = {job.name: earlier[job.name][0] for job in jobs if job.name in earlier}
+        self._jobs |= has | {job.name: of for job, of in zip(new, submitted, strict=True)}
+        return tuple(has)
 
     def ended(self) -> Mapping[str, Ended]:
         """As of `Engine`."""
