@@ -46,6 +46,7 @@ def _draw(axis: Any, said: Mapping[str, Any], chip: str, seeds: int) -> None:
 
     label = _LABELS[chip]
     axis.plot(*of("portion", "hours"), color=color, marker=marker, ms=5, label=f"{label}, a portion a claim")
+    axis.plot(*of("part", "hours"), color=color, ls="-.", lw=1, marker=".", label=f"{label}, three seeds a claim")
     axis.plot(
         *of("study", "hours"), color=color, ls=":", marker=marker, ms=4, mfc="none", label=f"{label}, a study a claim"
     )

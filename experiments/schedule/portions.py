@@ -129,8 +129,24 @@ def whole(listed: Sequence[Portion]) -> dict[str, Task]:
     by_study: dict[str, list[Run]] = {}
     for portion in listed:
         by_study.setdefault(portion.study, []).append(portion.run)
-    seconds = {}
-    for study, runs in by_study.items():
-        begun = START_SECONDS + sum(run.restart_seconds - START_SECONDS for run in set(runs))
-        seconds[study] = begun + sum(run.trained(0, run.schedule.total_steps) for run in runs)
-    return {study: Task(spent) for study, spent in seconds.items()}
+    return {study: _in_one_process(runs) for study, runs in by_study.items()}
+
+
+def of_seeds(listed: Sequence[Portion]) -> dict[tuple[str, int], Task]:
+    """Parts of studies as tasks, as --part-seeds makes them: teachers that train together, and then their students.
+
+    Each is named by its study and the place of its teachers in the list. The task that makes the study of them is left
+    out, as reports are.
+    """
+    by_part: dict[tuple[str, int], list[Run]] = {}
+    for place, portion in enumerate(listed):
+        by_part.setdefault((portion.study, place if portion.teachers is None else portion.teachers), []).append(
+            portion.run
+        )
+    return {part: _in_one_process(runs) for part, runs in by_part.items()}
+
+
+def _in_one_process(runs: Sequence[Run]) -> Task:
+    """One after another, each kind compiled once."""
+    begun = START_SECONDS + sum(run.restart_seconds - START_SECONDS for run in set(runs))
+    return Task(begun + sum(run.trained(0, run.schedule.total_steps) for run in runs))

@@ -17,6 +17,7 @@ from experiments.schedule.portions import (
     START_SECONDS,
     Portion,
     Predicted,
+    of_seeds,
     portions,
     tasks,
     too_large,
@@ -68,9 +69,10 @@ class Case:
 
 
 def scheduled(case: Case) -> Iterator[dict[str, Any]]:
-    """Two rows: each study is claimed as a whole, and each portion by itself."""
-    by_study = whole(case.listed)
+    """Three rows: each study is claimed as a whole, each part of it, and each portion by itself."""
+    by_study, by_part = whole(case.listed), of_seeds(case.listed)
     yield _row(case, "study", list(by_study.values()), list(by_study))
+    yield _row(case, "part", list(by_part.values()), [study for study, _ in by_part])
     yield _row(case, "portion", tasks(case.listed), [p.study for p in case.listed]) | _storage(case)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from experiments.json_interval import quote
 from experiments.markdown_table import markdown_table
 
-_HEAD = ["chip", "seeds", "chips", "hours, a study a claim", "hours, a portion a claim", "lower bound, hours", "busy"]
-_HEAD += ["cost, $", "idle machines given back, $", "bound by"]
+_HEAD = ["chip", "seeds", "chips", "hours, a study a claim", "a part of three seeds", "a portion"]
+_HEAD += ["lower bound, hours", "busy", "cost, $", "idle machines given back, $", "bound by"]
 
 
 def lines(said: Mapping[str, Any]) -> str:
@@ -26,10 +26,10 @@ def rate_text(rate: float) -> str:
 
 def _schedules(said: Mapping[str, Any]) -> str:
     rows = []
-    studies = {_case(row): row for row in said["rows"] if row["claimed"] == "study"}
+    larger = {(*_case(row), row["claimed"]): row for row in said["rows"]}
     for row in _portions(said):
         marked = "*" if row["may_not_fit"] else ""
-        cells = [f"{studies[_case(row)]['hours']:,.1f}", f"{row['hours']:,.1f}"]
+        cells = [f"{larger[*_case(row), claimed]['hours']:,.1f}" for claimed in ("study", "part", "portion")]
         cells += [f"{row['lower_bound_hours']:,.1f}", f"{row['efficiency']:.0%}"]
         cells += [" or ".join(f"{usd:,.0f}" for usd in row[name]) for name in ("usd", "usd_given_back")]
         chip, seeds, chips = _case(row)

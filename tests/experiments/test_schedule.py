@@ -208,7 +208,10 @@ def test_the_kept_result_is_that_of_today_s_predictions(found):
         machine = MACHINES[row["chip"]]
         if row["chips"] == 8:
             listed = portions.portions(found[row["chip"]], row["seeds"], machine.of(8)[1])
-            work = portions.tasks(listed) if row["claimed"] == "portion" else list(portions.whole(listed).values())
+            made = {"portion": portions.tasks, "part": portions.of_seeds, "study": portions.whole}[row["claimed"]](
+                listed
+            )
+            work = made if isinstance(made, list) else list(made.values())
             placed = plan.schedule(work, machine.of(8)[0])
             assert row["hours"] == pytest.approx(max(place.end for place in placed) / 3600)
         assert row["lower_bound_hours"] <= row["hours"] * (1 + 1e-9)
@@ -218,7 +221,7 @@ def test_the_kept_result_is_that_of_today_s_predictions(found):
 
 
 def test_more_chips_take_no_longer_in_the_kept_result():
-    for claimed in ("study", "portion"):
+    for claimed in ("study", "part", "portion"):
         for chip in MACHINES:
             for seeds in KEPT["setting"]["seeds"]:
                 rows = [r for r in KEPT["rows"] if (r["chip"], r["seeds"], r["claimed"]) == (chip, seeds, claimed)]
@@ -226,6 +229,13 @@ def test_more_chips_take_no_longer_in_the_kept_result():
                 assert len(hours) == 4
                 assert all(b <= a * (1 + 1e-9) for a, b in itertools.pairwise(hours))
     assert KEPT["anomalies"] == []
+
+
+def test_parts_of_as_many_seeds_as_there_are_are_whole_studies(found):
+    listed = portions.portions(found["h100"], 3)
+    assert [*portions.of_seeds(listed).values()] == [*portions.whole(listed).values()]
+    of_six = portions.of_seeds(portions.portions(found["h100"], 6))
+    assert [*of_six.values()] == [task for task in portions.whole(listed).values() for _ in range(2)]
 
 
 def test_the_command_writes_what_it_shows(tmp_path, capsys):
@@ -281,8 +291,10 @@ def test_the_page_s_sentences_quote_the_kept_result():
     assert f"On one H100 all is done in {one} hours, on eight in {eight}, and on 512 in {most}:" in page
     whole = [hours(chip, seeds, 512, "study") for chip in ("h100", "v5e") for seeds in (3, 20)]
     assert "{} hours with 3 seeds and {} with 20 on an H100, {} and {} on".format(*whole) in page
+    of_parts = [hours(chip, 20, 512, "part") for chip in ("h100", "v5e")]
+    assert "they are {} and {} hours with 20 seeds too".format(*of_parts) in page
     each = [hours(chip, seeds, 512) for chip in ("h100", "v5e") for seeds in (3, 20)]
-    assert "these are {} and {}, {} and {}.".format(*each) in page
+    assert "all would be {} and {}, {} and {}.".format(*each) in page
     alone = [rows[chip, 3, 512, "portion"]["chain_of_single_models_hours"] for chip in ("h100", "v5e")]
     assert "take {:.0f} hours on H100s, {:.0f} on v5es".format(*alone) in page
     quicker = max(1 - row["hours"] / rows[(*case[:3], "portion")]["hours"] for case, row in rows.items())
