@@ -48,6 +48,8 @@ class Setting:
     """New folder for the studies, or that of an earlier call with other runs."""
     seeds: int = 2
     """Repetitions of each study."""
+    part_seeds: int | None = None
+    """Seeds of a part of each study, see `experiments.paper` [default: no parts]."""
     partition: str = "low"
     """slurm: whose jobs are preempted."""
     preempting: str = "high"
@@ -62,13 +64,14 @@ class Watched:
     Args:
       folder: a new one, of this run.
       words: of the command behind those that all runs have.
-      seeds: of each study.
+      setting: of all runs.
     """
 
-    def __init__(self, folder: Path, words: Sequence[str], seeds: int):
+    def __init__(self, folder: Path, words: Sequence[str], setting: Setting):
         self.folder, self.events = folder, []
         self._logs = folder / REHEARSAL.name / "logs"
-        common = ["all", "--scale", REHEARSAL.name, "--seeds", str(seeds), "--checkpoint-seconds", "1"]
+        common = ["all", "--scale", REHEARSAL.name, "--seeds", str(setting.seeds), "--checkpoint-seconds", "1"]
+        common += [] if setting.part_seeds is None else ["--part-seeds", str(setting.part_seeds)]
         self._command = [sys.executable, "-m", "experiments.paper", *common, "--workdir", str(folder), *words]
         self.began, self._load = time.monotonic(), os.getloadavg()[2]
         self.start()
@@ -109,7 +112,7 @@ class Watched:
 
     def has_teachers(self, name: str) -> bool:
         """Whether it is at work on students."""
-        return self.is_at_work(name) and any("teachers" in line and "examples/s" in line for line in self._lines(name))
+        return self.is_at_work(name) and any("teacher" in line and "examples/s" in line for line in self._lines(name))
 
     def at_work(self) -> list[str]:
         """The studies that are at work."""
@@ -160,20 +163,28 @@ def main(arguments: Sequence[str]) -> None:
     for engine in ("one", "ray", "slurm"):
         if engine not in setting.engines:
             continue
-        folder = (setting.workdir / engine).absolute()
+        folder = (setting.workdir / _named(engine, setting)).absolute()
         if folder.exists():
-            raise InputError("--workdir", setting.workdir, f"has {engine}/ already; must be new for this run")
+            raise InputError("--workdir", setting.workdir, f"has {folder.name}/ already; must be new for this run")
         os.environ["HOME"] = str(folder / "home")  # no program is there already, compiled by another run
         (folder / "home").mkdir(parents=True)
         run = {"one": _one, "ray": _ray, "slurm": _slurm}[engine](folder, setting)
         if engine != "one":
-            run["different"] = different(setting.workdir / "one", folder)
+            run["different"] = different(setting.workdir / _named("one", setting), folder)
         if setting.json is not None and setting.json.exists():
             rows = json.loads(setting.json.read_text())  # what another call may have found meanwhile
-        row = {"run": engine, "scale": REHEARSAL.name, "seeds": setting.seeds, **run, "environment": here}
-        rows = [*(other for other in rows if other["run"] != engine), row]
+        if setting.part_seeds is not None:
+            run["how"] += f"; studies of {setting.seeds} seeds in parts of {setting.part_seeds}"
+        name, seeds = _named(engine, setting), setting.seeds
+        row = {"run": name, "scale": REHEARSAL.name, "seeds": seeds, **run, "environment": here}
+        rows = [*(other for other in rows if other["run"] != name), row]
         command_line.write_json(setting.json, rows)
     print(lines(rows), end="")
+
+
+def _named(engine: str, setting: Setting) -> str:
+    """What a run is called: by its engine, and whether studies are in parts."""
+    return engine if setting.part_seeds is None else f"{engine}-in-parts"
 
 
 def _environment(command: str) -> dict[str, Any]:
@@ -188,7 +199,7 @@ def _environment(command: str) -> dict[str, Any]:
 
 
 def _one(folder: Path, setting: Setting) -> dict[str, Any]:
-    return Watched(folder, (), setting.seeds).end() | {"nodes": 1, "how": "one process"}
+    return Watched(folder, (), setting).end() | {"nodes": 1, "how": "one process"}
 
 
 def _ray(folder: Path, setting: Setting) -> dict[str, Any]:
@@ -202,7 +213,7 @@ def _ray(folder: Path, setting: Setting) -> dict[str, Any]:
     try:
         for _ in range(NODES):
             cluster.add_node(num_cpus=CPUS)
-        run = Watched(folder, ["--on", "ray", "--address", cluster.address], setting.seeds)
+        run = Watched(folder, ["--on", "ray", "--address", cluster.address], setting)
         run.until_random(3, len(studies(REHEARSAL)) // 2)
         names = run.until(lambda: run.all_have_teachers(NODES))
         cluster.remove_node(random.choice(sorted(cluster.worker_nodes, key=id)), allow_graceful=False)
@@ -215,7 +226,7 @@ def _ray(folder: Path, setting: Setting) -> dict[str, Any]:
 
 def _slurm(folder: Path, setting: Setting) -> dict[str, Any]:
     nodes = len(set(_asked(["sinfo", "--noheader", "--Node", "--format=%N", "--partition", setting.partition]).split()))
-    run = Watched(folder, ["--on", "slurm", "--partition", setting.partition], setting.seeds)
+    run = Watched(folder, ["--on", "slurm", "--partition", setting.partition], setting)
     third = len(studies(REHEARSAL)) // 3
     run.until_random(1, third)
     job = ["sbatch", "--output=/dev/null", f"--partition={setting.preempting}", f"--wrap=sleep {_PREEMPTED_SECONDS}"]

@@ -28,8 +28,8 @@ ALIKE = {  # of the cluster's workers, as of one process
 }
 
 
-def start_driver(address, workdir, names=NAMES):
-    words = [*names, "--scale", "small", "--seeds", "1", "--checkpoint-seconds", "0", "--workdir", workdir]
+def start_driver(address, workdir, names=NAMES, more=("--seeds", "1")):
+    words = [*names, "--scale", "small", *more, "--checkpoint-seconds", "0", "--workdir", workdir]
     command = [sys.executable, "-m", "tiny_paper", *words, *(["--on", "ray", "--address", address] if address else [])]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(list(map(str, command)), cwd=ROOT, env=os.environ, **pipes)
@@ -77,6 +77,25 @@ def test_studies_on_three_nodes_of_which_one_is_lost_are_one_process_s_to_the_bi
     begun = {name: (small / "logs" / f"{name}.log").read_text().count(BEGINS) for name in NAMES}
     assert sum(begun.values()) == len(NAMES) + 1, begun
     for name in NAMES:
+        assert results(small / name) == results(tmp_path / "one" / "small" / name)
+
+
+@pytest.mark.slow
+def test_studies_in_parts_one_of_which_is_lost_are_one_process_s_to_the_bit(cluster, tmp_path):
+    names, more = NAMES[:2], ("--seeds", "3", "--part-seeds", "2")
+    status, said = ended(start_driver(None, tmp_path / "one", names, more))
+    assert status == 0, said
+    driver = start_driver(cluster.address, tmp_path / "ray", names, more)
+    small = tmp_path / "ray" / "small"
+    wait_for(small, f"{names[0]}/parts/*/runs/*/checkpoints/*", driver)
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    status, said = ended(driver)
+    assert status == 0, said
+    begun = {path.stem: path.read_text().count(BEGINS) for path in (small / "logs").glob("*.log")}
+    assert begun.keys() == {f"{name}{part}" for name in names for part in ("", "-part-0", "-part-1")}
+    assert sum(begun.values()) >= len(begun) + 1, begun
+    for name in names:
+        assert "steps in" not in (small / "logs" / f"{name}.log").read_text()
         assert results(small / name) == results(tmp_path / "one" / "small" / name)
 
 
