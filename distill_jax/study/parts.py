@@ -92,6 +92,9 @@ def require_free(setting: Setting) -> None:
 
     On this machine, and on a disk that machines share, `lock` sees to that.
 
+    Args:
+      setting: as `paths.resolved` gives it.
+
     Raises:
       InputError: somebody is.
     """

@@ -15,6 +15,7 @@ from distill_jax.machine import processes
 from distill_jax.machine.environment import environment
 from distill_jax.measures import sweep_summary
 from distill_jax.measures.study_summary import summarise
+from distill_jax.paths import resolved
 from distill_jax.report.study_report import write_report
 from distill_jax.setting import Setting
 from distill_jax.students import table
@@ -48,6 +49,7 @@ def run_study(
     """
     say = functools.partial(progress.say, console)
     more = {"mend": workdir.mend, "data_part": folder_of(setting.data.dataset), "first": processes.is_first()}
+    setting = resolved(setting)
     processes.by_first(functools.partial(parts.require_free, setting))
     setting = parts.located(setting)
     with at_hand(setting, workdir.covered, say, **more) as here:
