@@ -55,7 +55,8 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
         result.add_row(
             row["chip"],
             row["row"],
-            f"{row['compile_seconds']:.0f}",
+            # Not kept of a compiler that was halted, or beside which others were at work.
+            "-" if row["compile_seconds"] is None else f"{row['compile_seconds']:.0f}",
             f"{row['memory_gib']:.2f}",
             f"{1000 * row['step_seconds_predicted']:.3g}",
             f"{row['examples_per_second_predicted']:,.0f}",

@@ -326,3 +326,9 @@ def test_one_program_for_a_tpu(tmp_path):
 def test_every_program_of_the_grid_has_a_name():
     assert "cifar-resnet56/kd/bfloat16/1024/p1" in programs()
     assert not any("/dump/" in name for name in programs())
+
+
+@pytest.mark.parametrize("path", sorted((make.RESULTS / "compiled").glob("*.json")), ids=lambda path: path.name)
+def test_every_kept_file_can_be_shown_and_gone_on_with(path):
+    rows = results.read(path)
+    assert table.table(rows).row_count == len(rows)
