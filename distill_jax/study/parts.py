@@ -28,6 +28,7 @@ from distill_jax.training.population import Member
 from distill_jax.training.predict import process_rows
 
 _TAKEN = "taken-in.json"  # in the folder of a part, which models its study has
+_AT_ONCE = 2**30  # bytes of logits that are read at once, where one dump has not more
 _Key = tuple[str, int, int, str]  # of a dump: model, seed, step and split
 
 
@@ -167,17 +168,20 @@ def _locked(part: Path, identity: Mapping[str, Any], check: Callable[[Path], Non
 
 
 def _dumps(part: Path, study: Path) -> Iterator[tuple[list[Dump], list[Path]]]:
-    """A part's dumps that its study has not, those of a model, step and split at once; and their names there."""
+    """A part's dumps that its study has not, some of a model, step and split at once; and their names there."""
 
     def together(key: _Key) -> tuple[str, int, str]:
         return key[0], key[2], key[3]
 
-    missing = processes.seen_by_first(lambda: _missing(part, study))
-    for _, group in itertools.groupby(sorted(missing, key=together), together):
+    missing = processes.seen_by_first(lambda: sorted(_missing(part, study), key=together))
+    for _, group in itertools.groupby(missing, together):
         keys = list(group)
-        paths = [dump_path(part, *key) for key in keys]
-        dumps = processes.seen_by_first(functools.partial(list, map(read_dump, paths)))
-        yield dumps, [dump_path(study, *key) for key in keys]
+        said = processes.seen_by_first(functools.partial(dump_attributes, dump_path(part, *keys[0])))
+        at_once = max(_AT_ONCE // (4 * said["examples"] * said["num_classes"]), 1)
+        for start in range(0, len(keys), at_once):
+            paths = [(dump_path(part, *key), dump_path(study, *key)) for key in keys[start : start + at_once]]
+            dumps = processes.seen_by_first(functools.partial(list, map(read_dump, (path for path, _ in paths))))
+            yield dumps, [path for _, path in paths]
 
 
 def _missing(part: Path, study: Path) -> list[_Key]:

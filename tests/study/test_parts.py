@@ -113,6 +113,12 @@ def test_taking_in_may_be_stopped_anywhere(npz, study, undisturbed, owner, name,
     assert results(study) == undisturbed
 
 
+def test_dumps_that_are_read_one_by_one_are_the_same(npz, study, undisturbed, monkeypatch):
+    monkeypatch.setattr(parts, "_AT_ONCE", 1)
+    here(command(npz, study))
+    assert results(study) == undisturbed
+
+
 def test_what_the_study_has_already_stays(npz, study, undisturbed):
     here(command(npz, study))
     before = {path: path.stat().st_mtime_ns for path in (study / "dumps").rglob("*") if path.is_file()}
