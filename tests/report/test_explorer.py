@@ -359,7 +359,7 @@ def places(page, part, axes, student, step=-1, side="right"):
 
 
 def at_first(page, facts, side="right"):
-    """Where each training example is drawn before anything is changed: control and distilled student at the last step."""
+    """Where each training example is drawn before anything is changed, of control or distilled student."""
     part, names = facts["inline"]["train-seed-0"], [name for name, _ in facts["students"]]
     both = [names.index(name) for name in ("one_hot", "kd")]
     x, y = values(part, "x"), values(part, "y")[both]
