@@ -651,9 +651,10 @@ def test_a_tap_describes_an_example(browser, page_path, facts):
 
 
 @pytest.mark.browser
-def test_print_has_a_line_alone(browser, page_path):
-    with opened(browser, page_path) as page:
+def test_print_has_a_line_alone_and_dark_ink(browser, page_path):
+    with opened(browser, page_path, dark=True) as page:
         ready(page)
         page.emulate_media(media="print")
         assert page.locator("#x-app").is_hidden()
         assert page.locator(".x-print").is_visible()
+        assert page.locator(".x-print").evaluate("line => getComputedStyle(line).color") == "rgb(28, 33, 40)"
