@@ -55,7 +55,7 @@ class Panels:
         if not self.rows:
             return Markup()
         columns = max(map(len, self.rows))
-        kind = "one" if columns == 1 else "many" if columns > 4 else "few"
+        kind = "one" if columns == 1 else "many" if columns > 3 else "few"
         # Rows are broken in narrow windows, and what is of the next row must not stand beside the end of one
         groups = self.rows if columns > 2 else [[panel for row in self.rows for panel in row]]
         start = Markup('<div class="panels {}" style="--columns: {}">').format(kind, columns)

@@ -425,6 +425,7 @@ def test_a_known_example_is_where_its_numbers_are_and_says_its_label(browser, pa
         away = np.hypot(*(at[:, None] - at[None]).T) + 99 * np.eye(len(at))
         alone = np.flatnonzero(away.min(axis=0) > 8)[:5]
         assert len(alone) == 5
+        legends = {page.locator(".x-legend").bounding_box()["y"]}
         for i in alone:
             page.mouse.move(*at[i])
             page.get_by_text(
@@ -434,7 +435,9 @@ def test_a_known_example_is_where_its_numbers_are_and_says_its_label(browser, pa
             of = {
                 name: unpacked(of)[name][i] for of, name in ((part, "label"), (facts["inline"]["train"], "true_label"))
             }
+            legends.add(page.locator(".x-legend").bounding_box()["y"])
             assert said[1:3] == [facts["classes"][of["label"]], facts["classes"][of["true_label"]]]
+        assert len(legends) == 1  # nothing jumps under the hand
 
 
 @pytest.fixture(scope="module")

@@ -345,7 +345,7 @@ def _outside(axis: Axes, cloud: Cloud, outside: Mapping[str, np.ndarray], rows: 
         shown = rows[mask[rows]]
         colors = np.where(cloud.marked[shown], WRONG, _PLAIN).tolist()
         axis.scatter(x[shown], y[shown], s=6 if small else 12, c=colors, marker=_MARKERS[side], lw=0, zorder=3)
-    size = 6.5 if small else 8.5
+    size = 7.5 if small else 8.5
     # In the corners that are farthest from the line
     corners = ((0.07, 0.94), "left", "top", ("above", "left")), ((0.95, 0.07), "right", "bottom", ("right", "below"))
     for corner, ha, va, sides in corners:
