@@ -13,6 +13,7 @@ from distill_jax.report import study_report
 
 pytestmark = pytest.mark.browser
 KEPT = sorted((Path(__file__).parents[2] / "experiments" / "results").glob("*/summary.json"))
+GALLERY = sorted((Path(__file__).parents[2] / "docs" / "gallery").glob("*.html"))
 OPEN_ALL = "document.querySelectorAll('details').forEach(details => { details.open = true })"
 
 
@@ -68,6 +69,15 @@ def test_axe_finds_nothing(browser, report, width, dark):
     with opened(browser, report, width, dark) as page:
         assert not violations(page)
         page.evaluate(OPEN_ALL)
+        assert not violations(page)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("path", GALLERY, ids=[path.stem for path in GALLERY])
+def test_axe_finds_nothing_in_the_gallery_on_a_phone(browser, path, dark):
+    with opened(browser, path, PHONE, dark) as page:
+        page.evaluate(OPEN_ALL)
+        assert width_of(page) <= PHONE
         assert not violations(page)
 
 
