@@ -10,7 +10,7 @@ import dataclasses
 import io
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -38,11 +38,13 @@ class Panels:
 
     Attributes:
       rows: the panels, row by row of the figure.
-      legend: what they share; empty where there is none.
+      legend: what they share; empty where there is none, or where rows have their own.
+      legends: the same for each row by itself, without what is in other rows alone; empty where not asked for.
     """
 
     rows: Sequence[Sequence[Markup]]
     legend: Markup
+    legends: Sequence[Markup] = ()
 
     def html(self, alt: str) -> Markup:
         """All panels in rows that wrap where a window is narrow, and the legend below.
@@ -53,13 +55,17 @@ class Panels:
         if not self.rows:
             return Markup()
         columns = max(map(len, self.rows))
-        shown = Markup("\n").join(panel for row in self.rows for panel in row)
-        kind = "one" if columns == 1 else "many" if columns > 4 else "few"
-        start = Markup('<div class="panels {}" style="--columns: {}" role="group" aria-label="{}">')
-        return Markup("\n").join([start.format(kind, columns, alt), shown, Markup("</div>"), self.legend])
+        kind = "one" if columns == 1 else "many" if columns > 3 else "few"
+        # Rows are broken in narrow windows, and what is of the next row must not stand beside the end of one
+        groups = self.rows if columns > 2 else [[panel for row in self.rows for panel in row]]
+        start = Markup('<div class="panels {}" style="--columns: {}">').format(kind, columns)
+        shown = [Markup("\n").join([start, *group, Markup("</div>")]) for group in groups]
+        return Markup("\n").join(
+            [Markup('<div role="group" aria-label="{}">').format(alt), *shown, self.legend, Markup("</div>")]
+        )
 
 
-def panels(figure: Figure, name: str) -> Panels:
+def panels(figure: Figure, name: str, by_row: bool = False) -> Panels:
     """The figure's panels, each a heading and an SVG of its own, and its legends.
 
     The figure is not fit to be drawn as a whole any more. The same figure of the same name gives the same text.
@@ -73,14 +79,15 @@ def panels(figure: Figure, name: str) -> Panels:
     Args:
       figure: its panels in one grid.
       name: what its ids begin with; must be another for each figure of a page.
+      by_row: whether rows are to have legends of their own.
     """
     grid = _grid(figure)
     titles = _by_themselves(grid)
     columns = max((len(row) for row in grid), default=1)
     width, height = (float(side) for side in figure.get_size_inches())
-    known = {
-        label: handle for axis in figure.axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
+    signs = {axis: _signs(axis) for axis in figure.axes}
+    known = {label: handle for of in signs.values() for label, handle in of.items()}
+    in_rows = [{label for axis in row for label in signs[axis]} for row in grid]
     legends = [_contents(legend, known) for legend in figure.legends]
     for legend in list(figure.legends):
         legend.remove()
@@ -97,8 +104,14 @@ def panels(figure: Figure, name: str) -> Panels:
             svg = _inlined(*_alone(figure, axis), f"{name}-{i}-{j}-", label)
             title = Markup("<strong>{}</strong>").format(titles[axis]) if titles[axis] else ""
             rows[-1].append(Markup('<div class="panel">{}{}</div>').format(title, svg))
-    drawn = [_legend(figure, contents, f"{name}-legend-{i}-") for i, contents in enumerate(legends)]
-    return Panels(rows, Markup("\n").join(drawn))
+
+    def drawn(prefix: str, without: Collection[str] = ()) -> Markup:
+        kept = [_without(contents, without) for contents in legends]
+        return Markup("\n").join(_legend(figure, contents, f"{prefix}-{i}-") for i, contents in enumerate(kept))
+
+    elsewhere = [set(known) - of for of in in_rows] if by_row else []
+    own = [drawn(f"{name}-legend-{row}", without) for row, without in enumerate(elsewhere)]
+    return Panels(rows, Markup() if by_row else drawn(f"{name}-legend"), own)
 
 
 def dark_colors(pages: Iterable[str]) -> dict[str, str]:
@@ -197,6 +210,18 @@ def _alone(figure: Figure, axis: Axes) -> tuple[bytes, str]:
     drawn = _drawn(figure)
     figure.delaxes(axis)
     return drawn, f"0 {top:.1f} {width:.1f} {bottom - top:.1f}"
+
+
+def _signs(axis: Axes) -> dict[str, Any]:
+    """What a panel shows that has a name, and how."""
+    handles, labels = axis.get_legend_handles_labels()
+    return dict(zip(labels, handles, strict=True))
+
+
+def _without(contents: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Less these of a legend's entries."""
+    kept = [i for i, label in enumerate(contents["labels"]) if label not in names]
+    return {**contents, **{key: [contents[key][i] for i in kept] for key in ("handles", "labels")}}
 
 
 def _contents(legend: Legend, known: Mapping[str, Any]) -> dict[str, Any]:

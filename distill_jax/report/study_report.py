@@ -28,8 +28,9 @@ from distill_jax.measures.study_summary import FILE, SPLITS, StudySummary
 from distill_jax.report import explorer, inline_svg, plots
 from distill_jax.report.forest import forest
 from distill_jax.report.headline import headline
+from distill_jax.report.plots.style import in_order
 from distill_jax.report.rows import GROUPS
-from distill_jax.students import CONTROL, KD, KINDS, MODELS, SWITCHED, TEACHER, look_of
+from distill_jax.students import CONTROL, KD, KINDS, SWITCHED, TEACHER, look_of
 
 if TYPE_CHECKING:
     from distill_jax.data.examples import Examples
@@ -74,7 +75,7 @@ def draw(read: DumpReader, summary: StudySummary) -> dict[str, Figure]:
     """
     last, switch = summary.study.total_steps, summary.study.switch_step
     teachers = [read(TEACHER, 0, last, split) for split in SPLITS]
-    students = list(summary.study.students)
+    students = in_order(summary.study.students)
     final = {m: [read(m, 0, last, split) for split in SPLITS] for m in students}
     steps = {m: measures["train_accuracy"].step for m, measures in summary.trajectories.items()}
     shown_steps = _spread(steps[KD], switch)
@@ -160,12 +161,11 @@ def write_report(
 
 def inlined(figure: Figure, name: str) -> dict[str, Markup]:
     """A figure of `draw` as `render` wants it; of the scatter plots each split by itself, since one is at the top."""
-    panels = inline_svg.panels(figure, name)
+    panels = inline_svg.panels(figure, name, by_row=name == "scatter")
     if name != "scatter":
         return {name: panels.html(f"Figure: {name.replace('_', ' ')}")}
     shown = {}
-    for (split, title), row in zip(plots.SPLITS.items(), panels.rows, strict=True):
-        legend = panels.legend.replace(f"{name}-legend", f"{name}-{split}-legend")  # whose ids are unique
+    for (split, title), row, legend in zip(plots.SPLITS.items(), panels.rows, panels.legends, strict=True):
         shown[f"{name}_{split}"] = inline_svg.Panels([row], legend).html(f"Student against teacher, {title}")
     return shown
 
@@ -186,9 +186,9 @@ def render(summary: StudySummary, images: Mapping[str, str], explorer: str | Non
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"quote": quote, "number": number, "duration": _duration}
+    environment.filters |= {"quote": quote, "number": number, "duration": _duration, "measured": _measured}
     environment.tests["known"] = math.isfinite
-    models = [TEACHER, *sorted(summary.study.students, key=lambda s: MODELS.index(s) if s in MODELS else len(MODELS))]
+    models = in_order([TEACHER, *summary.study.students])
     colors = {model: inline_svg.variable(look_of(model)["color"]) for model in models}
     others = _others(models[1:])
     return environment.get_template("report.html.jinja").render(
@@ -224,6 +224,11 @@ def _is_there(section: str, summary: StudySummary, images: Collection[str], othe
         "sweep": summary.sweep is not None,
     }
     return needed.get(section, True)
+
+
+def _measured(value: float) -> str:
+    """A time, a rate or a count in as many digits as say something."""
+    return f"{value:,.2f}" if abs(value) < 100 and value != int(value) else f"{value:,.0f}"
 
 
 def _duration(seconds: float) -> str:

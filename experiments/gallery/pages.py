@@ -11,25 +11,27 @@ from PIL import Image
 
 from distill_jax.extras import needed
 from distill_jax.measures.study_summary import FILE, read_summary
+from distill_jax.report.headline import headline
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "experiments" / "results"
 _STATEMENTS = ROOT / "theory" / "results" / "statements.json"
-_SMALL = RESULTS / "paper-small"
+_PAPER = RESULTS / "paper-small"
+SMALL = 560  # pixels that a picture in the list is wide
 
 
 def figures() -> str:
     """The figures that are kept of `python -m experiments.paper all --scale small`, with their captions."""
-    results = json.loads((_SMALL / "results.json").read_text("utf-8"))
+    results = json.loads((_PAPER / "results.json").read_text("utf-8"))
     kept = [
         {
             "name": name,
             "title": figure["paper"] or name.capitalize(),
             "caption": figure["caption"],
-            "image": base64.b64encode(_webp(path)).decode(),
+            "image": _webp(path),
         }
         for name, figure in results["figures"].items()
-        if (path := _SMALL / f"{name}.png").is_file()
+        if (path := _PAPER / f"{name}.png").is_file()
     ]
     return _page("figures", figures=kept, environment=results["environment"])
 
@@ -69,20 +71,29 @@ def _checked(statement: Any, found: dict[str, Any]) -> str:
 
 
 def index(folder: Path) -> str:
-    """The list of the pages that are in a folder."""
+    """The list of the pages that are in a folder, each with a small picture; small studies first."""
     studies: list[dict[str, Any]] = []
     for path in sorted(RESULTS.glob(f"*/{FILE}")):
         if (folder / f"{path.parent.name}.html").is_file():
-            studies.append({"name": path.parent.name, "summary": read_summary(path)})
-    return _page("index", studies=studies)
+            summary, image = read_summary(path), _webp(path.with_name("scatter.png"), SMALL)
+            studies.append(
+                {"name": path.parent.name, "summary": summary, "headline": headline(summary), "image": image}
+            )
+    studies.sort(key=lambda of: of["summary"].study.train_examples)
+    return _page("index", studies=studies, figures=_webp(_PAPER / "prediction.png", SMALL))
 
 
-def _webp(picture: Path) -> bytes:
-    """The same picture without loss in fewer bytes."""
+def _webp(picture: Path, width: int | None = None) -> str:
+    """The same picture in fewer bytes, in base64: without loss, or so many pixels wide."""
     content = io.BytesIO()
     with Image.open(picture) as image:
-        image.convert("RGB").save(content, "WEBP", lossless=True, method=6)
-    return content.getvalue()
+        shown = image.convert("RGB")
+        if width is None:
+            shown.save(content, "WEBP", lossless=True, method=6)
+        else:
+            small = shown.resize((width, round(width * shown.height / shown.width)), Image.Resampling.LANCZOS)
+            small.save(content, "WEBP", quality=70, method=6)
+    return base64.b64encode(content.getvalue()).decode()
 
 
 def _page(name: str, **values: Any) -> str:

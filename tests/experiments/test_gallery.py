@@ -2,12 +2,14 @@
 
 import json
 import re
+from html import unescape
 
 import pytest
 from command import refused
 
 from distill_jax.errors import InputError
-from distill_jax.measures.study_summary import FILE
+from distill_jax.measures.study_summary import FILE, read_summary
+from distill_jax.report.headline import headline
 from experiments.gallery import pages, reports
 from experiments.gallery.__main__ import MOST_BYTES, main
 from theory.statements import STATEMENTS
@@ -36,7 +38,12 @@ def test_every_statement_has_its_verdict():
 def test_the_list_has_the_pages_that_are_there(tmp_path):
     assert "digits.html" not in pages.index(tmp_path)
     (tmp_path / "digits.html").touch()
-    assert 'href="digits.html"' in pages.index(tmp_path)
+    page = pages.index(tmp_path)
+    assert 'href="digits.html"' in page
+    assert headline(read_summary(pages.RESULTS / "digits" / FILE)) in unescape(page)
+    assert page.count('<img src="data:image/webp;base64,') == 2
+    assert not _LOADED.search(page)
+    assert len(page) < 300_000
 
 
 def test_a_report_is_of_the_numbers_that_are_kept(tmp_path):

@@ -26,6 +26,7 @@ from distill_jax.report import explorer, study_report
 from distill_jax.report.explorer import collecting, shown, thumbnails
 from distill_jax.report.explorer.page import embedded
 from distill_jax.report.explorer.parts import LEVELS, MISSING, packed, quantised
+from distill_jax.report.plots.clouds import Cloud, limits_of
 from distill_jax.setting import RunSetting, Setting
 
 STEPS, SEEDS = (10, 20, 40), 3
@@ -54,7 +55,7 @@ def pictures(split, side=8):
 def study(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("study")
     write_study(workdir, SEEDS)
-    names = [HOSTILE[0], "cat", "dog", HOSTILE[1]]
+    names = [HOSTILE[0], "cat", "large_dogs/of_1_kind", HOSTILE[1]]
     (workdir / "classes.json").write_text(json.dumps(names))
     return workdir, summarise(workdir)
 
@@ -340,6 +341,33 @@ def drawn(page, side="right"):
     return page.evaluate(f"document.querySelectorAll('#x-{side} canvas')[1].toDataURL()")
 
 
+def ends(part, step, students):
+    """The ends of both axes of a plot at a step, as the report's figures have them."""
+    x, y = values(part, "x"), values(part, "y")[students, step]
+    return limits_of([Cloud(*(v[np.isfinite(v)] for v in (x, of)), np.zeros(0, bool)) for of in y])[0]
+
+
+def places(page, part, axes, student, step=-1, side="right"):
+    """Where each example of a part is drawn, CSS pixels of the window [n, 2]."""
+    box = page.locator(f"#x-{side} .x-over").bounding_box()
+    wide, high = box["width"] - 52, box["height"] - 44
+    shares = [
+        (np.clip(v, *axes) - axes[0]) / (axes[1] - axes[0])
+        for v in (values(part, "x"), values(part, "y")[student, step])
+    ]
+    return np.stack([box["x"] + 44 + wide * shares[0], box["y"] + 6 + high * (1 - shares[1])], axis=1)
+
+
+def at_first(page, facts, side="right"):
+    """Where each training example is drawn before anything is changed, of control or distilled student."""
+    part, names = facts["inline"]["train-seed-0"], [name for name, _ in facts["students"]]
+    both = [names.index(name) for name in ("one_hot", "kd")]
+    x, y = values(part, "x"), values(part, "y")[both]
+    inner = np.quantile([np.concatenate([x, x, *y[:, k]]) for k in range(len(facts["steps"]))], (0.01, 0.99), axis=1)
+    last = ends(part, -1, both)
+    return places(page, part, (min(last[0], *inner[0]), max(last[1], *inner[1])), both[side == "right"], side=side)
+
+
 @pytest.mark.browser
 def test_an_example_that_is_pointed_at_is_described_in_words(browser, page_path, facts):
     with opened(browser, page_path) as page:
@@ -362,7 +390,7 @@ def test_an_example_that_is_pointed_at_is_described_in_words(browser, page_path,
 
 
 @pytest.mark.browser
-def test_pointing_highlights_in_both_plots_and_dragging_lists(browser, page_path):
+def test_pointing_highlights_in_both_plots_and_dragging_lists(browser, page_path, facts):
     with opened(browser, page_path) as page:
         ready(page)
         box = page.locator("#x-right .x-over").bounding_box()
@@ -371,11 +399,7 @@ def test_pointing_highlights_in_both_plots_and_dragging_lists(browser, page_path
             return page.evaluate(f"document.querySelector('#x-{side} .x-over').toDataURL()")
 
         before = [over(side) for side in ("left", "right")]
-        for share in np.linspace(0.2, 0.9, 15):  # along the diagonal, where there are points
-            page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] * (1 - share))
-            page.wait_for_timeout(30)
-            if page.locator("#x-facts").is_visible():
-                break
+        page.mouse.move(*at_first(page, facts)[0])
         page.wait_for_timeout(100)
         assert "Example" in page.locator("#x-facts").text_content()
         assert all(over(side) != was for side, was in zip(("left", "right"), before, strict=True))
@@ -390,6 +414,77 @@ def test_pointing_highlights_in_both_plots_and_dragging_lists(browser, page_path
         assert page.locator("#x-tiles button").first.text_content() != first
         page.locator("#x-clear").click()
         assert page.locator("#x-said").text_content().startswith("Underfit the most")
+
+
+@pytest.mark.browser
+def test_a_known_example_is_where_its_numbers_are_and_says_its_label(browser, page_path, facts):
+    part = facts["inline"]["train-seed-0"]
+    with opened(browser, page_path) as page:
+        ready(page)
+        at = at_first(page, facts)
+        away = np.hypot(*(at[:, None] - at[None]).T) + 99 * np.eye(len(at))
+        alone = np.flatnonzero(away.min(axis=0) > 8)[:5]
+        assert len(alone) == 5
+        legends = {page.locator(".x-legend").bounding_box()["y"]}
+        for i in alone:
+            page.mouse.move(*at[i])
+            page.get_by_text(
+                re.compile(rf"^Example{unpacked(facts['inline']['train'])['id'][i]}Given label")
+            ).wait_for()
+            said = [each.text_content() for each in page.locator("#x-facts dd").all()]
+            of = {
+                name: unpacked(of)[name][i] for of, name in ((part, "label"), (facts["inline"]["train"], "true_label"))
+            }
+            legends.add(page.locator(".x-legend").bounding_box()["y"])
+            assert said[1:3] == [facts["classes"][of["label"]], facts["classes"][of["true_label"]]]
+        assert len(legends) == 1  # nothing jumps under the hand
+
+
+@pytest.fixture(scope="module")
+def stretched(tmp_path_factory):
+    """A study whose students are far off at first, and of one example at the last step too."""
+    workdir = tmp_path_factory.mktemp("stretched")
+    write_study(workdir, 2)
+    for step in (10, 40):
+        path = dumps.dump_path(workdir, "kd", 0, step, "test")
+        dump = dumps.read_dump(path)
+        logits = dump.logits * (30 if step == 10 else 1)
+        guess = dumps.read_dump(dumps.dump_path(workdir, "teacher", 0, 40, "test")).logits[7].argmax()
+        logits[7, guess] -= 60
+        dumps.write_dumps([(path, logits, dump.attributes)], dump.label, dump.true_label, dump.id)
+    path = workdir / "page.html"
+    path.write_text(explorer.explorer(DumpReader(workdir), summarise(workdir, 2)))
+    return path
+
+
+@pytest.mark.browser
+def test_few_examples_far_away_lie_at_an_edge_and_are_found_there(browser, stretched):
+    facts = told(stretched.read_text())
+    part, names = facts["inline"]["test-seed-0"], [name for name, _ in facts["students"]]
+    both = [names.index(name) for name in ("one_hot", "kd")]
+    with opened(browser, stretched) as page:
+        ready(page)
+        page.locator("#x-split").select_option("test")
+        page.get_by_text("Each step has axes of its own.").wait_for()
+        assert page.locator("#x-beyond").text_content().endswith("beyond the edge: 0 left, 1 right")
+        axes = ends(part, -1, both)
+        assert axes[1] - axes[0] < 20
+        at = places(page, part, axes, both[1])
+        page.mouse.move(at[7][0], at[7][1] - 2)
+        page.get_by_text("Example7Given label").wait_for()
+        page.mouse.move(at[7][0] - 12, at[7][1] - 12)
+        page.mouse.down()
+        page.mouse.move(at[7][0] + 12, at[7][1] + 20, steps=3)
+        page.mouse.up()
+        assert "Example 7," in page.locator("#x-tiles").text_content()
+        assert page.locator("#x-said").text_content().startswith("Region: ")
+        page.locator("#x-step").fill("0")
+        page.wait_for_timeout(700)
+        low, high = ends(part, 0, both)
+        at = places(page, part, (low, high), both[1], 0)
+        assert high - low > 40
+        page.mouse.move(*at[7])
+        page.get_by_text("Example7Given label").wait_for()
 
 
 @pytest.mark.browser
@@ -543,7 +638,7 @@ def test_nothing_is_wrong_for_those_who_read_otherwise(browser, page_path, width
 
 
 @pytest.mark.browser
-def test_a_tap_describes_an_example(browser, page_path):
+def test_a_tap_describes_an_example(browser, page_path, facts):
     with opened(browser, page_path, PHONE, has_touch=True) as page:
         ready(page)
         page.locator("#x-tiles button").first.tap()
@@ -552,18 +647,17 @@ def test_a_tap_describes_an_example(browser, page_path):
         assert 0 < box["y"] < box["y"] + box["height"] <= 900  # it is on the screen, beside the tile
         page.locator("#x-close").click()
         assert page.locator("#x-facts").is_hidden()
-        box = page.locator("#x-right .x-over").bounding_box()
-        for share in np.linspace(0.2, 0.9, 15):
-            page.locator("#x-right .x-over").tap(position={"x": box["width"] * share, "y": box["height"] * (1 - share)})
-            if page.locator("#x-facts").is_visible():
-                break
+        page.locator("#x-right").scroll_into_view_if_needed()
+        page.touchscreen.tap(*at_first(page, facts)[0])
+        page.locator("#x-facts").wait_for()
         assert "Example" in page.locator("#x-facts").text_content()
 
 
 @pytest.mark.browser
-def test_print_has_a_line_alone(browser, page_path):
-    with opened(browser, page_path) as page:
+def test_print_has_a_line_alone_and_dark_ink(browser, page_path):
+    with opened(browser, page_path, dark=True) as page:
         ready(page)
         page.emulate_media(media="print")
         assert page.locator("#x-app").is_hidden()
         assert page.locator(".x-print").is_visible()
+        assert page.locator(".x-print").evaluate("line => getComputedStyle(line).color") == "rgb(28, 33, 40)"

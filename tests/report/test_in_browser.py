@@ -1,5 +1,6 @@
 """The report as a browser lays it out: `pytest -m browser`, with the extra `browser` and a Chromium."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from distill_jax.report import study_report
 
 pytestmark = pytest.mark.browser
 KEPT = sorted((Path(__file__).parents[2] / "experiments" / "results").glob("*/summary.json"))
+GALLERY = sorted((Path(__file__).parents[2] / "docs" / "gallery").glob("*.html"))
 OPEN_ALL = "document.querySelectorAll('details').forEach(details => { details.open = true })"
 
 
@@ -49,8 +51,8 @@ def test_a_study_with_any_students_has_place_for_its_tables(browser, path, width
 def test_the_pair_is_side_by_side_where_there_is_place_and_one_below_the_other_on_a_phone(browser, report):
     for width in (PHONE, DESKTOP):
         with opened(browser, report, width) as page:
-            control, distilled = boxes(page, ".panels[aria-label*='training set'] .panel")
-            for box in (control, distilled, *boxes(page, ".panels[aria-label*='training set'] svg")):
+            control, distilled = boxes(page, "[role=group][aria-label*='training set'] .panel")
+            for box in (control, distilled, *boxes(page, "[role=group][aria-label*='training set'] svg")):
                 assert box["x"] >= 0
                 assert box["x"] + box["width"] <= width
             if width == PHONE:
@@ -67,6 +69,15 @@ def test_axe_finds_nothing(browser, report, width, dark):
     with opened(browser, report, width, dark) as page:
         assert not violations(page)
         page.evaluate(OPEN_ALL)
+        assert not violations(page)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("path", GALLERY, ids=[path.stem for path in GALLERY])
+def test_axe_finds_nothing_in_the_gallery_on_a_phone(browser, path, dark):
+    with opened(browser, path, PHONE, dark) as page:
+        page.evaluate(OPEN_ALL)
+        assert width_of(page) <= PHONE
         assert not violations(page)
 
 
@@ -90,6 +101,27 @@ def test_a_link_of_the_contents_brings_its_section_below_them(browser, report):
             (contents,), (heading,) = boxes(page, "nav"), boxes(page, f"#{name}-title")
             assert contents["y"] == 0
             assert contents["height"] <= heading["y"] < 200
+
+
+@pytest.mark.parametrize("width", [PHONE, 700])
+def test_a_row_of_panels_is_broken_before_the_next_row_begins(browser, report, width):
+    with opened(browser, report, width) as page:
+        rows = boxes(page, "#evolution .panels")
+        assert len(rows) == 4
+        assert all(above["y"] + above["height"] <= below["y"] for above, below in itertools.pairwise(rows))
+
+
+def test_paper_has_the_picture_where_the_screen_has_the_explorer(browser, report):
+    with opened(browser, report) as page:
+        assert page.locator("#examples svg[aria-label*='training set']").count() == 2
+        page.emulate_media(media="print")
+        page.wait_for_selector("#pair svg[aria-label*='training set']")
+        assert page.locator("#x-app").is_hidden()
+        panels, (sentence,) = boxes(page, "#pair .panel"), boxes(page, "#pair .headline")
+        assert len(panels) == 2
+        assert all(sentence["y"] < box["y"] < 900 for box in panels)
+        page.emulate_media(media="screen")
+        page.wait_for_selector("#examples svg[aria-label*='training set']")
 
 
 def test_print_has_all_that_is_folded_away_and_no_column_cut(browser, report):

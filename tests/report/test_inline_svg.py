@@ -95,6 +95,17 @@ def test_a_panel_has_its_share_of_the_figure_s_width_and_the_height_that_it_take
     assert 0.8 * float(width) < float(height) < float(width)
 
 
+def test_a_row_s_legend_has_what_is_in_that_row():
+    made = figure()
+    made.axes[2].plot(X, Y, color="black", label="below alone")
+    made.legends[0].remove()
+    made.legend(*made.axes[2].get_legend_handles_labels(), loc="outside lower center")
+    found = inline_svg.panels(made, "rows", by_row=True)
+    words = [[text.text for text in svg(legend).iter("text")] for legend in found.legends]
+    assert words == [["a line"], ["a line", "below alone"]]
+    assert not found.legend
+
+
 def test_a_legend_fits_a_phone():
     made, axes = grid(1, 1, 9.0, 2.0)
     for i in range(8):

@@ -99,6 +99,37 @@ def test_every_difference_that_decides_is_quoted_beside_its_verdict(study):
         assert finding.paper in unescape(item)
 
 
+def test_every_verdict_on_the_page_is_explained_before_it(study):
+    html, summary = study
+    words = html[html.index('id="claims"') : html.index('<table class="forest"')]
+    for verdict in {finding.verdict for finding in summary.current_findings}:
+        assert verdict in words
+
+
+def test_a_legend_names_what_is_above_it(study):
+    html, _ = study
+    marked = {
+        split: "mislabelled example" in html[html.index(f"Student against teacher, {title}") :].split("<figcaption")[0]
+        for split, title in (("train", "training set"), ("test", "test set"))
+    }
+    assert marked == {"train": True, "test": False}
+
+
+def test_models_have_one_order_also_where_a_summary_is_read_again(study):
+    _, summary = study
+    shuffled = dict(sorted(summary.study.students.items()))
+    other = dataclasses.replace(summary, study=dataclasses.replace(summary.study, students=shuffled))
+    assert study_report.render(other, {}) == study_report.render(summary, {})
+
+
+def test_what_was_measured_is_in_digits_that_say_something(study):
+    _, summary = study
+    timing = {"seconds": 1.5995476490206784, "examples": 3379200, "rate": 2112597.2721531065, "none": 0.0}
+    html = study_report.render(dataclasses.replace(summary, timing=timing), {})
+    for name, text in {"seconds": "1.60", "examples": "3,379,200", "rate": "2,112,597", "none": "0"}.items():
+        assert re.search(rf">{name}</th><td>{text}</td>", html)
+
+
 def test_the_sentence_at_the_top_has_the_study_s_numbers(study):
     html, summary = study
     found = next(f for f in summary.findings if f.id == "underfits_hard_train")

@@ -12,7 +12,7 @@
     teacher_wrong: ["Teacher wrong, student right", "by the true label, least Y − X first"],
     teacher_right: ["Teacher right, student wrong", "by the true label, least Y − X first"],
     found: ["Wrong label found", "mislabelled examples whose true label the student predicts, least Y − X first"],
-    region: ["Region", "examples of the region, least Y − X first"],
+    region: ["Region", "least Y − X first"],
   };
   const labels = Object.fromEntries(meta.students), names = meta.students.map(([name]) => name);
   const start = names.includes(meta.start) ? meta.start : names[names.length - 1];
@@ -22,6 +22,7 @@
   const count = (n) => n.toLocaleString("en");
   const examples = (n) => `${count(n)} example${n === 1 ? "" : "s"}`;
   const number = (v) => (Number.isNaN(v) ? "not finite" : v.toFixed(2).replace("-", "−"));
+  const difference = (v) => (v > 0 ? "+" : "") + number(v);
 
   // ---- Data: parts of the page, or scripts beside it
 
@@ -111,7 +112,7 @@
 
   // ---- What is shown now
 
-  let numbers = null, x = null, kind = null, pass = null, gap = null, limits = null, hardest = 0;
+  let numbers = null, x = null, kind = null, pass = null, gap = null, axes = null, limits = null, hardest = 0;
   let rows = [], rowsNow = [], hovered = null, tween = null, looks = null, latest = 0;
   const step = () => meta.steps.indexOf(state.step);
   const pinned = () => (state.id === "" || !numbers ? null : numbers.places.get(state.id) ?? null);
@@ -166,14 +167,15 @@
 
     // Places in the plot's own pixels, from its upper left corner, times `scale`.
     scales(scale) {
-      const [x0, x1, y0, y1] = limits, sx = ((this.right - this.left) * scale) / (x1 - x0);
-      const sy = ((this.bottom - this.top) * scale) / (y1 - y0);
-      return [sx, -x0 * sx, -sy, y1 * sy];
+      const [low, high] = limits, sx = ((this.right - this.left) * scale) / (high - low);
+      const sy = ((this.bottom - this.top) * scale) / (high - low);
+      return [sx, -low * sx, -sy, high * sy];
     }
 
+    // Where an example is seen: at an edge if it lies beyond it.
     at(i) {
       const [sx, ox, sy, oy] = this.scales(1);
-      return [this.left + x[i] * sx + ox, this.top + Math.min(Math.max(this.y[i] * sy + oy, 0), this.bottom - this.top)];
+      return [this.left + clip(x[i] * sx + ox, 0, this.right - this.left), this.top + clip(this.y[i] * sy + oy, 0, this.bottom - this.top)];
     }
 
     value(px, py) {
@@ -182,11 +184,11 @@
     }
 
     // Offsets from a point's pixel and weights there, in 64ths.
-    kernel(inside, reach) {
+    kernel(inside, reach, full = 64) {
       const offsets = [], weights = [];
       for (let v = -reach; v <= reach; v++) {
         for (let u = -reach; u <= reach; u++) {
-          const weight = Math.round(64 * Math.min(Math.max(inside(u, v), 0), 1));
+          const weight = Math.round(full * Math.min(Math.max(inside(u, v), 0), 1));
           if (weight) { offsets.push(v * this.w + u); weights.push(weight); }
         }
       }
@@ -196,11 +198,17 @@
     kernels() {
       const size = Math.min(Math.max(0.75 * Math.sqrt(9000 / numbers.n), 0.9), 2.4) * this.dpr, wide = size * 1.7;
       const thick = Math.max(0.55 * this.dpr, 0.5), reach = Math.ceil(wide + 1);
-      const ring = Math.max(size * 1.25, 1.2 * this.dpr);
+      const ring = Math.max(size * 1.25, 1.2 * this.dpr), high = Math.max(size * 1.7, 3 * this.dpr);
+      // Triangles, whose tip is at `high` along the way outward.
+      const outward = (along, aside) => (along < -high ? 0 : (high - along) / 2 + 0.5 - Math.abs(aside));
       return [
         this.kernel((u, v) => size + 0.5 - Math.hypot(u, v), Math.ceil(size + 0.5)),
         this.kernel((u, v) => (Math.max(Math.abs(u), Math.abs(v)) > wide ? 0 : thick + 0.5 - Math.abs(Math.abs(u) - Math.abs(v)) / Math.SQRT2), reach),
         this.kernel((u, v) => thick + 0.5 - Math.abs(Math.max(Math.abs(u), Math.abs(v)) - ring), Math.ceil(ring + 1)),
+        this.kernel((u, v) => outward(-v, u), Math.ceil(high), 192), // above, below, left, right
+        this.kernel((u, v) => outward(v, u), Math.ceil(high), 192),
+        this.kernel((u, v) => outward(-u, v), Math.ceil(high), 192),
+        this.kernel((u, v) => outward(u, v), Math.ceil(high), 192),
       ];
     }
 
@@ -209,17 +217,17 @@
       const { w, h, pixels } = this, [sx, ox, sy, oy] = this.scales(this.dpr), kernels = this.kernels(), sums = this.sums;
       const used = [false, false, false];
       for (const sum of sums) sum.fill(0);
-      const add = (k, place) => {
-        const { offsets, weights } = kernels[k], sum = sums[k];
+      const add = (k, place, kernel = k) => {
+        const { offsets, weights } = kernels[kernel], sum = sums[k];
         for (let j = 0; j < offsets.length; j++) sum[place + offsets[j]] += weights[j];
         used[k] = true;
       };
       const edge = Math.max(...kernels.map((k) => k.reach));
       for (let i = 0; i < numbers.n; i++) {
         if (!pass[i]) continue;
-        const u = Math.round(x[i] * sx + ox), v = Math.round(Math.min(Math.max(this.y[i] * sy + oy, edge), h - 1 - edge));
+        const a = x[i] * sx + ox, b = this.y[i] * sy + oy, u = Math.round(clip(a, edge, w - 1 - edge)), v = Math.round(clip(b, edge, h - 1 - edge));
         if (!(u >= edge && v >= edge && u < w - edge && v < h - edge)) continue; // NaN, or no room at all
-        add(kind[i] & 1, v * w + u);
+        add(kind[i] & 1, v * w + u, b < 0 ? 3 : b > h ? 4 : a < 0 ? 5 : a > w ? 6 : kind[i] & 1);
         if (kind[i] & 2) add(2, v * w + u);
       }
       const { dots, signs } = looks, all = sums[0];
@@ -233,7 +241,7 @@
     }
 
     drawUnder() {
-      const context = this.under.getContext("2d"), [sx, ox, sy, oy] = this.scales(1), [x0, x1, y0, y1] = limits;
+      const context = this.under.getContext("2d"), [sx, ox, sy, oy] = this.scales(1), [low, high] = limits;
       const { left, right, top, bottom } = this;
       context.setTransform(this.dpr, 0, 0, this.dpr, 0, 0);
       context.clearRect(0, 0, this.width, this.height);
@@ -248,13 +256,13 @@
       context.beginPath();
       context.moveTo(left, top); context.lineTo(left, bottom); context.lineTo(right, bottom);
       context.textAlign = "center"; context.textBaseline = "top";
-      for (const tick of ticks(x0, x1)) {
+      for (const tick of ticks(low, high)) {
         const u = left + tick * sx + ox;
         context.moveTo(u, bottom); context.lineTo(u, bottom + 4);
         context.fillText(String(tick).replace("-", "−"), u, bottom + 6);
       }
       context.textAlign = "right"; context.textBaseline = "middle";
-      for (const tick of ticks(y0, y1)) {
+      for (const tick of ticks(low, high)) {
         const v = top + tick * sy + oy;
         context.moveTo(left, v); context.lineTo(left - 4, v);
         context.fillText(String(tick).replace("-", "−"), left - 6, v);
@@ -266,14 +274,11 @@
       context.translate(11, (top + bottom) / 2); context.rotate(-Math.PI / 2);
       context.fillText("student Y", 0, 3);
       context.restore();
-      context.save();
-      context.beginPath(); context.rect(left, top, right - left, bottom - top); context.clip();
       context.strokeStyle = looks.ink; context.setLineDash([6, 4]);
       context.beginPath();
-      const a = Math.min(x0, y0), b = Math.max(x1, y1);
-      context.moveTo(left + a * sx + ox, top + a * sy + oy); context.lineTo(left + b * sx + ox, top + b * sy + oy);
+      context.moveTo(left, bottom); context.lineTo(right, top);
       context.stroke();
-      context.restore();
+      context.setLineDash([]);
     }
 
     drawOver() {
@@ -305,16 +310,16 @@
     }
 
     boxOf({ x: [a, b], y: [c, d] }) {
-      const [sx, ox, sy, oy] = this.scales(1);
-      return [this.left + a * sx + ox, this.left + b * sx + ox, this.top + d * sy + oy, this.top + c * sy + oy];
+      const [sx, ox, sy, oy] = this.scales(1), { left, right, top, bottom } = this;
+      return [...[a, b].map((v) => clip(left + v * sx + ox, left, right)), ...[d, c].map((v) => clip(top + v * sy + oy, top, bottom))];
     }
 
     // Examples by cells of 16 pixels, so that those near a point are found without asking all.
     index() {
       const cell = 16, columns = Math.ceil(this.width / cell) + 1, lines = Math.ceil(this.height / cell) + 1;
-      const [sx, ox, sy, oy] = this.scales(1), starts = new Int32Array(columns * lines + 1), cells = new Int32Array(numbers.n);
+      const starts = new Int32Array(columns * lines + 1), cells = new Int32Array(numbers.n);
       for (let i = 0; i < numbers.n; i++) {
-        const u = this.left + x[i] * sx + ox, v = this.top + Math.min(Math.max(this.y[i] * sy + oy, 0), this.bottom - this.top);
+        const [u, v] = this.at(i);
         const there = pass[i] && u >= 0 && v >= 0 && u < this.width && v < this.height;
         cells[i] = there ? Math.floor(v / cell) * columns + Math.floor(u / cell) : -1;
         if (there) starts[cells[i] + 1]++;
@@ -343,12 +348,11 @@
 
     // The next example in a direction: near, and not far aside.
     next(i, du, dv) {
-      const [sx, ox, sy, oy] = this.scales(1);
-      const [u, v] = i === null ? [(this.right - this.left) / 2, (this.bottom - this.top) / 2] : [x[i] * sx + ox, this.y[i] * sy + oy];
+      const [u, v] = i === null ? [(this.left + this.right) / 2, (this.top + this.bottom) / 2] : this.at(i);
       let best = Infinity, found = i;
       for (let k = 0; k < numbers.n; k++) {
         if (!pass[k] || k === i) continue;
-        const a = x[k] * sx + ox - u, b = this.y[k] * sy + oy - v, along = a * du + b * dv, aside = Math.abs(a * dv - b * du);
+        const [there, below] = this.at(k), a = there - u, b = below - v, along = a * du + b * dv, aside = Math.abs(a * dv - b * du);
         const cost = i === null ? Math.hypot(a, b) : along > 0.4 && along >= aside ? along + 2 * aside : Infinity;
         if (cost < best) { best = cost; found = k; }
       }
@@ -370,7 +374,6 @@
       this.over.addEventListener("pointermove", (event) => {
         const [u, v] = place(event);
         if (begun && brushes(event) && (this.brush || Math.hypot(u - begun[0], v - begun[1]) > 5)) {
-          const clip = (value, low, high) => Math.min(Math.max(value, low), high);
           this.brush = [...[begun[0], u].sort((a, b) => a - b).map((a) => clip(a, this.left, this.right)),
             ...[begun[1], v].sort((a, b) => a - b).map((a) => clip(a, this.top, this.bottom))];
           redraw(false);
@@ -425,6 +428,8 @@
     }
   }
 
+  const clip = (value, low, high) => Math.min(Math.max(value, low), high); // NaN of NaN
+
   // One color over another, by an alpha of 0 to 255; bytes are red, green, blue, alpha from the lowest.
   function over(below, above, alpha) {
     if (alpha >= 250 || !(below >>> 24)) return ((above & 0xffffff) | (Math.max(alpha, below >>> 24) << 24)) >>> 0;
@@ -468,6 +473,10 @@
         const from = tween.from[k], to = tween.to[k];
         for (let i = 0; i < to.length; i++) panel.y[i] = from[i] + (to[i] - from[i]) * eased;
       });
+      if (axes.own) {
+        limits = tween.limits.map(([a, b]) => a + (b - a) * eased);
+        for (const panel of panels) panel.drawUnder();
+      }
       if (share === 1) { panels.forEach((panel, k) => { panel.y = tween.to[k]; panel.grid = null; }); tween = null; }
       all = true;
     }
@@ -514,7 +523,8 @@
       pass[i] = state.only === "" || label[i] === Number(state.only) ? 1 : 0;
       if (hard && x[i] > hardest) hardest = x[i];
     }
-    limits = [...padded(x), ...padded(shownY())];
+    axes = both();
+    limits = axes.at(step());
     tween = null;
     for (const panel of panels) panel.y = numbers.ys(panel.student, step(), state.by);
     colors();
@@ -523,24 +533,44 @@
     list();
   }
 
-  // Y of both students: all of the last step, and of earlier ones all but the outermost hundredths.
-  function shownY() {
-    const ends = [];
-    for (const student of new Set([meta.control, state.student])) {
-      for (let k = 0; k < meta.steps.length; k++) {
-        const sorted = numbers.ys(student, k, state.by).filter((v) => !Number.isNaN(v)).sort(), n = sorted.length;
-        const cut = k === meta.steps.length - 1 ? 0 : Math.floor(n / 100);
-        if (n) ends.push(sorted[cut], sorted[n - 1 - cut]);
-      }
-    }
-    return ends;
+  // The ends of X and of Y, which are the same, so that X = Y is the diagonal: those of the report's figures at the last
+  // step, and as far as earlier ones go but for their outermost hundredths. Where that would leave the last step less than
+  // half of the way, each step has ends of its own.
+  function both() {
+    const steps = meta.steps.map((_, k) => sorted(panels.flatMap(({ student }) => [x, numbers.ys(student, k, state.by)])));
+    const shown = steps.map(ends), last = shown[shown.length - 1];
+    const inner = steps.flatMap((values) => [quantile(values, 0.01), quantile(values, 0.99)]).filter((v) => !Number.isNaN(v));
+    const low = Math.min(last[0], ...inner), high = Math.max(last[1], ...inner), own = last[1] - last[0] < (high - low) / 2;
+    return { own, at: (k) => (own ? shown[k] : [low, high]) };
   }
 
-  function padded(values) {
-    let low = Infinity, high = -Infinity;
-    for (const v of values) { if (v < low) low = v; if (v > high) high = v; }
-    const pad = 0.04 * (high - low) || 1;
+  function sorted(arrays) {
+    const values = new Float64Array(arrays.reduce((n, array) => n + array.length, 0));
+    arrays.reduce((n, array) => { values.set(array, n); return n + array.length; }, 0);
+    return values.filter((v) => !Number.isNaN(v)).sort();
+  }
+
+  function quantile(values, share) {
+    const at = share * (values.length - 1), k = Math.floor(at);
+    return values.length ? values[k] + (at - k) * ((values[k + 1] ?? values[k]) - values[k]) : NaN;
+  }
+
+  // As `limits_of` of the figures: the middle 99% and a quarter of that on either side, but no further than the values.
+  function ends(values) {
+    if (!values.length) return [0, 1];
+    let low = quantile(values, 0.005), high = quantile(values, 0.995);
+    const margin = (high - low) / 4, least = values[0], most = values[values.length - 1];
+    [low, high] = margin ? [Math.max(least, low - margin), Math.min(most, high + margin)] : [least, most];
+    const pad = 0.03 * (high - low) || 1;
     return [low - pad, high + pad];
+  }
+
+  // How many of the examples shown lie beyond an edge of a panel at the step shown.
+  function beyond(panel) {
+    const y = numbers.ys(panel.student, step(), state.by), [low, high] = axes.at(step());
+    let found = 0;
+    for (let i = 0; i < numbers.n; i++) if (pass[i] && (x[i] < low || x[i] > high || y[i] < low || y[i] > high)) found++;
+    return found;
   }
 
   function fit() {
@@ -553,9 +583,12 @@
 
   function move() { // to another step
     const to = panels.map((panel) => numbers.ys(panel.student, step(), state.by));
-    if (still.matches) panels.forEach((panel, k) => { panel.y = to[k]; panel.grid = null; });
-    else {
-      tween = { begun: performance.now(), from: panels.map((panel) => panel.y), to };
+    const from = limits, until = axes.at(step());
+    if (still.matches) {
+      limits = until;
+      panels.forEach((panel, k) => { panel.y = to[k]; panel.grid = null; if (panel.width) panel.drawUnder(); });
+    } else {
+      tween = { begun: performance.now(), from: panels.map((panel) => panel.y), to, limits: from.map((end, k) => [end, until[k]]) };
       for (const panel of panels) panel.y = panel.y.slice();
     }
     hovered = null;
@@ -573,13 +606,15 @@
     get("x-wrong").hidden = !wrong();
     get("x-hard-band").hidden = state.by !== "own";
     get("x-hard-mark").hidden = state.by === "own";
-    const shown = pass.reduce((a, b) => a + b, 0), of = `${facts.title}, step ${count(state.step)}`;
+    const shown = pass.reduce((a, b) => a + b, 0), outside = panels.map(beyond), of = `${facts.title}, step ${count(state.step)}`;
     for (const panel of panels) {
       const label = labels[panel.student], [title, line] = panel.figure.querySelectorAll("figcaption > *");
       title.textContent = label;
       line.textContent = `${of}, seed ${state.seed}: ${examples(shown)}`;
       panel.over.setAttribute("aria-label", `${label}: X of the teacher against Y of the student, ${examples(shown)} of the ${of}, seed ${state.seed}`);
     }
+    get("x-beyond").hidden = !outside.some(Boolean);
+    get("x-beyond-count").textContent = `${count(outside[0])} left, ${count(outside[1])} right`;
     const at = `step ${count(state.step)} of ${count(meta.steps[meta.steps.length - 1])}`;
     get("x-at").textContent = at;
     get("x-step").setAttribute("aria-valuetext", at);
@@ -588,7 +623,7 @@
     else parts.push(`${count(facts.shown)} of ${count(facts.total)} examples of the ${facts.title} are here: the ${count(facts.extremes)} that are in a gallery of a seed shown at the last step, and a random part`);
     const all = meta.seeds.length;
     parts.push(all === 1 ? `seed ${meta.seeds[0]}` : `seeds ${meta.seeds[0]} to ${meta.seeds[all - 1]}`, `${meta.steps.length} steps`);
-    get("x-count").textContent = `${parts.join("; ")}. X and Y are rounded by at most ${error.toPrecision(1)}; likeliest classes are of the last step. Of earlier steps, points beyond the axes are drawn at their edge.`;
+    get("x-count").textContent = `${parts.join("; ")}. X and Y are rounded by at most ${error.toPrecision(1)}; likeliest classes are of the last step.` + (axes.own ? " Each step has axes of its own." : "");
     remember();
   }
 
@@ -642,18 +677,25 @@
   }
 
   function inRegion() {
-    const { panel, x: [x0, x1], y: [y0, y1] } = regionOf(state.region);
+    const { panel, x: [x0, x1], y: [y0, y1] } = regionOf(state.region), [low, high] = axes.at(step());
     const y = numbers.ys(panel === "left" ? meta.control : state.student, step(), state.by), found = [];
-    for (let i = 0; i < numbers.n; i++) if (pass[i] && x[i] >= x0 && x[i] <= x1 && y[i] >= y0 && y[i] <= y1) found.push(i);
+    // What is seen at an edge is taken with it; the ends of a region are rounded.
+    const within = (value, from, to) => { const seen = clip(value, low, high); return seen >= from - 0.005 && seen <= to + 0.005; };
+    for (let i = 0; i < numbers.n; i++) if (pass[i] && within(x[i], x0, x1) && within(y[i], y0, y1)) found.push(i);
     return found.sort((a, b) => gap[a] - gap[b]);
   }
 
   const made = (name, text, className) => {
     const element = document.createElement(name);
-    if (text !== undefined) element.textContent = text;
+    if (text !== undefined) broken(element, text);
     if (className) element.className = className;
     return element;
   };
+
+  // Text whose long names break where a reader would break them: after an underscore or a stroke.
+  function broken(element, text) {
+    element.replaceChildren(...text.split(/(?<=\w[_/])(?=\w)/).flatMap((piece, k) => (k ? [document.createElement("wbr"), piece] : [piece])));
+  }
 
   const name = (k) => meta.classes[k];
   function labelled(i) {
@@ -683,7 +725,7 @@
       const other = numbers.label[i] !== numbers.true_label[i];
       button.append(made("span", other ? `${name(numbers.label[i])}, truly ${name(numbers.true_label[i])}` : name(numbers.label[i]), other ? "x-wrong" : ""));
       if (texts) { const cut = made("span", "", "x-cut"); button.append(cut); write(cut, i); }
-      button.append(made("span", `Y − X ${number(gap[i])}`, "x-sub"));
+      button.append(made("span", `Y − X ${difference(gap[i])}`, "x-sub"));
       item.append(button);
       return item;
     }));
@@ -874,7 +916,7 @@
   }
 
   function options(field, entries) {
-    get(`x-${field}`).replaceChildren(...entries.map(([value, text]) => { const one = made("option", text); one.value = value; return one; }));
+    get(`x-${field}`).replaceChildren(...entries.map(([value, text]) => new Option(text, value)));
   }
 
   async function copy() {

@@ -90,12 +90,18 @@ def clouds(rows: Sequence[Sequence[Cloud | None]], width: float = 4.4, crossed: 
     drawn = [cloud for row in rows for cloud in row if cloud is not None]
     figure, axes = grid(len(rows), len(rows[0]), width, width)
     limits = {group: limits_of([c for c in drawn if c.group == group]) for group in {c.group for c in drawn}}
+    signs: dict[str, Line2D] = {}
     for axis, cloud in zip(axes.flat, (cloud for row in rows for cloud in row), strict=True):
         if cloud is None:
             axis.axis("off")
             continue
         _panel(axis, cloud, limits[cloud.group], small)
-    _legend(figure, drawn, limits, crossed)
+        for sign in _signs(cloud, limits[cloud.group], crossed):
+            axis.add_line(sign)  # draws nothing, and says which signs a panel has
+            signs.setdefault(str(sign.get_label()), sign)
+    handles = sorted(signs.values(), key=lambda sign: sign.get_zorder())
+    columns = 2 if crossed else int(figure.get_figwidth() / 2.2)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     square(figure, axes)
     return figure
 
@@ -339,7 +345,7 @@ def _outside(axis: Axes, cloud: Cloud, outside: Mapping[str, np.ndarray], rows: 
         shown = rows[mask[rows]]
         colors = np.where(cloud.marked[shown], WRONG, _PLAIN).tolist()
         axis.scatter(x[shown], y[shown], s=6 if small else 12, c=colors, marker=_MARKERS[side], lw=0, zorder=3)
-    size = 6.5 if small else 8.5
+    size = 7.5 if small else 8.5
     # In the corners that are farthest from the line
     corners = ((0.07, 0.94), "left", "top", ("above", "left")), ((0.95, 0.07), "right", "bottom", ("right", "below"))
     for corner, ha, va, sides in corners:
@@ -347,18 +353,19 @@ def _outside(axis: Axes, cloud: Cloud, outside: Mapping[str, np.ndarray], rows: 
         axis.annotate("\n".join(counts), corner, xycoords="axes fraction", fontsize=size, ha=ha, va=va)
 
 
-def _legend(figure: Figure, panels: Sequence[Cloud], limits: Mapping[Any, Limits], crossed: bool) -> None:
+def _signs(cloud: Cloud, limits: Limits, crossed: bool) -> list[Line2D]:
+    """The signs that are in a panel, as its legend has them; they are in the order of `zorder`."""
     dot = {"color": _PLAIN, "ls": "", "ms": 5, "mec": "none"}
-    handles = [Line2D([], [], marker="o", label="example (darker: more of them)", **dot)]
-    if any(cloud.diagonal for cloud in panels):
-        handles.insert(0, Line2D([], [], **_DIAGONAL, label="$X = Y$"))
-    if any(cloud.marked.any() for cloud in panels):
-        handles.append(Line2D([], [], color=WRONG, marker="x", ls="", ms=5, label="mislabelled example"))
-    if any(side.any() for cloud in panels for side in beyond(cloud, limits[cloud.group]).values()):
-        handles.append(Line2D([], [], marker="v", label="beyond the edge (how many)", **dot))
-    if any(cloud.hard is not None for cloud in panels):
-        shade = {"color": "black", "alpha": 0.13, "marker": "s", "ms": 9, "ls": "", "mec": "none"}
-        label = "hard tenth of this teacher (numbers: of another's, but in brackets)" if crossed else "hard tenth"
-        handles.append(Line2D([], [], label=label, **shade))
-    columns = 2 if crossed else int(figure.get_figwidth() / 2.2)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    shade = {"color": "black", "alpha": 0.13, "marker": "s", "ms": 9, "ls": "", "mec": "none"}
+    hard = "hard tenth of this teacher (numbers: of another's, but in brackets)" if crossed else "hard tenth"
+    signs = [
+        (cloud.diagonal, {**_DIAGONAL, "label": "$X = Y$"}),
+        (True, {"marker": "o", "label": "example (darker: more of them)", **dot}),
+        (cloud.marked.any(), {"color": WRONG, "marker": "x", "ls": "", "ms": 5, "label": "mislabelled example"}),
+        (
+            any(side.any() for side in beyond(cloud, limits).values()),
+            {"marker": "v", "label": "beyond the edge (how many)", **dot},
+        ),
+        (cloud.hard is not None, {"label": hard, **shade}),
+    ]
+    return [Line2D([], [], zorder=place, **style) for place, (there, style) in enumerate(signs) if there]

@@ -167,7 +167,9 @@ def heading(axis: Axes, title: str, lines: Sequence[str] = (), small: bool = Fal
     size, line = (9.5, 10) if small else (11, 12)
     axis.set_title(title, fontsize=size, fontweight="bold", loc="left", pad=(5 if small else 8) + line * len(lines))
     text = "\n".join(lines)
-    axis.annotate(text, (0, 1), (0, 4 if small else 6), "axes fraction", "offset points", fontsize=size - 2)
+    axis.annotate(
+        text, (0, 1), (0, 4 if small else 6), "axes fraction", "offset points", fontsize=size - (1.5 if small else 2)
+    )
 
 
 def colored(axis: Axes, parts: Sequence[tuple[str, str]], fontsize: float = 9) -> None:

@@ -60,7 +60,7 @@ def prediction_picture(numbers: Mapping[str, Any], plans: Sequence[Planned]) -> 
         for gap, gain, style in zip(gaps, gains, styles, strict=True):
             wide = np.array([[gap.high - gap.mean], [gap.mean - gap.low]]) if gap.has_ends else None
             axis.errorbar([-gap.mean], [gain.mean], xerr=wide, elinewidth=0.8, alpha=0.35, color=style["color"])
-            bars(axis, [-gap.mean], [gain], **style)
+            bars(axis, [-gap.mean], [gain], **style, zorder=4)  # above the paper of labels
         axis.axhline(0, **GUIDE)
         axis.axvline(0, **GUIDE)
         axis.set(

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from distill_jax.measures.interval import Interval
 from distill_jax.report.plots.style import place
@@ -40,12 +41,13 @@ def label_points(
     boxes = np.concatenate([np.hstack([low - half, high + half]), np.hstack([at - _MARKER, at + _MARKER])])
     costs = np.repeat([_BAR_COST, _MARKER_COST], len(at))
     panel = axis.get_window_extent().get_points().ravel() / unit
-    style = {"fontsize": 6.5, "ha": "center", "va": "center", "in_layout": False}
+    paper = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8}  # bars that a label covers fade
+    style: dict[str, Any] = {"fontsize": 6.5, "ha": "center", "va": "center", "in_layout": False, "bbox": paper}
     # Those first that have the least room
     for index in np.argsort([np.hypot(*(at - point).T).sum() for point in at]):
         color, line = colors[index], None
         text = axis.annotate(texts[index], (x[index], y[index].mean), **style)
-        size = text.get_window_extent(renderer).size / unit
+        size = Text.get_window_extent(text, renderer).size / unit
         text.remove()
         box = _best(_candidates(at[index], size, panel), at[index], boxes, costs)
         boxes, costs = np.concatenate([boxes, [box]]), np.append(costs, _LABEL_COST)
