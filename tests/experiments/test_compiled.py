@@ -343,6 +343,8 @@ def test_a_step_in_shards_takes_what_its_programs_take_as_often_as_they_are_call
     parts = [describe_call(call, traced.of, chip) for call in compiled]
     assert found["step_seconds_predicted"] == pytest.approx(sum(p["times"] * p["seconds"] for p in parts))
     assert found["kernels"] == sum(o.times for o in run)
+    said = table.line(found | {"chip": "h100", "row": IN_SHARDS, "calls": parts})
+    assert f", {times['gradient']} x gradient " in said
     memory = max(p["memory_gib"] for p in parts) * 2**30 + traced.beside
     assert (found["devices"], found["memory_gib"] * 2**30) == (devices, pytest.approx(memory))
     # All shards together have the products of the whole batch.
