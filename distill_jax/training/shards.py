@@ -9,6 +9,7 @@ From such a program gradients of a RoBERTa, of the same shards, differed in thei
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +20,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from distill_jax.machine.placement import BATCH
+
+_TILE = (8, 128)  # numbers that a TPU keeps together: what is cut between them it need not lay out anew
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,30 +77,31 @@ class Exchange:
         self.devices = [d for d in mesh.devices.ravel() if d.process_index == jax.process_index()]
         self._mesh, self._by_device = mesh, NamedSharding(mesh, PartitionSpec(BATCH))
 
-        def summed(of_device: jax.Array) -> jax.Array:
+        def summed(vector: jax.Array) -> jax.Array:
             """Each sums a part of all numbers, and tells it to all: twice a vector's size is sent, in two exchanges."""
-            vector = of_device[0]
-            padded = jnp.pad(vector, (0, -len(vector) % mesh.size)).reshape(mesh.size, -1)
+            padded = jnp.pad(vector, (0, -len(vector) % (mesh.size * math.prod(_TILE)))).reshape(
+                mesh.size, -1, _TILE[1]
+            )
             part = tree_sum(list(jax.lax.all_to_all(padded, BATCH, 0, 0)))
-            # As whole numbers: a TPU gathers by a sum with zeros, which would make -0.0 of floating-point numbers 0.0.
+            # As whole numbers: a TPU may gather by a sum with zeros, which would make 0.0 of -0.0.
             bits = jax.lax.all_gather(jax.lax.bitcast_convert_type(part, jnp.int32), BATCH, tiled=True)
-            return jax.lax.bitcast_convert_type(bits, jnp.float32)[: len(vector)]
+            return jax.lax.bitcast_convert_type(bits, jnp.float32).ravel()[: len(vector)]
 
         specs = {"in_specs": PartitionSpec(BATCH), "out_specs": PartitionSpec(), "check_vma": False}
         self._summed = jax.jit(jax.shard_map(summed, mesh=mesh, **specs))
 
     def trace(self, vector: jax.ShapeDtypeStruct) -> Any:
         """Its program for vectors of that shape, of all devices of the mesh, traced."""
-        rows = jax.ShapeDtypeStruct((self._mesh.size, *vector.shape), vector.dtype, sharding=self._by_device)
-        return self._summed.trace(rows)
+        size = self._mesh.size * vector.size
+        return self._summed.trace(jax.ShapeDtypeStruct((size,), vector.dtype, sharding=self._by_device))
 
     def __call__(self, of_devices: Sequence[jax.Array]) -> list[jax.Array]:
         """From a vector on each of this process's devices, in their order, to the sum on each."""
         if self._mesh.size == 1:
             return list(of_devices)
-        shape = (self._mesh.size, *of_devices[0].shape)
-        rows = [vector[None] for vector in of_devices]
-        return views(self._summed(jax.make_array_from_single_device_arrays(shape, self._by_device, rows)), self.devices)
+        size, of_devices = self._mesh.size * of_devices[0].size, list(of_devices)
+        one_after_another = jax.make_array_from_single_device_arrays((size,), self._by_device, of_devices)
+        return views(self._summed(one_after_another), self.devices)
 
 
 def views(tree: Any, devices: Sequence[Any]) -> list[Any]:
