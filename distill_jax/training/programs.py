@@ -43,7 +43,7 @@ from distill_jax.training.optimizer import make_rule
 from distill_jax.training.population import over_members, over_mesh
 from distill_jax.training.predict import Predictor
 from distill_jax.training.schedule import Schedule
-from distill_jax.training.shards import ShardedSteps
+from distill_jax.training.shards import JittedShards
 from distill_jax.training.step import CHANGING, StepBlock, TrainState, make_epoch_order, make_frozen_features, make_init
 from distill_jax.training.streaming import batches_like, is_streamed, steps_that_fit
 from distill_jax.training.teacher_source import teacher_mean_std, teacher_source
@@ -295,8 +295,8 @@ class Programs:
         """Whether no device shares a member with another in a program."""
         return whole_models_per_device(self.mesh) or self.mesh.size == 1 or self._shards is not None
 
-    def sharded_steps(self, with_teacher: bool, steps: int) -> ShardedSteps:
-        """The same where batches are in shards."""
+    def jitted_shards(self, with_teacher: bool, steps: int) -> JittedShards:
+        """The programs of a step where batches are in shards, of calls of so many steps."""
         assert self._shards is not None
         block, in_turn = self._block(with_teacher, steps), self.seeds_in_turn and self._members_unshared
         of_seeds = over_members(block.of_shard, (*MAPPED, None, None), self.seeds, None, in_turn)
@@ -314,7 +314,7 @@ class Programs:
         def moved(state: TrainState, per_member: PerMember, means: Any, step: jax.Array) -> Any:
             return by_member(moved_of_seeds(by_seed(state), by_seed(per_member), by_seed(means), step))
 
-        return ShardedSteps(of_shard, moved, self.arguments_like(with_teacher, steps), self._shards, self.mesh)
+        return JittedShards(of_shard, moved, self.arguments_like(with_teacher, steps), self._shards, self.mesh)
 
     def jitted_steps(self, with_teacher: bool, steps: int) -> Any:
         """The jitted block of so many steps, with the teacher in it or not."""

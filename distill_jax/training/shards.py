@@ -9,6 +9,7 @@ From such a program gradients of a RoBERTa, of the same shards, differed in thei
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +20,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from distill_jax.machine.placement import BATCH
+
+_TILE = (8, 128)  # numbers that a TPU keeps together: what is cut between them it need not lay out anew
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,23 +77,31 @@ class Exchange:
         self.devices = [d for d in mesh.devices.ravel() if d.process_index == jax.process_index()]
         self._mesh, self._by_device = mesh, NamedSharding(mesh, PartitionSpec(BATCH))
 
-        def summed(of_device: jax.Array) -> jax.Array:
+        def summed(vector: jax.Array) -> jax.Array:
             """Each sums a part of all numbers, and tells it to all: twice a vector's size is sent, in two exchanges."""
-            vector = of_device[0]
-            padded = jnp.pad(vector, (0, -len(vector) % mesh.size)).reshape(mesh.size, -1)
-            of_devices = jax.lax.all_to_all(padded, BATCH, 0, 0)
-            return jax.lax.all_gather(tree_sum(list(of_devices)), BATCH, tiled=True)[: len(vector)]
+            padded = jnp.pad(vector, (0, -len(vector) % (mesh.size * math.prod(_TILE)))).reshape(
+                mesh.size, -1, _TILE[1]
+            )
+            part = tree_sum(list(jax.lax.all_to_all(padded, BATCH, 0, 0)))
+            # As whole numbers: a TPU may gather by a sum with zeros, which would make 0.0 of -0.0.
+            bits = jax.lax.all_gather(jax.lax.bitcast_convert_type(part, jnp.int32), BATCH, tiled=True)
+            return jax.lax.bitcast_convert_type(bits, jnp.float32).ravel()[: len(vector)]
 
         specs = {"in_specs": PartitionSpec(BATCH), "out_specs": PartitionSpec(), "check_vma": False}
         self._summed = jax.jit(jax.shard_map(summed, mesh=mesh, **specs))
+
+    def trace(self, vector: jax.ShapeDtypeStruct) -> Any:
+        """Its program for vectors of that shape, of all devices of the mesh, traced."""
+        size = self._mesh.size * vector.size
+        return self._summed.trace(jax.ShapeDtypeStruct((size,), vector.dtype, sharding=self._by_device))
 
     def __call__(self, of_devices: Sequence[jax.Array]) -> list[jax.Array]:
         """From a vector on each of this process's devices, in their order, to the sum on each."""
         if self._mesh.size == 1:
             return list(of_devices)
-        shape = (self._mesh.size, *of_devices[0].shape)
-        rows = [vector[None] for vector in of_devices]
-        return views(self._summed(jax.make_array_from_single_device_arrays(shape, self._by_device, rows)), self.devices)
+        size, of_devices = self._mesh.size * of_devices[0].size, list(of_devices)
+        one_after_another = jax.make_array_from_single_device_arrays((size,), self._by_device, of_devices)
+        return views(self._summed(one_after_another), self.devices)
 
 
 def views(tree: Any, devices: Sequence[Any]) -> list[Any]:
@@ -104,8 +115,27 @@ def views(tree: Any, devices: Sequence[Any]) -> list[Any]:
     return [jax.tree.unflatten(structure, leaves_of_device) for leaves_of_device in by_device]
 
 
-class ShardedSteps:
-    """Steps of a population whose batches are in shards.
+@dataclasses.dataclass(frozen=True)
+class Jitted:
+    """A program of one device, with shapes and dtypes of its arguments, for whichever device it is compiled.
+
+    Attributes:
+      function: jitted.
+      like: of its arguments.
+    """
+
+    function: Any
+    like: tuple[Any, ...]
+
+    def trace(self, device: Any) -> Any:
+        """It traced, to be lowered for a device."""
+        one = SingleDeviceSharding(device)
+        put = functools.partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=one))
+        return self.function.trace(*put(self.like))
+
+
+class JittedShards:
+    """The programs that a step of a population calls whose batches are in shards. They ask no device anything.
 
     Args:
       of_shard: (state, per_member, per_seed, shared, step, number of the shard) -> a tree of float32 arrays, of which a
@@ -114,17 +144,25 @@ class ShardedSteps:
       like: of the arguments of a call, as `Programs.arguments_like` has them.
       shards: how many, a power of two.
       mesh: the devices that share a batch, a divisor of them.
+
+    Attributes:
+      on_device: shards of each device.
+      exchange: sums the vectors of devices.
+      vector: shape and dtype of what a shard gives.
+      of_shard: gives it.
+      add: the sum of two of them.
+      moved: the state and metrics after a step, from the sum over all.
+      beside: bytes of a device that are taken beside a shard's program: the optimizer's state, and what the other
+        shards gave, as if there were one device.
     """
 
     def __init__(self, of_shard: Callable[..., Any], moved: Callable[..., Any], like: Any, shards: int, mesh: Mesh):
-        self._exchange = Exchange(mesh)
-        self._mesh, self._on_device = mesh, shards // mesh.size
-        self._first = {d: i * self._on_device for i, d in enumerate(mesh.devices.ravel())}
+        self.mesh, self.on_device, self.exchange = mesh, shards // mesh.size, Exchange(mesh)
         state, per_member, per_seed, shared = self._on_one(like)
         number = jax.ShapeDtypeStruct((), jnp.int32)
         if not isinstance(per_seed.batches, dict):  # of which a shard is given its own
             seeds, _, examples, values = per_seed.batches.shape
-            one = jax.ShapeDtypeStruct((seeds, 1, examples // self._on_device, values), per_seed.batches.dtype)
+            one = jax.ShapeDtypeStruct((seeds, 1, examples // self.on_device, values), per_seed.batches.dtype)
             per_seed = dataclasses.replace(per_seed, batches=one)
         known = dataclasses.replace(state, opt_state=()), per_member, per_seed, shared, number, number
         vector = Vector.like(jax.eval_shape(of_shard, *known))
@@ -137,15 +175,12 @@ class ShardedSteps:
             return moved(state, per_member, vector.unpack(total * (1 / shards)), step)
 
         size = sum(leaf.size for leaf in jax.tree.leaves(vector.tree))
-        total = jax.ShapeDtypeStruct((size,), jnp.float32)
-        self._of_shard = self._compiled(jax.jit(packed), *known)
-        self._moved = self._compiled(jax.jit(after, donate_argnums=0), state, per_member, total, number)
-        self._add = jax.jit(lambda a, b: a + b)
-
-    @property
-    def largest(self) -> Any:
-        """The compiled program that takes most memory."""
-        return self._of_shard[self._exchange.devices[0]]
+        self.vector = jax.ShapeDtypeStruct((size,), jnp.float32)
+        self.of_shard = Jitted(jax.jit(packed), known)
+        self.add = Jitted(jax.jit(lambda a, b: a + b), (self.vector, self.vector))
+        self.moved = Jitted(jax.jit(after, donate_argnums=0), (state, per_member, self.vector, number))
+        beside = [*jax.tree.leaves(state.opt_state), *[self.vector] * (shards - 1)]
+        self.beside = sum(a.size * a.dtype.itemsize for a in beside)
 
     def _on_one(self, like: Any) -> Any:
         """What one device has of arguments."""
@@ -155,16 +190,33 @@ class ShardedSteps:
 
         return jax.tree.map(of, like)
 
-    def _compiled(self, jitted: Any, *like: Any) -> dict[Any, Any]:
+
+class ShardedSteps:
+    """Steps of a population whose batches are in shards, compiled for this process's devices.
+
+    Args:
+      jitted: their programs.
+
+    Attributes:
+      beside: as of these.
+    """
+
+    def __init__(self, jitted: JittedShards):
+        self._exchange, self._mesh, self._on_device = jitted.exchange, jitted.mesh, jitted.on_device
+        self.beside = jitted.beside
+        self._first = {d: i * self._on_device for i, d in enumerate(self._mesh.devices.ravel())}
+        self._of_shard, self._moved = self._compiled(jitted.of_shard), self._compiled(jitted.moved)
+        self._add = jitted.add.function
+
+    @property
+    def largest(self) -> Any:
+        """The compiled program that takes most memory."""
+        return self._of_shard[self._exchange.devices[0]]
+
+    def _compiled(self, jitted: Jitted) -> dict[Any, Any]:
         """The same program for each device of this process."""
-
-        def lowered(device: Any) -> Any:
-            one = SingleDeviceSharding(device)
-            put = functools.partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=one))
-            return jitted.lower(*put(like))
-
         devices = self._exchange.devices
-        programs = [lowered(device) for device in devices]  # here: threads would not know of JAX's settings
+        programs = [jitted.trace(device).lower() for device in devices]  # here: threads would not know JAX's settings
         with ThreadPoolExecutor() as pool:
             return dict(zip(devices, pool.map(lambda program: program.compile(), programs), strict=True))
 

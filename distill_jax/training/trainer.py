@@ -123,9 +123,9 @@ class Trainer(Programs):
         return self._once((with_teacher, steps), compiled)
 
     def compiled_shards(self, with_teacher: bool, steps: int) -> ShardedSteps:
-        """`sharded_steps(with_teacher, steps)`, compiled once; of streamed batches for each number of steps."""
+        """`jitted_shards(with_teacher, steps)`, compiled once; of streamed batches for each number of steps."""
         key = (with_teacher, steps if self.streamed else 0)
-        return self._once(key, lambda: self.sharded_steps(with_teacher, steps))
+        return self._once(key, lambda: ShardedSteps(self.jitted_shards(with_teacher, steps)))
 
     def _once(self, key: tuple[bool, int], make: Callable[[], Any]) -> Any:
         """The program of a name, compiled where it is asked for first."""
@@ -211,13 +211,14 @@ class Runner:
         return program(*args)
 
     def memory(self) -> int:
-        """Bytes of each device that training takes: of its largest program, with arguments and results."""
+        """Bytes of each device that training takes: its largest program's, arguments and results, and beside it."""
         trainer = self._trainer
         calls = list(dispatches(0, trainer.schedule, trainer.steps_per_dispatch))
         # The longest call, and of these one with the teacher in it.
         first, steps = max(calls, key=lambda call: (call[1], self._needs_teacher(*call)))
         if trainer.setting.train.batch_shards is not None:
-            return program_memory(trainer.compiled_shards(self._needs_teacher(first, steps), steps).largest)
+            sharded = trainer.compiled_shards(self._needs_teacher(first, steps), steps)
+            return program_memory(sharded.largest) + sharded.beside
         return program_memory(trainer.compiled_steps(self._needs_teacher(first, steps), steps))
 
     def _needs_teacher(self, first: int, steps: int) -> bool:

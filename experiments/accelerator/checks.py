@@ -20,6 +20,7 @@ _UNSTEADY = dict.fromkeys(("resnet-bottleneck", "resnet-keras"), 1e-2)
 _UNSTEADY |= dict.fromkeys(("resnet18", "resnet50", "mobilenet-v2", "roberta"), 5e-2) | {"resnet50-v1": 1e-1}
 # The least and the most by which bfloat16 moves the losses: none at all would mean that it was not used.
 _ROUNDED = (1e-7, 1e-1)
+_SHARDS = 4  # of a batch, which are to give the same losses to the bit on any number of devices
 _ATTENTION = 2e-2  # of the greatest value: bfloat16 has 8 bits
 FIRST = ("resnet-basic", "mlp", "roberta", "mobilenet-v2")
 REHEARSED = ("mlp", "resnet-basic")
@@ -57,6 +58,12 @@ def checks(rehearsal: bool) -> Iterator[tuple[str, Callable[[], Piece]]]:
             "devices": jax.device_count()
         }
 
+    def in_shards(network: str) -> Piece:
+        if jax.device_count() == 1:
+            return _not_here("there is one device")
+        on_all, on_one = (losses(network, "float32", one_device=one, shards=_SHARDS) for one in (False, True))
+        return _within(apart(on_all, on_one), 0.0) | {"devices": min(jax.device_count(), _SHARDS)}
+
     def population(network: str, precision: str) -> Piece:
         together = losses(network, precision, POPULATION)
         alone = np.concatenate([losses(network, precision, (member,)) for member in POPULATION])
@@ -70,6 +77,7 @@ def checks(rehearsal: bool) -> Iterator[tuple[str, Callable[[], Piece]]]:
             yield "attention/cudnn", attention
         if network in networks[: 1 if rehearsal else 2]:
             yield f"one device and all/{network}", lambda n=network: devices(n)
+            yield f"one device and all, in shards/{network}", lambda n=network: in_shards(n)
             yield f"population and alone/{network}", lambda n=network: population(n, "float32")
 
 

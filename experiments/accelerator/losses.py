@@ -12,11 +12,12 @@ import numpy as np
 from distill_jax.command.command_line import write_json
 from distill_jax.machine import backend
 from distill_jax.machine.placement import on_host
+from distill_jax.setting import changed
 from distill_jax.training.population import Member, seeds, shape
 from distill_jax.training.programs import Target
 from distill_jax.training.schedule import dispatches
 from distill_jax.training.trainer import Timing, Trainer
-from experiments.accelerator.networks import NETWORKS, PRECISIONS, data_of, setting_of
+from experiments.accelerator.networks import BATCH, NETWORKS, PRECISIONS, data_of, setting_of
 
 REFERENCE = Path(__file__).parents[1] / "results" / "accelerator" / "reference.json"
 ONE = (Member("kd", 0),)
@@ -24,7 +25,9 @@ ONE = (Member("kd", 0),)
 POPULATION = tuple(Member(model, seed) for seed in (0, 1) for model in ("kd", "one_hot_to_kd"))
 
 
-def losses(network: str, precision: str, members: Sequence[Member] = ONE, one_device: bool = False) -> np.ndarray:
+def losses(
+    network: str, precision: str, members: Sequence[Member] = ONE, one_device: bool = False, shards: int | None = None
+) -> np.ndarray:
     """The loss of each member at each of the first `networks.STEPS` steps, float32 [P, steps]; teachers are untrained.
 
     Args:
@@ -32,8 +35,9 @@ def losses(network: str, precision: str, members: Sequence[Member] = ONE, one_de
       precision: 'float32' or 'bfloat16'.
       members: of one population.
       one_device: whether of this process's devices the first is used alone.
+      shards: of each batch, see `training.shards`; None for none.
     """
-    trainer, teachers = _trainers(network, precision, shape(members), one_device)
+    trainer, teachers = _trainers(network, precision, shape(members), one_device, shards)
     untrained = teachers.initial_state([Member("teacher", seed) for seed in seeds(members)]).variables
     if trainer.setting.data.augment == "none":  # as a study has it: the teachers' logits
         teacher_values: Any = teachers.predict(untrained, teachers.inputs["train"], teachers.buckets.get("train"))[0]
@@ -47,10 +51,14 @@ def losses(network: str, precision: str, members: Sequence[Member] = ONE, one_de
 
 
 @functools.cache
-def _trainers(network: str, precision: str, extent: tuple[int, int], one_device: bool) -> tuple[Trainer, Trainer]:
+def _trainers(
+    network: str, precision: str, extent: tuple[int, int], one_device: bool, shards: int | None
+) -> tuple[Trainer, Trainer]:
     """The students' and their teachers'."""
     target = Target(jax.devices()[:1], jax.default_backend(), backend.memory_limit()) if one_device else None
     setting, data = setting_of(network, precision), data_of(network)
+    if shards is not None:
+        setting = changed(setting, train={"batch_shards": shards, "norm_examples": BATCH // shards})
     return Trainer(setting, data, "student", extent, target), Trainer(setting, data, "teacher", (extent[0], 1), target)
 
 

@@ -12,7 +12,7 @@ import jax
 from experiments.accelerator.part_results import PartResults, failure
 from experiments.accelerator.profile import seconds_by_instruction
 from experiments.compiled.chips import CHIPS, Chip, of_device
-from experiments.compiled.prediction import describe
+from experiments.compiled.prediction import Compiled, describe
 from experiments.compiled.sources import part
 from experiments.throughput import ours
 from experiments.throughput.grid import Row
@@ -100,7 +100,8 @@ def line(result: dict[str, Any]) -> str:
 def _compared(row: Row, program: ours.Program, chip: Chip, run: Callable[[], None]) -> dict[str, Any]:
     """The compiler's prediction for a program, and the shares of its parts in a profile beside those predicted."""
     examples = row.batch * row.population
-    prediction, operations = describe(program.compiled, program.jaxpr, program.of, chip, program.steps, examples)
+    call = Compiled("steps", (program.compiled,), program.jaxpr, 1, program.of.mesh.size)
+    prediction, operations = describe([call], program.of, chip, program.steps, examples)
     parts = {operation.instruction.name: part(operation) for operation in operations}
     seconds, elsewhere = collections.Counter(), 0.0
     try:

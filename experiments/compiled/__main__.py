@@ -32,7 +32,9 @@ class Options:
     """Chips or slices: v4, v5e, v5p, v6e with :1 or a slice such as :2x2 (v4, v5p :2x2x1); a100, h100, h200, b200 with
     a number of GPUs."""
     rows: str | None = None
-    """Only the programs whose name fits this pattern, such as 'cifar-resnet*/kd/bfloat16/*' [default: all]."""
+    """Only the programs whose name fits this pattern, such as 'cifar-resnet*/kd/bfloat16/*' [default: all]. Names
+    that end in shards4 are of --batch-shards 4: the time is that of all programs that a step calls, without a host's
+    to call them."""
     json: Path | None = None
     """File for the results. The same command goes on with the file of an interrupted run."""
     figures: Path | None = None

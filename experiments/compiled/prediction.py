@@ -1,6 +1,8 @@
 """Predictions for a program by its compiler: whether it fits, how long a step takes at least, and its parts."""
 
 import collections
+import dataclasses
+import hashlib
 import math
 import re
 import time
@@ -13,7 +15,7 @@ from distill_jax.training.programs import Programs, program_memory
 from experiments.compiled.chips import Chip
 from experiments.compiled.costs import Operation, operations, payload
 from experiments.compiled.hlo import parse
-from experiments.compiled.program import Program
+from experiments.compiled.program import Call, Program
 from experiments.compiled.rows import programs
 from experiments.compiled.sources import part
 from experiments.compiled.targets import parse as parse_target
@@ -23,60 +25,121 @@ from experiments.throughput.flops import flops_by_precision
 _TOP = 10
 
 
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """A compiled program.
+
+    Attributes:
+      name: what it does.
+      programs: it, and for other devices what is to be the same.
+      jaxpr: from which it was compiled.
+      times: how often a device calls it.
+      devices: on how many one program runs.
+    """
+
+    name: str
+    programs: tuple[Any, ...]
+    jaxpr: Any
+    times: int
+    devices: int
+
+    @classmethod
+    def of(cls, call: Call) -> "Compiled":
+        """That of a call."""
+        programs = tuple(traced.lower().compile() for traced in call.traced)
+        return cls(call.name, programs, call.traced[0].jaxpr, call.times, call.devices)
+
+
 def predict(program: Program, chip_name: str) -> dict[str, Any]:
     """The file's row of a program on a chip or slice, JSON values.
 
     Raises:
       InputError: there is no such chip here.
     """
-    chip, devices = parse_target(chip_name)[0], target(chip_name)
-    traced, study_programs, steps = program.traced(devices)
-    result: dict[str, Any] = {"chip": chip_name, "row": program.name, "members": study_programs.members}
-    device_count = study_programs.mesh.size
+    chip, traced = parse_target(chip_name)[0], program.traced(target(chip_name))
+    of, steps = traced.of, traced.steps
+    result: dict[str, Any] = {"chip": chip_name, "row": program.name, "members": of.members}
     started = time.monotonic()
     try:
-        compiled = traced.lower().compile()
+        compiled = [Compiled.of(call) for call in traced.calls]
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         gib = re.search(r"Used ([\d.]+)G", str(error))
-        return result | {"fits": False, "memory_gib": float(gib[1]) if gib else None, "devices": device_count}
+        return result | {"fits": False, "memory_gib": float(gib[1]) if gib else None, "devices": of.mesh.size}
     seconds = time.monotonic() - started
     if program.kind == "evaluate":
-        batch = study_programs.predict.batch(len(study_programs.dataset.test.label))
+        batch = of.predict.batch(len(of.dataset.test.label))
     else:
         batch = program.setting.train.batch_size
-    description = describe(compiled, traced.jaxpr, study_programs, chip, steps, batch * study_programs.members)[0]
-    return result | {"compile_seconds": seconds, "steps_a_call": steps} | description
+    description = describe(compiled, of, chip, steps, batch * of.members, traced.beside)[0]
+    calls = {"calls": [describe_call(call, of, chip) for call in compiled]} if len(compiled) > 1 else {}
+    return result | {"compile_seconds": seconds, "steps_a_call": steps} | description | calls
 
 
 def describe(
-    compiled: Any, jaxpr: Any, of: Programs, chip: Chip, steps: int, examples: int
+    compiled: Sequence[Compiled], of: Programs, chip: Chip, steps: int, examples: int, beside: int = 0
 ) -> tuple[dict[str, Any], list[Operation]]:
-    """Memory, times and parts of a compiled program, JSON values, and its operations.
+    """Memory, times and parts of compiled programs, JSON values, and their operations.
 
     Args:
-      compiled: for the chip.
-      jaxpr: from which it was compiled.
-      of: whose program it is.
-      chip: what it runs on.
-      steps: of a call.
+      compiled: for the chip, called one after another.
+      of: whose programs they are.
+      chip: what they run on.
+      steps: of these calls together.
       examples: of a step, of all members.
+      beside: bytes that are taken beside the largest of them.
     """
-    device_count, memory, module = of.mesh.size, program_memory(compiled), parse(compiled.as_text())
-    # A kernel's gradient has its size, times the members that a device has of it.
-    counts = {1, of.members, max(of.members // device_count, 1)}
-    parameters = jax.tree.leaves(of.state_like().params)
-    sizes = {math.prod(leaf.shape[1:]) * count for leaf in parameters for count in counts}
-    run = operations(module, chip, frozenset(sizes), device_count)
-    work = {precision: flops / device_count for precision, flops in flops_by_precision(jaxpr).items()}
+    memory = max(program_memory(call.programs[0]) for call in compiled) + beside
+    modules = [parse(call.programs[0].as_text()) for call in compiled]
+    run = [
+        dataclasses.replace(operation, times=operation.times * call.times)
+        for call, module in zip(compiled, modules, strict=True)
+        for operation in operations(module, chip, _sizes(of), call.devices)
+    ]
+    work: dict[str, float] = collections.defaultdict(float)
+    for call in compiled:
+        for precision, flops in flops_by_precision(call.jaxpr).items():
+            work[precision] += call.times * flops / call.devices
     result = {
         "fits": memory <= chip.memory,
         "memory_gib": memory / 2**30,
-        "devices": device_count,
-        "loops_of_unknown_length": module.unknown_loops(),
+        "devices": of.mesh.size,
+        "loops_of_unknown_length": sum(module.unknown_loops() for module in modules),
     }
     return result | _of_a_step(run, chip, steps, examples, work), run
+
+
+def describe_call(call: Compiled, of: Programs, chip: Chip) -> dict[str, Any]:
+    """One of the programs that a step calls, JSON values: how often, how long each time, and which it is.
+
+    Of equal 'programs' the optimised code is equal, of one device, several, and one in a slice or alone.
+    """
+    run = operations(parse(call.programs[0].as_text()), chip, _sizes(of), call.devices)
+    return {
+        "what": call.name,
+        "times": call.times,
+        "seconds": sum(o.total for o in run),
+        "memory_gib": program_memory(call.programs[0]) / 2**30,
+        "programs": [fingerprint(program.as_text()) for program in call.programs],
+    }
+
+
+def fingerprint(text: str) -> str:
+    """Of an optimised program's text, without what it says of the Python code that it is from.
+
+    >>> fingerprint('ROOT %a = f32[2] negate(%b), metadata={op_name="a"}') == fingerprint("ROOT %a = f32[2] negate(%b)")
+    True
+    """
+    bare = re.sub(r", metadata=\{[^}]*\}", "", text)
+    bare = re.sub(r"^(FileNames|FunctionNames|FileLocations|StackFrames)\n(.+\n)*", "", bare, flags=re.MULTILINE)
+    return hashlib.sha256(bare.encode()).hexdigest()
+
+
+def _sizes(of: Programs) -> frozenset[int]:
+    """Elements of a kernel's gradient: those of the kernel, times the members that a device has of it."""
+    counts = {1, of.members, max(of.members // of.mesh.size, 1)}
+    return frozenset(math.prod(leaf.shape[1:]) * n for leaf in jax.tree.leaves(of.state_like().params) for n in counts)
 
 
 def predict_named(chip_name: str, program_name: str) -> dict[str, Any]:

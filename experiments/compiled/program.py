@@ -9,6 +9,7 @@ import numpy as np
 from distill_jax.data.dataset import Dataset, Split, Vocabulary
 from distill_jax.setting import Setting
 from distill_jax.training.programs import Programs, Target
+from distill_jax.training.shards import Jitted, JittedShards
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,19 +32,67 @@ class Program:
     shape: tuple[int, int]
     kind: str
 
-    def traced(self, target: Target) -> tuple[Any, Programs, int]:
-        """The program traced, to be lowered for its devices, what it is of, and the steps of a call."""
+    def traced(self, target: Target) -> "Traced":
+        """The program traced, to be lowered for its devices; of batches in shards, those that a step calls."""
         precision = "highest" if self.setting.train.precision == "float32" else "default"
         with jax.default_matmul_precision(precision):
             programs = Programs(self.setting, self.dataset, self.role, self.shape, target)
+            devices = programs.mesh.size
             if self.kind == "evaluate":
-                return programs.trace_evaluation("test"), programs, 1
+                return Traced((Call("evaluation", (programs.trace_evaluation("test"),), 1, devices),), programs, 1)
             with_teacher, steps = self.kind == "train", programs.steps_per_dispatch
-            return (
-                programs.jitted_steps(with_teacher, steps).trace(*programs.arguments_like(with_teacher, steps)),
-                programs,
-                steps,
-            )
+            if self.setting.train.batch_shards is not None:
+                shards = programs.jitted_shards(with_teacher, steps)
+                return Traced(_of_a_step(shards), programs, 1, shards.beside)
+            block = programs.jitted_steps(with_teacher, steps).trace(*programs.arguments_like(with_teacher, steps))
+            return Traced((Call("steps", (block,), 1, devices),), programs, steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A program that a call of a block of steps, or a step in shards, calls.
+
+    Attributes:
+      name: what it does.
+      traced: it, to be lowered for its devices; and for others of which each is to have the same.
+      times: how often a device calls it.
+      devices: on how many one program runs.
+    """
+
+    name: str
+    traced: tuple[Any, ...]
+    times: int
+    devices: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Traced:
+    """What is to be compiled of a program.
+
+    Attributes:
+      calls: one after another.
+      of: whose they are.
+      steps: that all these calls make together.
+      beside: bytes of a device that are taken beside the largest of them.
+    """
+
+    calls: tuple[Call, ...]
+    of: Programs
+    steps: int
+    beside: int = 0
+
+
+def _of_a_step(shards: JittedShards) -> tuple[Call, ...]:
+    """The calls of a device in a step; programs of one device for the first and the last that share a batch."""
+    mesh = shards.mesh
+    ends = mesh.devices.ravel()[[0, -1] if mesh.size > 1 else [0]]
+
+    def of_one(name: str, jitted: Jitted, times: int) -> Call:
+        return Call(name, tuple(jitted.trace(device) for device in ends), times, 1)
+
+    sums = [of_one("sum", shards.add, shards.on_device - 1)] if shards.on_device > 1 else []
+    exchange = [Call("exchange", (shards.exchange.trace(shards.vector),), 1, mesh.size)] if mesh.size > 1 else []
+    return of_one("gradient", shards.of_shard, shards.on_device), *sums, *exchange, of_one("update", shards.moved, 1)
 
 
 def zeros(

@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -16,7 +17,10 @@ from experiments.throughput.ours import setting_of
 ALL, LOW = "kd-all-outcomes", "kd-bfloat16-teacher"
 # Of so many chips with so many images each, batch normalisation over all of these, or over those of each chip.
 SCALED, CHIPS, OF_EACH = "cifar-resnet20", 16, (64, 128, 1024)
-BY_CHIP = "one-hot-norms-of-"
+NORMS = "-norms-of-"
+# Batches in shards, and the same networks without; where there is batch normalisation, over the examples of each shard.
+SHARDS = 4
+SHARDED = {"cifar-resnet20": (128, 1024), "digits-mlp": (128,), "mnli-roberta-base": (64,)}
 
 
 def programs() -> dict[str, Callable[[], Program]]:
@@ -27,15 +31,27 @@ def programs() -> dict[str, Callable[[], Program]]:
     distilled = [row for row in grid if row.kind == "kd" and NETWORKS[row.network].augments]
     variants = [dataclasses.replace(row, kind=ALL) for row in distilled]
     variants += [dataclasses.replace(row, kind=LOW) for row in distilled if row.dtype == "bfloat16"]
-    shared = [Row(SCALED, kind, "bfloat16", CHIPS * n, 1) for n in OF_EACH for kind in ("one-hot", f"{BY_CHIP}{n}")]
-    program_by_name = {row.name: functools.partial(of_row, row) for row in (*grid, *variants, *shared)}
+    shared = [
+        Row(SCALED, kind, "bfloat16", CHIPS * n, 1) for n in OF_EACH for kind in ("one-hot", f"one-hot{NORMS}{n}")
+    ]
+    whole = list(of_whole_batches())
+    program_by_name = {row.name: functools.partial(of_row, row) for row in (*grid, *variants, *shared, *whole)}
+    program_by_name |= {f"{row.name}/shards{SHARDS}": functools.partial(of_row, row, SHARDS) for row in whole}
     return dict(sorted(program_by_name.items())) | studies.programs()
 
 
-def of_row(row: Row) -> Program:
-    """The program of a row of the grid."""
-    norm_examples = row.kind.removeprefix(BY_CHIP) if row.kind.startswith(BY_CHIP) else None
-    plain = "kd" if row.kind in (ALL, LOW) else "one-hot" if norm_examples else row.kind
+def of_whole_batches() -> Iterator[Row]:
+    """The rows that there are with batches in shards too, by names that end in 'shards4'."""
+    for network, batches in SHARDED.items():
+        for kind, batch in itertools.product(("one-hot", "kd"), batches):
+            norms = f"{NORMS}{batch // SHARDS}" if NETWORKS[network].convolutional else ""
+            yield Row(network, f"{kind}{norms}", "bfloat16", batch, 1)
+
+
+def of_row(row: Row, shards: int | None = None) -> Program:
+    """The program of a row of the grid, its batches whole or in shards."""
+    of, _, norm_examples = row.kind.partition(NORMS)
+    plain = "kd" if of in (ALL, LOW) else of
     kind = {"evaluate": "evaluate", "one-hot": "train without teacher"}.get(plain, "train")
     role = "teacher" if plain == "evaluate" else "student"
     setting = setting_of(dataclasses.replace(row, kind=plain))
@@ -45,7 +61,10 @@ def of_row(row: Row) -> Program:
         setting = changed(setting, objective={"teacher_precision": "bfloat16"})
     if norm_examples:
         setting = changed(setting, train={"norm_examples": int(norm_examples)})
-    return Program(row.name, setting, shapes_alone(row.network), role, (row.population, 1), kind)
+    name = row.name
+    if shards is not None:
+        setting, name = changed(setting, train={"batch_shards": shards}), f"{name}/shards{shards}"
+    return Program(name, setting, shapes_alone(row.network), role, (row.population, 1), kind)
 
 
 def shapes_alone(network: str) -> Dataset:

@@ -19,9 +19,12 @@ def line(row: dict[str, Any]) -> str:
     dearest = ", ".join(f"{part['what']} {part['share']:.0%}" for part in row["top"][:3])
     outside = f"{row['outside_loop_share']:.1%} outside the loop"
     step = f"{1000 * row['step_seconds_predicted']:.3g} ms a step"
+    calls = "".join(
+        f", {call['times']} x {call['what']} {1000 * call['seconds']:.3g} ms" for call in row.get("calls", [])
+    )
     loops = row.get("loops_of_unknown_length", 0)
     once = f"; {loops} loops of unknown length, counted as if run once" if loops else ""
-    return f"{head}{step}, {count}, {outside}, {row['memory_gib']:.2f} GiB; {dearest}{once}"
+    return f"{head}{step}{calls}, {count}, {outside}, {row['memory_gib']:.2f} GiB; {dearest}{once}"
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:

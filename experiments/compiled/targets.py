@@ -33,6 +33,8 @@ def prepare() -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     jax.config.update("jax_platforms", "cpu")
+    # It is the compiler that is asked, and how long it takes.
+    jax.config.update("jax_enable_compilation_cache", False)
 
 
 def parse(name: str) -> tuple[Chip, str]:

@@ -60,12 +60,13 @@ def faster(setting):
 
 
 def test_checks_say_what_they_found(monkeypatch):
-    asked = []
+    asked, off = [], []
 
-    def made_up(network, precision, members=losses.ONE, one_device=False):
-        asked.append((network, precision, len(members), one_device))
+    def made_up(network, precision, members=losses.ONE, one_device=False, shards=None):
+        asked.extend([(network, precision, len(members), one_device)] * (shards is None))
         right = losses.reference(network, precision)
         factor = {"resnet-basic": 1.1, "mlp": 1 + 1e-6 * (precision == "bfloat16")}[network]
+        factor += 1e-9 * (shards is not None and one_device and network in off)
         return np.stack([factor * right] * len(members))
 
     monkeypatch.setattr(checks, "losses", made_up)
@@ -74,7 +75,11 @@ def test_checks_say_what_they_found(monkeypatch):
     assert found["losses/mlp/float32"]["passed"]
     assert not found["losses/resnet-basic/bfloat16"]["passed"]
     assert found["losses/resnet-basic/bfloat16"]["difference"] == pytest.approx(0.1)
-    assert found["one device and all/mlp"]["passed"] == (True if jax.device_count() > 1 else None)
+    several = jax.device_count() > 1
+    assert found["one device and all/mlp"]["passed"] == (True if several else None)
+    in_shards = dict(checks.checks(rehearsal=True))["one device and all, in shards/mlp"]
+    for off in [], ["mlp"]:
+        assert in_shards()["passed"] == (not off if several else None)
     assert found["population and alone/mlp"]["members"] == 4
     assert found["attention/cudnn"]["passed"] is None
     assert asked.count(("mlp", "float32", 1, False)) == 1 + 4  # kept for all checks; and each of four members alone

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from distill_jax.errors import InputError
+from distill_jax.setting import changed
+from distill_jax.training.programs import Programs, Target, check_statistics, inputs_of
 from experiments.compiled import results, studies, table, targets
 from experiments.compiled.chips import CHIPS
 from experiments.compiled.costs import LAUNCH, Operation, operations
 from experiments.compiled.hlo import parse
+from experiments.compiled.prediction import Compiled, describe, describe_call, fingerprint
 from experiments.compiled.rows import programs, shapes_alone
 from experiments.compiled.sources import part
 from experiments.paper import make
@@ -304,6 +307,65 @@ def test_a_page_has_what_was_before_beside_what_is(tmp_path):
     assert said[0].count("|") == said[2].count("|") == said[3].count("|")
 
 
+IN_SHARDS = "digits-mlp/one-hot/bfloat16/128/p1/shards4"
+
+
+def on_cpus(count):
+    return Target(jax.devices()[:count], "cuda", 2**34)
+
+
+def test_a_row_in_shards_is_the_row_without_but_for_its_shards():
+    found = [name for name in programs() if "/shards" in name]
+    assert IN_SHARDS in found
+    for name in found:
+        program, whole = programs()[name](), programs()[name.removesuffix("/shards4")]()
+        assert (program.name, program.kind, program.role) == (name, whole.kind, whole.role)
+        assert program.setting == changed(whole.setting, train={"batch_shards": 4})
+        network = Programs(program.setting, program.dataset, "student", target=on_cpus(1)).model
+        check_statistics(program.setting.train, {"student": network}, inputs_of(program.dataset))
+    program = programs()["cifar-resnet20/kd-norms-of-32/bfloat16/128/p1/shards4"]()
+    assert (program.kind, program.setting.train.norm_examples) == ("train", 32)
+
+
+@pytest.mark.parametrize(
+    ("devices", "times"),
+    [
+        (1, {"gradient": 4, "sum": 3, "update": 1}),
+        (2, {"gradient": 2, "sum": 1, "exchange": 1, "update": 1}),
+        (4, {"gradient": 1, "exchange": 1, "update": 1}),
+    ],
+)
+def test_a_step_in_shards_takes_what_its_programs_take_as_often_as_they_are_called(devices, times):
+    traced = programs()[IN_SHARDS]().traced(on_cpus(devices))
+    assert {call.name: call.times for call in traced.calls} == times
+    compiled, chip = [Compiled.of(call) for call in traced.calls], CHIPS["h100"]
+    found, run = describe(compiled, traced.of, chip, traced.steps, 128, traced.beside)
+    parts = [describe_call(call, traced.of, chip) for call in compiled]
+    assert found["step_seconds_predicted"] == pytest.approx(sum(p["times"] * p["seconds"] for p in parts))
+    assert found["kernels"] == sum(o.times for o in run)
+    said = table.line(found | {"chip": "h100", "row": IN_SHARDS, "calls": parts})
+    assert f", {times['gradient']} x gradient " in said
+    memory = max(p["memory_gib"] for p in parts) * 2**30 + traced.beside
+    assert (found["devices"], found["memory_gib"] * 2**30) == (devices, pytest.approx(memory))
+    # All shards together have the products of the whole batch.
+    (whole,) = programs()[IN_SHARDS.removesuffix("/shards4")]().traced(on_cpus(1)).calls
+    steps = whole.traced[0].jaxpr
+    assert found["gflop"] * devices == pytest.approx(flops(steps) / 100 / 1e9)
+    # CPUs are all of a kind: what each of them runs is one program.
+    assert all(len(set(part["programs"])) == 1 for part in parts)
+
+
+def test_programs_are_told_apart_by_what_they_compute_alone():
+    def f(x):
+        return x + x
+
+    text = jax.jit(f).lower(jax.ShapeDtypeStruct((8,), jnp.float32)).compile().as_text()
+    for here, elsewhere in {"jit(f)/add": "jit(f)/optimizer/add", __file__: "/elsewhere.py"}.items():
+        assert here in text
+        assert fingerprint(text.replace(here, elsewhere)) == fingerprint(text)
+    assert fingerprint(text.replace("add(", "multiply(")) != fingerprint(text)
+
+
 @pytest.mark.skipif(WITHOUT_LIBTPU, reason="needs libtpu, of the extra compile")
 def test_one_program_for_a_tpu(tmp_path):
     path = tmp_path / "compiled.json"
@@ -321,6 +383,27 @@ def test_one_program_for_a_tpu(tmp_path):
     assert name in table.line(row)
     again = subprocess.run(asked, cwd=command.ROOT, capture_output=True, text=True)
     assert "1 of 1 were there already" in again.stdout
+
+
+@pytest.mark.skipif(WITHOUT_LIBTPU, reason="needs libtpu, of the extra compile")
+def test_shards_are_computed_by_the_same_program_on_one_chip_and_on_four(tmp_path):
+    path = tmp_path / "compiled.json"
+    asked = ["--for", "v5e:1", "v5e:2x2", "--rows", IN_SHARDS, "--jobs", "1", "--json", str(path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.compiled", *asked], cwd=command.ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    programs_of = [{call["what"]: set(call["programs"]) for call in row["calls"]} for row in results.read(path)]
+    assert [set(found) for found in programs_of] == [{"gradient", "sum", "update"}, {"gradient", "exchange", "update"}]
+    for what in ("gradient", "update"):
+        assert len(programs_of[0][what] | programs_of[1][what]) == 1
+    # What is gathered by a sum is whole numbers: -0.0 + 0.0 is 0.0.
+    code = "from experiments.compiled import targets; targets.prepare(); from experiments.compiled import rows\n"
+    code += f"calls = rows.programs()[{IN_SHARDS!r}]().traced(targets.target('v5e:2x2')).calls\n"
+    code += "print(next(call for call in calls if call.devices > 1).traced[0].lower().compile().as_text())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=command.ROOT, capture_output=True, text=True)
+    summed = [i for i in parse(done.stdout).instructions.values() if i.opcode.startswith("all-reduce")]
+    assert {array.dtype for i in summed for array in i.arrays} <= {"s32"}
 
 
 def test_every_program_of_the_grid_has_a_name():

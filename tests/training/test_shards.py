@@ -16,7 +16,7 @@ from distill_jax.setting import TrainSetting, changed
 from distill_jax.study.checks import validate
 from distill_jax.training import predict
 from distill_jax.training.population import Member, shape
-from distill_jax.training.programs import Programs, check_statistics, inputs_of
+from distill_jax.training.programs import Programs, check_statistics, inputs_of, program_memory
 from distill_jax.training.shards import Exchange, Vector, tree_sum
 from distill_jax.training.step import _BlockInputs
 from distill_jax.training.trainer import Timing, Trainer
@@ -49,6 +49,15 @@ def test_the_sum_over_shards_is_one_tree_of_sums_on_any_number_of_devices():
         sums = Exchange(mesh)([jax.device_put(v, d) for v, d in zip(of_devices, mesh.devices.ravel(), strict=True)])
         same_bits([expected, *sums])
         assert [s.devices() for s in sums] == [{d} for d in mesh.devices.ravel()]
+
+
+def test_devices_tell_each_other_bits_and_no_numbers():
+    """A TPU makes of a gather a sum with zeros, and -0.0 + 0.0 is 0.0."""
+    jaxpr = str(
+        Exchange(make_mesh(1, 1, devices=jax.devices()[:4])).trace(jax.ShapeDtypeStruct((15,), "float32")).jaxpr
+    )
+    (gathered,) = (line for line in jaxpr.splitlines() if "= all_gather[" in line)
+    assert "i32[" in gathered
 
 
 def test_a_tree_is_a_vector_and_back():
@@ -176,6 +185,23 @@ def test_statistics_over_several_shards_are_refused():
     )
     with pytest.raises(InputError, match=message):
         check_statistics(train, {"student": networks["resnet"]}, inputs_of(data))
+
+
+def test_memory_counts_the_optimizer_s_state_and_all_shards_on_any_number_of_devices(monkeypatch):
+    needs = []
+    for devices in (1, 4):
+        with monkeypatch.context() as patched:
+            on_devices(patched, devices)
+            patched.setattr(backend, "defaults", lambda *_: backend.Defaults(4, 4, 512))
+            trainer = Trainer(in_shards(setting("work")), dataset(), "teacher")
+            sharded = trainer.compiled_shards(False, 4)
+            needs.append(trainer.runner(TEACHER, None, Timing()).memory())
+    state = trainer.state_like()
+    kept = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state.opt_state))
+    params = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state.params))
+    assert needs[0] == needs[1] == program_memory(sharded.largest) + sharded.beside
+    assert kept > 0
+    assert kept + 3 * params <= sharded.beside <= kept + 3 * params + 3 * 64  # a shard gives its losses too
 
 
 def test_devices_that_do_not_divide_the_shards_rest(monkeypatch):
