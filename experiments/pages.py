@@ -20,6 +20,7 @@ from experiments.channel import reading_table
 from experiments.channel import summary as channel_summary
 from experiments.channel import sweep as channel_sweep
 from experiments.comparison import markdown
+from experiments.compiled import populations
 from experiments.compiled import table as compiled_table
 from experiments.eigenspace import bridge_summary
 from experiments.eigenspace import summary as eigenspace_summary
@@ -127,6 +128,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "schedule": _from_file(schedule_table.lines),
     "throughput": _throughput,
     "clusters": lambda file: clusters.lines(json.loads((ROOT / file).read_text())),
+    "populations": lambda file: populations.lines(ROOT / file),
     "compiled": lambda files: compiled_table.markdown([ROOT / file for file in files.split()]),
 }
 

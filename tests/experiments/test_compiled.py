@@ -14,7 +14,7 @@ import pytest
 from distill_jax.errors import InputError
 from distill_jax.setting import changed
 from distill_jax.training.programs import Programs, Target, check_statistics, inputs_of
-from experiments.compiled import results, studies, table, targets
+from experiments.compiled import populations, results, studies, table, targets
 from experiments.compiled.chips import CHIPS
 from experiments.compiled.costs import LAUNCH, Operation, operations
 from experiments.compiled.hlo import parse
@@ -415,3 +415,18 @@ def test_every_program_of_the_grid_has_a_name():
 def test_every_kept_file_can_be_shown_and_gone_on_with(path):
     rows = results.read(path)
     assert table.table(rows).row_count == len(rows)
+
+
+def test_members_are_compared_with_one_alone(tmp_path):
+    path = tmp_path / "file.json"
+    environment = {"versions": {}}
+    sizes = {"a/p1": 2.0, "a/p4": 4.0, "a/p16": 8.0, "b/p1": 1.0, "b/p2": 3.0, "alone/p1": 1.0}
+    rows = [
+        {"chip": "v5e:1", "row": row, "fits": True, "step_seconds_predicted": seconds, "environment": environment}
+        for row, seconds in sizes.items()
+    ]
+    lacking = {"chip": "v5e:1", "row": "b/p4", "fits": False, "environment": environment}
+    path.write_text(json.dumps([*rows, lacking]))
+    first, second = populations.lines(path).splitlines()[2:]
+    assert first.split(" | ")[1:] == ["a", "2e+03", "", "0.50", "0.25 |"]
+    assert second.split(" | ")[1:] == ["b", "1e+03", "1.50", "", " |"]

@@ -1,0 +1,27 @@
+"""What a step costs of each of some models in one program, beside a model alone: whether populations pay on a chip."""
+
+from pathlib import Path
+from typing import Any
+
+from experiments.compiled import results
+from experiments.markdown_table import markdown_table
+
+
+def lines(path: Path) -> str:
+    """A table in Markdown of a file of predictions: programs of one model, and by members what each takes of that.
+
+    Raises:
+      InputError: the file is not one of predictions.
+    """
+    by_program: dict[tuple[str, str], dict[int, Any]] = {}
+    for row in results.read(path, "predictions"):
+        program, _, members = row["row"].rpartition("/p")
+        if row["fits"]:
+            by_program.setdefault((row["chip"], program), {})[int(members)] = row["step_seconds_predicted"]
+    compared = {key: by_size for key, by_size in by_program.items() if by_size.keys() > {1}}
+    sizes = sorted({size for by_size in compared.values() for size in by_size} - {1})
+    rows = []
+    for key, by_size in compared.items():
+        shares = [f"{by_size[size] / size / by_size[1]:.2f}" if size in by_size else "" for size in sizes]
+        rows.append([*key, f"{1000 * by_size[1]:.3g}", *shares])
+    return markdown_table(["chip", "program", "alone, ms a step", *(f"{size} members" for size in sizes)], rows)
