@@ -118,10 +118,15 @@ class Watched:
         """The studies that are at work."""
         return sorted(path.stem for path in self._logs.glob("*.log") if self.is_at_work(path.stem))
 
+    def all_at_work(self, number: int) -> list[str]:
+        """So many studies or parts that are all that is at work; else none."""
+        names = self.at_work()
+        return names if len(names) == number else []
+
     def all_have_teachers(self, number: int) -> list[str]:
         """So many studies that are all that is at work, all on students; else none."""
-        names = self.at_work()
-        return names if len(names) == number and all(self.has_teachers(name) for name in names) else []
+        names = self.all_at_work(number)
+        return names if all(self.has_teachers(name) for name in names) else []
 
     def until(self, holds: Callable[[], Any]) -> Any:
         """Waits for something to be true, while the command is at work; gives it."""
@@ -215,7 +220,9 @@ def _ray(folder: Path, setting: Setting) -> dict[str, Any]:
             cluster.add_node(num_cpus=CPUS)
         run = Watched(folder, ["--on", "ray", "--address", cluster.address], setting)
         run.until_random(3, len(studies(REHEARSAL)) // 2)
-        names = run.until(lambda: run.all_have_teachers(NODES))
+        # Parts of studies are at work on students too shortly for all to be so at once.
+        all_train = run.all_have_teachers if setting.part_seeds is None else run.all_at_work
+        names = run.until(lambda: all_train(NODES))
         cluster.remove_node(random.choice(sorted(cluster.worker_nodes, key=id)), allow_graceful=False)
         run.says(f"one of {NODES} nodes is lost, while these are at work, one on each: {', '.join(names)}")
         how = f"Ray's `Cluster`, {NODES} nodes of {CPUS} CPU, of which one is lost"
