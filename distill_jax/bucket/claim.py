@@ -109,16 +109,6 @@ class Claim:
             self._objects.write(_beat(self.number), _ENDED)
 
 
-def require_free(objects: Objects, lease: float = LEASE_SECONDS) -> None:
-    """Checks that a place is nobody's, which may take as long as a lease where its last holder was killed.
-
-    Raises:
-      InputError: somebody holds it.
-    """
-    if (number := latest(objects)) is not None:
-        _watch(objects, number, lease)
-
-
 def latest(objects: Objects) -> int | None:
     """The number of the last claim of a place; None where it was never claimed."""
     number = max(_numbers(objects), default=None)

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from distill_jax import files, paths
-from distill_jax.bucket import claim
+from distill_jax.bucket.claim import Claim
 from distill_jax.bucket.objects import Objects
 from distill_jax.dumps import Dump, dump_attributes, dump_path, find_dumps, read_dump, write_dumps
 from distill_jax.machine import processes
@@ -89,9 +89,10 @@ def _study_here(run: RunSetting) -> Path | None:
 
 
 def require_free(setting: Setting) -> None:
-    """Checks, where a study is in a bucket, that nobody is at work there on a part of it, or of a part on all of it.
+    """Sees, where a study is in a bucket, that nobody is at work there on a part of it, or of a part on all of it.
 
-    On this machine, and on a disk that machines share, `lock` sees to that.
+    The claim for a moment tells who comes there next that others have been at it. On this machine, and on a disk that
+    machines share, `lock` does both.
 
     Args:
       setting: as `paths.resolved` gives it.
@@ -102,11 +103,9 @@ def require_free(setting: Setting) -> None:
     if (address := paths.address(setting.run.workdir)) is None:
         return
     study = Objects("run.workdir", address)
-    if setting.run.part is not None:
-        claim.require_free(study)
-        return
-    for part in sorted({name.partition("/")[0] for name in (study / PARTS).list()}):
-        claim.require_free(study / PARTS / part)
+    of_parts = sorted({name.partition("/")[0] for name in (study / PARTS).list()})
+    for place in [study] if setting.run.part is not None else [study / PARTS / part for part in of_parts]:
+        Claim.take(place).release()
 
 
 def there(study: Path) -> list[Path]:

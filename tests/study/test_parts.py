@@ -9,8 +9,8 @@ import pytest
 from command import EVERY_CALL, SMALL, end, here, results, start_two
 
 from distill_jax import run
-from distill_jax.bucket import claim
 from distill_jax.bucket.at_hand import at_work, folder_for
+from distill_jax.bucket.claim import Claim
 from distill_jax.bucket.objects import Objects
 from distill_jax.command.main import main
 from distill_jax.errors import InputError, Interrupted
@@ -186,21 +186,26 @@ def test_two_processes_take_parts_in(npz, study, undisturbed):
 
 def test_parts_are_trained_on_several_machines_that_share_a_bucket(npz, tmp_path, undisturbed):
     address = f"memory://bucket{tmp_path}/study"
-    for part in (0, 1):
-        here([*command(npz, address, "--part", part), "--cache-dir", tmp_path / f"machine {part}"])
+
+    def on(machine, *more):
+        return here([*command(npz, address, *more), "--cache-dir", tmp_path / machine])
+
+    on("first", "--part", "0")
     assert "runs" not in {name.partition("/")[0] for name in Objects("run.workdir", address).list()}
-    said = here([*command(npz, address), "--cache-dir", tmp_path / "machine 2"])
+    said = on("third", "--seeds", "2")
+    assert "part 0: 2 trainings are taken in" in said
+    assert "steps in" not in said
+    on("second", "--part", "1")
+    said = on("third")  # which was the last to be at work on the study, and not on its parts
     assert "part 1: 2 trainings are taken in" in said
     assert "steps in" not in said
-    assert "part 1 was taken in already" in here(
-        [*command(npz, address, "--part", "1"), "--cache-dir", tmp_path / "machine 3"]
-    )
-    assert results(folder_for(address, tmp_path / "machine 2")) == undisturbed
+    for machine in ("first", "fourth"):
+        assert "part 0 was taken in already" in on(machine, "--part", "0")
+    assert results(folder_for(address, tmp_path / "third")) == undisturbed
 
 
 def test_in_a_bucket_nobody_is_at_work_on_a_part_and_on_the_study(npz, tmp_path, monkeypatch):
-    monkeypatch.setattr(claim.Claim.take.__func__, "__defaults__", (None, 1.0))
-    monkeypatch.setattr(claim.require_free, "__defaults__", (1.0,))
+    monkeypatch.setattr(Claim.take.__func__, "__defaults__", (None, 1.0))
     address = f"memory://bucket{tmp_path}/study"
     here([*command(npz, address, "--part", "1"), "--cache-dir", tmp_path / "first"])
     for busy, more in ((f"{address}/parts/1", []), (address, ["--part", "1"])):
