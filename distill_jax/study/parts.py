@@ -178,9 +178,10 @@ def _dumps(part: Path, study: Path) -> Iterator[tuple[list[Dump], list[Path]]]:
         said = processes.seen_by_first(functools.partial(dump_attributes, dump_path(part, *keys[0])))
         at_once = max(_AT_ONCE // (4 * said["examples"] * said["num_classes"]), 1)
         for start in range(0, len(keys), at_once):
-            paths = [(dump_path(part, *key), dump_path(study, *key)) for key in keys[start : start + at_once]]
-            dumps = processes.seen_by_first(functools.partial(list, map(read_dump, (path for path, _ in paths))))
-            yield dumps, [path for _, path in paths]
+            some = keys[start : start + at_once]
+            found = (dump_path(part, *key) for key in some)
+            dumps = processes.seen_by_first(functools.partial(list, map(read_dump, found)))
+            yield dumps, [dump_path(study, *key) for key in some]
 
 
 def _missing(part: Path, study: Path) -> list[_Key]:

@@ -44,14 +44,7 @@ _DEFAULT = Setting()
 _SUBMITTED = Path("work/slurm")  # for what submitit writes where studies are in a bucket
 _DAY = 24 * 60  # minutes, as submitit counts
 _SHARED_SECONDS = 60  # until a network's disk shows what another machine has written
-_PASSED_ON = (
-    "seeds",
-    "part_seeds",
-    "cache_dir",
-    "population",
-    "memory_gib",
-    "checkpoint_seconds",
-)  # to the commands of studies
+_PASSED_ON = ("seeds", "part_seeds", "cache_dir", "population", "memory_gib", "checkpoint_seconds")  # to studies
 
 
 class Maker:

@@ -140,9 +140,8 @@ def of_seeds(listed: Sequence[Portion]) -> dict[tuple[str, int], Task]:
     """
     by_part: dict[tuple[str, int], list[Run]] = {}
     for place, portion in enumerate(listed):
-        by_part.setdefault((portion.study, place if portion.teachers is None else portion.teachers), []).append(
-            portion.run
-        )
+        teachers = place if portion.teachers is None else portion.teachers
+        by_part.setdefault((portion.study, teachers), []).append(portion.run)
     return {part: _in_one_process(runs) for part, runs in by_part.items()}
 
 
