@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import math
 import re
@@ -14,7 +15,7 @@ import jax
 from distill_jax.training.programs import Programs, program_memory
 from experiments.compiled.chips import Chip
 from experiments.compiled.costs import Operation, operations, payload
-from experiments.compiled.hlo import parse
+from experiments.compiled.hlo import Module, parse
 from experiments.compiled.program import Call, Program
 from experiments.compiled.rows import programs
 from experiments.compiled.sources import part
@@ -48,6 +49,11 @@ class Compiled:
         """That of a call."""
         programs = tuple(traced.lower().compile() for traced in call.traced)
         return cls(call.name, programs, call.traced[0].jaxpr, call.times, call.devices)
+
+    @functools.cached_property
+    def module(self) -> Module:
+        """Its text, read."""
+        return parse(self.programs[0].as_text())
 
 
 def predict(program: Program, chip_name: str) -> dict[str, Any]:
@@ -91,11 +97,10 @@ def describe(
       beside: bytes that are taken beside the largest of them.
     """
     memory = max(program_memory(call.programs[0]) for call in compiled) + beside
-    modules = [parse(call.programs[0].as_text()) for call in compiled]
     run = [
         dataclasses.replace(operation, times=operation.times * call.times)
-        for call, module in zip(compiled, modules, strict=True)
-        for operation in operations(module, chip, _sizes(of), call.devices)
+        for call in compiled
+        for operation in operations(call.module, chip, _sizes(of), call.devices)
     ]
     work: dict[str, float] = collections.defaultdict(float)
     for call in compiled:
@@ -105,7 +110,7 @@ def describe(
         "fits": memory <= chip.memory,
         "memory_gib": memory / 2**30,
         "devices": of.mesh.size,
-        "loops_of_unknown_length": sum(module.unknown_loops() for module in modules),
+        "loops_of_unknown_length": sum(call.module.unknown_loops() for call in compiled),
     }
     return result | _of_a_step(run, chip, steps, examples, work), run
 
@@ -115,7 +120,7 @@ def describe_call(call: Compiled, of: Programs, chip: Chip) -> dict[str, Any]:
 
     Of equal 'programs' the optimised code is equal, of one device, several, and one in a slice or alone.
     """
-    run = operations(parse(call.programs[0].as_text()), chip, _sizes(of), call.devices)
+    run = operations(call.module, chip, _sizes(of), call.devices)
     return {
         "what": call.name,
         "times": call.times,
