@@ -7,9 +7,10 @@
     seed, step  int64 [seed], [step]
 
 One file of logits, a shard, has `SHARD_EXAMPLES` rows of several seeds at one step: of all that train together, whose
-dumps are written at once, and of more where they are small. A shard that is written into later is written anew and
-renamed into its place by TensorStore, so that the seeds in it are never lost. What is complete is said by the group's
-`Index`. The group, and the folder of all dumps, say of all their arrays what these are (zarr's consolidated metadata).
+dumps are written at once, and of more seeds and steps where they are small. A shard that is written into later is
+written anew and renamed into its place by TensorStore, so that the dumps in it are never lost. What is complete is said
+by the group's `Index`. The group, and the folder of all dumps, say of all their arrays what these are (zarr's
+consolidated metadata).
 """
 
 import json
@@ -27,24 +28,42 @@ from distill_jax.files import remove, sync, write_text
 
 CHUNK_EXAMPLES = 1024  # rows of logits read at once
 _SMALL, _LARGE = 2**22, 2**23  # bytes that are written anew as fast as new ones; most of a file
-_SMALL_SEEDS = 64  # of a file; each has its place in the file's table
+_TINY = 2**20  # bytes of steps that share a file: a tenth slower than each in its own
+_PLACES = 256  # seeds times steps of a file, most; each has its place in the file's table
 _COORDINATES = 1024  # seeds or steps in one file
 _LITTLE_ENDIAN, _CHECKSUM = {"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}
 _ZSTD = {"name": "zstd", "configuration": {"level": 1}}
 
 
-def seeds_in_shard(seed_bytes: int, together: int) -> int:
-    """How many seeds one file holds.
+def steps_in_shard(dump_bytes: int, seeds: int, steps: int) -> int:
+    """How many steps one file holds: several where all seeds of them are small.
 
-    >>> seeds_in_shard(57_480, together=8), seeds_in_shard(1_638_400, together=8)
-    (64, 5)
+    >>> steps_in_shard(14_400, seeds=24, steps=9), steps_in_shard(1_638_400, seeds=3, steps=9)
+    (3, 1)
 
     Args:
-      seed_bytes: bytes of one seed in it.
-      together: seeds that are written at once.
+      dump_bytes: bytes of one seed and step in it.
+      seeds, steps: that are to come.
     """
-    small = min(_SMALL // max(seed_bytes, 1), _SMALL_SEEDS)
-    return max(min(max(together, small), _LARGE // max(seed_bytes, 1)), 1)
+    return max(min(steps, _TINY // max(dump_bytes * seeds, 1), _PLACES // max(seeds, 1)), 1)
+
+
+def seeds_in_shard(seed_bytes: int, together: int, steps: int = 1) -> int:
+    """How many seeds one file holds.
+
+    >>> seeds_in_shard(57_480, together=8), seeds_in_shard(57_480, together=8, steps=3)
+    (72, 24)
+    >>> seeds_in_shard(1_638_400, together=8)
+    5
+
+    Args:
+      seed_bytes: bytes of one seed and step in it.
+      together: seeds that are written at once.
+      steps: in the file.
+    """
+    seed_bytes = max(seed_bytes * steps, 1)
+    small = min(_SMALL // seed_bytes, _PLACES // steps)
+    return max(min(max(together, small), _LARGE // seed_bytes), 1)
 
 
 def create(group: Path, index: Index, true_label: np.ndarray, id: np.ndarray, pool: Executor) -> None:
@@ -195,7 +214,7 @@ def _arrays(index: Index) -> dict[str, dict[str, Any]]:
     column, compressed = ["example"], [_LITTLE_ENDIAN, _ZSTD, _CHECKSUM]
     # The digits of logits do not compress: 7% saved for a third of the speed.
     logits = _sharded([1, 1, CHUNK_EXAMPLES, k], [_LITTLE_ENDIAN, _CHECKSUM])
-    shard = [index.shard_seeds, 1, SHARD_EXAMPLES, k]
+    shard = [index.shard_seeds, index.shard_steps, SHARD_EXAMPLES, k]
     label, label_shard = _sharded([1, n], compressed), [index.label_seeds, n]
     return {
         "logits": _array("float32", [seeds, steps, n, k], shard, logits, ["seed", "step", "example", "class"], "NaN"),

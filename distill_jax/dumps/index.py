@@ -69,7 +69,7 @@ class Index:
     Attributes:
       model, split: whose they are.
       examples, num_classes: of the split.
-      shard_seeds: seeds in one file of logits.
+      shard_seeds, shard_steps: seeds and steps in one file of logits.
       label_seeds: seeds in one file of labels.
       seeds, steps: that there is room for.
       sums: of the columns: 'true_label', 'id', and 'label/3' for seed 3.
@@ -80,7 +80,8 @@ class Index:
     split: str
     examples: int
     num_classes: int
-    shard_seeds: int
+    shard_seeds: int = 1
+    shard_steps: int = 1
     label_seeds: int = 1
     seeds: tuple[int, ...] = ()
     steps: tuple[int, ...] = ()
@@ -148,8 +149,8 @@ class Index:
         >>> Index("kd", "test", 5000, 4, shard_seeds=2, seeds=(0, 1, 2), steps=(0, 600)).shards(2, 600)
         ['logits/c/1/1/0/0', 'logits/c/1/1/1/0']
         """
-        folder = f"logits/c/{self.seeds.index(seed) // self.shard_seeds}/{self.steps.index(step)}"
-        return [f"{folder}/{block}/0" for block in range(self.blocks)]
+        row, column = self.seeds.index(seed) // self.shard_seeds, self.steps.index(step) // self.shard_steps
+        return [f"logits/c/{row}/{column}/{block}/0" for block in range(self.blocks)]
 
     @property
     def blocks(self) -> int:

@@ -184,16 +184,16 @@ class _Part:
         """Their sums by seed."""
         return {seed: sum_of([label]) for seed, label in self.seed_labels().items()}
 
-    def new(self) -> Index:
-        """The index of the group that these alone would make."""
+    def new(self, seeds: Iterable[int] = (), steps: Iterable[int] = ()) -> Index:
+        """The index of the group that is made for these, with room for these seeds and steps."""
         k, n = self.logits[0].shape[1], len(self.labels[0])
-        together = len(self.seed_labels())
-        return Index(
-            self.group.parent.name,
-            self.group.name,
-            examples=n,
-            num_classes=k,
-            shard_seeds=group_files.seeds_in_shard(4 * k * min(n, SHARD_EXAMPLES), together),
+        together, dump_bytes = len(self.seed_labels()), 4 * k * min(n, SHARD_EXAMPLES)
+        index = Index(self.group.parent.name, self.group.name, n, k).with_room(seeds, steps)
+        shard_steps = group_files.steps_in_shard(dump_bytes, len(index.seeds), len(index.steps))
+        return dataclasses.replace(
+            index,
+            shard_seeds=group_files.seeds_in_shard(dump_bytes, together, shard_steps),
+            shard_steps=shard_steps,
             label_seeds=group_files.seeds_in_shard(4 * n, together),
         )
 
@@ -252,7 +252,7 @@ def _prepare(parts: Sequence[_Part], columns: Mapping[str, np.ndarray], room: Ro
                 kept.write(part.group)
             index = kept
         if index is None or not index.dumps:
-            index = dataclasses.replace(part.new(), sums=sums).with_room(seeds, steps)
+            index = dataclasses.replace(part.new(seeds, steps), sums=sums)
             group_files.create(part.group, index, **columns, pool=pool)
             changed[part.group] = index
             continue

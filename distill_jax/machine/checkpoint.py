@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
@@ -35,6 +34,7 @@ from distill_jax.machine.seals import complete_steps, seals_of
 logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 _LOOK_SECONDS = 0.02
+_SECONDS, _OLD_SECONDS = "seconds", "progress"  # in Orbax's metadata, and the item that they were before
 _OVERHEAD = 2**20  # bytes of a checkpoint beside its arrays, and some to spare
 
 
@@ -143,13 +143,11 @@ class Checkpoints:
             )
         if self._most is not None:
             self._keep(max(self._most - 1, 1))
-        # The next training step is given this state's buffers, and on a CPU Orbax would still be reading them.
-        # For arrays that lie on several processes' devices it would wait for the others.
-        state = jax.tree.map(jnp.copy if jax.process_count() == 1 else on_host, state)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(seconds)),
-        )
+        # The next training step is given this state's buffers while Orbax is still writing. A copy on the host takes no
+        # memory of a device; Orbax writes two files less of it, and waits for no other process.
+        state = jax.tree.map(on_host, state)
+        args = ocp.args.Composite(state=ocp.args.StandardSave(state))
+        self._manager.save(step, args=args, custom_metadata={_SECONDS: seconds})
         self._sealing = [future for future in self._sealing if not future.done() or future.result()]
         self._sealing.append(self._pool.submit(self._seal_when_there, step))
 
@@ -261,8 +259,11 @@ class Checkpoints:
             if self._sealed:
                 self._check(step)
             like = self.content(step) if like is None else like
-            args = ocp.args.Composite(state=ocp.args.StandardRestore(like), progress=ocp.args.JsonRestore())
-            items = self._manager.restore(step, args=args)
+            wanted: dict[str, Any] = {"state": ocp.args.StandardRestore(like)}
+            if is_old := (self._folder / str(step) / _OLD_SECONDS).is_dir():
+                wanted[_OLD_SECONDS] = ocp.args.JsonRestore()
+            items = self._manager.restore(step, args=ocp.args.Composite(**wanted))
+            seconds = items[_OLD_SECONDS] if is_old else self._manager.metadata(step).custom_metadata[_SECONDS]
             jax.block_until_ready(items["state"])
         except Exception as error:  # Orbax and TensorStore raise whatever the damaged file led them to
             if is_out_of_memory(error):
@@ -274,4 +275,4 @@ class Checkpoints:
                 f"is damaged ({type(error).__name__}: {message}); remove that "
                 "folder and run the same command to go on from an earlier one",
             ) from error
-        return Restored(items["state"], step, items["progress"])
+        return Restored(items["state"], step, seconds)

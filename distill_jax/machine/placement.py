@@ -107,7 +107,9 @@ def on_host(array: jax.Array) -> np.ndarray:
     >>> on_host(place(mesh, np.arange(3), BATCH)).tolist()
     [0, 1, 2]
     """
-    shards = array.addressable_shards
+    shards = list({str(shard.index): shard for shard in array.addressable_shards}.values())  # one of each replica
+    for shard in shards:
+        shard.data.copy_to_host_async()
     starts = [min(s.index[d].start or 0 for s in shards) for d in range(array.ndim)]
     stops = [max(n if s.index[d].stop is None else s.index[d].stop for s in shards) for d, n in enumerate(array.shape)]
     assembled = np.empty([b - a for a, b in zip(starts, stops, strict=True)], array.dtype)

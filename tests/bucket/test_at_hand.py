@@ -69,7 +69,7 @@ def test_a_checkpoint_that_came_into_the_bucket_in_part_is_none(npz, undisturbed
             here([*arguments, "--cache-dir", tmp_path / "first"])
     objects = Objects(FIELD, address)
     names = list(objects.list())
-    objects.remove(n for n in names if "/seals/" in n or n.endswith("progress/metadata"))
+    objects.remove(n for n in names if "/seals/" in n or n.endswith("/state/_METADATA"))
     assert any("/checkpoints/" in name for name in names)
     here([*arguments, "--cache-dir", tmp_path / "second"])
     assert results(distill_jax.open_study(address, tmp_path / "third").folder) == results(undisturbed)

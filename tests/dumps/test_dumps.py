@@ -33,6 +33,7 @@ from distill_jax.machine import processes
 
 ROWS, CLASSES = SHARD_EXAMPLES + 1000, 7
 SEEDS, STEPS = (0, 1, 2, 3), (0, 10)
+OF_A_STEP = len(SEEDS) * 4 * SHARD_EXAMPLES * CLASSES  # bytes of a file
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,17 @@ def whole(tmp_path_factory, columns):
     workdir = tmp_path_factory.mktemp("whole")
     for step in STEPS:
         write(workdir, columns, SEEDS, step, room=(SEEDS, STEPS))
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory, columns):
+    """The same, as of larger dumps: each step has files of its own."""
+    workdir = tmp_path_factory.mktemp("apart")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(group, "_TINY", OF_A_STEP)
+        for step in STEPS:
+            write(workdir, columns, SEEDS, step, room=(SEEDS, STEPS))
     return workdir
 
 
@@ -146,8 +158,8 @@ def test_zarr_and_xarray_select_by_name(copy, columns):
 
 
 def test_there_are_few_files(whole, copy, columns):
-    assert len(contents(whole)) == 2 + 13 + 2 * len(STEPS)  # of the folders, of the group, two for each step's rows
-    write(copy, columns, range(4, 20), STEPS[0])
+    assert len(contents(whole)) == 2 + 13 + 2  # of the folders, of the group, two for the rows of all seeds and steps
+    write(copy, columns, range(4, 18), STEPS[0])
     assert len(contents(copy)) == len(contents(whole))
 
 
@@ -169,6 +181,7 @@ def test_portions_of_seeds_are_the_whole(tmp_path, columns, whole, portions, has
 
 def test_a_large_dump_has_files_of_the_seeds_that_train_together(tmp_path, columns, monkeypatch):
     monkeypatch.setattr(group, "_SMALL", 1)
+    monkeypatch.setattr(group, "_TINY", 1)
     for step, seeds in itertools.product(STEPS, [(0, 1), (2, 3)]):
         write(tmp_path, columns, seeds, step, room=(SEEDS, STEPS))
     assert_are_there(tmp_path, columns)
@@ -338,7 +351,8 @@ def _truncate(file):
     file.write_bytes(file.read_bytes()[:-30])
 
 
-SHARDS, COLUMNS = "logits/c/0/1", "label/c/0/0"
+SHARDS, TOGETHER = "logits/c/0/1", "logits/c/0/0"  # those of step 10, where it has its own and where not
+COLUMNS = "label/c/0/0"
 DAMAGES = {
     "a bit of a shard": (f"{SHARDS}/0/0", _flip_a_bit(-5000), SHARDS),
     "a bit of a second shard": (f"{SHARDS}/1/0", _flip_a_bit(-5000), SHARDS),
@@ -349,7 +363,7 @@ DAMAGES = {
         SHARDS,
     ),
     "a shard of another place": (f"{SHARDS}/0/0", lambda file: shutil.copy(file.parents[1] / "1" / "0", file), SHARDS),
-    "a bit of the labels": (COLUMNS, _flip_a_bit(-1200), ""),
+    "a bit of the labels": (COLUMNS, _flip_a_bit(-500), ""),
     "no labels": (COLUMNS, lambda file: file.unlink(), ""),
     "no true labels": ("true_label/c/0", lambda file: file.unlink(), ""),
     "no id": ("id", shutil.rmtree, ""),
@@ -367,8 +381,18 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_one_line_whose_remedy_serves(dump, columns, whole, damage):
+@pytest.mark.parametrize("steps", ["apart", "together"])
+def test_damage_is_one_line_whose_remedy_serves(whole, apart, columns, tmp_path, damage, steps):
     where, how, remedy = DAMAGES[damage]
+    if steps == "together":
+        if "another step" in damage:
+            pytest.skip("both are in one file")
+        where, remedy, expected, gone = where.replace(SHARDS, TOGETHER), remedy.replace(SHARDS, TOGETHER), whole, STEPS
+    else:
+        expected, gone = apart, (10,) if remedy else STEPS
+    workdir = tmp_path / "copy"
+    shutil.copytree(expected, workdir)
+    dump = dump_path(workdir, "kd", 3, 10, "train")
     how(_group(dump) / where)
     with pytest.raises(InputError, match=r"^(dump )?.*: is damaged.*; remove (.*) and run the same command") as raised:
         read_dump(dump)
@@ -376,35 +400,38 @@ def test_damage_is_one_line_whose_remedy_serves(dump, columns, whole, damage):
     to_remove = str(raised.value).rpartition("remove ")[2].partition(" and run")[0]
     assert to_remove == str(_group(dump) / remedy)
     shutil.rmtree(to_remove)
-    workdir = dump.parents[4]
-    for step in STEPS:
-        missing = [s for s in SEEDS if not dump_exists(dump_path(workdir, "kd", s, step, "train"))]
-        assert missing == (list(SEEDS) if step == 10 or not remedy else [])
-        if missing:
-            write(workdir, columns, missing, step, room=(SEEDS, STEPS))
+    with pytest.MonkeyPatch.context() as patch:
+        if steps == "apart":
+            patch.setattr(group, "_TINY", OF_A_STEP)
+        for step in STEPS:
+            missing = [s for s in SEEDS if not dump_exists(dump_path(workdir, "kd", s, step, "train"))]
+            assert missing == (list(SEEDS) if step in gone else [])
+            if missing:
+                write(workdir, columns, missing, step, room=(SEEDS, STEPS))
     assert_are_there(workdir, columns)
-    assert contents(workdir) == contents(whole)
+    assert contents(workdir) == contents(expected)
 
 
 def test_a_shard_that_is_lost_is_not_made_up_by_the_next_that_is_written(dump, columns):
     workdir = dump.parents[4]
-    (_group(dump) / f"{SHARDS}/1/0").unlink()
-    assert sorted(find_steps(dump.parents[1], "train")) == [0]
+    (_group(dump) / f"{TOGETHER}/1/0").unlink()
+    assert not find_steps(dump.parents[1], "train")
     with pytest.raises(InputError, match="step-10/train: is not there; run the same command again to write it"):
         read_dump(dump)
     write(workdir, columns, [0], 10)
-    found = [place for place in find_dumps(workdir) if place[2] == 10]
-    assert found == [("kd", 0, 10, "train")]
+    assert list(find_dumps(workdir)) == [("kd", 0, 10, "train")]
     write(workdir, columns, [1, 2, 3], 10)
+    assert_are_there(workdir, columns, steps=[10])
+    write(workdir, columns, SEEDS, 0)
     assert_are_there(workdir, columns)
 
 
 def test_a_damaged_shard_is_not_written_into(dump, columns):
-    file = _group(dump) / f"{SHARDS}/0/0"
+    file = _group(dump) / f"{TOGETHER}/0/0"
     content = bytearray(file.read_bytes())
     content[-10] ^= 4  # of the shard's own table
     file.write_bytes(content)
-    with pytest.raises(InputError, match=f"is damaged: .*; remove {_group(dump) / SHARDS} and run the same command"):
+    with pytest.raises(InputError, match=f"is damaged: .*; remove {_group(dump) / TOGETHER} and run the same command"):
         write(dump.parents[4], columns, [9], 10)
     assert file.read_bytes() == content
 

@@ -12,6 +12,7 @@ from command import EVERY_CALL, SMALL, end, here, kill_when_there, results, star
 
 from distill_jax.dumps import find_dumps, read_dump
 from distill_jax.errors import InputError, Interrupted, RunError
+from distill_jax.machine.checkpoint import Checkpoints
 from distill_jax.study import splitting
 from distill_jax.study.workdir import RunFolder, populations
 from distill_jax.training import loop
@@ -111,7 +112,8 @@ def assert_is_that_of(workdir, undisturbed):
 
 def test_fewer_at_a_time_go_on_from_where_all_were(npz, work, undisturbed, calls):
     population, step = begun_folder(work)
-    seconds_before = json.loads((population.folder / "checkpoints" / str(step) / "progress" / "metadata").read_text())
+    with Checkpoints(population.folder / "checkpoints", keep=None) as checkpoints:
+        seconds_before = checkpoints.restore(step).seconds
     said = here(command(npz, work, "--seeds", "3", "--population", "1"))
     assert f"6 students, seeds 0-2, were begun together and no longer fit: they go on from step {step} in 6" in said
     assert {members for members, _ in calls} == {1}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from command import run
 from old_dump import make_old
@@ -83,6 +84,15 @@ def test_what_is_not_sealed_is_not_there_but_for_trainings_older_than_seals(save
     (saved / "seals").rmdir()
     assert steps() == [5]
     np.testing.assert_array_equal(restored(saved).state["params"], STATE["params"])
+
+
+def test_a_checkpoint_of_the_first_versions_is_read(tmp_path):
+    args = ocp.args.Composite(state=ocp.args.StandardSave(STATE), progress=ocp.args.JsonSave({"training": 1.5}))
+    with ocp.CheckpointManager(tmp_path / "checkpoints") as manager:
+        manager.save(5, args=args)
+    found = restored(tmp_path)
+    np.testing.assert_array_equal(found.state["params"], STATE["params"])
+    assert (found.step, found.seconds) == (5, {"training": 1.5})
 
 
 def test_old_seals_go_with_their_checkpoints(tmp_path):
