@@ -22,6 +22,7 @@ from distill_jax.dumps import DumpReader
 from distill_jax.files import write_result
 from distill_jax.measures import findings
 from distill_jax.measures.accuracies import pairs
+from distill_jax.measures.control_check import EXPECTED
 from distill_jax.measures.data_maps import data_maps
 from distill_jax.measures.interval import number, quote
 from distill_jax.measures.study_summary import FILE, SPLITS, StudySummary
@@ -29,13 +30,11 @@ from distill_jax.report import explorer, inline_svg, plots
 from distill_jax.report.forest import forest
 from distill_jax.report.headline import headline
 from distill_jax.report.plots.style import in_order
-from distill_jax.report.rows import GROUPS
+from distill_jax.report.rows import GROUPS, ROWS
 from distill_jax.students import CONTROL, KD, KINDS, SWITCHED, TEACHER, look_of
 
 if TYPE_CHECKING:
     from distill_jax.data.examples import Examples
-
-CHECKED = {"mean_gap_hard": "gap of hard points", "mean_gap_easy": "of easy ones", "slope_instrumented": "slope"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +204,7 @@ def render(summary: StudySummary, images: Mapping[str, str], explorer: str | Non
         pair="scatter_train" if "scatter_train" in images else "scatter",
         splits=plots.SPLITS,
         groups=GROUPS,
-        checked=CHECKED,
+        checked=[row for row in ROWS if row[0] in EXPECTED],
         headline=headline(summary),
         findings=summary.current_findings,
         forest=forest(summary.current_findings),

@@ -13,6 +13,7 @@ from distill_jax import dumps
 from distill_jax.dumps import DumpReader
 from distill_jax.errors import InputError, RunError
 from distill_jax.measures import comparisons, deviations, findings, study_summary
+from distill_jax.measures.control_check import EXPECTED
 from distill_jax.measures.interval import Interval
 from distill_jax.report import study_report as report
 from distill_jax.report.rows import ROWS
@@ -114,7 +115,9 @@ def test_the_control_is_checked_where_it_is_a_second_draw_of_the_teacher(study):
     ]
     assert check.passed
     assert all(row.within == row.value.includes(row.expected) for row in check.rows)
-    assert "Built-in check" in (workdir / "report.html").read_text()
+    page = (workdir / "report.html").read_text()
+    assert "Built-in check: passed" in page
+    assert page.count("(excludes ") == sum(not row.within for row in check.rows)
     assert summarise(workdir, 3, teacher={"depth": 56}, student={"depth": 20}).control_check is None
 
 
@@ -128,7 +131,10 @@ def test_a_control_that_is_no_second_draw_of_the_teacher_is_said_to_be_off(tmp_p
             dumps.write_dumps(items, dump.label, dump.true_label, dump.id)
     summary = summarise(tmp_path, 4)
     assert not summary.control_check.passed
-    assert report.render(summary, {}).count("Do not believe this study") == 2  # at the top and where it is explained
+    page = report.render(summary, {})
+    assert page.count("Do not believe this study") == 2  # at the top and where it is explained
+    assert "Built-in check: failed" in page
+    assert "(excludes 0)" in page
 
 
 def test_differences_are_paired_by_seed(study):
@@ -219,7 +225,8 @@ def test_every_statistic_has_its_row_and_what_is_quoted_is_escaped(study):
     assert "made &lt;up&gt;" in html
     rows = unescape(html)
     for name, title, *_ in ROWS:
-        assert rows.count(f'<th scope="row">{title}</th>') == (2 if "mislabelled" in name else 4), name
+        expected = (2 if "mislabelled" in name else 4) + (name in EXPECTED)  # in the built-in check
+        assert rows.count(f'<th scope="row">{title}</th>') == expected, name
     assert "distill_jax --a" in html
     assert "95% interval" in html
     assert "None" not in re.sub('<details>.*?</details>|base64,[^"]*', "", html, flags=re.DOTALL)
