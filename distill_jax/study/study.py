@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-import compiler_faults
 from distill_jax import class_names, limits, saved_setting
-from distill_jax.data import load_dataset
 from distill_jax.data.sources.tokens import save_tokenizer
 from distill_jax.dumps import dump_attributes, dump_exists, dump_path, find_dumps
 from distill_jax.errors import InputError
@@ -24,30 +22,25 @@ from distill_jax.fields import leaves
 from distill_jax.identity import digest, identity
 from distill_jax.machine import backend, processes
 from distill_jax.machine.environment import commit
-from distill_jax.machine.placement import BATCH
-from distill_jax.models import build_for, huggingface, kind, pretrained
+from distill_jax.models import huggingface
 from distill_jax.models.roberta import Roberta
 from distill_jax.own_code import code
 from distill_jax.paths import resolved
 from distill_jax.setting import Setting
 from distill_jax.students import MODELS, TEACHER
 from distill_jax.study import parts, splitting, sweep, workdir
-from distill_jax.study.checks import validate, validate_on_data
-from distill_jax.study.given_teacher import GivenTeacher, Source, given_teacher, write
-from distill_jax.study.given_weights import TeacherOfWeights, teacher_of_weights
+from distill_jax.study.given_teacher import GivenTeacher, Source, write
+from distill_jax.study.given_weights import TeacherOfWeights
 from distill_jax.study.portions import Portions
+from distill_jax.study.prepared import idle_devices, prepare
 from distill_jax.study.teachers import Teachers
 from distill_jax.study.workdir import RunFolder
-from distill_jax.training import outcomes, streaming
 from distill_jax.training.loop import train
-from distill_jax.training.objective import Objective, switch_step
+from distill_jax.training.objective import switch_step
 from distill_jax.training.population import Member, seeds, shape
 from distill_jax.training.profiling import Profile
-from distill_jax.training.programs import check_batch, check_statistics, feature_layers, inputs_of, mesh_of
 from distill_jax.training.progress import StudyProgress, say
 from distill_jax.training.run_digest import run_digest
-from distill_jax.training.schedule import Schedule
-from distill_jax.training.teacher_source import teacher_source
 from distill_jax.training.trainer import Timing, Trainer
 
 
@@ -78,14 +71,14 @@ class Study:
         if teacher is not None:
             given = dataclasses.replace(setting.given, logits=(*setting.given.logits, "arrays"))
             setting = dataclasses.replace(setting, given=given)
-        self.setting, self._console, self._arrays, self._sources = resolved(setting), console, arrays, sources
-        self._notes: set[str] = set()  # that were said
+        self.setting, self._console = resolved(setting), console
         processes.require_same(_of_all_processes(self.setting))
-        processes.together(self._prepare)
+        prepared = processes.together(lambda: prepare(self.setting, console, arrays, sources))
+        self.dataset, self.schedule = prepared.dataset, prepared.schedule
+        self._networks, self._given = prepared.networks, prepared.given
         self.portions = Portions(self.setting, self.schedule)
-        for role in self._networks:  # by what the first process knows, and so alike in all
-            for population in self.portions.split(role, self.portions.members(role)):
-                self._check_devices(getattr(self.setting, role).name, shape(population))
+        for note in dict.fromkeys(self._idle_devices()):
+            say(console, note)
         self.switch_step = switch_step(self.setting.objective, self.schedule.total_steps)
         self.identity = identity(self.setting) | {"fingerprint": self.dataset.fingerprint}
         if self._given is not None:
@@ -96,75 +89,13 @@ class Study:
         if not self._shared:
             say(console, "the processes share no work folder: the first alone writes and reads it")
 
-    def _prepare(self) -> None:
-        """Loads the data, builds the networks, and checks what a process can check without the others."""
-        setting, console = self.setting, self._console
-        validate(setting)
-        backend.check_options()
-        if (warning := compiler_faults.warning()) is not None:
-            say(console, f"warning: {warning}")
-        with console.status("reading the data"):  # shown on a terminal alone
-            self.dataset = load_dataset(setting.data, self._arrays)
-        for note in self.dataset.notes:
-            say(console, f"data: {note}")
-        examples = len(self.dataset.train.label)
-        self.schedule = Schedule.of(setting, examples)
-        validate_on_data(setting, examples, len(self.dataset.test.label), self.schedule.total_steps)
-        sweep.check(setting, examples, len(self.dataset.test.label), self.schedule.total_steps)
-        self._networks = {}
-        self._given = self._given_teacher()
-        for role in ("student",) if self._given else ("teacher", "student"):
-            network = getattr(setting, role)
-            self._networks[role] = build_for(self.dataset, network, setting.train.precision, f"--{role}")
-            pretrained.read(network, self._networks[role], f"--{role}")
-        # Trainers find the layers again; here one that is not there is refused before anything is trained.
-        networks = dict(self._networks)
-        if isinstance(self._given, TeacherOfWeights):
-            networks["teacher"] = self._given.network
-        feature_layers(setting, Objective.of_study(setting), networks, inputs_of(self.dataset))
-        check_statistics(setting.train, self._networks, inputs_of(self.dataset))
-        if self._given is not None:
-            for line in self._given.description(self.dataset, setting.data.augment):
-                say(console, line)
-        norm_examples, names = setting.train.norm_examples, [getattr(setting, role).name for role in self._networks]
-        if norm_examples is not None and all(kind(name) != "convolutional" for name in names):
-            raise InputError(
-                "train.norm_examples",
-                norm_examples,
-                "must be left out, since neither network has batch normalisation: " + ", ".join(names),
-            )
-        limit = backend.memory_limit(setting.run.memory_gib)
-        if streaming.is_streamed(setting.run.streaming, self.dataset, limit):
-            streaming.require(setting.run.streaming)
-            size = (self.dataset.train.x.nbytes + self.dataset.test.x.nbytes) / 2**30
-            say(console, f"data: {size:.2g} GiB stay on the host, from which batches are read ahead")
-        if teacher_source(setting) == "outcomes":
-            need = outcomes.table_bytes(self.dataset, setting.data.augment, jax.default_backend())
-            if need > limit:
-                raise InputError(
-                    "run.teacher_logits",
-                    "all-outcomes",
-                    f"needs {need / 2**30:.2g} GiB of a device's {limit / 2**30:.2g}; must be in-step",
-                )
-
-    def _check_devices(self, network: str, extent: tuple[int, int]) -> None:
-        """Checks that there are devices for a population of a network; says which of them it leaves idle."""
-        mesh, train_setting = mesh_of(network, extent, self.setting.train), self.setting.train
-        check_batch(train_setting, mesh)
-        idle = jax.device_count() - mesh.size
-        if idle and backend.defaults(kind(network)).batch_is_shared:
-            shards = "" if train_setting.batch_shards is None else f" in {train_setting.batch_shards} shards"
-            shared = f"{mesh.shape[BATCH]} share a batch of {train_setting.batch_size}{shards}"
-            note = f"{idle} of {jax.device_count()} devices stay idle: {shared}"
-            if note not in self._notes:
-                say(self._console, f"{note}, which more do not divide evenly")
-            self._notes.add(note)
-
-    def _given_teacher(self) -> GivenTeacher | None:
-        """The teacher that is there already; None where teachers are trained."""
-        if self.setting.given.weights is not None:
-            return teacher_of_weights(self.setting, self.dataset)
-        return given_teacher(self._sources, self.dataset) if self._sources else None
+    def _idle_devices(self) -> Iterator[str]:
+        """Of each population which devices it leaves idle, where it does, by what the first process knows."""
+        for role in self._networks:
+            for population in self.portions.split(role, self.portions.members(role)):
+                note = idle_devices(getattr(self.setting, role).name, shape(population), self.setting.train)
+                if note is not None:
+                    yield note
 
     def _claim(self) -> None:
         """Makes the work directory this study's, or sees that it and the dumps in it are."""

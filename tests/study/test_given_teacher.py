@@ -15,7 +15,7 @@ from small_study import QUIET, dataset, setting
 from distill_jax.dumps import Dump, dump_path, read_dump, save_dump
 from distill_jax.errors import InputError
 from distill_jax.setting import GivenTeacherSetting
-from distill_jax.study import study as study_module
+from distill_jax.study import prepared
 from distill_jax.study.checks import validate
 from distill_jax.study.given_teacher import given_teacher, shuffled
 from distill_jax.study.study import Study
@@ -181,8 +181,8 @@ def test_what_goes_with_no_given_teacher_is_named(tmp_path):
 
 def test_a_teacher_of_other_data_is_doubted_and_augmentation_explained(tmp_path, monkeypatch):
     lines = []
-    monkeypatch.setattr(study_module, "say", lambda _, line: lines.append(line))
-    monkeypatch.setattr(study_module, "load_dataset", lambda *_: DATA)
+    monkeypatch.setattr(prepared, "say", lambda _, line: lines.append(line))
+    monkeypatch.setattr(prepared, "load_dataset", lambda *_: DATA)
     turned = {s: LOGITS[s][::-1] for s in LOGITS}
     given = GivenTeacherSetting((savez(tmp_path / "a.npz", **turned),))
     Study(dataclasses.replace(setting(tmp_path / "work"), given=given), QUIET)

@@ -16,7 +16,7 @@ from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError, Interrupted
 from distill_jax.models import build_for, torch_weights
 from distill_jax.setting import GivenTeacherSetting, ModelSetting
-from distill_jax.study import study as study_module
+from distill_jax.study import prepared
 from distill_jax.study.checks import validate
 from distill_jax.study.given_weights import teacher_of_weights
 from distill_jax.study.study import Study
@@ -88,7 +88,7 @@ def test_students_learn_what_it_says_of_the_very_images_they_see(tmp_path, weigh
 
 
 def test_features_of_its_layers_are_there_for_losses(tmp_path, weights, monkeypatch):
-    monkeypatch.setattr(study_module, "load_dataset", lambda *_: dataset())
+    monkeypatch.setattr(prepared, "load_dataset", lambda *_: dataset())
     small = dataclasses.replace(given(tmp_path / "work", weights[0]), students=("one_hot", "kd", "fitnets"))
     Study(small, QUIET)
     features = dataclasses.replace(small.objective, teacher_features={"middle": "stage9"})

@@ -9,7 +9,7 @@ from distill_jax.data.augment import outcomes as ways_of
 from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError
 from distill_jax.machine import backend
-from distill_jax.study import study
+from distill_jax.study import prepared
 from distill_jax.study.checks import validate
 from distill_jax.study.study import Study
 from distill_jax.training import outcomes
@@ -17,7 +17,7 @@ from distill_jax.training import outcomes
 
 @pytest.fixture
 def _data(monkeypatch):
-    monkeypatch.setattr(study, "load_dataset", lambda *_: dataset())
+    monkeypatch.setattr(prepared, "load_dataset", lambda *_: dataset())
 
 
 def trained(folder, how, population=None):

@@ -19,8 +19,8 @@ from distill_jax.data.cache import cached
 from distill_jax.dumps import dump_path, find_dumps, read_dump, remove_dumps
 from distill_jax.errors import InputError
 from distill_jax.machine.checkpoint import Checkpoints
+from distill_jax.study import prepared, workdir
 from distill_jax.study import study as study_module
-from distill_jax.study import workdir
 from distill_jax.study.study import Study
 from distill_jax.training.population import Member
 
@@ -138,7 +138,7 @@ def made(tmp_path_factory):
     """A finished study's folder, and a function that studies it again with a copy."""
     small = setting(tmp_path_factory.mktemp("made") / "work", run={"seeds": 2})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study_module, "load_dataset", lambda *_: dataset())
+        patch.setattr(prepared, "load_dataset", lambda *_: dataset())
         study = Study(small, QUIET)
         study.train()
     return small
@@ -147,7 +147,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def copy(made, tmp_path, monkeypatch):
     """A copy of its folder, and its setting there."""
-    monkeypatch.setattr(study_module, "load_dataset", lambda *_: dataset())
+    monkeypatch.setattr(prepared, "load_dataset", lambda *_: dataset())
     shutil.copytree(made.run.workdir, tmp_path / "work")
     return tmp_path / "work"
 
@@ -351,7 +351,7 @@ def test_a_changed_number_in_the_cache_is_made_again_and_said(tmp_path, caplog):
 
 @pytest.mark.parametrize("name", ["setting.json", ".lock", "dumps/kd/seed-0/step-2/test/id/c/0", "runs/a/done.json"])
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(study_module, "load_dataset", lambda *_: dataset())
+    monkeypatch.setattr(prepared, "load_dataset", lambda *_: dataset())
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(tmp_path / name)
     with pytest.raises(InputError, match=f"{name}: is a pipe or a device in the place of a file"):
@@ -359,7 +359,7 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(name, tmp_path, monkeyp
 
 
 def test_a_pipe_of_the_user_s_own_is_none_of_ours(tmp_path, monkeypatch):
-    monkeypatch.setattr(study_module, "load_dataset", lambda *_: dataset())
+    monkeypatch.setattr(prepared, "load_dataset", lambda *_: dataset())
     os.mkfifo(tmp_path / "mine")
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "link").symlink_to("nothing")

@@ -8,6 +8,7 @@ from small_study import QUIET, dataset, setting
 from distill_jax import limits
 from distill_jax.command import command_line
 from distill_jax.machine import backend
+from distill_jax.study import prepared
 from distill_jax.study import study as study_module
 from distill_jax.study.study import Study
 from distill_jax.training.population import Member
@@ -15,7 +16,7 @@ from distill_jax.training.population import Member
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    monkeypatch.setattr(study_module, "load_dataset", lambda *_: dataset())
+    monkeypatch.setattr(prepared, "load_dataset", lambda *_: dataset())
     return Study(setting(tmp_path / "work"), QUIET)
 
 
