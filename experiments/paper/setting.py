@@ -43,7 +43,7 @@ class Setting:
     nothing: what is not there is said to be not run), or 'all', without the texts where no tokenizer is given. --list
     shows them."""
     scale: Literal["paper", "small", "rehearsal"] = "paper"
-    """'paper': its data, networks and recipes. 'small': stand-ins for a CPU, two hours on 2 cores for all images.
+    """'paper': its data, networks and recipes. 'small': stand-ins for a CPU, an hour on 2 cores.
     'rehearsal': every study by its name in seconds, of digits that need no folder, to try a cluster with."""
     data_dir: Path | None = dataclasses.field(default=None, metadata=READ)
     """Folder that holds the prepared data: cifar10/, cifar100/, glue/, imdb_reviews/ and ag_news_subset/ as TensorFlow
