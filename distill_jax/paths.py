@@ -110,6 +110,19 @@ def as_typed(text: str) -> str:
     return re.sub(rf"\b({'|'.join(SCHEMES)}):/(?=[^/])", r"\1://", text)
 
 
+def from_home(text: str) -> str:
+    """A text with `~` for the user's home, by which what is shared with others names no folder of one machine.
+
+    >>> from_home(f"--data-dir {Path.home()}/data --workdir work{Path.home()}/data")
+    '--data-dir ~/data --workdir work.../data'
+    """
+    try:
+        home = str(Path.home())
+    except RuntimeError:
+        return text
+    return text if home == "/" else re.sub(rf"(?<![\w./~-]){re.escape(home)}(?=[/\s'\"]|$)", "~", text)
+
+
 def resolved(setting: _T, within: str = "") -> _T:
     """A setting, of nested dataclasses, with `local` for every path in it, or `served` where its field is.
 

@@ -194,9 +194,11 @@ def _named(engine: str, setting: Setting) -> str:
 
 def _environment(command: str) -> dict[str, Any]:
     """As of `environment`, found by another process: this one begins others, which it must not once it has used JAX."""
-    code = "from distill_jax.machine import environment as of; import json; print(json.dumps(of.environment('')))"
-    found = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
-    found["command"] = command
+    code = (
+        "from distill_jax.machine.environment import environment; import json, sys\n"
+        "print(json.dumps(environment(sys.argv[1])))"
+    )
+    found = json.loads(subprocess.run([sys.executable, "-c", code, command], check=True, capture_output=True).stdout)
     for name in ("ray", "submitit"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found["versions"][name] = metadata.version(name)

@@ -12,18 +12,19 @@ import jax
 
 import compiler_faults
 from distill_jax.machine import backend
+from distill_jax.paths import from_home
 
 
 def environment(command: str) -> dict[str, Any]:
     """The command, commit, versions and hardware with which a result can be made again, as JSON values.
 
     Args:
-      command: the exact command line.
+      command: the exact command line, kept with `~` for the user's home.
     """
     devices = jax.devices()
     on_cpu = jax.default_backend() == "cpu"
     return {
-        "command": command,
+        "command": from_home(command),
         "commit": commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")},

@@ -7,6 +7,7 @@ from typing import Any
 
 from distill_jax.command.command_line import write_json
 from distill_jax.machine.environment import commit
+from distill_jax.paths import from_home
 from experiments.resumable_rows import read_rows, require_same
 
 _PACKAGES = ("jax", "jaxlib", "flax", "libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin")
@@ -20,7 +21,12 @@ def environment(command: str) -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return {"command": command, "commit": commit(), "python": platform.python_version(), "versions": versions}
+    return {
+        "command": from_home(command),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
 
 
 def read(path: Path, option: str = "--json") -> list[dict[str, Any]]:

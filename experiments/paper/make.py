@@ -20,7 +20,7 @@ from distill_jax.files import write_result
 from distill_jax.machine import backend, processes, program_cache
 from distill_jax.machine.environment import environment
 from distill_jax.measures.study_summary import as_json
-from distill_jax.paths import address, as_typed, from_root
+from distill_jax.paths import address, as_typed, from_home, from_root
 from distill_jax.report import plots
 from distill_jax.study import parts
 from distill_jax.study.run_study import run_study
@@ -303,7 +303,7 @@ class Maker:
             plan = self._plans[row.name] if has_stand_in else paper_plans[row.name]
             time = expected(plan, self._setting.seeds, records)
             not_run[row.name] = {
-                "command": self.command(plan, None if has_stand_in else PAPER.name),
+                "command": from_home(self.command(plan, None if has_stand_in else PAPER.name)),
                 "expected_seconds": time and time.seconds,
                 "expected_on": time and time.device,
             }

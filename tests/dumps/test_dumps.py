@@ -157,8 +157,9 @@ def test_zarr_and_xarray_select_by_name(copy, columns):
         np.testing.assert_array_equal(tree["kd@temperature=2/test/logits"].sel(seed=2, step=10), logits(2, 10))
 
 
-def test_there_are_few_files(whole, copy, columns):
-    assert len(contents(whole)) == 2 + 13 + 2  # of the folders, of the group, two for the rows of all seeds and steps
+def test_there_are_few_files(whole, apart, copy, columns):
+    assert len(contents(apart)) == 2 + 13 + 2 * len(STEPS)  # of the folders, of the group, two for each step's rows
+    assert len(contents(whole)) == 2 + 13 + 2
     write(copy, columns, range(4, 18), STEPS[0])
     assert len(contents(copy)) == len(contents(whole))
 
@@ -412,16 +413,19 @@ def test_damage_is_one_line_whose_remedy_serves(whole, apart, columns, tmp_path,
     assert contents(workdir) == contents(expected)
 
 
-def test_a_shard_that_is_lost_is_not_made_up_by_the_next_that_is_written(dump, columns):
-    workdir = dump.parents[4]
-    (_group(dump) / f"{TOGETHER}/1/0").unlink()
-    assert not find_steps(dump.parents[1], "train")
+@pytest.mark.parametrize("steps", ["apart", "together"])
+def test_a_shard_that_is_lost_is_not_made_up_by_the_next_that_is_written(whole, apart, columns, tmp_path, steps):
+    workdir, kept = tmp_path / "copy", [0] if steps == "apart" else []
+    shutil.copytree(apart if steps == "apart" else whole, workdir)
+    dump = dump_path(workdir, "kd", 3, 10, "train")
+    (_group(dump) / f"{SHARDS if steps == 'apart' else TOGETHER}/1/0").unlink()
+    assert sorted(find_steps(dump.parents[1], "train")) == kept
     with pytest.raises(InputError, match="step-10/train: is not there; run the same command again to write it"):
         read_dump(dump)
     write(workdir, columns, [0], 10)
-    assert list(find_dumps(workdir)) == [("kd", 0, 10, "train")]
+    assert [place for place in find_dumps(workdir) if place[2] == 10] == [("kd", 0, 10, "train")]
     write(workdir, columns, [1, 2, 3], 10)
-    assert_are_there(workdir, columns, steps=[10])
+    assert_are_there(workdir, columns, steps=[*kept, 10])
     write(workdir, columns, SEEDS, 0)
     assert_are_there(workdir, columns)
 

@@ -7,7 +7,9 @@ import pytest
 from command import refused
 
 from distill_jax.errors import InputError
+from distill_jax.machine.environment import environment
 from experiments import pages, study_tables
+from experiments.compiled import results as compiled_results
 from experiments.pages import RESULTS, ROOT
 
 
@@ -24,6 +26,21 @@ def test_pages_show_all_results():
     assert all(path.parent.name in shown for path in RESULTS.glob("*/summary.json"))
     assert all(f"compiled/{path.name}" in shown for path in RESULTS.glob("compiled/*.json"))
     assert {block.kind for block in pages.blocks()} == set(pages.KINDS)
+
+
+def test_no_result_or_page_of_the_gallery_names_a_home():
+    files = [path for folder in (RESULTS, ROOT / "docs" / "gallery") for path in folder.rglob("*") if path.is_file()]
+    texts = [path for path in files if path.suffix in (".json", ".jsonl", ".md", ".html")]
+    assert len(texts) > 20
+    assert not [path for path in texts if re.search(r"(?<![\w.])/(root|home/\w+|Users/\w+)/", path.read_text("utf-8"))]
+
+
+def test_a_result_keeps_the_command_without_the_user_s_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    command = "python -m distill_jax --data-dir /home/ada/data --workdir '/home/ada/a b' /home/adam/x /mnt/home/ada"
+    for of in (environment, compiled_results.environment):
+        said = of(command)["command"]
+        assert said == "python -m distill_jax --data-dir ~/data --workdir '~/a b' /home/adam/x /mnt/home/ada"
 
 
 def test_filling_a_page_changes_its_tables_alone():
