@@ -16,7 +16,7 @@ def lines(path: Path) -> str:
     by_program: dict[tuple[str, str], dict[int, Any]] = {}
     for row in results.read(path, "predictions"):
         program, _, members = row["row"].rpartition("/p")
-        if row["fits"]:
+        if row["fits"] and members.isdecimal():  # no program of batches in shards
             by_program.setdefault((row["chip"], program), {})[int(members)] = row["step_seconds_predicted"]
     compared = {key: by_size for key, by_size in by_program.items() if by_size.keys() > {1}}
     sizes = sorted({size for by_size in compared.values() for size in by_size} - {1})

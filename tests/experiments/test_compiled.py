@@ -420,7 +420,7 @@ def test_every_kept_file_can_be_shown_and_gone_on_with(path):
 def test_members_are_compared_with_one_alone(tmp_path):
     path = tmp_path / "file.json"
     environment = {"versions": {}}
-    sizes = {"a/p1": 2.0, "a/p4": 4.0, "a/p16": 8.0, "b/p1": 1.0, "b/p2": 3.0, "alone/p1": 1.0}
+    sizes = {"a/p1": 2.0, "a/p4": 4.0, "a/p16": 8.0, "b/p1": 1.0, "b/p2": 3.0, "alone/p1": 1.0, "a/p1/shards4": 9.0}
     rows = [
         {"chip": "v5e:1", "row": row, "fits": True, "step_seconds_predicted": seconds, "environment": environment}
         for row, seconds in sizes.items()
