@@ -56,6 +56,11 @@ class _Manager(ocp.CheckpointManager):
         return False
 
 
+def _of_host(like: Any) -> Any:
+    """Arrays of the host of such shapes, for Orbax to read into: a CPU need not be among JAX's devices."""
+    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
+
+
 def _checksums(folder: Path) -> dict[str, int]:
     """The checksum of every file in a folder and below, by its path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -211,10 +216,9 @@ class Checkpoints:
             raise ValueError(f"{changed[0]} is not as it was written")
 
     def content(self, step: int) -> Any:
-        """What the checkpoint of `step` says of its state: shapes and dtypes, to be read into the host's memory."""
+        """What the checkpoint of `step` says of its state: shapes and dtypes."""
         metadata: Any = ocp.StandardCheckpointHandler().metadata(_Folder(self._folder) / str(step) / "state")
-        host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
-        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), metadata.tree)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), metadata.tree)
 
     def delete_after(self, step: int) -> None:
         """Deletes the checkpoints later than `step`, also such as were not sealed."""
@@ -234,12 +238,12 @@ class Checkpoints:
             arrays of the host, as the checkpoint itself says.
 
         Raises:
-          InputError: the checkpoint cannot be read.
+          InputError: the checkpoint is damaged.
+          RunError: it is not, and cannot be read all the same.
         """
         if jax.process_count() == 1:
             return self._restore(step, like)
-        host = None if like is None else jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
-        found = processes.by_first(lambda: self._restore(step, host))
+        found = processes.by_first(lambda: self._restore(step, None if like is None else _of_host(like)))
 
         def described() -> tuple[Any, dict[str, float]]:
             assert found is not None
@@ -255,10 +259,12 @@ class Checkpoints:
         return Restored(jax.tree.map(placed, shapes, read, shapes if like is None else like), step, seconds)
 
     def _restore(self, step: int, like: Any) -> Restored:
+        is_whole = False
         try:
             if self._sealed:
                 self._check(step)
-            like = self.content(step) if like is None else like
+                is_whole = True
+            like = _of_host(self.content(step)) if like is None else like
             wanted: dict[str, Any] = {"state": ocp.args.StandardRestore(like)}
             if is_old := (self._folder / str(step) / _OLD_SECONDS).is_dir():
                 wanted[_OLD_SECONDS] = ocp.args.JsonRestore()
@@ -268,11 +274,13 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore raise whatever the damaged file led them to
             if is_out_of_memory(error):
                 raise
-            message = one_line(error)[:120]
+            folder, message = self._folder / str(step), f"{type(error).__name__}: {one_line(error)[:120]}"
+            if is_whole:
+                told = f"checkpoint {folder} cannot be read here, though it is as it was written ({message})"
+                raise RunError(told) from error
             raise InputError(
                 "checkpoint",
-                self._folder / str(step),
-                f"is damaged ({type(error).__name__}: {message}); remove that "
-                "folder and run the same command to go on from an earlier one",
+                folder,
+                f"is damaged ({message}); remove that folder and run the same command to go on from an earlier one",
             ) from error
         return Restored(items["state"], step, seconds)
