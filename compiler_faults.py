@@ -1,4 +1,4 @@
-"""Known wrong results of XLA's CPU compiler, and the flag that keeps clear of them.
+"""Known wrong results of XLA's compilers, and the flag that keeps clear of those on CPUs.
 
 `distill_jax` and `theory` call `avoid` when they are imported, which is before they use JAX. It stands beside them,
 since `theory` imports nothing of `distill_jax`.
@@ -7,6 +7,8 @@ jaxlib 0.10.2, the newest for Python 3.11, computes some rows of `jit(vmap(lambd
 32,769 rows of float32 or 16,385 of float64 on (https://github.com/jax-ml/jax/issues/39103): reductions that it hands to
 the library YNNPACK are at fault. Greatest and least values that this library finds leave out NaN, in later versions
 too. With the flag products and convolutions alone are handed over, as before.
+
+On GPUs it has some concatenations of concatenations wrong, which is said, since no flag is known that helps.
 """
 
 import os
@@ -16,6 +18,8 @@ FAULTY = ("0.10.2",)
 """Versions of jaxlib with the fault; `wrong_rows` finds none in 0.10.1, 0.11.0, 0.11.1, 0.11.2 and 0.12.0.1."""
 NAN_LOST = (*FAULTY, "0.11.0", "0.11.1", "0.11.2", "0.12.0.1")
 """Versions of jaxlib in which max and min leave out NaN, see `loses_nan`; the newest tried is the last."""
+FAULTY_ON_GPUS = ("0.10.2", "0.11.0")
+"""Versions with https://github.com/jax-ml/jax/issues/40588, by its reports; mended in 0.11.1, for Python 3.12."""
 OPTION = "--xla_cpu_experimental_ynn_fusion_type"
 FLAG = f"{OPTION}=individual_dot,individual_convolution"
 ISSUE = "jax-ml/jax#39103"
@@ -70,11 +74,18 @@ def loses_nan() -> bool:
 
 
 def warning() -> str | None:
-    """One line where this process computes with the fault, since JAX was in use too early or the user's flags leave it.
+    """One line where this process computes with a fault: JAX was in use too early, the user's flags leave it, or a GPU's.
 
     None where it does not, which other versions than those listed are trusted for.
     """
+    import jax
+
     version = metadata.version("jaxlib")
+    if version in FAULTY_ON_GPUS and jax.default_backend() == "gpu":
+        return (
+            f"jaxlib {version} computes some concatenations wrongly on GPUs (jax-ml/jax#40588); 0.11.1 and later, for "
+            "Python 3.12, do not"
+        )
     if version in FAULTY and wrong_rows():
         what = f"computes some sums wrongly on CPUs ({ISSUE})"
     elif version in NAN_LOST and loses_nan():

@@ -21,6 +21,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 import compiler_faults
+from distill_jax.machine import gpu_flags
 
 if TYPE_CHECKING:
     from distill_jax import dumps
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from distill_jax.training.losses import Loss
 
 compiler_faults.avoid()
+gpu_flags.add(gpu_flags.DETERMINISTIC, "true")
 
 __version__ = "0.1.0"
 

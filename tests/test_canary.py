@@ -71,6 +71,16 @@ def test_a_user_s_flag_that_leaves_the_fault_is_warned_of():
         assert found["warning"] is None
 
 
+@pytest.mark.parametrize(
+    ("version", "backend", "said"), [("0.10.2", "gpu", True), ("0.11.1", "gpu", False), ("0.10.2", "tpu", False)]
+)
+def test_a_gpu_s_faults_are_said(monkeypatch, version, backend, said):
+    monkeypatch.setattr(compiler_faults.metadata, "version", lambda name: version)
+    monkeypatch.setattr("jax.default_backend", lambda: backend)
+    text = compiler_faults.warning()
+    assert (text is not None and "0.11.1 and later" in text) == said
+
+
 def test_this_process_is_sound_and_results_say_so():
     assert compiler_faults.wrong_rows() == 0
     assert not compiler_faults.loses_nan()

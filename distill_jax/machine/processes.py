@@ -5,7 +5,9 @@ What is in a study's folder is seen by the first process alone, which tells the 
 
 import collections
 import contextlib
+import os
 import pickle
+import re
 import socket
 import time
 import zlib
@@ -17,7 +19,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from distill_jax.errors import InputError, one_line
-from distill_jax.machine import last_words
+from distill_jax.machine import gpu_flags, last_words
 from distill_jax.machine.watch import watched
 
 _T = TypeVar("_T")
@@ -41,6 +43,7 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
     # On CPUs programs that have one device in each process are not kept in order, and the exchanges of two such meet
     # each other's numbers (gloo: "distributed collective mismatch"). So each ends before the next begins.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    gpu_flags.add(gpu_flags.EACH_ALONE, "false")
     restore = last_words.in_one_line(
         f"not all processes have come within {_JOIN_SECONDS} s; the same command, on each of them, begins again"
     )
@@ -49,6 +52,7 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
             coordinator,
             processes,
             process_id,
+            local_device_ids=device_ids(os.environ),
             initialization_timeout=_JOIN_SECONDS,
             # At the end the others wait for the first, who may be at the report of a large study for a while.
             shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
@@ -69,6 +73,19 @@ def connected(coordinator: str | None, processes: int | None, process_id: int | 
     _check_exchange()
     with watched(host, jax.process_index(), jax.process_count(), from_first):
         yield
+
+
+def device_ids(environment: Mapping[str, str]) -> list[int] | None:
+    """What JAX is to be told of this process's devices: nothing, None, or that all of its node are its own, [].
+
+    Under SLURM JAX gives a process one GPU, that of its number on the node, and leaves the others of a process that is
+    alone there.
+
+    >>> device_ids({"SLURM_STEP_TASKS_PER_NODE": "1(x2)"}), device_ids({"SLURM_STEP_TASKS_PER_NODE": "8(x2)"})
+    ([], None)
+    """
+    alone = re.fullmatch(r"1(\(x\d+\))?", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
+    return [] if alone and "JAX_LOCAL_DEVICE_IDS" not in environment else None
 
 
 def _check(coordinator: str | None, processes: int | None, process_id: int | None) -> str:
