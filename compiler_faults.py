@@ -74,7 +74,7 @@ def loses_nan() -> bool:
 
 
 def warning() -> str | None:
-    """One line where this process computes with a fault: JAX was in use too early, the user's flags leave it, or a GPU's.
+    """One line where this process computes with a fault: a GPU's, or JAX was in use too early, or the user's flags do.
 
     None where it does not, which other versions than those listed are trusted for.
     """

@@ -46,8 +46,10 @@ def steps_that_fit(step_bytes: float, memory: float) -> int:
 
     >>> steps_that_fit(2**20, 2**30), steps_that_fit(2**30, 2**30)
     (16, 1)
+    >>> steps_that_fit(2**20, float("inf")) > 2**20  # of a device that does not say what it has
+    True
     """
-    return max(int(_CALL_SHARE * memory / step_bytes), 1)
+    return max(int(min(_CALL_SHARE * memory / step_bytes, 2**31 - 1)), 1)
 
 
 def batches_like(shape: tuple[int, int, int, int], dtype: Any, mesh: Mesh) -> jax.ShapeDtypeStruct:

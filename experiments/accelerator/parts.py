@@ -1,5 +1,6 @@
 """The parts of a first look at an accelerator, each in a process of its own or as processes, and bounded in time."""
 
+import collections
 import dataclasses
 import functools
 import multiprocessing
@@ -69,6 +70,22 @@ def _as_command(part: Callable[[Options, str], None], options: Options, command:
     command_line.run(lambda _: part(options, command))
 
 
+def _devices_said(rehearsal: bool) -> None:
+    """Says what devices this process has.
+
+    Raises:
+      InputError: no accelerator, and it is no rehearsal.
+    """
+    import jax
+
+    kinds = collections.Counter(device.device_kind for device in jax.devices())
+    found = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
+    say(f"devices: {found}, by JAX {jax.__version__}")
+    if jax.default_backend() == "cpu" and not rehearsal:
+        wanted = f"must be given where JAX has no accelerator (it has {found}), or its plugin be installed"
+        raise InputError("--rehearse", "False", wanted)
+
+
 def _same(options: Options, command: str) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
@@ -79,6 +96,7 @@ def _same(options: Options, command: str) -> None:
     from experiments.accelerator.part_results import PartResults, failure
 
     backend.use_cores(BATCH)
+    _devices_said(options.rehearse)
     results = PartResults(options.out / "same.json", environment(command))
     for check, run_check in checks(options.rehearse):
         if results.begin(check):
@@ -114,6 +132,7 @@ def _speed(options: Options, command: str) -> None:
     from experiments.throughput import pytorch
 
     backend.use_cores(16)
+    _devices_said(options.rehearse)
     run_environment = environment(command)
     peer, why = pytorch.find()
     if peer is None:

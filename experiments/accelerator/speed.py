@@ -66,23 +66,25 @@ def measure_all(
         if not kept.begin(row.name):
             continue
         peers = None if peer is None else peer.Peers(number <= _COMPILED and not rehearsal)
-        with tempfile.TemporaryDirectory() as folder:
-            our_side, program = ours.prepare(row, Path(folder))
-            assert program is not None
-            predicted = (
-                {} if chip is None else _compared(row, program, chip, lambda contender=our_side: contender.run(3))
-            )
-            repeats_and_seconds = (2, 0.1) if rehearsal else (3, 0.5)
-            result = measure_prepared(
-                row, our_side, program, roofs, peers, *repeats_and_seconds, Path(folder), environment
-            )
+        repeats_and_seconds = (2, 0.1) if rehearsal else (3, 0.5)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                our_side, program = ours.prepare(row, Path(folder))
+                assert program is not None
+                predicted = {} if chip is None else _predicted(row, program, chip, our_side)
+                result = measure_prepared(
+                    row, our_side, program, roofs, peers, *repeats_and_seconds, Path(folder), environment
+                )
+        except Exception as error:  # what does not fit, or a compiler cannot do, is to cost no other row
+            kept.write(row.name, {"passed": False, "why": failure(error)})
+            say(f"[{number}/{len(rows)}] {row.name}: {failure(error)}")
+            continue
         del result["environment"]
         for note in [] if peers is None else peers.notes:
             say(note)
-        if predicted:
-            result |= predicted | {
-                "measured_by_predicted": result["seconds_a_step"] / predicted["predicted_seconds_a_step"]
-            }
+        result |= predicted
+        if "predicted_seconds_a_step" in predicted:
+            result["measured_by_predicted"] = result["seconds_a_step"] / predicted["predicted_seconds_a_step"]
         kept.write(row.name, result)
         say(f"[{number}/{len(rows)}] {line(result)}")
 
@@ -95,6 +97,14 @@ def line(result: dict[str, Any]) -> str:
         as_if = "" if result["chip_is_this"] else f", as if for {result['chip']}"
         predicted = f" (at least {1000 * result['predicted_seconds_a_step']:.3g} predicted{as_if})"
     return f"{result['row']}: {1000 * result['seconds_a_step']:.3g} ms a step{predicted}{ratio_text}"
+
+
+def _predicted(row: Row, program: ours.Program, chip: Chip, our_side: Any) -> dict[str, Any]:
+    """`_compared`, or why there is nothing to compare with: a device's program may be in words not met yet."""
+    try:
+        return _compared(row, program, chip, lambda: our_side.run(3))
+    except Exception as error:
+        return {"prediction_failed": failure(error)}
 
 
 def _compared(row: Row, program: ours.Program, chip: Chip, run: Callable[[], None]) -> dict[str, Any]:

@@ -104,13 +104,18 @@ _KINDS = {
     "TPU v6 lite": "v6e",
     "TPU v6e": "v6e",
 }
-_KINDS |= {f"NVIDIA {name}": name.lower() for name in ("A100", "H100", "H200", "B200")}
+# A GPU's whole name: others of the same family, and parts of one, have other memories and clocks.
+_KINDS |= {
+    "NVIDIA A100-SXM4-80GB": "a100",
+    "NVIDIA H100 80GB HBM3": "h100",
+    "NVIDIA H200": "h200",
+    "NVIDIA B200": "b200",
+}
 
 
 def of_device(kind: str) -> Chip | None:
     """The chip that JAX calls so (`device_kind`), None of another."""
-    names = [name for name in _KINDS if kind.startswith(name)]
-    return CHIPS[_KINDS[max(names, key=len)]] if names else None
+    return CHIPS[_KINDS[kind]] if kind in _KINDS else None
 
 
 _NVIDIA = "https://www.nvidia.com/en-us/data-center/"

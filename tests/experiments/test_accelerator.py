@@ -142,6 +142,38 @@ def test_a_profile_that_fails_costs_no_row(monkeypatch):
     assert {part["measured"] for part in said["parts"]} == {None}
 
 
+def test_what_cannot_be_predicted_or_run_costs_no_other_row(monkeypatch, tmp_path):
+    def unknown(*_):
+        raise ValueError("no such instruction")
+
+    prepare, rows = speed.ours.prepare, list(speed.REHEARSED)
+
+    def prepared(row, folder):
+        if row == rows[1]:
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return prepare(row, folder)
+
+    monkeypatch.setattr(speed, "describe", unknown)
+    monkeypatch.setattr(speed.ours, "prepare", prepared)
+    kept, said = PartResults(tmp_path / "speed.json", ENVIRONMENT), []
+    speed.measure_all(kept, ENVIRONMENT, None, True, said.append)
+    measured, failed = (kept.pieces[row.name] for row in rows)
+    assert measured["seconds_a_step"] > 0
+    assert measured["prediction_failed"] == "ValueError: no such instruction"
+    assert failed == {"passed": False, "why": "RuntimeError: RESOURCE_EXHAUSTED: out of memory"}
+    assert sum("out of memory" in line for line in said) == 1
+
+
+@pytest.mark.parametrize("part", ["same", "speed"])
+def test_a_machine_without_an_accelerator_is_no_accelerator(part, tmp_path, capfd):
+    options = parts.Options(out=tmp_path, parts=(part,), rehearse=False)
+    with pytest.raises(SystemExit) as stop:
+        parts.PARTS[part](options, "", time.monotonic() + 60)
+    assert stop.value.code == 2
+    assert "--rehearse False: must be given where JAX has no accelerator (it has" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_chips_by_the_names_that_jax_has_for_them():
     for kind, name in (
         ("NVIDIA H100 80GB HBM3", "h100"),
@@ -154,6 +186,8 @@ def test_chips_by_the_names_that_jax_has_for_them():
     ):
         assert of_device(kind) is CHIPS[name]
     assert of_device("cpu") is of_device("NVIDIA T4") is None
+    parts_of_it = ("NVIDIA H100 PCIe", "NVIDIA H100 80GB HBM3 MIG 1g.10gb", "NVIDIA H100 NVL", "NVIDIA A100-SXM4-40GB")
+    assert not any(map(of_device, (*parts_of_it, "TPU v5 lite pod of another kind")))
 
 
 def test_rows_are_of_the_grid():
