@@ -75,6 +75,7 @@ def checks(rehearsal: bool) -> Iterator[tuple[str, Callable[[], Piece]]]:
         yield f"bfloat16 beside float32/{network}", lambda n=network: rounded(n)
         if network == networks[0]:
             yield "attention/cudnn", attention
+            yield "attention/cudnn of a population", lambda: attention(members=3)
         if network in networks[: 1 if rehearsal else 2]:
             yield f"one device and all/{network}", lambda n=network: devices(n)
             yield f"one device and all, in shards/{network}", lambda n=network: in_shards(n)
@@ -86,8 +87,8 @@ def tolerance(network: str, precision: str) -> float:
     return max(TOLERANCE[precision], _UNSTEADY.get(network, 0.0))
 
 
-def attention() -> Piece:
-    """cuDNN's attention beside XLA's in bfloat16: what it gives, and its gradient."""
+def attention(members: int | None = None) -> Piece:
+    """cuDNN's attention beside XLA's in bfloat16: what it gives, and its gradient; also of several models at once."""
     if jax.default_backend() not in ("gpu", "cuda"):
         return _not_here("cuDNN is NVIDIA's")
     query, key, value, drawn = (
@@ -100,7 +101,11 @@ def attention() -> Piece:
             output = attend(*of, length, implementation=implementation)
             return jnp.sum(output.astype(jnp.float32) * drawn), output
 
-        gradients, output = jax.jit(jax.grad(weighed, argnums=(0, 1, 2), has_aux=True))(query, key, value)
+        differentiated = jax.grad(weighed, argnums=(0, 1, 2), has_aux=True)
+        if members is not None:  # whose queries differ, while keys and lengths are the same
+            differentiated = jax.vmap(differentiated, (0, None, None))
+        queries = query if members is None else jnp.stack([query * n for n in range(1, members + 1)])
+        gradients, output = jax.jit(differentiated)(queries, key, value)
         return output, *gradients
 
     pairs = zip(output_and_gradients("cudnn"), output_and_gradients("xla"), strict=True)

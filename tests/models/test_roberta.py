@@ -184,6 +184,27 @@ def test_float32_products_are_computed_in_float32(config, variables):
     assert all(line.count("HIGHEST") == 2 for line in products)
 
 
+@pytest.mark.parametrize("axes", [(0, None, None), (None, 0, 0), (0, 0, 0), (0, None, 0)])
+def test_cudnn_takes_the_members_of_a_population(monkeypatch, axes):
+    # Lowered for a GPU that is not there; what it computes there is compared by `experiments.accelerator`.
+    cudnn = pytest.importorskip("jax._src.cudnn.fused_attention_stablehlo")
+    monkeypatch.setattr(cudnn, "check_cudnn_version", lambda *_: 91000)
+    monkeypatch.setattr(cudnn, "check_compute_capability", lambda *_: True)
+    texts, tokens, heads, units = 4, 16, 2, 8
+
+    def loss(scale, x, length):
+        y = (x * scale).reshape(texts, tokens, heads, units)
+        return jnp.sum(attend(y, y, y, length, implementation="cudnn").astype(jnp.float32) ** 2)
+
+    wide = jnp.ones((3, texts, tokens, heads * units), jnp.bfloat16)
+    arguments = jnp.ones((3, 1), jnp.bfloat16), wide, jnp.full((3, texts), tokens, jnp.int32)
+    mapped = [a if axis == 0 else a[0] for a, axis in zip(arguments, axes, strict=True)]
+    seeds = [jnp.stack([a, a]) for a in mapped]
+    for function, given in ((jax.grad(loss), mapped), (jax.vmap(jax.grad(loss), axes), seeds)):
+        traced = jax.jit(jax.vmap(function, axes if given is mapped else 0)).trace(*given)
+        assert "fmha" in traced.lower(lowering_platforms=("cuda",)).as_text()
+
+
 def test_cudnn_is_asked_for_where_it_can_be(variables):
     # Lowered for a GPU, not run. The last layer has one query, which cuDNN does not take.
     still = dataclasses.replace(CONFIG, dropout=0.0, attention_dropout=0.0, head_dropout=0.0)
