@@ -39,11 +39,19 @@ def attend(
     """
     precision = product_precision(query.dtype)
     if not rate:
-        lengths = {"key_value_seq_lengths": length}
+        of_queries = None
         if implementation == "cudnn":
-            lengths = _mapped_with(query, lengths | {"query_seq_lengths": jnp.full_like(length, query.shape[1])})
+            of_queries = _mapped_with(query, jnp.full_like(length, query.shape[1]))
+            length = _mapped_with(query, length)
         with jax.default_matmul_precision(None if precision is None else precision.name.lower()):
-            return jax.nn.dot_product_attention(query, key, value, **lengths, implementation=implementation)
+            return jax.nn.dot_product_attention(
+                query,
+                key,
+                value,
+                query_seq_lengths=of_queries,
+                key_value_seq_lengths=length,
+                implementation=implementation,
+            )
     score_dtype = jnp.promote_types(query.dtype, jnp.float32)
     scores = jnp.einsum("btnh,bsnh->bnts", query, key, precision=precision, preferred_element_type=score_dtype)
     is_text = jnp.arange(key.shape[1]) < length[:, None, None, None]
@@ -54,10 +62,10 @@ def attend(
     return jnp.einsum("bnts,bsnh->btnh", weights, value, precision=precision)
 
 
-def _mapped_with(query: jax.Array, lengths: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def _mapped_with(query: jax.Array, lengths: jax.Array) -> jax.Array:
     """Lengths that are mapped over whatever the query is.
 
     JAX 0.10 maps its call of cuDNN over members of a population only if all of its arguments are.
     """
     never = jnp.zeros(query.shape[0], bool)
-    return {name: jax.lax.select(never, query[:, 0, 0, 0].astype(n.dtype), n) for name, n in lengths.items()}
+    return jax.lax.select(never, query[:, 0, 0, 0].astype(lengths.dtype), lengths)
