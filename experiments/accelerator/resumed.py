@@ -7,22 +7,35 @@ from typing import Any
 import numpy as np
 
 from distill_jax.dumps import find_dumps, read_dump
-from experiments.accelerator import child
+from experiments.accelerator import child, texts
 
 _COMMON = ("--seeds", "1", "--snapshots", "0.5", "--checkpoint-seconds", "0", "--label-noise", "0")
 _CONVOLUTIONAL = (
     *("--teacher.name", "resnet-cifar", "--teacher.depth", "8", "--student.name", "resnet-cifar"),
     *("--student.depth", "8", "--augment", "crop-flip", "--precision", "bfloat16"),
 )
-STUDIES = {"mlp": ("--epochs", "20"), "resnet": (*_CONVOLUTIONAL, "--epochs", "6", "--steps-per-dispatch", "5")}
-REHEARSED = {"mlp": ("--epochs", "4")}
+_ROBERTA = tuple(
+    word
+    for role in ("teacher", "student")
+    for word in (f"--{role}.name", "roberta", f"--{role}.roberta.layers", "1", f"--{role}.roberta.units", "64")
+)
+STUDIES = {
+    "mlp": ("digits", "--epochs", "20"),
+    # Its gradients of embeddings are sums in whatever order, unless a GPU is told otherwise, see `machine.gpu_flags`.
+    "roberta": (
+        *(*_ROBERTA, "--length", "32", "--length-buckets", "1", "--optimizer", "adam", "--learning-rate", "0.001"),
+        *("--epochs", "4"),
+    ),
+    "resnet": ("digits", *_CONVOLUTIONAL, "--epochs", "6", "--steps-per-dispatch", "5"),
+}
+REHEARSED = {"mlp": ("digits", "--epochs", "4")}
 
 
 def killed_and_resumed(arguments: tuple[str, ...], until: float) -> dict[str, Any]:
-    """Trains a study on the embedded digits twice, once with a kill on the way.
+    """Trains a study of a small data set twice, once with a kill on the way.
 
     Args:
-      arguments: of `distill_jax`.
+      arguments: of `distill_jax`; without a data set's name for the texts of `texts`.
       until: the monotonic time at which to stop.
 
     Returns:
@@ -30,13 +43,15 @@ def killed_and_resumed(arguments: tuple[str, ...], until: float) -> dict[str, An
     """
     with tempfile.TemporaryDirectory() as folder:
         uninterrupted, interrupted = Path(folder) / "whole", Path(folder) / "killed"
+        data = () if "digits" in arguments else _texts(Path(folder))
 
         def study(workdir: Path) -> list[str]:
             # One cache of programs for both: a GPU's are chosen by timing, and may differ from one time to the next.
-            return ["digits", *_COMMON, *arguments, "--cache-dir", folder, "--workdir", str(workdir)]
+            return [*arguments, *_COMMON, *data, "--cache-dir", folder, "--workdir", str(workdir)]
 
         def has_students() -> bool:
-            return any(interrupted.glob("runs/students-*/checkpoints/[0-9]*"))
+            begun = interrupted.glob("runs/*/checkpoints/[0-9]*")
+            return any(not path.parts[-3].startswith("teacher") for path in begun)
 
         if (status := child.run("distill_jax", study(uninterrupted), until, quiet=True)) != 0:
             return _failed(status)
@@ -56,6 +71,11 @@ def killed_and_resumed(arguments: tuple[str, ...], until: float) -> dict[str, An
             or not np.array_equal((a := read_dump(path)).logits, (b := read_dump(find_dumps(interrupted)[key])).logits)
         }
         return {"passed": not different and bool(expected), "dumps": len(expected), "different": different}
+
+
+def _texts(folder: Path) -> tuple[str, ...]:
+    data, tokenizer = texts.write(folder)
+    return "--dataset", str(data), "--tokenizer", str(tokenizer), "--augment", "none"
 
 
 def _failed(status: int | None) -> dict[str, Any]:

@@ -248,7 +248,7 @@ def test_a_resumed_run_that_differs_in_one_bit_is_found_out(monkeypatch, wrong):
 
     monkeypatch.setattr(child, "run", run)
     monkeypatch.setattr(child, "killed", lambda *_: True)
-    found = resumed.killed_and_resumed((), time.monotonic() + 60)
+    found = resumed.killed_and_resumed(("digits",), time.monotonic() + 60)
     assert runs == ["whole", "killed"]
     assert (found["passed"], found["dumps"]) == (wrong == 0, 1)
     assert list(found["different"]) == (["kd/0/5/test"] if wrong else [])
@@ -257,7 +257,7 @@ def test_a_resumed_run_that_differs_in_one_bit_is_found_out(monkeypatch, wrong):
 @pytest.mark.parametrize(("status", "passed"), [(None, None), (1, False)])
 def test_a_study_that_does_not_end_well_is_no_success(monkeypatch, status, passed):
     monkeypatch.setattr(child, "run", lambda *_, **__: status)
-    assert resumed.killed_and_resumed((), time.monotonic() + 60)["passed"] is passed
+    assert resumed.killed_and_resumed(("digits",), time.monotonic() + 60)["passed"] is passed
 
 
 def folder(root, name, size, rng):
@@ -353,7 +353,8 @@ def test_the_studies_are_settings_that_there_are(rehearsal, tmp_path):
         assert setting.run.seeds == 1
         assert setting.train.snapshots == ()
     for arguments in (resumed.REHEARSED if rehearsal else resumed.STUDIES).values():
-        assert setting_from(["digits", *resumed._COMMON, *arguments]).run.seeds == 1
+        data = () if "digits" in arguments else resumed._texts(tmp_path / "texts")
+        assert setting_from([*arguments, *resumed._COMMON, *data]).run.seeds == 1
 
 
 def ends_at_first(options, command):
