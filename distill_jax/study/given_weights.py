@@ -112,5 +112,12 @@ def _of_split(
 ) -> np.ndarray:
     """Logits of images [N, H, W, C], float32 [N, K], in batches of one size, the last filled up with its last image."""
     size = -(-min(batch, len(x)) // devices) * devices
-    parts = [np.asarray(program(place(images)))[: len(x) - start] for start, images in filled_batches(x, size)]
+    while True:
+        try:
+            parts = [np.asarray(program(place(images)))[: len(x) - start] for start, images in filled_batches(x, size)]
+            break
+        except jax.errors.JaxRuntimeError as error:
+            if not backend.is_out_of_memory(error) or size == devices:
+                raise
+            size = max(size // 2 // devices, 1) * devices
     return np.concatenate(parts)

@@ -271,6 +271,7 @@ class Study:
             fitting = self._fitting(trainer, portion)
             if fitting < len(portion):
                 return fitting
+        self._fit_evaluation(trainer, portion)
         origin = splitting.origin(self.setting.run.workdir, portion, self._digest)
         if processes.is_first():
             if origin is not None:
@@ -342,6 +343,14 @@ class Study:
                 shortage = f"{logits / 2**30:.2g} GiB of this machine's {host / 2**30:.2g} for their logits"
             say(self._console, f"{_name(portion)}, need {shortage}: {fitting} at once are tried instead")
         return fitting
+
+    def _fit_evaluation(self, trainer: Trainer, portion: Sequence[Member]) -> None:
+        """Sees to it that dumps can be made; on CPUs, whose memory is large for what they do, only if asked to."""
+        if jax.default_backend() == "cpu" and self.setting.run.memory_gib is None:
+            return
+        before, size = trainer.fit_evaluation(backend.memory_limit(self.setting.run.memory_gib))
+        if size < before and processes.is_first():
+            say(self._console, f"{_name(portion)}: {size} examples are evaluated at once, since {before} do not fit")
 
     def _logits_bytes(self, members: int) -> float:
         """Of this process's memory for a dump's logits: while they are put together, and while they are written."""

@@ -82,6 +82,15 @@ class Predictor:
 
         self.compiled = compiled
 
+    def halve(self, examples: int) -> bool:
+        """Makes a call for a split of so many examples half as large; False where it can be no smaller."""
+        before, across = self.batch(examples), self._mesh.shape[BATCH]
+        if self._shards is None:
+            self._batch = max(before // 2 // across, 1) * across
+        else:
+            self._block = max(before // 2, 1)
+        return self.batch(examples) < before
+
     def batch(self, examples: int) -> int:
         """Rows of a call for a split of so many examples: no more than those, so that a small one is not padded far."""
         if self._shards is not None:  # a power of two up to a dump's shard, with which a process's rows begin

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from distill_jax import students
 from distill_jax.data import augment
@@ -106,7 +106,7 @@ class Programs:
         teacher_is_evaluated = role == "student" and not setting.given.logits
         teacher = build_for(dataset, setting.teacher, precision, "teacher") if teacher_is_evaluated else None
         platform = jax.default_backend() if target is None else target.platform
-        self._teacher, self._platform = teacher, platform
+        self._teacher, self._platform, self._distils = teacher, platform, role == "student"
         self.kinds = students.table(setting.students if role == "student" else (students.CONTROL,))
         self.objective = Objective.of(list(self.kinds.values()), setting.objective)
         networks = {"teacher": teacher, "student": self.model}
@@ -345,12 +345,31 @@ class Programs:
     def trace_evaluation(self, split: str) -> Any:
         """The evaluation of a batch of a split, of whole length, traced."""
         x = self.inputs_like(split)
-        rows = self.predict.batch(x.shape[0])
+        rows, variables = self.predict.batch(x.shape[0]), self.state_like().variables
         if self.streamed:
-            batch = self._like((rows, x.shape[1]), x.dtype, BATCH)
-            return self.predict.compiled(None, gathers=False).trace(self.state_like().variables, batch, None)
-        chosen = self._like((rows,), jnp.int32, BATCH)
-        return self.predict.compiled(None).trace(self.state_like().variables, x, chosen)
+            arguments = variables, self._like((rows, x.shape[1]), x.dtype, BATCH), None
+        else:
+            arguments = variables, x, self._like((rows,), jnp.int32, BATCH)
+        if self._shards is not None:  # one program of one device evaluates a block
+            one = SingleDeviceSharding(self.mesh.devices.ravel()[0])
+            arguments = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=one), arguments)
+        return self.predict.compiled(None, gathers=not self.streamed).trace(*arguments)
+
+    def evaluation_memory(self, split: str) -> float:
+        """Bytes of each device that the evaluation of a batch of a split takes, with what stays there beside it.
+
+        Infinite where the compiler itself finds no room.
+        """
+        state, other = self.state_like(), "test" if split == "train" else "train"
+        resident = [] if self.streamed else [self.inputs_like(other)]
+        resident += jax.tree.leaves((state.opt_state, self.teachers_like() if self._distils else ()))
+        beside = sum(math.prod(a.sharding.shard_shape(a.shape)) * a.dtype.itemsize for a in resident)
+        try:
+            return program_memory(self.trace_evaluation(split).lower().compile()) + beside
+        except jax.errors.JaxRuntimeError as error:
+            if backend.is_out_of_memory(error):
+                return math.inf
+            raise
 
     def _like(self, shape: tuple[int, ...], dtype: Any, *axes: Axes) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(self.mesh, PartitionSpec(*axes)))

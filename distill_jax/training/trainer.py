@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax.data.dataset import Dataset
+from distill_jax.errors import RunError
+from distill_jax.machine import processes
 from distill_jax.machine.placement import MEMBER, SEED, place
 from distill_jax.models import pretrained
 from distill_jax.setting import Setting
@@ -61,6 +63,7 @@ class Trainer(Programs):
         flat = {s: getattr(dataset, s).x.reshape(-1, math.prod(dataset.input_shape)) for s in ("train", "test")}
         self.inputs = flat if self.streamed else {split: place(self.mesh, x) for split, x in flat.items()}
         self.programs: dict[tuple[bool, int], Any] = {}
+        self._evaluation_fits = False
         self._compilation = 0.0  # seconds that no runner has been told of yet
 
     def initial_state(self, members: Sequence[Member]) -> TrainState:
@@ -134,6 +137,33 @@ class Trainer(Programs):
             self.programs[key] = make()
             self._compilation += time.monotonic() - started
         return self.programs[key]
+
+    def fit_evaluation(self, limit: float) -> tuple[int, int]:
+        """Halves the number of examples that are evaluated at once until that fits beside what stays on the devices.
+
+        Where a dump is made is not where one finds out: the training before it would be for nothing.
+
+        Args:
+          limit: bytes of a device that programs may take.
+
+        Returns:
+          That number before and after, of the larger split.
+
+        Raises:
+          RunError: not even one at a time fits.
+        """
+        sizes = {split: len(getattr(self.dataset, split).label) for split in ("train", "test")}
+        split = max(sizes, key=lambda split: sizes[split])
+        before = self.predict.batch(sizes[split])
+        while not self._evaluation_fits:
+            too_much = self.evaluation_memory(split) > limit
+            self._evaluation_fits = not processes.from_first([too_much])[0]
+            if not self._evaluation_fits and not self.predict.halve(sizes[split]):
+                raise RunError(
+                    f"the memory of the devices, {limit / 2**30:.2g} GiB, is too small to evaluate one example at a "
+                    "time; use devices that have more"
+                )
+        return before, self.predict.batch(sizes[split])
 
     def compilation(self) -> float:
         """Seconds of compilation since this was last asked."""

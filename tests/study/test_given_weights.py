@@ -16,7 +16,7 @@ from distill_jax.dumps import dump_path, read_dump
 from distill_jax.errors import InputError, Interrupted
 from distill_jax.models import build_for, torch_weights
 from distill_jax.setting import GivenTeacherSetting, ModelSetting
-from distill_jax.study import prepared
+from distill_jax.study import given_weights, prepared
 from distill_jax.study.checks import validate
 from distill_jax.study.given_weights import teacher_of_weights
 from distill_jax.study.study import Study
@@ -155,3 +155,20 @@ def test_what_goes_with_no_given_weights_is_named(tmp_path, weights):
         here(["digits", "--teacher.mean", "0.5"])
     with pytest.raises(InputError, match=r"must be of 4 classes, as the data, and not of the shape \(5, 16\)"):
         teacher_of_weights(small, dataset(classes=4))
+
+
+def test_a_teacher_s_images_are_evaluated_in_smaller_batches_where_so_many_do_not_fit():
+    asked = []
+
+    def program(images):
+        asked.append(len(images))
+        if len(images) > 6:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")
+        return images[:, 0, 0, :2]
+
+    x = np.arange(10 * 2 * 2 * 3, dtype=np.float32).reshape(10, 2, 2, 3)
+    found = given_weights._of_split(program, lambda images: images, x, batch=16, devices=2)
+    np.testing.assert_array_equal(found, x[:, 0, 0, :2])
+    assert asked == [10, 4, 4, 4]
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        given_weights._of_split(program, lambda images: images, x, batch=16, devices=8)

@@ -9,6 +9,7 @@ import pytest
 from small_study import advance, dataset, on_devices, setting
 
 from distill_jax.data import augment
+from distill_jax.errors import RunError
 from distill_jax.machine import backend, placement
 from distill_jax.machine.placement import on_host
 from distill_jax.models.evaluation import evaluation
@@ -394,3 +395,23 @@ def test_what_is_not_trained_is_computed_once_and_learns_the_same(tmp_path):
     np.testing.assert_array_equal(results[1][1]["constants"]["kernel"], initial.collections["constants"]["kernel"])
     abstract = trainer.frozen_features_like()
     assert (abstract.shape, abstract.dtype) == (kept[0].shape, kept[0].dtype)
+
+
+def test_as_many_are_evaluated_at_once_as_fit_and_their_logits_are_the_same(tmp_path):
+    data = dataset(train=200, test=40)
+    small = setting(tmp_path)
+    trainer = Trainer(small, data, "teacher", (2, 1))
+    members = [Member("teacher", seed) for seed in (0, 1)]
+    state = trainer.initial_state(members)
+    expected, _ = trainer.predict(state.variables, trainer.inputs["train"])
+    whole = trainer.evaluation_memory("train")
+    assert trainer.fit_evaluation(whole) == (200, 200)
+    trainer = Trainer(small, data, "teacher", (2, 1))
+    before, size = trainer.fit_evaluation(0.75 * whole)
+    assert before == 200
+    assert size in (100, 52, 50, 48)  # half of it, or a quarter where the rest weighs much
+    assert trainer.evaluation_memory("train") <= 0.75 * whole
+    assert trainer.fit_evaluation(0.0) == (size, size)  # asked once
+    close(trainer.predict(trainer.initial_state(members).variables, trainer.inputs["train"])[0], expected)
+    with pytest.raises(RunError, match="too small to evaluate one example at a time"):
+        Trainer(small, data, "teacher", (2, 1)).fit_evaluation(1.0)
