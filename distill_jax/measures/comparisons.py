@@ -243,7 +243,7 @@ def gaps_by_tenth(compared: Sequence[Mapping[str, Comparison]], crossed: bool) -
 
 
 def inherited_noise(read: Read, students: Sequence[str], seeds: int) -> dict[str, Interval]:
-    """How much of its teacher's luck each student has, by `deviations.inherited_noise`.
+    """How far each student follows its teacher's luck, by `deviations.inherited_noise`.
 
     Over pairs of seeds that share none, so that they are independent: seeds 0 and 1, 2 and 3, ...; `per_seed` has a
     value for each pair. Empty with one seed, and where seeds share a teacher, whose luck nothing tells from the rest.

@@ -11,6 +11,11 @@ a tenth of all, easy ones another, and somebody must choose the class and the te
   inherited some of its teacher's luck, a control none, so that the control does not remove it.
 - Cross-fitted, a teacher of another seed chooses both. To it teacher and control are two draws of one kind, so that the
   control's mean gap is 0 and its slope 1, and what a student shows beside that is its own. It takes two seeds.
+
+Cross-fitted, the class need not be the one that the student's own teacher predicts. On training points, which are
+fitted, it nearly always is, on hard test points it may be in half of them or fewer. Where it is not, X is low, and a
+student that is softer everywhere has Y > X, though it is sure of less. So a gap is of that class alone: who is surer is
+said by the confidence gap, of each model's own most probable class, at the same points.
 """
 
 from __future__ import annotations
@@ -32,7 +37,8 @@ if TYPE_CHECKING:
 BINS = 15  # of the calibration error, equally wide in confidence
 ClassFrom = Literal["teacher", "true"]
 TENTHS = ("underfit_fraction_hard", "underfit_fraction_easy", "mean_gap_hard", "mean_gap_easy")
-CROSSED = (*TENTHS, "slope_instrumented")  # at points that another seed's teacher has chosen
+CONFIDENCE = ("confidence_gap_hard", "confidence_gap_easy", "share_same_class_hard")
+CROSSED = (*TENTHS, "slope_instrumented", *CONFIDENCE)  # at points that another seed's teacher has chosen
 _BLOCK = 8192  # examples turned to float64 at once
 _Value = TypeVar("_Value")
 
@@ -105,6 +111,7 @@ class PerExample(Points, fidelity.Fidelity):
     Attributes:
       id: the example.
       x_label, y_label: phi of teacher and of student of the label as training saw it.
+      x_top, y_top: phi of teacher and of student, each of its own most probable class.
       teacher_correct, correct: whether teacher and student predict the label, as training saw it.
       mislabelled: whether that label is not the true one.
     """
@@ -112,6 +119,8 @@ class PerExample(Points, fidelity.Fidelity):
     id: Int[np.ndarray, " N"]
     x_label: Float[np.ndarray, " N"]
     y_label: Float[np.ndarray, " N"]
+    x_top: Float[np.ndarray, " N"]
+    y_top: Float[np.ndarray, " N"]
     teacher_correct: Bool[np.ndarray, " N"]
     correct: Bool[np.ndarray, " N"]
     mislabelled: Bool[np.ndarray, " N"]
@@ -228,6 +237,8 @@ def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher")
         "id": teacher.id,
         "x_label": phi(teacher.logits, teacher.label),
         "y_label": phi(student.logits, teacher.label),
+        "x_top": x if class_from == "teacher" else phi(teacher.logits, predicted),
+        "y_top": phi(student.logits, guess),
         "teacher_correct": predicted == teacher.label,
         "correct": guess == teacher.label,
         "mislabelled": teacher.label != teacher.true_label,
@@ -261,6 +272,8 @@ def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[st
         "calibration_error": np.abs(excess).sum() / len(e.x),
     }
     result |= fidelity.summarise(e)
+    if comparison.crossed is not None:
+        result |= _confidence(e, comparison.crossed)
     if e.mislabelled.any():
         gap, gap_as_in_paper = ((y - x)[e.mislabelled] for x, y in ((e.x_label, e.y_label), (e.x, e.y)))
         result |= {
@@ -302,6 +315,9 @@ def deviations(
       mean_gap_hard_as_in_paper, mean_gap_easy_as_in_paper: mean of Y - X over them, in phi space (nats).
       The same four names without `_as_in_paper`, with a selector: class and tenth are chosen by it.
       slope_instrumented, with a selector: slope of Y on X by its phi, see `slopes.instrumented`.
+      confidence_gap_hard, confidence_gap_easy, with a selector: mean over its hard and easy examples of phi of the
+        student's own most probable class less phi of the teacher's: who is surer, in phi space (nats).
+      share_same_class_hard, with a selector: share of its hard examples in which the teacher predicts its class.
       slope_least_squares, slope_theil_sen: of Y on X as in the paper; noise in X brings both nearer to 0. Theil and
         Sen's over all examples or a fixed draw of `slopes.POINTS` of them.
       Those of `fidelity.summarise`: agreement, kl and others of all classes.
@@ -335,9 +351,24 @@ def preferred(values: Mapping[str, _Value], name: str) -> _Value:
 
 def _tenths(points: Points) -> dict[str, float]:
     gap = points.y - points.x
-    hard, easy = gap[: -(-len(gap) // 10)], gap[-(len(gap) // 10) :]  # as `np.array_split` does
+    hard, easy = (gap[part] for part in _hard_and_easy(len(gap)))
     values = (hard < 0).mean(), (easy < 0).mean(), hard.mean(), easy.mean()
     return dict(zip(TENTHS, values, strict=True))
+
+
+def _confidence(own: PerExample, crossed: Points) -> dict[str, float]:
+    """How sure teacher and student are, each of its own class, at points that another seed's teacher has chosen.
+
+    Of these the teacher's and the control's most probable classes are two draws of one kind, too.
+    """
+    x, gap = (own.in_dumps_order(values)[crossed.row] for values in (own.x_top, own.y_top - own.x_top))
+    hard, easy = _hard_and_easy(len(gap))
+    is_same = crossed.x >= x - 1e-9  # the class's phi is the greatest
+    return dict(zip(CONFIDENCE, (gap[hard].mean(), gap[easy].mean(), is_same[hard].mean()), strict=True))
+
+
+def _hard_and_easy(count: int) -> tuple[slice, slice]:
+    return slice(-(-count // 10)), slice(-(count // 10), None)  # as `np.array_split` does
 
 
 def tenth(count: int) -> Int[np.ndarray, " N"]:
@@ -377,10 +408,11 @@ def by_who_is_right(examples: PerExample) -> dict[str, Bool[np.ndarray, " N"]]:
 
 
 def inherited_noise(teachers: tuple[Dump, Dump], students: tuple[Dump, Dump]) -> float:
-    """How much of its teacher's luck a student has: 0 for none, towards 1 for all that there is.
+    """How far what differs between two students follows what differs between their teachers, from -1 to 1.
 
-    The correlation over examples, in phi of the true class, of the difference of two seeds' teachers with that of their
-    students; NaN where one of them is constant.
+    It is 0 for a student that has none of its teacher's luck. It has no scale: a student with a tenth of that luck and
+    no other has 1, one with all of it and as much of its own 0.7. It is the correlation over examples, in phi of the
+    true class, of the difference of two seeds' teachers with that of their students; NaN where one of them is constant.
 
     >>> teachers = teacher_of_seed_0, teacher_of_seed_1
     >>> round(inherited_noise(teachers, teachers), 3), round(inherited_noise(teachers, teachers[::-1]), 3)

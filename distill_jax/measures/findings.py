@@ -129,7 +129,15 @@ def _is_test(finding: Finding | Judgement) -> bool:
     return verdict(finding.difference, 1) != "undecided"
 
 
-def findings(deviations: Deviations, accuracy: Accuracy, *, seeds: int, mislabelled: bool) -> list[Finding]:
+def findings(
+    deviations: Deviations,
+    accuracy: Accuracy,
+    *,
+    seeds: int,
+    mislabelled: bool,
+    one_teacher: bool = False,
+    labels_differ: bool = False,
+) -> list[Finding]:
     """The findings of a study.
 
     Args:
@@ -137,10 +145,13 @@ def findings(deviations: Deviations, accuracy: Accuracy, *, seeds: int, mislabel
       accuracy: on the test set.
       seeds: number of seeds.
       mislabelled: whether training labels are wrong.
+      one_teacher: whether all seeds have one.
+      labels_differ: whether each seed has training labels of its own.
     """
     result: list[Finding] = []
     for split in ("train", "test"):
         result += of_deviations(deviations, split)
+    result = [_askable(finding, seeds > 1 and one_teacher, seeds > 1 and labels_differ) for finding in result]
     if mislabelled:
         result.append(_mislabelled(deviations))
     gain = accuracy.paired["kd_minus_one_hot"]
@@ -184,6 +195,20 @@ def of_deviations(deviations: Deviations, split: str) -> list[Finding]:
     return [_below(deviations, split), _hard(deviations, split), *_exaggerates(deviations, split)]
 
 
+def _askable(finding: Finding, one_teacher: bool, labels_differ: bool) -> Finding:
+    """A finding on deviations, undecided where what another seed's model chooses is no second draw of the teacher's."""
+    reasons = []
+    if one_teacher and finding.unit == "slope":
+        reasons.append(
+            "All seeds have one teacher, whose luck is in each seed's X: without deviation a slope is not 1."
+        )
+    if labels_differ and finding.id.endswith("_train"):
+        reasons.append("Another seed's teacher has fitted other wrong labels: to it other training points are hard.")
+    if not reasons:
+        return finding
+    return dataclasses.replace(finding, verdict="undecided", evidence=" ".join([finding.evidence, *reasons]))
+
+
 _SPLIT_NAMES = {"train": ("training", "Figures 1a and 2"), "test": ("test", "Figures 5 to 7")}
 _PUBLISHED = "the published version, arXiv:2301.12923"
 _NO_CONTROL = ", without a control"  # which the paper does not have
@@ -196,12 +221,13 @@ def _below(deviations: Deviations, split: str) -> Finding:
     where, figures = _SPLIT_NAMES[split]
     return Finding(
         f"below_hard_{split}",
-        f"The distilled student underfits the hard {where} points: it is less confident than the teacher.",
+        f"The distilled student underfits the hard {where} points: it gives their class less than its teacher does.",
         verdict(gap, -1),
         gap,
         "phi",
         f"Share underfit {_points(share, 0, sign=False)}%."
-        + _as_in_paper(values["mean_gap_hard_as_in_paper"], gap, "the gap"),
+        + _as_in_paper(values["mean_gap_hard_as_in_paper"], gap, "the gap")
+        + _own_classes(values),
         f"Section 3.1, {figures}",
         short=f"underfits hard {where} points",
         measure=f"mean gap of the hard {where} points, distilled",
@@ -215,6 +241,18 @@ def _as_in_paper(value: Interval, other: Interval, what: str) -> str:
         return ""
     points = "the points that the student's own teacher finds hard, as in the paper,"
     return f" Of {points} {what} is {quote(value, sign=True)}."
+
+
+def _own_classes(values: Mapping[str, Interval]) -> str:
+    """A sentence on how sure teacher and student are of whatever class each predicts; empty of older summaries."""
+    if "confidence_gap_hard" not in values:
+        return ""
+    share, gap = values["share_same_class_hard"], values["confidence_gap_hard"]
+    return (
+        " The class is one that another seed's model predicts, the student's own teacher in "
+        f"{_points(share, 0, sign=False)}% of them. Of the classes that they predict themselves the student's phi less "
+        f"the teacher's is {quote(gap, sign=True)}, beside the control's {quote(gap.against_control, sign=True)}."
+    )
 
 
 def _hard(deviations: Deviations, split: str) -> Finding:
@@ -262,6 +300,8 @@ def _exaggerates(deviations: Deviations, split: str) -> list[Finding]:
             f" The distilled one's by least squares, which the teacher's noise makes too low, "
             f"{quote(kd['slope_least_squares'])}."
         )
+    if not slope.has_ends and slope.n > 1:
+        evidence += " There is no interval: what the teacher's phi varies by from point to point may be 0."
     sentences = {
         "": (f"On {where} points the distilled student exaggerates the teacher's confidence.", slope.minus(1.0)),
         "_more": (f"On {where} points it exaggerates it more than a one-hot control does.", slope.against_control),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cattrs
+import numpy as np
 from cattrs.gen import make_dict_structure_fn
 
 from distill_jax.dumps import DumpReader, dump_path, find_dumps
@@ -46,6 +47,8 @@ class StudyFacts:
       train_mislabelled, test_mislabelled: how many labels are not the true ones.
       students: what each is called, by its name.
       one_teacher: whether all seeds have one, whose luck is then nobody's to inherit (`comparisons.inherited_noise`).
+      labels_differ: whether each seed has training labels of its own, so that what two seeds' models differ by is not
+        their luck alone.
     """
 
     seeds: int
@@ -58,6 +61,7 @@ class StudyFacts:
     test_mislabelled: int = 0
     students: dict[str, str] = dataclasses.field(default_factory=dict)
     one_teacher: bool = False
+    labels_differ: bool = False
 
     @property
     def selecting(self) -> str:
@@ -183,10 +187,13 @@ def summarise(
             path = dump_path(read.workdir, model, seed, total_steps, split)
             raise InputError("dump", path, "is not there; run the same command again to write it")
     correct, sizes = hits(dump_keys, seeds, read)
-    deviations, as_in_paper, crossed = _deviations(read, list(labels), seeds, total_steps)
+    teachers = [read.at(total_steps, "train")(TEACHER, seed) for seed in range(min(seeds, 2))]
+    one_teacher = seeds > 1 and np.array_equal(teachers[0].logits, teachers[1].logits)
+    labels_differ = seeds > 1 and not np.array_equal(teachers[0].label, teachers[1].label)
+    facts = {"students": labels, "one_teacher": one_teacher, "labels_differ": labels_differ, **sizes}
+    study = StudyFacts(seeds, total_steps, switch_step, **facts)
+    deviations, as_in_paper, crossed = _deviations(read, list(labels), seeds, total_steps, labels_differ)
     accuracy = accuracies(correct, models, seeds, total_steps)
-    one_teacher = seeds > 1 and "inherited_noise" not in deviations[CONTROL]["train"]
-    study = StudyFacts(seeds, total_steps, switch_step, students=labels, one_teacher=one_teacher, **sizes)
     quoted = {"setting": setting, "environment": environment, "timing": timing}
     is_draw = seeds > 1 and setting.get("teacher") == setting.get("student")
     return StudySummary(
@@ -207,7 +214,7 @@ def summarise(
 
 
 def _deviations(
-    read: DumpReader, students: list[str], seeds: int, step: int
+    read: DumpReader, students: list[str], seeds: int, step: int, labels_differ: bool
 ) -> tuple[dict[str, dict[str, dict[str, Interval]]], ByDecile, ByDecile | None]:
     """Of each student and split its deviations, and its gap by tenth as in the paper and as another teacher chooses."""
     deviations: dict[str, dict[str, dict[str, Interval]]] = {student: {} for student in students}
@@ -216,7 +223,7 @@ def _deviations(
     for split in SPLITS:
         read_split = read.at(step, split)
         compared = comparisons.compare(read_split, students, seeds)
-        inherited = comparisons.inherited_noise(read_split, students, seeds)
+        inherited = {} if labels_differ else comparisons.inherited_noise(read_split, students, seeds)
         for student, values in comparisons.intervals(compared).items():
             extra = {"inherited_noise": inherited[student]} if student in inherited else {}
             deviations[student][split] = values | extra
@@ -228,8 +235,14 @@ def _deviations(
 
 
 def _findings(deviations: Deviations, accuracy: Mapping[str, Accuracy], study: StudyFacts) -> list[Finding]:
-    mislabelled = study.train_mislabelled > 0
-    return findings.findings(deviations, accuracy["test_accuracy"], seeds=study.seeds, mislabelled=mislabelled)
+    return findings.findings(
+        deviations,
+        accuracy["test_accuracy"],
+        seeds=study.seeds,
+        mislabelled=study.train_mislabelled > 0,
+        one_teacher=study.one_teacher,
+        labels_differ=study.labels_differ,
+    )
 
 
 @functools.cache

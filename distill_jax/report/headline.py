@@ -7,8 +7,8 @@ from distill_jax.measures.study_summary import StudySummary
 from distill_jax.students import CONTROL, KD
 
 _ENDS: dict[Verdict, str] = {
-    "supported": "So distillation makes the student underfit them.",
-    "contradicted": "So distillation makes the student more confident on them, not less.",
+    "supported": "So it underfits them more than the control.",
+    "contradicted": "So it underfits them less than the control, not more.",
     "not supported": "The interval includes 0: on these points no effect of distillation is seen.",
     "undecided": "That decides nothing.",
 }

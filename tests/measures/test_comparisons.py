@@ -1,7 +1,7 @@
 import numpy as np
 
 from distill_jax.dumps import Dump
-from distill_jax.measures import comparisons
+from distill_jax.measures import comparisons, deviations
 
 
 def test_one_teacher_of_all_seeds_has_its_points_chosen_by_controls_without_false_deviations():
@@ -24,3 +24,53 @@ def test_one_teacher_of_all_seeds_has_its_points_chosen_by_controls_without_fals
     assert crossed.low < 0 < crossed.high
     assert own.low > 0.1  # what its own teacher's choice makes of nothing
     assert not comparisons.inherited_noise(lambda *place: dumps[place], ["one_hot", "kd"], seeds)
+
+
+def softened(softness, luck=1.5, seeds=12):
+    """Teachers and controls that are draws of one kind, and students that are such draws, softer everywhere."""
+    rng, n, classes = np.random.default_rng(1), 1500, 10
+    label = np.arange(n) % classes
+    agreed = np.eye(classes)[label] + rng.normal(size=(n, classes))
+
+    def draw(model, scale=1.0):
+        return Dump.of(scale * (agreed + luck * rng.normal(size=(n, classes))), label, model=model)
+
+    dumps = {("teacher", seed): draw("teacher") for seed in range(seeds)}
+    for seed in range(seeds):
+        dumps["one_hot", seed], dumps["kd", seed] = draw("one_hot"), draw("kd", softness)
+    return comparisons.intervals(comparisons.compare(lambda *place: dumps[place], ["one_hot", "kd"], seeds))
+
+
+def test_a_softer_student_is_less_confident_though_it_gives_a_class_that_its_teacher_rejects_more():
+    found = softened(0.7)
+    student, control = found["kd"], found["one_hot"]
+    assert 0.05 < student["share_same_class_hard"].mean < 0.5
+    assert student["share_same_class_hard"].mean == control["share_same_class_hard"].mean  # of teachers alone
+    assert student["mean_gap_hard"].low > 0  # which is of that class, and no evidence of more confidence
+    for name in ("confidence_gap_hard", "confidence_gap_easy"):
+        assert student[name].high < 0
+        assert student[name].against_control.high < 0
+        assert control[name].includes(0)
+
+
+def test_one_that_does_not_deviate_is_as_confident_as_its_teacher():
+    found = softened(1.0)["kd"]
+    assert found["confidence_gap_hard"].includes(0)
+    assert found["confidence_gap_easy"].against_control.includes(0)
+
+
+def test_the_confidence_gap_is_that_of_the_most_probable_classes():
+    rng = np.random.default_rng(2)
+    teacher, student, selector = (
+        Dump.of(rng.normal(size=(200, 4)), np.arange(200) % 4, model=m) for m in ("t", "s", "another")
+    )
+    found = deviations.deviations(teacher, student, selector)
+    top, own = (np.exp(d.logits) / np.exp(d.logits).sum(1, keepdims=True) for d in (teacher, student))
+    confidence = [np.log(p.max(1) / (1 - p.max(1))) for p in (top, own)]
+    of_selector = np.exp(selector.logits) / np.exp(selector.logits).sum(1, keepdims=True)
+    order = np.argsort(of_selector.max(1), kind="stable")
+    for name, rows in (("hard", order[:20]), ("easy", order[-20:])):
+        expected = (confidence[1] - confidence[0])[rows].mean()
+        np.testing.assert_allclose(found[f"confidence_gap_{name}"], expected, rtol=1e-5)
+    same = selector.logits.argmax(1) == teacher.logits.argmax(1)
+    assert found["share_same_class_hard"] == same[order[:20]].mean()

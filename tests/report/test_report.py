@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import math
@@ -154,6 +155,44 @@ def test_accuracy_is_against_the_label_trained_on_and_the_true_one(study):
     guess = dump.logits.argmax(axis=1)
     assert summary.models["kd"]["train_accuracy"][1] == (guess == dump.label).mean()
     assert summary.models["kd"]["train_accuracy_true"][1] == (guess == dump.true_label).mean()
+
+
+class OtherLabels(DumpReader):
+    """Reads a study as if the second seed had wrong labels of its own."""
+
+    def __call__(self, model, seed, step, split):
+        dump = super().__call__(model, seed, step, split)
+        if (seed, split) != (1, "train"):
+            return dump
+        return dataclasses.replace(dump, label=np.where(np.arange(len(dump.label)) < 3, 0, dump.label))
+
+
+class OneTeacher(DumpReader):
+    """Reads a study as if all seeds had the teacher of the first."""
+
+    def __call__(self, model, seed, step, split):
+        return super().__call__(model, 0 if model == "teacher" else seed, step, split)
+
+
+@pytest.mark.parametrize(
+    ("reader", "undecided"),
+    [
+        (OtherLabels, ("below_hard_train", "underfits_hard_train", "exaggerates_train", "exaggerates_more_train")),
+        (OneTeacher, ("exaggerates_train", "exaggerates_more_train", "exaggerates_test", "exaggerates_more_test")),
+    ],
+)
+def test_what_another_seed_s_model_is_no_second_draw_for_is_undecided(study, reader, undecided):
+    workdir, before = study
+    of = {"seeds": 3, "total_steps": STEPS[-1], "switch_step": SWITCH}
+    summary = study_summary.summarise(reader(workdir), before.setting, {}, {}, **of)
+    assert (summary.study.one_teacher, summary.study.labels_differ) == (reader is OneTeacher, reader is OtherLabels)
+    assert "inherited_noise" not in summary.deviations["kd"]["test"]
+    for found in summary.findings:
+        if found.id in undecided:
+            assert found.verdict == "undecided"
+            assert re.search("All seeds have one teacher|has fitted other wrong labels", found.evidence)
+    assert {f.verdict for f in summary.findings if f.id in ("below_hard_test", "kd_beats_one_hot")} != {"undecided"}
+    assert not any(f.verdict == "undecided" for f in before.findings if f.id in undecided)
 
 
 def test_the_findings_follow_the_data(study):
