@@ -128,17 +128,19 @@ def _choices(studies: Sequence[StudySummary]) -> list[list[str]]:
     """Control and distilled student by who chose class and hard points: another seed's teacher, or their own one."""
     rows = []
     for split, where in SPLITS.items():
-        for title, names in {
-            f"mean gap, hard points, {where}": ("mean_gap_hard", "mean_gap_hard_as_in_paper"),
-            f"slope of Y on X, {where}": ("slope_instrumented", "slope_least_squares"),
+        for title, name in {
+            f"mean gap, hard points, {where}: by another seed's teacher": "mean_gap_hard",
+            f"mean gap, hard points, {where}: by their own, as in the paper": "mean_gap_hard_as_in_paper",
+            f"the same of each model's own class, {where}: by another seed's teacher": "confidence_gap_hard",
+            f"slope of Y on X, {where}: by another seed's teacher": "slope_instrumented",
+            f"slope of Y on X, {where}: by their own, as in the paper": "slope_least_squares",
         }.items():
-            for name, chooser in zip(
-                names, ("by another seed's teacher", "by their own, as in the paper"), strict=True
-            ):
-                sign = name.startswith("mean_gap")
-                pairs = [[study.deviations[m][split].get(name) for m in (CONTROL, KD)] for study in studies]
-                cells = [" → ".join("-" if v is None else quote(v, sign=sign) for v in pair) for pair in pairs]
-                rows.append([f"{title}: {chooser}", *cells])
+            sign = "gap" in name
+            pairs = [[study.deviations[m][split].get(name) for m in (CONTROL, KD)] for study in studies]
+            if all(value is None for pair in pairs for value in pair):
+                continue  # of studies that are older than the measure
+            cells = [" → ".join("-" if v is None else quote(v, sign=sign) for v in pair) for pair in pairs]
+            rows.append([title, *cells])
     return rows
 
 

@@ -420,13 +420,17 @@ def test_every_kept_file_can_be_shown_and_gone_on_with(path):
 def test_members_are_compared_with_one_alone(tmp_path):
     path = tmp_path / "file.json"
     environment = {"versions": {}}
-    sizes = {"a/p1": 2.0, "a/p4": 4.0, "a/p16": 8.0, "b/p1": 1.0, "b/p2": 3.0, "alone/p1": 1.0, "a/p1/shards4": 9.0}
+    # Seconds and examples of a call; an evaluation of 16 takes fewer of each.
+    sizes = {"a/p1": (2.0, 8), "a/p4": (4.0, 32), "a/p16": (8.0, 128), "b/p1": (1.0, 10), "b/p2": (3.0, 20)}
+    sizes |= {"alone/p1": (1.0, 1), "a/p1/shards4": (9.0, 8), "e/p1": (2.0, 4000), "e/p16": (2.5, 4096)}
     rows = [
         {"chip": "v5e:1", "row": row, "fits": True, "step_seconds_predicted": seconds, "environment": environment}
-        for row, seconds in sizes.items()
+        | {"examples_per_second_predicted": examples / seconds}
+        for row, (seconds, examples) in sizes.items()
     ]
     lacking = {"chip": "v5e:1", "row": "b/p4", "fits": False, "environment": environment}
     path.write_text(json.dumps([*rows, lacking]))
-    first, second = populations.lines(path).splitlines()[2:]
+    first, second, evaluated = populations.lines(path).splitlines()[2:]
     assert first.split(" | ")[1:] == ["a", "2e+03", "", "0.50", "0.25 |"]
     assert second.split(" | ")[1:] == ["b", "1e+03", "1.50", "", " |"]
+    assert evaluated.split(" | ")[1:] == ["e", "2e+03", "", "", "1.22 |"]
