@@ -72,8 +72,13 @@ def _chosen(ending: str, by: str) -> tuple[Column, ...]:
 _MEASURES = (
     Column("mislabelled", "bool", "whether the label is not the true one", source=_DEVIATIONS),
     *_chosen("", "the class that it predicts; the order of hardness is by this X, as in the paper"),
-    Column(f"class{OTHER}", "class", "the class that another seed's teacher predicts", source=_DEVIATIONS),
-    *_chosen(OTHER, "that class; the order of hardness is the other teacher's, which has not this one's luck"),
+    Column(
+        f"class{OTHER}",
+        "class",
+        "the class that another seed's teacher predicts; its control, where all seeds have one teacher",
+        source=_DEVIATIONS,
+    ),
+    *_chosen(OTHER, "that class; the order of hardness is the other model's, which has not this teacher's luck"),
     Column("X_label", "float32", "phi of the teacher's probability of the label", "nats", _DEVIATIONS),
     Column("Y_label", "float32", "phi of the student's probability of the label", "nats", _DEVIATIONS),
     Column("teacher_prediction", "class", "the teacher's most probable class"),
