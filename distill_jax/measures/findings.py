@@ -251,7 +251,7 @@ def _own_classes(values: Mapping[str, Interval]) -> str:
     return (
         " The class is one that another seed's model predicts, the student's own teacher in "
         f"{_points(share, 0, sign=False)}% of them. Of the classes that they predict themselves the student's phi less "
-        f"the teacher's is {quote(gap, sign=True)}, beside the control's {quote(gap.against_control, sign=True)}."
+        f"the teacher's is {quote(gap, sign=True)}, and {quote(gap.against_control, sign=True)} minus the control's."
     )
 
 

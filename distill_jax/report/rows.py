@@ -9,9 +9,9 @@ _GAPS = (
     ("mean_gap_easy", "Mean gap, easy points", 2, True, 1),
     ("underfit_fraction_easy", "Underfit share, easy points, %", 1, False, 100),
     ("slope_instrumented", "Slope of Y on X", 3, False, 1),
-    ("confidence_gap_hard", "Confidence in the own class less the teacher's, hard points, φ", 2, True, 1),
-    ("confidence_gap_easy", "Confidence in the own class less the teacher's, easy points, φ", 2, True, 1),
-    ("share_same_class_hard", "Hard points whose class the own teacher predicts, %", 1, False, 100),
+    ("confidence_gap_hard", "Mean gap of each model's own class, hard points", 2, True, 1),
+    ("confidence_gap_easy", "Mean gap of each model's own class, easy points", 2, True, 1),
+    ("share_same_class_hard", "Hard points whose class its teacher predicts, %", 1, False, 100),
     ("inherited_noise", "Inherited noise: correlation with the teacher's", 3, False, 1),
 )
 _AS_IN_PAPER = (

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 
 from distill_jax.dumps import Dump
-from distill_jax.measures import comparisons, deviations
+from distill_jax.measures import comparisons, deviations, findings
+from distill_jax.measures.interval import quote
 
 
 def test_one_teacher_of_all_seeds_has_its_points_chosen_by_controls_without_false_deviations():
@@ -74,3 +76,15 @@ def test_the_confidence_gap_is_that_of_the_most_probable_classes():
         np.testing.assert_allclose(found[f"confidence_gap_{name}"], expected, rtol=1e-5)
     same = selector.logits.argmax(1) == teacher.logits.argmax(1)
     assert found["share_same_class_hard"] == same[order[:20]].mean()
+
+
+def test_evidence_says_the_confidence_gap_and_what_it_is_beside_the_control():
+    found = softened(0.7)
+    values = {student: {"test": by_name} for student, by_name in found.items()}
+    below = findings.of_deviations(values, "test")[0]
+    gap, control = found["kd"]["confidence_gap_hard"], found["one_hot"]["confidence_gap_hard"]
+    assert (
+        f"teacher's is {quote(gap, sign=True)}, and {quote(gap.against_control, sign=True)} minus the" in below.evidence
+    )
+    assert gap.against_control.mean == pytest.approx(gap.mean - control.mean)
+    assert below.verdict == "contradicted"  # by the class that another seed's teacher predicts
