@@ -31,9 +31,15 @@ def avoid() -> None:
     XLA reads XLA_FLAGS when JAX opens its backend, at the first computation: to be called before. What does not begin
     with "--" is to XLA the name of a file of flags, to which none can be added here.
     """
+    if metadata.version("jaxlib") in NAN_LOST:
+        add(FLAG)
+
+
+def add(flag: str) -> None:
+    """Adds --OPTION=VALUE to XLA_FLAGS, unless that option is there, or flags are in a file; when, see `avoid`."""
     flags = os.environ.get("XLA_FLAGS", "").strip()
-    if metadata.version("jaxlib") in NAN_LOST and OPTION not in flags and not _names_a_file(flags):
-        os.environ["XLA_FLAGS"] = f"{flags} {FLAG}".strip()
+    if flag.partition("=")[0] not in flags and not _names_a_file(flags):
+        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
 
 
 def _names_a_file(flags: str) -> bool:
@@ -74,7 +80,7 @@ def loses_nan() -> bool:
 
 
 def warning() -> str | None:
-    """One line where this process computes with a fault: a GPU's, or JAX was in use too early, or the user's flags do.
+    """One line where this process computes with a fault: a GPU's, or since JAX was in use too early or flags leave it.
 
     None where it does not, which other versions than those listed are trusted for.
     """

@@ -47,3 +47,10 @@ def write_study(
                     path = dumps.dump_path(workdir, member.name, seed, step, split)
                     items.append((path, logits, place | {"num_classes": CLASSES, "setting": "test"}))
         dumps.write_dumps(items, label.astype(np.int32), true.astype(np.int32), np.arange(n))
+
+
+class OneTeacher(dumps.DumpReader):
+    """Reads a study as if all seeds had the teacher of the first."""
+
+    def __call__(self, model, seed, step, split):
+        return super().__call__(model, 0 if model == "teacher" else seed, step, split)

@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 import pytest
 from browser import PHONE, opened, violations, width_of
-from made_study import SIZE, write_study
+from made_study import SIZE, OneTeacher, write_study
 from PIL import Image
 
 from distill_jax import dumps
@@ -115,13 +115,6 @@ def test_x_and_y_are_those_of_the_dumps_within_the_error_stated(study, facts, sp
     assert np.array_equal(
         arrays["label"][place] != unpacked(facts["inline"][split])["true_label"][place], found.mislabelled
     )
-
-
-class OneTeacher(DumpReader):
-    """Reads a study as if all seeds had the teacher of the first."""
-
-    def __call__(self, model, seed, step, split):
-        return super().__call__(model, 0 if model == "teacher" else seed, step, split)
 
 
 @pytest.mark.parametrize("reader", [DumpReader, OneTeacher])

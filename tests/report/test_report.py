@@ -7,7 +7,7 @@ from html import unescape
 
 import numpy as np
 import pytest
-from made_study import SIZE, write_study
+from made_study import SIZE, OneTeacher, write_study
 from PIL import Image
 
 from distill_jax import dumps
@@ -165,13 +165,6 @@ class OtherLabels(DumpReader):
         if (seed, split) != (1, "train"):
             return dump
         return dataclasses.replace(dump, label=np.where(np.arange(len(dump.label)) < 3, 0, dump.label))
-
-
-class OneTeacher(DumpReader):
-    """Reads a study as if all seeds had the teacher of the first."""
-
-    def __call__(self, model, seed, step, split):
-        return super().__call__(model, 0 if model == "teacher" else seed, step, split)
 
 
 @pytest.mark.parametrize(
