@@ -6,9 +6,11 @@ behind the back of whoever works in the folder. What is only read is brought, if
 
 import _thread
 import contextlib
+import ctypes
 import dataclasses
 import fcntl
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -151,7 +153,7 @@ class _Failed:
         with self._lock:
             if self._error is None:
                 self._error = error
-                _thread.interrupt_main()
+                _interrupt_main()
 
     def __bool__(self) -> bool:
         return self._error is not None
@@ -159,6 +161,15 @@ class _Failed:
     def reraise(self) -> None:
         if self._error is not None:
             raise self._error from None
+
+
+def _interrupt_main() -> None:
+    """Raises KeyboardInterrupt in the main thread, also where Ctrl-C is ignored, as in a job that a shell's & began."""
+    if callable(signal.getsignal(signal.SIGINT)):
+        _thread.interrupt_main()
+    else:
+        main = ctypes.c_ulong(threading.main_thread().ident or 0)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(main, ctypes.py_object(KeyboardInterrupt))
 
 
 @contextlib.contextmanager

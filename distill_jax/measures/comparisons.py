@@ -13,7 +13,12 @@ correlation of one half makes t the square root of 3 times as large, and so much
 `experiments.null_world` counts how often verdicts are false.
 
 Where all seeds have one teacher, which was given and not trained, there is no other. The next seed's control chooses
-then: its luck is neither the teacher's nor a student's, and which points are hard to it is hard to the others too.
+then: its luck is neither the teacher's nor a student's, and which points are hard to it is hard to the others too. But
+the teacher's luck is then in every seed's X, and in what its students have inherited, and more seeds do not average it
+away: it adds the same to all values. How much, students of one teacher cannot say. It is taken to be luck of the size
+of a control's, which enters the spread over seeds: a mean of n seeds that share a draw of what each has for itself has
+n + 1 times the variance that they show, and so intervals are the square root of n + 1 times as wide. That is enough
+whatever part r of its teacher's luck a student has: in Y - X, 1 - r of it is shared, and 1 - r^2 of as much varies.
 """
 
 from __future__ import annotations
@@ -114,6 +119,8 @@ def _compare_seeds(
         if selector is not None:  # of all students at once, whose X and Z are the same
             crossed_points = deviations.points(teacher, dumps, selector, class_from)
         compared.append({s: Comparison(a, b) for s, a, b in zip(students, own_points, crossed_points, strict=True)})
+    if shared:
+        compared = [{s: dataclasses.replace(c, one_teacher=True) for s, c in of.items()} for of in compared]
     return pooled(compared)
 
 
@@ -141,7 +148,12 @@ def denominators(compared: Sequence[Mapping[str, Comparison]]) -> list[float]:
 
 
 def interval(
-    name: str, values: Sequence[float], crossed: bool, spreads: Sequence[float] = (), difference: bool = False
+    name: str,
+    values: Sequence[float],
+    crossed: bool,
+    spreads: Sequence[float] = (),
+    difference: bool = False,
+    one_teacher: bool = False,
 ) -> Interval:
     """The interval of one value per seed.
 
@@ -157,8 +169,11 @@ def interval(
       crossed: whether another seed's teacher has chosen the points, by which that of two seeds is wider.
       spreads: of `denominators`, which the instrumented slope needs.
       difference: whether it is of the difference of two students.
+      one_teacher: whether all seeds have one, by which it is wider.
     """
     wider = math.sqrt(3) if crossed and len(values) == 2 else 1.0
+    if one_teacher:
+        wider *= math.sqrt(len(values) + 1)
     if name != "slope_instrumented" or len(values) < 2:
         return statistics.over_seeds(values, wider)
     null_value = 0.0 if difference else 1.0
@@ -206,10 +221,11 @@ def intervals(
         return possible(key[1], len(key) > 2)
 
     spreads = denominators(compared)
+    one_teacher = next(iter(compared[0].values())).one_teacher
 
     def over_seeds(key: Any, values: Sequence[float]) -> Interval:
         _, name, *minus = key
-        return interval(name, values, name in crossed, spreads, bool(minus))
+        return interval(name, values, name in crossed, spreads, bool(minus), one_teacher)
 
     for (s, name, *minus), value in statistics.intervals(
         seed_statistics, len(compared), examples, within, over_seeds

@@ -26,7 +26,7 @@ class Row:
       statistic: its name in `deviations.deviations`.
       expected: what it must be.
       value: what it is.
-      within: whether the interval includes what is expected.
+      within: whether the interval includes what is expected, or there is none, which excludes nothing.
       off: whether it excludes it also by Holm's correction for the number of rows.
     """
 
@@ -69,7 +69,7 @@ def check(control: Mapping[str, Mapping[str, Interval]]) -> ControlCheck:
     values = [control[split][name] for split, name in places]
     off = holm([value.minus(EXPECTED[name]) for value, (_, name) in zip(values, places, strict=True)])
     rows = [
-        Row(split, name, EXPECTED[name], value, value.includes(EXPECTED[name]), is_off)
+        Row(split, name, EXPECTED[name], value, not value.has_ends or value.includes(EXPECTED[name]), is_off)
         for (split, name), value, is_off in zip(places, values, off, strict=True)
     ]
     return ControlCheck(rows, not any(off))

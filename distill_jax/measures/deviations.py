@@ -138,11 +138,13 @@ class Comparison:
       own: chosen by the student's own teacher, as in the paper; with the columns of `PerExample` if by `compare`.
       crossed: chosen by a teacher of another seed; None where there is none.
       spread: cov(Z, X) of the crossed points of all seeds together, see `slopes.instrumented`; None for these alone.
+      one_teacher: whether all seeds have this teacher.
     """
 
     own: Points
     crossed: Points | None = None
     spread: float | None = None
+    one_teacher: bool = False
 
     @property
     def best(self) -> Points:

@@ -8,9 +8,10 @@ paper, the evidence gives the number too.
 The number that decides each claim is fixed here, the same for every study. (It was changed once after studies had been
 seen: until November 2026 the student's own teacher chose the points.) An interval wholly on the claimed side of zero
 supports the claim, one wholly on the other side contradicts it, one that includes zero does not support it. A claim is
-undecided with one seed, where there is no interval over seeds; where gap and share contradict each other; and where
-what it takes for granted is not certain enough: a switch can only be judged by a gain that is there also by Holm's
-correction for the study's claims that come before, though the gain itself has its verdict by its interval alone.
+undecided with one seed, where there is no interval over seeds; where gap and share contradict each other; where
+each seed has wrong labels of its own, on the training set; and where what it takes for granted is not certain enough: a
+switch can only be judged by a gain that is there also by Holm's correction for the study's claims that come before,
+though the gain itself has its verdict by its interval alone.
 """
 
 import dataclasses
@@ -88,8 +89,7 @@ def verdict(difference: Interval, claimed: int) -> Verdict:
     'supported'
     """
     # Equal differences in all seeds have an interval of no width: the t-interval is then no evidence.
-    no_width = not difference.has_ends or difference.high - difference.low < 1e-12
-    if difference.n < 2 or difference.level != "seeds" or no_width:
+    if difference.n < 2 or difference.level != "seeds" or not difference.has_width:
         return "undecided"
     if difference.includes(0):
         return "not supported"
@@ -135,7 +135,6 @@ def findings(
     *,
     seeds: int,
     mislabelled: bool,
-    one_teacher: bool = False,
     labels_differ: bool = False,
 ) -> list[Finding]:
     """The findings of a study.
@@ -145,13 +144,11 @@ def findings(
       accuracy: on the test set.
       seeds: number of seeds.
       mislabelled: whether training labels are wrong.
-      one_teacher: whether all seeds have one.
       labels_differ: whether each seed has training labels of its own.
     """
     result: list[Finding] = []
     for split in ("train", "test"):
-        result += of_deviations(deviations, split)
-    result = [_askable(finding, seeds > 1 and one_teacher, seeds > 1 and labels_differ) for finding in result]
+        result += of_deviations(deviations, split, labels_differ=seeds > 1 and labels_differ)
     if mislabelled:
         result.append(_mislabelled(deviations))
     gain = accuracy.paired["kd_minus_one_hot"]
@@ -178,7 +175,7 @@ def findings(
     ]
 
 
-def of_deviations(deviations: Deviations, split: str) -> list[Finding]:
+def of_deviations(deviations: Deviations, split: str, *, labels_differ: bool = False) -> list[Finding]:
     """The findings on a student's deviations on one split.
 
     >>> from distill_jax.measures.comparisons import compare, intervals
@@ -191,22 +188,13 @@ def of_deviations(deviations: Deviations, split: str) -> list[Finding]:
       deviations: of 'kd' and of the control, as of `comparisons.intervals`; by the cross-fitted values, or by those as
         in the paper where there are no others.
       split: 'train' or 'test'.
+      labels_differ: whether each seed has training labels of its own: those of training points are then undecided.
     """
-    return [_below(deviations, split), _hard(deviations, split), *_exaggerates(deviations, split)]
-
-
-def _askable(finding: Finding, one_teacher: bool, labels_differ: bool) -> Finding:
-    """A finding on deviations, undecided where what another seed's model chooses is no second draw of the teacher's."""
-    reasons = []
-    if one_teacher and finding.unit == "slope":
-        reasons.append(
-            "All seeds have one teacher, whose luck is in each seed's X: without deviation a slope is not 1."
-        )
-    if labels_differ and finding.id.endswith("_train"):
-        reasons.append("Another seed's teacher has fitted other wrong labels: to it other training points are hard.")
-    if not reasons:
-        return finding
-    return dataclasses.replace(finding, verdict="undecided", evidence=" ".join([finding.evidence, *reasons]))
+    result = [_below(deviations, split), _hard(deviations, split), *_exaggerates(deviations, split)]
+    if labels_differ and split == "train":
+        reason = "Another seed's teacher has fitted other wrong labels: to it other training points are hard."
+        result = [dataclasses.replace(f, verdict="undecided", evidence=f"{f.evidence} {reason}") for f in result]
+    return result
 
 
 _SPLIT_NAMES = {"train": ("training", "Figures 1a and 2"), "test": ("test", "Figures 5 to 7")}

@@ -42,6 +42,15 @@ class Interval:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     @property
+    def has_width(self) -> bool:
+        """Whether its ends differ by more than arithmetic leaves of equal values, of which an interval shows nothing.
+
+        >>> Interval(0.1, 0.1, 0.1 + 1e-16, 3, "seeds").has_width
+        False
+        """
+        return self.has_ends and self.high - self.low >= 1e-12
+
+    @property
     def against_control(self) -> Interval:
         """`minus_control`, of a student that has one.
 

@@ -112,7 +112,8 @@ def proportion(times: int, n: int, confidence: float = CONFIDENCE) -> Interval:
 def rank_correlation(a: Floats, b: Floats) -> Interval:
     """Spearman's rank correlation over settings, [n] each, with a 95% interval; none below four, or at 1 or -1.
 
-    The interval is Fisher's with the variance of Bonett and Wright (2000), (1 + r^2 / 2) / (n - 3).
+    It is over the settings where both are finite, whose number is its n. The interval is Fisher's with the variance of
+    Bonett and Wright (2000), (1 + r^2 / 2) / (n - 3).
 
     >>> round(rank_correlation([1, 2, 3, 4, 5], [10, 20, 30, 50, 40]).mean, 3)
     0.9
@@ -122,17 +123,20 @@ def rank_correlation(a: Floats, b: Floats) -> Interval:
     """
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"a rank correlation needs two or more of each: {len(a)} and {len(b)}")
-    ranks_a, ranks_b = (average_ranks(np.asarray(values, np.float64)) for values in (a, b))
-    spread = ranks_a.std() * ranks_b.std()
+    both = np.array([a, b], np.float64)
+    both = both[:, np.isfinite(both).all(axis=0)]
+    n = both.shape[1]
+    ranks_a, ranks_b = map(average_ranks, both)
+    spread = ranks_a.std() * ranks_b.std() if n > 1 else 0.0
     if not spread:
-        return Interval(math.nan, math.nan, math.nan, len(a), "settings")
+        return Interval(math.nan, math.nan, math.nan, n, "settings")
     r = float(np.clip(((ranks_a - ranks_a.mean()) * (ranks_b - ranks_b.mean())).mean() / spread, -1, 1))
     low = high = math.nan
-    if len(a) > 3 and abs(r) < 1 - 1e-9:
+    if n > 3 and abs(r) < 1 - 1e-9:
         z = np.arctanh(r)
-        half = special.ndtri((1 + CONFIDENCE) / 2) * math.sqrt((1 + r**2 / 2) / (len(a) - 3))
+        half = special.ndtri((1 + CONFIDENCE) / 2) * math.sqrt((1 + r**2 / 2) / (n - 3))
         low, high = float(np.tanh(z - half)), float(np.tanh(z + half))
-    return Interval(r, low, high, len(a), "settings")
+    return Interval(r, low, high, n, "settings")
 
 
 def holm(intervals: Sequence[Interval]) -> list[bool]:
@@ -148,7 +152,7 @@ def holm(intervals: Sequence[Interval]) -> list[bool]:
     """
     statistic, freedoms = np.full(len(intervals), np.nan), np.ones(len(intervals))
     for i, value in enumerate(intervals):
-        if value.n > 1 and value.has_ends and value.high > value.low:
+        if value.n > 1 and value.has_width:
             freedoms[i] = value.n - 1
             statistic[i] = _away(value)
     p = np.where(np.isnan(statistic), np.inf, 2 * special.stdtr(freedoms, -statistic))
@@ -253,5 +257,7 @@ def _bias_corrected(estimate: float, draws: np.ndarray) -> Interval:
     below = (np.mean(draws < estimate) + np.mean(draws <= estimate)) / 2
     shift = 2 * special.ndtri(np.clip(below, 1 / draws.size, 1 - 1 / draws.size))
     z = special.ndtri((1 + CONFIDENCE) / 2)
+    if not np.ptp(draws):  # as of 10 right ones of 10: draws of them say nothing of an eleventh
+        return Interval(estimate, math.nan, math.nan, 1, "examples")
     low, high = np.quantile(draws, special.ndtr([shift - z, shift + z]))
     return Interval(estimate, float(min(low, estimate)), float(max(high, estimate)), 1, "examples")

@@ -240,7 +240,6 @@ def _findings(deviations: Deviations, accuracy: Mapping[str, Accuracy], study: S
         accuracy["test_accuracy"],
         seeds=study.seeds,
         mislabelled=study.train_mislabelled > 0,
-        one_teacher=study.one_teacher,
         labels_differ=study.labels_differ,
     )
 

@@ -98,7 +98,8 @@ def summarise(
     values: dict[_Key, Interval] = {}
     for split in compared:  # each by rows of its own, where there is one seed
         examples = len(compared[split][0][CONTROL].own.x)
-        values |= statistics.intervals(partial(statistic, split), seeds, examples, _possible, _over_seeds)
+        over_seeds = partial(_over_seeds, compared[split][0][CONTROL].one_teacher)
+        values |= statistics.intervals(partial(statistic, split), seeds, examples, _possible, over_seeds)
     students = []
     for member in members:
         student_statistics = {
@@ -117,5 +118,6 @@ def _possible(key: _Key) -> tuple[float, float]:
     return comparisons.possible(key[1], key[2])
 
 
-def _over_seeds(key: _Key, values: Sequence[float]) -> Interval:
-    return comparisons.interval(key[1], values, crossed=any(name in key[1] for name in _SELECTED))
+def _over_seeds(one_teacher: bool, key: _Key, values: Sequence[float]) -> Interval:
+    crossed = any(name in key[1] for name in _SELECTED)
+    return comparisons.interval(key[1], values, crossed, one_teacher=one_teacher and "accuracy" not in key[1])

@@ -40,6 +40,7 @@ class World:
       lowered: by how much the student's logit of the true class is lowered on the fifth of the examples with the
         smallest margin: it underfits them.
       stretched: factor of the student's truth: above 1 it exaggerates its teacher's confidence.
+      one_teacher: whether all seeds have one, as where it is given: e_k is the same for all k.
     """
 
     seeds: int = 3
@@ -51,6 +52,7 @@ class World:
     law: Literal["normal", "heavy", "uneven", "shared by classes", "shared by examples"] = "normal"
     lowered: float = 0.0
     stretched: float = 1.0
+    one_teacher: bool = False
 
 
 CLEAR = World(margin=3.0, luck=0.3)
@@ -70,6 +72,11 @@ NULL = {
     "24 seeds": World(seeds=24),
     "2 seeds": World(seeds=2),
     "2 seeds, correlated": World(seeds=2, inherited=0.0, law="shared by examples"),
+    "one teacher": World(one_teacher=True),
+    "one teacher, 24 seeds": World(one_teacher=True, seeds=24),
+    "one teacher, 24 seeds, most inherited": dataclasses.replace(
+        CLEAR, one_teacher=True, seeds=24, examples=400, luck=0.1, inherited=0.9
+    ),
 }
 SEEDS_OF_POWER = (2, 3, 5, 10)
 DEVIATING = {
@@ -139,9 +146,13 @@ def _luck(world: World, studies: int, rank: np.ndarray, rng: np.random.Generator
         luck = (luck + rng.normal(size=(*shape[:4], 1)) * direction) / np.sqrt(2)
     elif world.law == "uneven":
         luck *= np.linspace(2, 0, world.examples)[rank][:, None, None, :, None]
+    if world.one_teacher:
+        luck[:, 0] = luck[:, 0, :1]
     luck[:, 2] = world.inherited * luck[:, 0] + np.sqrt(1 - world.inherited**2) * luck[:, 2]
     if world.law == "heavy":
         # One scale for a teacher and its student: luck that is partly inherited has then the law of luck that is not.
         scale = 1 / np.sqrt(rng.chisquare(3, size=(studies, 2, *shape[2:4], 1)))  # t with 3 degrees has variance 3
+        if world.one_teacher:
+            scale[:, 0] = scale[:, 0, :1]
         luck *= scale[:, [0, 1, 0]]
     return luck

@@ -273,7 +273,7 @@ class Maker:
             self._console.print(f"{figure.name}: left out, for want of {without}", soft_wrap=True)
             return None
         drawn = figure.draw(outcomes)
-        caption = figure.caption(drawn, min(outcome.seeds for outcome in outcomes))
+        caption = figure.caption(drawn, [outcome.seeds for outcome in outcomes])
         result = {
             "paper": figure.paper,
             "studies": {outcome.plan.name: outcome.plan.title for outcome in outcomes},

@@ -16,6 +16,7 @@ interpolates, that is, fits all training points. So each setting has its teacher
 rank correlations with it over settings.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -132,20 +133,23 @@ def counts(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """How many finished settings have a slope above 1, by kind and split, as JSON values.
 
     Returns:
-      For each kind and split: settings; above_one, by the mean alone as the published counts are; supported and
-      contradicted, by its interval; more_than_control, supported by its interval; published, (how many, of how many)
-      or null.
+      For each kind and split: settings, with an interval (without one a slope can have any value, see
+      `measures.slopes`), and without_interval, others; above_one, by the mean alone as the published counts are;
+      supported and contradicted, by its interval; more_than_control, supported by its interval; published, (how many,
+      of how many) or null.
     """
     result = []
     for kind, published in PUBLISHED.items():
         for split in SPLITS:
-            slopes = [row["slope"][split] for row in finished(table) if row["kind"] == kind]
+            every = [row["slope"][split] for row in finished(table) if row["kind"] == kind]
+            slopes = [slope for slope in every if json_interval.read(slope[KD]).has_ends]
             verdicts = [slope["above_one"]["verdict"] for slope in slopes]
             result.append(
                 {
                     "kind": kind,
                     "split": split,
                     "settings": len(slopes),
+                    "without_interval": len(every) - len(slopes),
                     "above_one": sum(slope[KD]["mean"] > 1 for slope in slopes),
                     "supported": verdicts.count("supported"),
                     "contradicted": verdicts.count("contradicted"),
@@ -164,13 +168,37 @@ def value_on(axis: str, of: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def correlations(of_settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Rank correlations of the teacher's training accuracy with `AXES`, over what `measured` has; {} below two."""
+    """Rank correlations of the teacher's training accuracy with `AXES`, over what `measured` has; {} below two.
+
+    Each is over the settings that have an interval of it, or, with one seed, a value.
+    """
     if len(of_settings) < 2:
         return {}
     teacher = [row["teacher_train_accuracy"]["mean"] for row in of_settings]
-    return {
-        axis: rank_correlation(teacher, [value_on(axis, row)["mean"] for row in of_settings]).as_json() for axis in AXES
+    result = {}
+    for axis in AXES:
+        values = [json_interval.read(value_on(axis, row)) for row in of_settings]
+        result[axis] = rank_correlation(teacher, [v.mean if v.has_ends or v.n == 1 else math.nan for v in values])
+    return as_json(result)
+
+
+def quoted(of_axes: Mapping[str, Any], settings: int) -> str:
+    """What `correlations` gives as text, with how many of so many settings one is over where it is not of all."""
+    return "; ".join(
+        f"{AXES[axis]} {quote(value, sign=True)}"
+        + (f" ({value['n']} settings, the others have no interval)" if value["n"] < settings else "")
+        for axis, value in of_axes.items()
+    )
+
+
+def teachers(table: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """How many of the finished settings' teachers interpolate, and how many there are, each counted once."""
+    # Away from the paper's scale a teacher may be trained for longer for one student than for another.
+    interpolates = {
+        (row["dataset"], row["teacher"], row["teacher_train_accuracy"]["mean"]): row["interpolates"]
+        for row in finished(table)
     }
+    return sum(interpolates.values()), len(interpolates)
 
 
 def together(table: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -249,16 +277,21 @@ def sentences(table: Sequence[Mapping[str, Any]]) -> str:
     """Summary of the finished settings beside the published counts, in Markdown."""
     text_lines = []
     for count in counts(table):
-        if not count["settings"]:
+        if not count["settings"] + count["without_interval"]:
             continue
         published = "no such count is reported to us"
         if count["published"]:
             published = "published {} of {}".format(*count["published"])
+        points = f"{count['kind'].capitalize()} settings, {SPLITS[count['split']]} points"
+        if not count["settings"]:
+            text_lines.append(f"- {points}: none of {count['without_interval']} slopes has an interval; {published}.")
+            continue
         text_lines.append(
-            f"- {count['kind'].capitalize()} settings, {SPLITS[count['split']]} points: slope above 1 in "
-            f"{count['above_one']} of {count['settings']} ({count['supported']} with their whole interval, "
-            f"{count['contradicted']} below it with theirs), above the control's with the interval in "
-            f"{count['more_than_control']}; {published}."
+            f"- {points}: slope above 1 in {count['above_one']} of {count['settings']} ({count['supported']} with "
+            f"their whole interval, {count['contradicted']} below it with theirs), above the control's with the "
+            f"interval in {count['more_than_control']}"
+            + (f", {count['without_interval']} more have no interval" if count["without_interval"] else "")
+            + f"; {published}."
         )
     if not text_lines:
         return "No setting is finished.\n"
@@ -270,11 +303,10 @@ def sentences(table: Sequence[Mapping[str, Any]]) -> str:
     ran = finished(table)
     correlation_by_axis = correlations(ran)
     if correlation_by_axis:
-        quoted = "; ".join(f"{AXES[axis]} {quote(value, sign=True)}" for axis, value in correlation_by_axis.items())
-        interpolating = sum(row["interpolates"] for row in ran)
+        interpolating, of_teachers = teachers(table)
         text_lines.append(
-            f"- {interpolating} of {len(ran)} teachers interpolate. Rank correlation of a teacher's training accuracy, "
-            f"over {len(ran)} settings, with {quoted}. Settings that share data or a teacher are not independent: "
-            "the intervals are too narrow for that."
+            f"- {interpolating} of {of_teachers} teachers interpolate. Rank correlation of a teacher's training "
+            f"accuracy, over {len(ran)} settings, with {quoted(correlation_by_axis, len(ran))}. Settings that share "
+            "data or a teacher are not independent: the intervals are too narrow for that."
         )
     return "\n".join(text_lines) + "\n"

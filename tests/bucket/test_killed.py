@@ -11,7 +11,7 @@ from fault_proxy import Faults
 import distill_jax
 
 
-def killed_and_resumed(server, npz, tmp_path, kills, monkeypatch):
+def killed_and_resumed(server, npz, tmp_path, kills, monkeypatch, busy_share=0.1):
     """Kills a study `kills` times, each at a random one of the objects that it makes, and on a new disk each time."""
     monkeypatch.setenv("LEASE", "3")
     rng = random.Random(0)
@@ -25,14 +25,14 @@ def killed_and_resumed(server, npz, tmp_path, kills, monkeypatch):
             proxy.faults = Faults(after_put=lambda n, at=at, process=process: process.kill() if n == at else None)
             process.communicate(timeout=240)
             ended.append(process.returncode)
-        proxy.faults = Faults(stale=5, busy_share=0.1)
+        proxy.faults = Faults(stale=5, busy_share=busy_share)
         said = run([*arguments, "--cache-dir", tmp_path / "last"], module="quick_claims")
         assert "Traceback" not in said
         return ended, distill_jax.open_study(address, tmp_path / "elsewhere").folder
 
 
 def test_killed_and_resumed_on_another_disk_is_undisturbed(gcs_server, npz, undisturbed, tmp_path, monkeypatch):
-    ended, folder = killed_and_resumed(gcs_server, npz, tmp_path, 1, monkeypatch)
+    ended, folder = killed_and_resumed(gcs_server, npz, tmp_path, 1, monkeypatch, 0.02)
     assert ended == [-9]
     assert results(folder) == results(undisturbed)
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -107,9 +108,30 @@ def test_what_verdicts_are_made_by_is_the_same_without_the_rest():
     [dumps] = drawn(worlds.World(classes=5), 1)
     whole = comparisons.intervals(comparisons.compare(read(dumps), STUDENTS, 3))
     points = comparisons.compare_points(read(dumps), STUDENTS, 3)
-    part = comparisons.intervals(points, lambda comparison, rows: deviations.decisive(comparison))
+    part = comparisons.intervals(points, decisive)
     for student, values in part.items():
         assert {name: whole[student][name] for name in values} == values
+
+
+def test_one_teacher_s_luck_is_in_all_seeds_and_intervals_know_it():
+    world, studies = worlds.NULL["one teacher, 24 seeds, most inherited"], 60
+    [dumps] = drawn(world, 1)
+    np.testing.assert_array_equal(dumps["teacher", 0].logits, dumps["teacher", 1].logits)
+    assert not np.array_equal(dumps["kd", 0].logits, dumps["kd", 1].logits)
+    false = Counter()
+    for dumps in drawn(world, studies):
+        values = comparisons.intervals(comparisons.compare_points(read(dumps), STUDENTS, world.seeds), decisive)
+        for name in ("mean_gap_hard", "slope_instrumented"):
+            value = values["kd"][name].against_control
+            false[name, "widened"] += not value.includes(0)
+            false[name, "alone"] += abs(value.mean) > (value.high - value.mean) / value.wider
+    for name in ("mean_gap_hard", "slope_instrumented"):
+        assert false[name, "widened"] <= stats.binom.ppf(1 - 1e-5, studies, rates.NOMINAL)
+        assert false[name, "alone"] > 0.25 * studies
+
+
+def decisive(comparison, rows):
+    return deviations.decisive(comparison)
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ import made_study
 import numpy as np
 import pytest
 from command import refused
+from scipy import stats
 from tiny_paper import tiny
 from tiny_tokenizer import write_tokenizer
 
 from distill_jax.dumps import DumpReader
 from distill_jax.identity import differences, identity
 from distill_jax.measures import deviations, study_summary, sweep_summary
+from distill_jax.measures.statistics import over_seeds
 from distill_jax.report import plots
 from distill_jax.setting import changed
 from distill_jax.study import sweep
@@ -251,7 +253,7 @@ def test_every_study_is_one_folder_and_has_its_use():
 def test_a_figure_is_drawn_with_its_control_and_captioned_from_its_numbers(made, name):
     figure = FIGURES[name]
     drawn = figure.draw(outcomes(made, figure.studies))
-    caption = figure.caption(drawn, SEEDS)
+    caption = figure.caption(drawn, [SEEDS])
     numbers = study_summary.as_json(drawn.numbers)
     assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
     means = [value["mean"] for value in _intervals(numbers)]
@@ -373,14 +375,16 @@ def test_a_row_is_reproduced_where_one_more_run_could_give_the_papers_accuracy(m
 
     def status(values, paper=None):
         own = outcome.summary.accuracy["test_accuracy"]
-        of = {m: own.models[m].of([v / 100 for v in seeds]) for m, seeds in zip(MODELS, values, strict=True)}
+        per_seed = {m: [v / 100 for v in seeds] for m, seeds in zip(MODELS, values, strict=True)}
+        of = {m: over_seeds(seeds).of(seeds) for m, seeds in per_seed.items()}
         accuracy = outcome.summary.accuracy | {"test_accuracy": dataclasses.replace(own, models=own.models | of)}
         near = dataclasses.replace(outcome, summary=dataclasses.replace(outcome.summary, accuracy=accuracy))
         return table2.rows({outcome.plan.name: near}, {}, "paper")[0]["status"]
 
     paper = TABLE_2[0].test
     around = [(value - 0.1, value, value + 0.2) for value in paper]
-    assert status(around) == "reproduced"
+    reach = stats.t.ppf(1 - 0.05 / 6, 2) * np.std(around[0], ddof=1) * np.sqrt(4 / 3)
+    assert status(around) == f"reproduced to ±{reach:.1f}"
     assert status([*around[:2], (paper[2] - 3, paper[2] - 3.1, paper[2] - 3.2)]) == "differs"
     assert status([(value,) for value in paper]) == "undecided: one seed"
 
@@ -458,6 +462,19 @@ def test_slopes_above_one_are_counted_beside_the_published_ones(made):
     assert "slope above 1 in 1 of 3 (1 with their whole interval, 1 below it with theirs)" in page
     assert "published 13 of 18" in page
     assert "Text settings" not in page
+    assert "1 of 3 teachers interpolate" in page
+    # A slope that can have any value is neither counted nor correlated.
+    fourth = sloped((math.nan, -40.0, math.nan), (0.9, 1.1, 1.3), 0.999)
+    table = published.rows(there | {IMAGE_ROWS[3].name: fourth}, {}, "paper")
+    train, test, *_ = published.counts(table)
+    assert [train[k] for k in ("settings", "without_interval", "above_one")] == [3, 1, 1]
+    assert (test["settings"], test["without_interval"]) == (4, 0)
+    less = published.correlations(published.finished(table))
+    assert less["slope_train"] == found["slope_train"]
+    assert less["slope_test"]["n"] == less["gain"]["n"] == 4
+    page = published.lines(table)
+    assert ", 1 more have no interval; published" in page
+    assert "slope on training points +1.00 (3 settings, the others have no interval)" in page
 
 
 def test_times_are_expected_from_what_was_measured_only(made):

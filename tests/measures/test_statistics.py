@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from distill_jax.measures import comparisons, statistics
+from distill_jax.measures import comparisons, findings, statistics
 from distill_jax.measures.interval import Interval, quote
 from distill_jax.measures.ranks import average_ranks
 
@@ -157,7 +157,7 @@ def test_the_bootstrap_over_examples_agrees_with_theory_and_itself():
     assert result["mean"].mean == values.mean()
     assert result["mean"].high - result["mean"].low == pytest.approx(2 * half, rel=0.15)
     assert (result["mean"].n, result["mean"].level) == (1, "examples")
-    assert (result["one"].low, result["one"].high) == (1, 1)
+    assert not result["one"].has_ends  # of what is the same in every draw, as 10 right ones of 10
 
 
 def test_the_bootstrap_corrects_for_bias_and_holds_the_estimate():
@@ -190,6 +190,23 @@ def test_a_rank_correlation_of_few_or_equal_values_has_no_interval():
     assert math.isnan(full.low)
     with pytest.raises(ValueError, match="two or more"):
         statistics.rank_correlation([1], [2])
+
+
+def test_a_rank_correlation_is_over_the_settings_that_have_both():
+    a, b = [1.0, 2, 3, 4, 5, 6], [2.0, 1, 3, math.nan, 4, 5]
+    some = statistics.rank_correlation(a, b)
+    assert some == statistics.rank_correlation([1, 2, 3, 5, 6], [2, 1, 3, 4, 5])
+    assert some.n == 5
+    assert statistics.rank_correlation(b, a) == some
+    none = statistics.rank_correlation([1.0, 2.0], [math.nan, 1.0])
+    assert (math.isnan(none.mean), none.n) == (True, 1)
+
+
+def test_an_interval_without_width_is_no_test_by_any_rule():
+    same = statistics.over_seeds([0.1 + 0.2, 0.3, 0.1 + 0.2])
+    assert 0 < same.high - same.low < 1e-12
+    assert statistics.holm([same]) == [False]
+    assert findings.verdict(same, 1) == "undecided"
 
 
 def test_quoted_numbers_have_a_true_minus_sign_and_no_empty_brackets():

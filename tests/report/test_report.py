@@ -13,7 +13,7 @@ from PIL import Image
 from distill_jax import dumps
 from distill_jax.dumps import DumpReader
 from distill_jax.errors import InputError, RunError
-from distill_jax.measures import comparisons, deviations, findings, study_summary
+from distill_jax.measures import comparisons, control_check, deviations, findings, statistics, study_summary
 from distill_jax.measures.control_check import EXPECTED
 from distill_jax.measures.interval import Interval
 from distill_jax.report import study_report as report
@@ -138,6 +138,22 @@ def test_a_control_that_is_no_second_draw_of_the_teacher_is_said_to_be_off(tmp_p
     assert "(excludes 0)" in page
 
 
+def test_a_slope_without_an_interval_excludes_nothing():
+    gap = Interval(0.0, -0.1, 0.1, 3, "seeds")
+    slope = Interval(40.0, math.nan, math.nan, 3, "seeds")
+    found = control_check.check({"test": {"mean_gap_hard": gap, "mean_gap_easy": gap, "slope_instrumented": slope}})
+    assert [(row.within, row.off) for row in found.rows] == [(True, False)] * 3
+
+
+def test_inherited_noise_says_that_it_is_of_pairs(study):
+    workdir, summary = study
+    noise = summary.deviations["kd"]["test"]["inherited_noise"]
+    assert (noise.level, noise.n) == ("pairs", 1)
+    heads = re.findall("<th[^>]*>Inherited noise[^<]*", unescape((workdir / "report.html").read_text()))
+    assert heads
+    assert all(head.endswith(", over 1 pair of seeds") for head in heads)
+
+
 def test_differences_are_paired_by_seed(study):
     _, summary = study
     kd, control = (summary.deviations[m]["train"]["kl"] for m in ("kd", "one_hot"))
@@ -167,25 +183,36 @@ class OtherLabels(DumpReader):
         return dataclasses.replace(dump, label=np.where(np.arange(len(dump.label)) < 3, 0, dump.label))
 
 
-@pytest.mark.parametrize(
-    ("reader", "undecided"),
-    [
-        (OtherLabels, ("below_hard_train", "underfits_hard_train", "exaggerates_train", "exaggerates_more_train")),
-        (OneTeacher, ("exaggerates_train", "exaggerates_more_train", "exaggerates_test", "exaggerates_more_test")),
-    ],
-)
-def test_what_another_seed_s_model_is_no_second_draw_for_is_undecided(study, reader, undecided):
+def test_where_labels_differ_by_seed_claims_on_training_points_are_undecided(study):
     workdir, before = study
     of = {"seeds": 3, "total_steps": STEPS[-1], "switch_step": SWITCH}
-    summary = study_summary.summarise(reader(workdir), before.setting, {}, {}, **of)
-    assert (summary.study.one_teacher, summary.study.labels_differ) == (reader is OneTeacher, reader is OtherLabels)
+    summary = study_summary.summarise(OtherLabels(workdir), before.setting, {}, {}, **of)
+    assert (summary.study.one_teacher, summary.study.labels_differ) == (False, True)
     assert "inherited_noise" not in summary.deviations["kd"]["test"]
-    for found in summary.findings:
-        if found.id in undecided:
-            assert found.verdict == "undecided"
-            assert re.search("All seeds have one teacher|has fitted other wrong labels", found.evidence)
-    assert {f.verdict for f in summary.findings if f.id in ("below_hard_test", "kd_beats_one_hot")} != {"undecided"}
-    assert not any(f.verdict == "undecided" for f in before.findings if f.id in undecided)
+    undecided = [f for f in summary.findings if "has fitted other wrong labels" in f.evidence]
+    claims = ("below_hard", "underfits_hard", "exaggerates", "exaggerates_more")
+    assert [f.id for f in undecided] == [f"{claim}_train" for claim in claims]
+    assert {f.verdict for f in undecided} == {"undecided"}
+    assert all(f.verdict != "undecided" for f in summary.findings if f.id in ("below_hard_test", "kd_beats_one_hot"))
+    assert not any(f.verdict == "undecided" for f in before.findings if f.id.endswith("_train"))
+
+
+def test_where_all_seeds_have_one_teacher_intervals_of_deviations_hold_its_luck(study):
+    workdir, before = study
+    of = {"seeds": 3, "total_steps": STEPS[-1], "switch_step": SWITCH}
+    summary = study_summary.summarise(OneTeacher(workdir), before.setting, {}, {}, **of)
+    assert (summary.study.one_teacher, summary.study.labels_differ) == (True, False)
+    assert "inherited_noise" not in summary.deviations["kd"]["test"]
+    for name in ("mean_gap_hard", "mean_gap_mislabelled", "kl"):
+        for value in (summary.deviations["kd"]["train"][name], summary.deviations["kd"]["train"][name].against_control):
+            half = statistics.over_seeds(value.per_seed).high - np.mean(value.per_seed)
+            assert value.wider == 2
+            assert value.high - value.mean == pytest.approx(2 * half)  # the square root of 3 + 1
+    assert summary.gap_by_decile["kd"]["train"][0].wider == 2
+    assert summary.accuracy["test_accuracy"].models["kd"] == before.accuracy["test_accuracy"].models["kd"]
+    page = report.render(summary, {})
+    assert "\N{SQUARE ROOT}4 times as wide" in page
+    assert "\N{SQUARE ROOT}" not in report.render(before, {})
 
 
 def test_the_findings_follow_the_data(study):
@@ -258,6 +285,7 @@ def test_every_statistic_has_its_row_and_what_is_quoted_is_escaped(study):
     rows = unescape(html)
     for name, title, *_ in ROWS:
         expected = (2 if "mislabelled" in name else 4) + (name in EXPECTED)  # in the built-in check
+        title += ", over 1 pair of seeds" * (name == "inherited_noise")
         assert rows.count(f'<th scope="row">{title}</th>') == expected, name
     assert "distill_jax --a" in html
     assert "95% interval" in html
@@ -285,7 +313,7 @@ def test_one_seed_is_called_one_seed(one_seed):
 def test_a_kind_so_rare_that_resampling_misses_it_is_reported(tmp_path):
     write_study(tmp_path, 1, noise=0.005)  # one mislabelled example: a third of the draws hold none
     gap = summarise(tmp_path, 1).deviations["kd"]["train"]["mean_gap_mislabelled"]
-    assert gap.mean == gap.low == gap.high
+    assert not gap.has_ends  # nothing differs between the draws that hold it
 
 
 def test_a_snapshot_that_some_seed_or_model_lacks_is_left_out(tmp_path):

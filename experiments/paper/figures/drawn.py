@@ -47,9 +47,12 @@ class Figure:
     studies: tuple[str, ...]
     draw: Callable[[Sequence[Outcome]], Drawn]
 
-    def caption(self, drawn: Drawn, seeds: int) -> str:
-        """The caption, written from the numbers."""
-        n = "one seed, so that there are no intervals" if seeds == 1 else f"means and 95% intervals over {seeds} seeds"
+    def caption(self, drawn: Drawn, seeds: Sequence[int]) -> str:
+        """The caption, written from the numbers and from how many seeds each of its studies has."""
+        least, most = min(seeds), max(seeds)
+        n = f"means and 95% intervals over {least if least == most else f'{least} to {most}'} seeds"
+        if most == 1:
+            n = "one seed, so that there are no intervals"
         return " ".join(
             [
                 f"{self.paper}." if self.paper else "Beyond the paper.",

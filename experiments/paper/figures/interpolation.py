@@ -37,7 +37,7 @@ def draw(outcomes: Sequence[Outcome]) -> Drawn:
     figure = picture(measurements, correlations, [outcome.plan for outcome in outcomes], sizes)
     names = [outcome.plan.name for outcome in outcomes]
     numbers = {"settings": dict(zip(names, measurements, strict=True)), "rank_correlations": correlations}
-    text = "; ".join(f"{published.AXES[name]} {quote(value, sign=True)}" for name, value in correlations.items())
+    text = published.quoted(correlations, len(outcomes))
     sentences = (
         [f"Rank correlation of the teacher's training accuracy, n = {len(outcomes)}, with {text}."] if text else []
     )

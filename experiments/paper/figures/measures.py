@@ -33,9 +33,9 @@ def statistics(comparison: deviations.Comparison) -> dict[str, float]:
     """
     examples, values = comparison.own, {}
     points = comparison.best
-    tenth = len(points.x) // 10
-    hard = np.isin(examples.row, points.row[:tenth])
-    x, y = points.x[:tenth], points.y[:tenth]
+    in_tenth = deviations.tenth(len(points.x)) == 1
+    hard = np.isin(examples.row, points.row[in_tenth])
+    x, y = points.x[in_tenth], points.y[in_tenth]
     gaps = {
         "phi": y - x,
         "probability": expit(y) - expit(x),
