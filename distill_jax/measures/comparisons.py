@@ -127,7 +127,7 @@ def _compare_seeds(
 def pooled(by_seed: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Comparison]]:
     """The comparisons of every seed by student, with the spread of all seeds' points (`slopes.instrumented`).
 
-    >>> points = [Points(np.arange(2), x, x, x) for x in (np.array([0.0, 2.0]), np.array([0.0, 4.0]))]
+    >>> points = [Points(np.arange(2), x, x, x, x, x) for x in (np.array([0.0, 2.0]), np.array([0.0, 4.0]))]
     >>> [by_student["kd"].spread for by_student in pooled([{"kd": Comparison(p, p)} for p in points])]
     [2.5, 2.5]
     """
@@ -139,7 +139,7 @@ def pooled(by_seed: Sequence[Mapping[str, Comparison]]) -> list[dict[str, Compar
 def denominators(compared: Sequence[Mapping[str, Comparison]]) -> list[float]:
     """cov(Z, X) of each seed's crossed points, the instrumented slope's denominators; empty without these points.
 
-    >>> points = [Points(np.arange(2), x, x, x) for x in (np.array([0.0, 2.0]), np.array([0.0, 4.0]))]
+    >>> points = [Points(np.arange(2), x, x, x, x, x) for x in (np.array([0.0, 2.0]), np.array([0.0, 4.0]))]
     >>> denominators([{"kd": Comparison(p, p)} for p in points])
     [1.0, 4.0]
     """

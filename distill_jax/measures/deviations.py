@@ -78,7 +78,8 @@ def phi(logits: Float[np.ndarray, "N K"], index: Int[np.ndarray, " N"]) -> Float
 class Points:
     """Teacher against student, one entry for each example, [N] each, from the hardest to the easiest.
 
-    >>> examples = Points(row=np.arange(2), x=np.zeros(2), y=np.array([-1.0, 1.0]), z=np.zeros(2))
+    >>> x, y = np.zeros(2), np.array([-1.0, 1.0])
+    >>> examples = Points(row=np.arange(2), x=x, y=y, z=x, x_top=x, y_top=abs(y))
     >>> float((examples.y < examples.x).mean())
     0.5
 
@@ -86,12 +87,15 @@ class Points:
       row: the example's place in the dumps.
       x, y: phi of teacher and of student.
       z: phi of the teacher that chose the class and by which they are sorted; x where that is the student's own.
+      x_top, y_top: phi of teacher and of student, each of its own most probable class.
     """
 
     row: Int[np.ndarray, " N"]
     x: Float[np.ndarray, " N"]
     y: Float[np.ndarray, " N"]
     z: Float[np.ndarray, " N"]
+    x_top: Float[np.ndarray, " N"]
+    y_top: Float[np.ndarray, " N"]
 
     def in_dumps_order(self, values: np.ndarray) -> np.ndarray:
         """Values of the examples, [N] in the order of these points, in that of the dumps."""
@@ -111,7 +115,6 @@ class PerExample(Points, fidelity.Fidelity):
     Attributes:
       id: the example.
       x_label, y_label: phi of teacher and of student of the label as training saw it.
-      x_top, y_top: phi of teacher and of student, each of its own most probable class.
       teacher_correct, correct: whether teacher and student predict the label, as training saw it.
       mislabelled: whether that label is not the true one.
     """
@@ -119,8 +122,6 @@ class PerExample(Points, fidelity.Fidelity):
     id: Int[np.ndarray, " N"]
     x_label: Float[np.ndarray, " N"]
     y_label: Float[np.ndarray, " N"]
-    x_top: Float[np.ndarray, " N"]
-    y_top: Float[np.ndarray, " N"]
     teacher_correct: Bool[np.ndarray, " N"]
     correct: Bool[np.ndarray, " N"]
     mislabelled: Bool[np.ndarray, " N"]
@@ -205,7 +206,9 @@ def points(teacher: Dump, students: Sequence[Dump], selector: Dump, class_from: 
     row = np.argsort(phi_by_dump[0], kind="stable")
     z, *ys = np.take(phi_by_dump, row, axis=1)
     x = z if selector is teacher else ys.pop()
-    return [Points(row, x, y, z) for y in ys]
+    logits = np.concatenate([dump.logits for dump in (*students, teacher)])
+    *y_tops, x_top = np.take(phi(logits, logits.argmax(axis=1)).reshape(-1, len(row)), row, axis=1)
+    return [Points(row, x, y, z, x_top, y_top) for y, y_top in zip(ys, y_tops, strict=True)]
 
 
 def per_example(teacher: Dump, student: Dump, class_from: ClassFrom = "teacher") -> PerExample:
@@ -274,8 +277,6 @@ def summarise(comparison: Comparison, rows: np.ndarray | None = None) -> dict[st
         "calibration_error": np.abs(excess).sum() / len(e.x),
     }
     result |= fidelity.summarise(e)
-    if comparison.crossed is not None:
-        result |= _confidence(e, comparison.crossed)
     if e.mislabelled.any():
         gap, gap_as_in_paper = ((y - x)[e.mislabelled] for x, y in ((e.x_label, e.y_label), (e.x, e.y)))
         result |= {
@@ -299,7 +300,7 @@ def decisive(comparison: Comparison) -> dict[str, float]:
     result = {f"{name}_as_in_paper": value for name, value in _tenths(own).items()}
     if crossed is not None:
         slope = slopes.instrumented(crossed.x, crossed.y, crossed.z, comparison.spread)
-        result |= _tenths(crossed) | {"slope_instrumented": float(slope)}
+        result |= _tenths(crossed) | {"slope_instrumented": float(slope)} | _confidence(crossed)
     return result | {"slope_least_squares": slopes.least_squares(own.x, own.y)}
 
 
@@ -358,14 +359,14 @@ def _tenths(points: Points) -> dict[str, float]:
     return dict(zip(TENTHS, values, strict=True))
 
 
-def _confidence(own: PerExample, crossed: Points) -> dict[str, float]:
+def _confidence(crossed: Points) -> dict[str, float]:
     """How sure teacher and student are, each of its own class, at points that another seed's teacher has chosen.
 
     Of these the teacher's and the control's most probable classes are two draws of one kind, too.
     """
-    x, gap = (own.in_dumps_order(values)[crossed.row] for values in (own.x_top, own.y_top - own.x_top))
+    gap = crossed.y_top - crossed.x_top
     hard, easy = _hard_and_easy(len(gap))
-    is_same = crossed.x >= x - 1e-9  # the class's phi is the greatest
+    is_same = crossed.x >= crossed.x_top - 1e-9  # the class's phi is the greatest
     return dict(zip(CONFIDENCE, (gap[hard].mean(), gap[easy].mean(), is_same[hard].mean()), strict=True))
 
 
@@ -385,7 +386,8 @@ def tenth(count: int) -> Int[np.ndarray, " N"]:
 def gap_by_decile(points: Points, rows: Int[np.ndarray, " n"] | None = None) -> Float[np.ndarray, 10]:
     """Mean of Y - X in each tenth of the examples from the hardest to the easiest, float64 [10].
 
-    >>> gap_by_decile(Points(np.arange(20), np.zeros(20), np.arange(20.0), np.zeros(20))).tolist()
+    >>> x, y = np.zeros(20), np.arange(20.0)
+    >>> gap_by_decile(Points(np.arange(20), x, y, x, x_top=x, y_top=y)).tolist()
     [0.5, 2.5, 4.5, 6.5, 8.5, 10.5, 12.5, 14.5, 16.5, 18.5]
     """
     gap = points.y - points.x

@@ -8,10 +8,11 @@ paper, the evidence gives the number too.
 The number that decides each claim is fixed here, the same for every study. (It was changed once after studies had been
 seen: until November 2026 the student's own teacher chose the points.) An interval wholly on the claimed side of zero
 supports the claim, one wholly on the other side contradicts it, one that includes zero does not support it. A claim is
-undecided with one seed, where there is no interval over seeds; where gap and share contradict each other; where
-each seed has wrong labels of its own, on the training set; and where what it takes for granted is not certain enough: a
-switch can only be judged by a gain that is there also by Holm's correction for the study's claims that come before,
-though the gain itself has its verdict by its interval alone.
+undecided with one seed, where there is no interval over seeds; where the gap is contradicted by the share underfit, or
+by the confidence gap, of the classes that teacher and student predict themselves (on hard test points these are often
+others than the one chosen, see `deviations`); where each seed has wrong labels of its own, on the training set; and
+where what it takes for granted is not certain enough: a switch can only be judged by a gain that is there also by
+Holm's correction for the study's claims that come before, though the gain itself has its verdict by its interval alone.
 """
 
 import dataclasses
@@ -200,6 +201,7 @@ def of_deviations(deviations: Deviations, split: str, *, labels_differ: bool = F
 _SPLIT_NAMES = {"train": ("training", "Figures 1a and 2"), "test": ("test", "Figures 5 to 7")}
 _PUBLISHED = "the published version, arXiv:2301.12923"
 _NO_CONTROL = ", without a control"  # which the paper does not have
+_CONFIDENCE_GAP = "confidence_gap_hard"
 
 
 def _below(deviations: Deviations, split: str) -> Finding:
@@ -207,15 +209,17 @@ def _below(deviations: Deviations, split: str) -> Finding:
     values = deviations[KD][split]
     gap, share = (preferred(values, name) for name in ("mean_gap_hard", "underfit_fraction_hard"))
     where, figures = _SPLIT_NAMES[split]
+    decided, contradicted = _if_agreed(verdict(gap, -1), _by_own_classes(values.get(_CONFIDENCE_GAP)))
     return Finding(
         f"below_hard_{split}",
         f"The distilled student underfits the hard {where} points: it gives their class less than its teacher does.",
-        verdict(gap, -1),
+        decided,
         gap,
         "phi",
         f"Share underfit {_points(share, 0, sign=False)}%."
         + _as_in_paper(values["mean_gap_hard_as_in_paper"], gap, "the gap")
-        + _own_classes(values),
+        + _own_classes(values)
+        + contradicted,
         f"Section 3.1, {figures}",
         short=f"underfits hard {where} points",
         measure=f"mean gap of the hard {where} points, distilled",
@@ -233,14 +237,30 @@ def _as_in_paper(value: Interval, other: Interval, what: str) -> str:
 
 def _own_classes(values: Mapping[str, Interval]) -> str:
     """A sentence on how sure teacher and student are of whatever class each predicts; empty of older summaries."""
-    if "confidence_gap_hard" not in values:
+    if _CONFIDENCE_GAP not in values:
         return ""
-    share, gap = values["share_same_class_hard"], values["confidence_gap_hard"]
+    share, gap = values["share_same_class_hard"], values[_CONFIDENCE_GAP]
     return (
         " The class is one that another seed's model predicts, the student's own teacher in "
         f"{_points(share, 0, sign=False)}% of them. Of the classes that they predict themselves the student's phi less "
         f"the teacher's is {quote(gap, sign=True)}, and {quote(gap.against_control, sign=True)} minus the control's."
     )
+
+
+def _by_own_classes(confidence_gap: Interval | None) -> dict[str, Verdict]:
+    """The verdict by the classes that teacher and student predict themselves; empty of older summaries."""
+    return {} if confidence_gap is None else {"the classes that they predict themselves": verdict(confidence_gap, -1)}
+
+
+def _if_agreed(decided: Verdict, by_others: Mapping[str, Verdict]) -> tuple[Verdict, str]:
+    """The verdict by the gap, undecided where that by another measure is the opposite, and a sentence that says so."""
+    for measure, other in by_others.items():
+        if {decided, other} == {"supported", "contradicted"}:
+            return (
+                "undecided",
+                f" By the gap the claim is {decided}, by {measure} {other}: it depends on the measure.",
+            )
+    return decided, ""
 
 
 def _hard(deviations: Deviations, split: str) -> Finding:
@@ -254,11 +274,12 @@ def _hard(deviations: Deviations, split: str) -> Finding:
         f"{_points(share, 0, sign=False)}% against {_points(control_share, 0, sign=False)}%: "
         f"{_points(share_difference, 0)} points paired."
     )
-    decided, by_share = verdict(gap_difference, -1), verdict(share_difference, 1)
-    if {decided, by_share} == {"supported", "contradicted"}:
-        evidence += f" By the gap the claim is {decided}, by the share {by_share}: it depends on the measure."
-        decided = "undecided"
-    elif by_share != decided:
+    by_gap, by_share = verdict(gap_difference, -1), verdict(share_difference, 1)
+    confidence_gap = kd[_CONFIDENCE_GAP].against_control if _CONFIDENCE_GAP in kd else None
+    others: dict[str, Verdict] = {"the share": by_share, **_by_own_classes(confidence_gap)}
+    decided, contradicted = _if_agreed(by_gap, others)
+    evidence += contradicted
+    if not contradicted and by_share != by_gap:
         evidence += f" The verdict is by the gap; by the share it would be {by_share}."
     if gap.mean >= 0:
         evidence += " The student does not underfit them in itself, only relative to the control."

@@ -22,7 +22,8 @@ TRUE = {
 }
 _SPLIT = "test"
 _CHECK = "control_check"
-_UNUSED = ("underfit_fraction_easy", "underfit_fraction_easy_as_in_paper", "mean_gap_easy_as_in_paper")
+_EASY = ("underfit_fraction_easy", "underfit_fraction_easy_as_in_paper", "mean_gap_easy_as_in_paper")
+_UNUSED = (*_EASY, "confidence_gap_easy")
 Counts = Counter[tuple[str, ...]]
 
 

@@ -87,4 +87,21 @@ def test_evidence_says_the_confidence_gap_and_what_it_is_beside_the_control():
         f"teacher's is {quote(gap, sign=True)}, and {quote(gap.against_control, sign=True)} minus the" in below.evidence
     )
     assert gap.against_control.mean == pytest.approx(gap.mean - control.mean)
-    assert below.verdict == "contradicted"  # by the class that another seed's teacher predicts
+
+
+@pytest.mark.parametrize("softness", [0.7, 1.4])
+def test_where_the_class_decides_who_underfits_the_claim_is_undecided(softness):
+    found = softened(softness)
+    values = {student: {"test": by_name} for student, by_name in found.items()}
+    below, more, *_ = findings.of_deviations(values, "test")
+    for finding, of in ((below, lambda gap: gap), (more, lambda gap: gap.against_control)):
+        by_class, by_own = (of(found["kd"][name]) for name in ("mean_gap_hard", "confidence_gap_hard"))
+        assert {findings.verdict(gap, -1) for gap in (by_class, by_own)} == {"supported", "contradicted"}
+        assert finding.verdict == "undecided"
+        assert "by the classes that they predict themselves" in finding.evidence
+        assert finding.difference == by_class
+    without = {
+        student: {"test": {name: v for name, v in by_name["test"].items() if name != "confidence_gap_hard"}}
+        for student, by_name in values.items()
+    }  # as of older summaries
+    assert "undecided" not in {f.verdict for f in findings.of_deviations(without, "test")[:2]}
