@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from distill_jax.models import count_parameters
+from distill_jax.models import count_parameters, roberta
 from distill_jax.models.attention import attend
 from distill_jax.models.evaluation import evaluation, in_float32, rounded_kernels
 from distill_jax.models.roberta import SIZES, Roberta, RobertaConfig, gelu
@@ -223,3 +223,35 @@ def test_kernels_rounded_before_a_bfloat16_teacher_teaches_change_nothing(variab
     """Its head has two layers, both of which are used in float32."""
     said = jax.jit(evaluation(Roberta(3, CONFIG, dtype=jnp.bfloat16), "cpu", "bfloat16"))
     np.testing.assert_array_equal(said(variables, TOKENS), said(rounded_kernels(variables), TOKENS))
+
+
+@pytest.mark.parametrize("of_kind", [{}, {"kind": "bert", "types": 2, "pad": 0}])
+def test_gradients_of_positions_and_types_are_sums_over_tokens_however_they_are_made(of_kind, monkeypatch):
+    config = dataclasses.replace(STILL, **of_kind)
+    model, tokens = Roberta(3, config), make_batch(config, texts=8).tokens
+    variables = model.init(jax.random.key(0), tokens, train=False)
+
+    def gradients():
+        loss = jax.jit(jax.grad(lambda v: (model.apply(v, tokens, train=False) ** 2).sum()))
+        return loss(variables)["params"]
+
+    added = gradients()
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, default, cuda=None, **_: (cuda or default)(*args))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), gradients(), added)
+    for name in ("position", "token_type"):
+        assert np.abs(added[name]["embedding"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_a_table_s_gradient_adds_what_each_token_says_to_its_row(platform, monkeypatch):
+    monkeypatch.setattr(
+        jax.lax, "platform_dependent", lambda *args, default, cuda: (cuda if platform == "cuda" else default)(*args)
+    )
+    rng = np.random.default_rng(0)
+    table, index = rng.normal(size=(9, 4)).astype(np.float32), rng.integers(0, 6, (3, 7))
+    y = rng.normal(size=(3, 7, 4)).astype(np.float32)
+    expected = np.zeros_like(table)
+    np.add.at(expected, index, y)
+    found, gradient = jax.vjp(lambda t: roberta.looked_up(t, index, 6), table)
+    np.testing.assert_array_equal(found, table[index])
+    np.testing.assert_allclose(gradient(y)[0], expected, rtol=1e-5, atol=1e-6)
