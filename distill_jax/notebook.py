@@ -82,7 +82,8 @@ class FinishedStudy:
           of: (teacher's dump, student's dump) of one seed and split -> a number.
 
         Returns:
-          By student, with `per_seed` and, but for the control, `minus_control`, paired by seed.
+          By student, with `per_seed` and, but for the control, `minus_control`, paired by seed. Where all seeds have
+          one teacher, intervals are over students of that one.
         """
         values: dict[str, list[float]] = {name: [] for name in self.students}
         for seed in range(self.summary.study.seeds):

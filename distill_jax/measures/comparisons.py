@@ -15,22 +15,25 @@ correlation of one half makes t the square root of 3 times as large, and so much
 Where all seeds have one teacher, which was given and not trained, there is no other. The next seed's control chooses
 then: its luck is neither the teacher's nor a student's, and which points are hard to it is hard to the others too. But
 the teacher's luck is then in every seed's X, and in what its students have inherited, and more seeds do not average it
-away: it adds the same to all values. How much, students of one teacher cannot say. It is taken to be luck of the size
-of a control's, which enters the spread over seeds: a mean of n seeds that share a draw of what each has for itself has
-n + 1 times the variance that they show, and so intervals are the square root of n + 1 times as wide. That is enough
-whatever part r of its teacher's luck a student has: in Y - X, 1 - r of it is shared, and 1 - r^2 of as much varies.
+away: it adds the same to all values. How much, students of one teacher cannot say. It is taken to be as much as a
+control's luck makes a control's value vary, s_c: a mean of n values that vary by s for themselves then varies by
+sqrt(s^2 / n + s_c^2), and so much wider are intervals than by s alone; the control's own ones sqrt(n + 1) times. In
+Y - X a student that has the part r of its teacher's luck shares 1 - r of it, in what is paired r: never more than all.
+A teacher whose luck is larger than a control's, as of a recipe that varies more, is not covered.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import math
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distill_jax.errors import InputError
 from distill_jax.measures import deviations, slopes, statistics
 from distill_jax.measures.deviations import Comparison, Points
 from distill_jax.measures.interval import Interval
@@ -47,6 +50,7 @@ _POSSIBLE = {  # what is in a name, and between which values the truth then lies
     "kl": (0.0, math.inf),
     "jensen_shannon": (0.0, math.log(2)),
 }
+_OF_STUDENT_ALONE = ("calibration_error", "mislabelled_fitted")  # in which no teacher has a part
 Read = Callable[[str, int], "Dump"]  # (model, seed) -> its dump of one split and step
 
 
@@ -100,10 +104,11 @@ def _compare_seeds(
     read: Read, students: Sequence[str], seeds: int, class_from: deviations.ClassFrom, columns: bool
 ) -> list[dict[str, Comparison]]:
     """The comparisons of every seed; by the paper's choice with the columns of `PerExample`, or the points alone."""
-    compared, shared = [], False
+    compared, shared, teachers = [], False, dict[bytes, int]()
     for seed in range(seeds):
         other = selecting_seed(seed, seeds)
         teacher, dumps = read("teacher", seed), [read(s, seed) for s in students]
+        same = teachers.setdefault(hashlib.sha256(teacher.logits.tobytes()).digest(), seed)
         own_points: Sequence[Points]
         if columns:
             own_points = [deviations.per_example(teacher, dump, class_from) for dump in dumps]
@@ -114,6 +119,9 @@ def _compare_seeds(
         if other is not None and not shared:
             selector = read("teacher", other)
             shared = seed == 0 and np.array_equal(teacher.logits, selector.logits)
+        if (same != seed and not shared) or (shared and len(teachers) > 1):
+            fault = "are the same for some seeds and not for others; give each seed one of its own, or all of them one"
+            raise InputError("teachers", None, fault)
         if other is not None and shared:
             selector = read(CONTROL, other) if CONTROL in students else None
         if selector is not None:  # of all students at once, whose X and Z are the same
@@ -153,7 +161,7 @@ def interval(
     crossed: bool,
     spreads: Sequence[float] = (),
     difference: bool = False,
-    one_teacher: bool = False,
+    of_control: Sequence[float] | None = None,
 ) -> Interval:
     """The interval of one value per seed.
 
@@ -169,11 +177,11 @@ def interval(
       crossed: whether another seed's teacher has chosen the points, by which that of two seeds is wider.
       spreads: of `denominators`, which the instrumented slope needs.
       difference: whether it is of the difference of two students.
-      one_teacher: whether all seeds have one, by which it is wider.
+      of_control: where all seeds have one teacher the control's values, by whose spread it is wider.
     """
     wider = math.sqrt(3) if crossed and len(values) == 2 else 1.0
-    if one_teacher:
-        wider *= math.sqrt(len(values) + 1)
+    if of_control is not None and (own := np.var(values)) > 0 and np.isfinite(shared := np.var(of_control)):
+        wider *= math.sqrt(1 + len(values) * shared / own)
     if name != "slope_instrumented" or len(values) < 2:
         return statistics.over_seeds(values, wider)
     null_value = 0.0 if difference else 1.0
@@ -222,10 +230,14 @@ def intervals(
 
     spreads = denominators(compared)
     one_teacher = next(iter(compared[0].values())).one_teacher
+    controls = [statistic(of[CONTROL], None) for of in compared] if one_teacher and CONTROL in compared[0] else []
 
     def over_seeds(key: Any, values: Sequence[float]) -> Interval:
         _, name, *minus = key
-        return interval(name, values, name in crossed, spreads, bool(minus), one_teacher)
+        of_control = None
+        if one_teacher and name not in _OF_STUDENT_ALONE:  # without a control a student's own spread stands for it
+            of_control = [by_name[name] for by_name in controls] or values
+        return interval(name, values, name in crossed, spreads, bool(minus), of_control)
 
     for (s, name, *minus), value in statistics.intervals(
         seed_statistics, len(compared), examples, within, over_seeds

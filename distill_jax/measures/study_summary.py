@@ -235,13 +235,15 @@ def _deviations(
 
 
 def _findings(deviations: Deviations, accuracy: Mapping[str, Accuracy], study: StudyFacts) -> list[Finding]:
-    return findings.findings(
+    found = findings.findings(
         deviations,
         accuracy["test_accuracy"],
         seeds=study.seeds,
         mislabelled=study.train_mislabelled > 0,
         labels_differ=study.labels_differ,
     )
+    older = study.one_teacher and all(f.difference.wider == 1 for f in found if f.unit != "points")
+    return [findings.of_an_older_version(f) if older and f.unit != "points" else f for f in found]
 
 
 @functools.cache

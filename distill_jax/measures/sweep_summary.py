@@ -98,7 +98,10 @@ def summarise(
     values: dict[_Key, Interval] = {}
     for split in compared:  # each by rows of its own, where there is one seed
         examples = len(compared[split][0][CONTROL].own.x)
-        over_seeds = partial(_over_seeds, compared[split][0][CONTROL].one_teacher)
+        controls = None
+        if compared[split][0][CONTROL].one_teacher:
+            controls = [statistic(split, seed, None) for seed in range(seeds)]
+        over_seeds = partial(_over_seeds, controls)
         values |= statistics.intervals(partial(statistic, split), seeds, examples, _possible, over_seeds)
     students = []
     for member in members:
@@ -118,6 +121,9 @@ def _possible(key: _Key) -> tuple[float, float]:
     return comparisons.possible(key[1], key[2])
 
 
-def _over_seeds(one_teacher: bool, key: _Key, values: Sequence[float]) -> Interval:
+def _over_seeds(of_seeds: Sequence[Mapping[_Key, float]] | None, key: _Key, values: Sequence[float]) -> Interval:
     crossed = any(name in key[1] for name in _SELECTED)
-    return comparisons.interval(key[1], values, crossed, one_teacher=one_teacher and "accuracy" not in key[1])
+    of_control = None
+    if of_seeds is not None and "accuracy" not in key[1]:
+        of_control = [of[CONTROL, key[1], False] for of in of_seeds]
+    return comparisons.interval(key[1], values, crossed, of_control=of_control)

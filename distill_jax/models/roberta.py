@@ -243,7 +243,11 @@ class _FewRows(nn.Embed):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def looked_up(table: jax.Array, index: jax.Array, rows: int) -> jax.Array:
-    """Rows of a table [N, C], all of the first `rows`: int [...] -> [..., C]."""
+    """Rows of a table [N, C], all of the first `rows`: int [...] -> [..., C].
+
+    >>> looked_up(jnp.arange(6.0).reshape(3, 2), jnp.array([1, 0]), 2).tolist()
+    [[2.0, 3.0], [0.0, 1.0]]
+    """
     return table[index]
 
 

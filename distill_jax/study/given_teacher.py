@@ -85,6 +85,9 @@ def given_teacher(sources: Sequence[Source], dataset: Dataset) -> GivenTeacher:
     readers = [_source(source, dataset) for source in sources]
 
     one_for_all = all(is_same for _, is_same in readers)
+    if any(is_same for _, is_same in readers) and not one_for_all:
+        fault = "are in part the same for all seeds and in part each seed's own; give what is one or the other"
+        raise InputError(_FIELD, ", ".join(_names(sources)), fault)
 
     @functools.lru_cache(maxsize=1)
     def mean(seed: int) -> Logits:
@@ -103,9 +106,12 @@ def given_teacher(sources: Sequence[Source], dataset: Dataset) -> GivenTeacher:
     def logits_of_seed(seed: int) -> Logits:
         return mean(0 if one_for_all else seed)
 
-    names = tuple(s if isinstance(s, str) else getattr(s, "__name__", "arrays") for s in sources)
     identity = {"name": "given logits", "logits": digest(0)}
-    return GivenTeacher(names, logits_of_seed, digest, one_for_all, identity)
+    return GivenTeacher(_names(sources), logits_of_seed, digest, one_for_all, identity)
+
+
+def _names(sources: Sequence[Source]) -> tuple[str, ...]:
+    return tuple(s if isinstance(s, str) else getattr(s, "__name__", "arrays") for s in sources)
 
 
 def _source(source: Source, dataset: Dataset) -> tuple[Callable[[int], Logits], bool]:

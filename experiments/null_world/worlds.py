@@ -4,7 +4,7 @@ Of seed k the logits are
 
     teacher  f + e_k
     control  f + e'_k
-    student  f + r e_k + sqrt(1 - r^2) e''_k
+    student  f + r e_k + s e''_k, s = sqrt(1 - r^2)
 
 with the truth f of a study and luck e, e', e'' of one law. In a world without deviation every model, by itself, is then
 a draw from one law, and a student can be exchanged for its teacher: no difference between two of them is systematic.
@@ -41,6 +41,8 @@ class World:
         smallest margin: it underfits them.
       stretched: factor of the student's truth: above 1 it exaggerates its teacher's confidence.
       one_teacher: whether all seeds have one, as where it is given: e_k is the same for all k.
+      own: s, how much luck of its own a student has, where that is less than sqrt(1 - r^2): it then varies less than
+        its teacher does, which makes a difference where all seeds have one.
     """
 
     seeds: int = 3
@@ -53,6 +55,7 @@ class World:
     lowered: float = 0.0
     stretched: float = 1.0
     one_teacher: bool = False
+    own: float | None = None
 
 
 CLEAR = World(margin=3.0, luck=0.3)
@@ -76,6 +79,9 @@ NULL = {
     "one teacher, 24 seeds": World(one_teacher=True, seeds=24),
     "one teacher, 24 seeds, most inherited": dataclasses.replace(
         CLEAR, one_teacher=True, seeds=24, examples=400, luck=0.1, inherited=0.9
+    ),
+    "one teacher, 10 seeds, little own luck": dataclasses.replace(
+        CLEAR, one_teacher=True, seeds=10, examples=400, luck=0.1, own=0.2
     ),
 }
 SEEDS_OF_POWER = (2, 3, 5, 10)
@@ -148,7 +154,8 @@ def _luck(world: World, studies: int, rank: np.ndarray, rng: np.random.Generator
         luck *= np.linspace(2, 0, world.examples)[rank][:, None, None, :, None]
     if world.one_teacher:
         luck[:, 0] = luck[:, 0, :1]
-    luck[:, 2] = world.inherited * luck[:, 0] + np.sqrt(1 - world.inherited**2) * luck[:, 2]
+    own = np.sqrt(1 - world.inherited**2) if world.own is None else world.own
+    luck[:, 2] = world.inherited * luck[:, 0] + own * luck[:, 2]
     if world.law == "heavy":
         # One scale for a teacher and its student: luck that is partly inherited has then the law of luck that is not.
         scale = 1 / np.sqrt(rng.chisquare(3, size=(studies, 2, *shape[2:4], 1)))  # t with 3 degrees has variance 3

@@ -113,21 +113,28 @@ def test_what_verdicts_are_made_by_is_the_same_without_the_rest():
         assert {name: whole[student][name] for name in values} == values
 
 
-def test_one_teacher_s_luck_is_in_all_seeds_and_intervals_know_it():
-    world, studies = worlds.NULL["one teacher, 24 seeds, most inherited"], 60
+@pytest.mark.parametrize("name", ["one teacher, 24 seeds, most inherited", "one teacher, 10 seeds, little own luck"])
+def test_one_teacher_s_luck_is_in_all_seeds_and_intervals_know_it(name):
+    world, studies = worlds.NULL[name], 60
     [dumps] = drawn(world, 1)
     np.testing.assert_array_equal(dumps["teacher", 0].logits, dumps["teacher", 1].logits)
     assert not np.array_equal(dumps["kd", 0].logits, dumps["kd", 1].logits)
     false = Counter()
     for dumps in drawn(world, studies):
         values = comparisons.intervals(comparisons.compare_points(read(dumps), STUDENTS, world.seeds), decisive)
-        for name in ("mean_gap_hard", "slope_instrumented"):
-            value = values["kd"][name].against_control
-            false[name, "widened"] += not value.includes(0)
-            false[name, "alone"] += abs(value.mean) > (value.high - value.mean) / value.wider
-    for name in ("mean_gap_hard", "slope_instrumented"):
-        assert false[name, "widened"] <= stats.binom.ppf(1 - 1e-5, studies, rates.NOMINAL)
-        assert false[name, "alone"] > 0.25 * studies
+        gap, slope = values["kd"]["mean_gap_hard"], values["kd"]["slope_instrumented"]
+        for what, value in {
+            "gap": gap,
+            "slope": slope.minus(1.0),
+            "gap more": gap.against_control,
+            "slope more": slope.against_control,
+        }.items():
+            false[what, "widened"] += not value.includes(0)
+            false[what, "alone"] += abs(value.mean) > (value.high - value.mean) / value.wider
+    for what in ("gap", "slope", "gap more", "slope more"):
+        assert false[what, "widened"] <= stats.binom.ppf(1 - 1e-5, studies, rates.NOMINAL)
+    wrong = ("gap more", "slope more") if world.own is None else ("gap", "slope")
+    assert all(false[what, "alone"] > 0.25 * studies for what in wrong)
 
 
 def decisive(comparison, rows):

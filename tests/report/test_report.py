@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from made_study import SIZE, OneTeacher, write_study
 from PIL import Image
+from scipy import stats
 
 from distill_jax import dumps
 from distill_jax.dumps import DumpReader
 from distill_jax.errors import InputError, RunError
-from distill_jax.measures import comparisons, control_check, deviations, findings, statistics, study_summary
+from distill_jax.measures import comparisons, control_check, deviations, findings, study_summary
 from distill_jax.measures.control_check import EXPECTED
 from distill_jax.measures.interval import Interval
 from distill_jax.report import study_report as report
@@ -205,14 +206,36 @@ def test_where_all_seeds_have_one_teacher_intervals_of_deviations_hold_its_luck(
     assert "inherited_noise" not in summary.deviations["kd"]["test"]
     for name in ("mean_gap_hard", "mean_gap_mislabelled", "kl"):
         for value in (summary.deviations["kd"]["train"][name], summary.deviations["kd"]["train"][name].against_control):
-            half = statistics.over_seeds(value.per_seed).high - np.mean(value.per_seed)
-            assert value.wider == 2
-            assert value.high - value.mean == pytest.approx(2 * half)  # the square root of 3 + 1
-    assert summary.gap_by_decile["kd"]["train"][0].wider == 2
+            own, of_control = (
+                np.var(of.per_seed, ddof=1) for of in (value, summary.deviations["one_hot"]["train"][name])
+            )
+            half = stats.t.ppf(0.975, 2) * np.sqrt(own / 3 + of_control)
+            assert value.high - value.mean == pytest.approx(half)
+            assert value.wider == pytest.approx(np.sqrt(1 + 3 * of_control / own))
+    assert summary.deviations["one_hot"]["train"]["kl"].wider == pytest.approx(2)  # the square root of 3 + 1
+    assert summary.gap_by_decile["one_hot"]["train"][0].wider == pytest.approx(2)
+    assert summary.deviations["kd"]["train"]["calibration_error"].wider == 1
     assert summary.accuracy["test_accuracy"].models["kd"] == before.accuracy["test_accuracy"].models["kd"]
     page = report.render(summary, {})
-    assert "\N{SQUARE ROOT}4 times as wide" in page
-    assert "\N{SQUARE ROOT}" not in report.render(before, {})
+    assert "wider by as much than the spread over seeds makes them" in page
+    assert "wider by" not in report.render(before, {})
+    assert not any("of an older version" in f.evidence for f in summary.current_findings)
+    # Of a summary whose intervals leave that luck out, as they did
+    older = dataclasses.replace(before, study=dataclasses.replace(before.study, one_teacher=True))
+    assert {f.verdict for f in older.current_findings if f.unit != "points"} == {"undecided"}
+    assert all("of an older version" in f.evidence for f in older.current_findings if f.unit != "points")
+
+
+@pytest.mark.parametrize("same", [{1: 0}, {2: 0}, {2: 1}])
+def test_teachers_that_are_the_same_for_some_seeds_alone_are_refused(study, same):
+    class Some(DumpReader):
+        def __call__(self, model, seed, step, split):
+            return super().__call__(model, same.get(seed, seed) if model == "teacher" else seed, step, split)
+
+    workdir, before = study
+    of = {"seeds": 3, "total_steps": STEPS[-1], "switch_step": SWITCH}
+    with pytest.raises(InputError, match="the same for some seeds and not for others"):
+        study_summary.summarise(Some(workdir), before.setting, {}, {}, **of)
 
 
 def test_the_findings_follow_the_data(study):

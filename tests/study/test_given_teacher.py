@@ -158,6 +158,8 @@ def test_one_teacher_of_all_seeds_has_its_points_chosen_by_controls_and_another_
     assert "chosen by another seed's control" in (tmp_path / "report.html").read_text()
     said = run([*one, work / "dumps" / "teacher" / "seed-0"], status=2)
     assert "holds another setting (teacher.logits is" in said
+    both = [work / "dumps" / "teacher" / "seed-0", work / "dumps" / "teacher"]
+    assert "in part the same for all seeds and in part each seed's own" in run([*one, *both], status=2)
     said = run([*one, work / "dumps" / "teacher", "--teacher.hidden", "3"], status=2)
     assert "--teacher.hidden: must be left out, since --teacher.logits gives what the teacher says" in said
 
