@@ -25,8 +25,9 @@ def flops_by_precision(jaxpr: Any) -> dict[str, int]:
     """Floating-point operations of the products in a jaxpr, two for each multiplication and its addition.
 
     Everything else (normalisation, activation, the optimizer) is left out: it is a few operations an element. A loop
-    counts as often as it runs; one whose length is not known, once; of a branch, the dearest side. What is mapped over
-    devices counts for all of them, and is taken to be mapped over the whole mesh, as `placement.over_devices` does.
+    counts as often as it runs; one whose length is not known, once; of a branch, the dearest side, but of one by
+    platform the default, since others may compute more than is asked for. What is mapped over devices counts for all of
+    them, and is taken to be mapped over the whole mesh, as `placement.over_devices` does.
 
     Args:
       jaxpr: as `jax.make_jaxpr(f)(*args)` or `jax.jit(f).trace(*args).jaxpr` give it.
@@ -44,7 +45,9 @@ def flops_by_precision(jaxpr: Any) -> dict[str, int]:
             total[_precision(equation)] += _product(equation)
         else:
             inner_counts = [flops_by_precision(inner) for value in equation.params.values() for inner in _jaxprs(value)]
-            if name == "cond":
+            if name == "cond" and equation.params.get("branches_platforms"):
+                inner_counts = inner_counts[-1:]  # where `platform_dependent` has the default
+            elif name == "cond":
                 inner_counts = [max(inner_counts, default={}, key=lambda counted: sum(counted.values()))]
             times = _times(name, equation.params)
             for counted in inner_counts:

@@ -133,6 +133,15 @@ def test_a_population_on_several_devices_has_the_flops_of_all(texts):
     assert flops(traced.jaxpr) == 4 * 20 * 3 * by_hand(2, 16, 12, 5)
 
 
+def test_of_what_differs_by_platform_the_default_is_counted():
+    x = jnp.ones((4, 4))
+    for cuda in (lambda x: x, lambda x: x @ x @ x):
+        traced = jax.make_jaxpr(lambda x, cuda=cuda: jax.lax.platform_dependent(x, cuda=cuda, default=lambda x: x @ x))(
+            x
+        )
+        assert flops(traced) == 2 * 4**3
+
+
 def test_texts_are_noise_without_padding():
     data = synthetic("imdb-roberta-2x64")
     assert (data.mean, data.std, data.vocabulary) == (None, None, Vocabulary(50_265, pad=1))
