@@ -50,7 +50,7 @@ _POSSIBLE = {  # what is in a name, and between which values the truth then lies
     "kl": (0.0, math.inf),
     "jensen_shannon": (0.0, math.log(2)),
 }
-_OF_STUDENT_ALONE = ("calibration_error", "mislabelled_fitted")  # in which no teacher has a part
+_OF_STUDENT_ALONE = ("accuracy", "calibration_error", "mislabelled_fitted")  # parts of names; no teacher is in these
 Read = Callable[[str, int], "Dump"]  # (model, seed) -> its dump of one split and step
 
 
@@ -126,9 +126,8 @@ def _compare_seeds(
             selector = read(CONTROL, other) if CONTROL in students else None
         if selector is not None:  # of all students at once, whose X and Z are the same
             crossed_points = deviations.points(teacher, dumps, selector, class_from)
-        compared.append({s: Comparison(a, b) for s, a, b in zip(students, own_points, crossed_points, strict=True)})
-    if shared:
-        compared = [{s: dataclasses.replace(c, one_teacher=True) for s, c in of.items()} for of in compared]
+        chosen = zip(students, own_points, crossed_points, strict=True)
+        compared.append({s: Comparison(own, crossed, one_teacher=shared) for s, own, crossed in chosen})
     return pooled(compared)
 
 
@@ -177,11 +176,13 @@ def interval(
       crossed: whether another seed's teacher has chosen the points, by which that of two seeds is wider.
       spreads: of `denominators`, which the instrumented slope needs.
       difference: whether it is of the difference of two students.
-      of_control: where all seeds have one teacher the control's values, by whose spread it is wider.
+      of_control: where all seeds have one teacher the control's values, by whose spread it is wider, unless it is of
+        the student alone.
     """
     wider = math.sqrt(3) if crossed and len(values) == 2 else 1.0
-    if of_control is not None and (own := np.var(values)) > 0 and np.isfinite(shared := np.var(of_control)):
-        wider *= math.sqrt(1 + len(values) * shared / own)
+    if of_control is not None and not any(part in name for part in _OF_STUDENT_ALONE):
+        own, shared = np.var(values), np.var(of_control)
+        wider *= math.sqrt(1 + len(values) * shared / own) if own > 0 and np.isfinite(shared) else 1.0
     if name != "slope_instrumented" or len(values) < 2:
         return statistics.over_seeds(values, wider)
     null_value = 0.0 if difference else 1.0
@@ -234,9 +235,8 @@ def intervals(
 
     def over_seeds(key: Any, values: Sequence[float]) -> Interval:
         _, name, *minus = key
-        of_control = None
-        if one_teacher and name not in _OF_STUDENT_ALONE:  # without a control a student's own spread stands for it
-            of_control = [by_name[name] for by_name in controls] or values
+        # Without a control a student's own spread stands for its
+        of_control = ([by_name[name] for by_name in controls] or values) if one_teacher else None
         return interval(name, values, name in crossed, spreads, bool(minus), of_control)
 
     for (s, name, *minus), value in statistics.intervals(

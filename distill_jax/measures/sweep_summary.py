@@ -123,7 +123,5 @@ def _possible(key: _Key) -> tuple[float, float]:
 
 def _over_seeds(of_seeds: Sequence[Mapping[_Key, float]] | None, key: _Key, values: Sequence[float]) -> Interval:
     crossed = any(name in key[1] for name in _SELECTED)
-    of_control = None
-    if of_seeds is not None and "accuracy" not in key[1]:
-        of_control = [of[CONTROL, key[1], False] for of in of_seeds]
+    of_control = None if of_seeds is None else [of[CONTROL, key[1], False] for of in of_seeds]
     return comparisons.interval(key[1], values, crossed, of_control=of_control)
